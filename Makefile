@@ -1,0 +1,121 @@
+# libsentinel. `make help` lists the targets.
+#
+# Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR.
+
+CARGO ?= cargo
+CARGO_TARGET_DIR ?= target
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+INSTALL ?= install
+# What libsentinel.a needs besides libc and the compiler's own runtime:
+# `cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs` prints the list.
+LIBS_PRIVATE ?= -lutil -lrt -lpthread -lm -ldl
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+RELEASE := $(CARGO_TARGET_DIR)/release
+SO := $(RELEASE)/libsentinel.so
+A := $(RELEASE)/libsentinel.a
+LAB := $(CARGO_TARGET_DIR)/debug/lab
+HEADER := include/sentinel.h
+SOURCES := $(wildcard Cargo.toml Cargo.lock build.rs cbindgen.toml) $(shell find src -name '*.rs')
+STEP := tests/scripts/step.sh
+# For the scripts; a recipe that says $(MAKE) itself would run under `make -n`.
+MAKE_COMMAND := $(MAKE)
+
+export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB
+
+.NOTPARALLEL:
+.PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
+	integration promises c-tests check-valgrind install uninstall install-test clean help
+
+all: lib ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
+	@echo "$(SO)"
+	@echo "$(A)"
+	@echo "$(HEADER)"
+
+lib:
+	@$(CARGO) build --release --lib
+	@touch $(SO) $(A)
+
+# For `make install`, which may run as another user without cargo: nothing is built that is already up to date.
+$(SO): $(SOURCES)
+	@$(MAKE) --no-print-directory lib
+
+lab:
+	@$(CARGO) build --package sentinel-lab --bin lab
+
+setup: ## install what the tests need and this machine lacks
+	@tests/scripts/setup.sh test
+
+setup-demo:
+	@tests/scripts/setup.sh demo
+
+demo: setup-demo lib lab ## see a failover survived: a private topology, a killed primary, a summary
+	@tests/scripts/compile.sh examples build/demo
+	@$(LAB) demo build/demo/quickstart build/demo/failover
+
+test: ## every check and test
+	@tests/scripts/test.sh
+
+check: check-drift check-format check-clippy check-header ## format, clippy, header drift, header in C and C++
+
+# The first of the four: any build without SENTINEL_HEADER_CHECK would bring the header up to date.
+check-drift:
+	@$(STEP) "header is up to date" tests/scripts/check.sh drift
+
+check-format:
+	@$(STEP) "format" tests/scripts/check.sh format
+
+check-clippy:
+	@$(STEP) "clippy" tests/scripts/check.sh clippy
+
+check-header:
+	@$(STEP) "header in C and C++" tests/scripts/check.sh header
+
+unit: ## unit tests
+	@$(STEP) "unit tests" $(CARGO) test --workspace --lib --bins
+	@$(STEP) "documentation tests" $(CARGO) test --package sentinel --doc
+
+integration: ## integration tests, against real servers
+	@$(STEP) "integration tests" $(CARGO) test --workspace --test '*'
+
+promises: setup ## the measured promises at length, with their figures (RUNS=20 DOWN_SECONDS=60; 15 minutes)
+	@RUNS=$${RUNS:-20} DOWN_SECONDS=$${DOWN_SECONDS:-60} \
+		$(CARGO) test --release --test promises -- --nocapture --test-threads=1
+
+c-tests: lib lab ## C programs and examples, against the .so and the .a
+	@tests/scripts/c-tests.sh
+
+check-valgrind: lib lab ## the same C programs under valgrind
+	@tests/scripts/c-tests.sh valgrind
+
+install: $(SO) ## install under PREFIX (/usr/local), below DESTDIR
+	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
+	@$(INSTALL) -m 644 $(HEADER) "$(DESTDIR)$(INCLUDEDIR)/sentinel.h"
+	@$(INSTALL) -m 755 "$(SO)" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)"
+	@ln -sf libsentinel.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)"
+	@ln -sf libsentinel.so.$(SOVERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so"
+	@$(INSTALL) -m 644 "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS_PRIVATE@|$(LIBS_PRIVATE)|' \
+		sentinel.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
+	@chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
+	@echo "installed libsentinel $(VERSION) under $(DESTDIR)$(PREFIX)"
+
+uninstall: ## remove what install put there
+	@rm -f "$(DESTDIR)$(INCLUDEDIR)/sentinel.h" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)" \
+		"$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)" "$(DESTDIR)$(LIBDIR)/libsentinel.so" \
+		"$(DESTDIR)$(LIBDIR)/libsentinel.a" "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
+	@echo "removed libsentinel $(VERSION) from $(DESTDIR)$(PREFIX)"
+
+install-test: lib lab ## install into a temporary folder, build against it with pkg-config, run
+	@$(STEP) "install" tests/scripts/install-test.sh
+
+clean: ## remove everything built
+	@$(CARGO) clean --quiet
+	@rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile

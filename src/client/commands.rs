@@ -1,0 +1,346 @@
+//! What is known of a command before it is sent: whether it may share a connection, waits in the server, or only reads.
+//!
+//! The flags are the server's own (`commands_table`); which commands change the state of a connection is not among them
+//! and is written here.
+
+use std::time::Duration;
+
+#[path = "commands_table.rs"]
+mod table;
+
+use table::TABLE;
+
+/// The server's flag `readonly`.
+const READONLY: u8 = 1;
+/// The server's flag `write`.
+const WRITE: u8 = 2;
+/// The server's flag `blocking`.
+const BLOCKING: u8 = 4;
+/// Some of its subcommands have lines of their own.
+const CONTAINER: u8 = 8;
+
+/// One line of a table.
+struct Entry {
+    /// Upper case, a subcommand behind a space.
+    name: &'static str,
+    /// Its start, so that a search compares numbers: half the time of comparing names.
+    start: u64,
+    flags: u8,
+}
+
+const fn entry(name: &'static str, flags: u8) -> Entry {
+    Entry {
+        name,
+        start: start(name.as_bytes()),
+        flags,
+    }
+}
+
+/// The first eight bytes as a number that sorts as they do.
+const fn start(mut name: &[u8]) -> u64 {
+    let mut start = 0;
+    let mut left = 8;
+    while left > 0 {
+        start <<= 8;
+        if let [first, rest @ ..] = name {
+            start |= *first as u64;
+            name = rest;
+        }
+        left -= 1;
+    }
+    start
+}
+
+/// Commands newer than the table, sorted: `src/commands/*.json` of redis and valkey, as of October 2024.
+#[rustfmt::skip] // one line a command
+static NEWER: &[Entry] = &[
+    entry("HEXPIRE", WRITE),         // redis 7.4
+    entry("HEXPIREAT", WRITE),       // redis 7.4
+    entry("HEXPIRETIME", READONLY),  // redis 7.4
+    entry("HPERSIST", WRITE),        // redis 7.4
+    entry("HPEXPIRE", WRITE),        // redis 7.4
+    entry("HPEXPIREAT", WRITE),      // redis 7.4
+    entry("HPEXPIRETIME", READONLY), // redis 7.4
+    entry("HPTTL", READONLY),        // redis 7.4
+    entry("HTTL", READONLY),         // redis 7.4
+    entry("WAITAOF", BLOCKING),      // redis 7.2, valkey 7.2
+];
+
+/// What the server's command table says of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// It only reads.
+    pub read_only: bool,
+    /// It may write.
+    pub write: bool,
+    /// It may wait in the server. `XREAD` has the flag and waits only with `BLOCK`: [`classify`] looks.
+    pub blocking: bool,
+}
+
+/// On what kind of connection a command may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// On a connection that others use at the same time.
+    Shared,
+    /// It waits in the server: on a connection of its own.
+    Blocking,
+    /// It changes the state of its connection: only on an acquired one.
+    Stateful {
+        /// What to use instead, as the end of an error message.
+        instead: &'static str,
+    },
+    /// After it, replies no longer pair with requests: on no connection for commands.
+    Never {
+        /// What to use instead, as the end of an error message.
+        instead: &'static str,
+    },
+}
+
+/// On what kind of connection the command may run. What is unknown is taken as any other command.
+pub fn classify(args: &[&[u8]]) -> Class {
+    let Some((name, rest)) = name_of(args) else {
+        return Class::Shared;
+    };
+    match name.as_bytes() {
+        b"WAIT" | b"WAITAOF" | b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BLMPOP" | b"BZMPOP"
+        | b"BZPOPMIN" | b"BZPOPMAX" => Class::Blocking,
+        b"XREAD" | b"XREADGROUP" if block_option(rest).is_some() => Class::Blocking,
+        b"SELECT" => Class::Stateful {
+            instead: "set the option database, or use sentinel_client_acquire",
+        },
+        b"MULTI" | b"EXEC" | b"DISCARD" => Class::Stateful {
+            instead: "use sentinel_batch_run with SENTINEL_BATCH_TRANSACTION, or sentinel_client_acquire",
+        },
+        b"WATCH" | b"UNWATCH" => Class::Stateful { instead: ACQUIRE },
+        b"AUTH" => Class::Stateful {
+            instead: "set the options username and password",
+        },
+        b"HELLO" => Class::Stateful {
+            instead: "set the options protocol, username, password and client_name",
+        },
+        b"RESET" => Class::Stateful {
+            instead: "use sentinel_client_acquire: release resets the connection",
+        },
+        b"QUIT" => Class::Stateful {
+            instead: "use sentinel_client_free",
+        },
+        b"ASKING" | b"READONLY" | b"READWRITE" => Class::Stateful {
+            instead: "it is for clusters, not for Sentinel",
+        },
+        b"CLIENT" => classify_client(rest),
+        b"SCRIPT" if has_word(rest, b"DEBUG") => Class::Stateful {
+            instead: "use redis-cli --ldb",
+        },
+        b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SUNSUBSCRIBE" => {
+            Class::Never {
+                instead: "use sentinel_subscription_new",
+            }
+        }
+        b"MONITOR" => Class::Never {
+            instead: "use redis-cli",
+        },
+        b"SYNC" | b"PSYNC" | b"REPLCONF" => Class::Never {
+            instead: "it is for replicas, not for clients",
+        },
+        _ => Class::Shared,
+    }
+}
+
+const ACQUIRE: &str = "use sentinel_client_acquire";
+
+fn classify_client(rest: &[&[u8]]) -> Class {
+    let is = |word: &[u8]| has_word(rest, word);
+    if is(b"REPLY") {
+        return Class::Never {
+            instead: "every call takes its reply; use sentinel_submit_queued not to wait for it",
+        };
+    }
+    if is(b"SETNAME") {
+        return Class::Stateful {
+            instead: "set the option client_name",
+        };
+    }
+    let stateful: [&[u8]; 7] = [
+        b"TRACKING",
+        b"CACHING",
+        b"NO-EVICT",
+        b"NO-TOUCH",
+        b"SETINFO",
+        b"CAPA",
+        b"IMPORT-SOURCE",
+    ];
+    if stateful.into_iter().any(is) {
+        Class::Stateful { instead: ACQUIRE }
+    } else {
+        Class::Shared
+    }
+}
+
+/// The server's flags of the command; `None` when neither table has it.
+pub fn traits(args: &[&[u8]]) -> Option<Traits> {
+    let (name, rest) = name_of(args)?;
+    let flags = flags(name, rest)?;
+    Some(Traits {
+        read_only: flags & READONLY != 0,
+        write: flags & WRITE != 0,
+        blocking: flags & BLOCKING != 0,
+    })
+}
+
+/// Whether the command may be repeated without changing anything: the server marks it read-only, or it is one of a few
+/// that are known to be harmless. What is unknown is not.
+pub fn is_read_only(args: &[&[u8]]) -> bool {
+    let Some((name, rest)) = name_of(args) else {
+        return false;
+    };
+    flags(name, rest).is_some_and(|flags| flags & READONLY != 0) || is_harmless(name, rest)
+}
+
+/// Commands without the flag `readonly` that change nothing all the same.
+fn is_harmless(name: Name, rest: &[&[u8]]) -> bool {
+    match name.as_bytes() {
+        b"PING" | b"ECHO" | b"TIME" | b"LASTSAVE" | b"COMMAND" | b"INFO" | b"ROLE" | b"PUBSUB" => true,
+        b"CONFIG" => has_word(rest, b"GET"),
+        b"MEMORY" => has_word(rest, b"STATS"),
+        b"FUNCTION" => has_word(rest, b"LIST"),
+        b"SCRIPT" => has_word(rest, b"EXISTS"),
+        _ => false,
+    }
+}
+
+fn flags(name: Name, rest: &[&[u8]]) -> Option<u8> {
+    let flags = find(TABLE, &name).or_else(|| find(NEWER, &name))?;
+    if flags & CONTAINER == 0 {
+        return Some(flags);
+    }
+    let subcommand = rest
+        .first()
+        .and_then(|word| name.with(word))
+        .and_then(|name| find(TABLE, &name));
+    Some(subcommand.unwrap_or(flags))
+}
+
+fn find(table: &[Entry], name: &Name) -> Option<u8> {
+    let wanted = (name.start(), name.as_bytes());
+    let order = |entry: &Entry| {
+        entry
+            .start
+            .cmp(&wanted.0)
+            .then_with(|| entry.name.as_bytes().cmp(wanted.1))
+    };
+    let index = table.binary_search_by(order).ok()?;
+    table.get(index).map(|entry| entry.flags)
+}
+
+/// The limit that the command itself sets to its waiting in the server: `Some(None)` is none. `None` when it does not
+/// wait, or what stands there is not a time (the server will say so).
+pub fn blocking_timeout(args: &[&[u8]]) -> Option<Option<Duration>> {
+    let (name, rest) = name_of(args)?;
+    let limit = match name.as_bytes() {
+        b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BZPOPMIN" | b"BZPOPMAX" => seconds(rest.last()?)?,
+        b"BLMPOP" | b"BZMPOP" => seconds(rest.first()?)?,
+        b"WAIT" => millis(rest.get(1)?)?,
+        b"WAITAOF" => millis(rest.get(2)?)?,
+        b"XREAD" | b"XREADGROUP" => millis(block_option(rest)?)?,
+        _ => return None,
+    };
+    Some(Some(limit).filter(|limit| !limit.is_zero()))
+}
+
+/// The argument of `BLOCK` in what follows `XREAD` or `XREADGROUP`. After `STREAMS` only keys and ids come; a group, a
+/// consumer or a count may be called BLOCK too.
+fn block_option<'a>(mut args: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let mut found = None;
+    while let [option, rest @ ..] = args {
+        let is = |word: &[u8]| option.eq_ignore_ascii_case(word);
+        let values = match rest {
+            _ if is(b"STREAMS") => break,
+            [value, ..] if is(b"BLOCK") => {
+                found = Some(*value);
+                1
+            }
+            _ if is(b"COUNT") || is(b"CLAIM") => 1,
+            _ if is(b"GROUP") => 2,
+            _ => 0,
+        };
+        args = rest.get(values..).unwrap_or_default();
+    }
+    found
+}
+
+/// Seconds with a fraction, to the millisecond above, as the server rounds.
+fn seconds(text: &[u8]) -> Option<Duration> {
+    let seconds: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let exact = Duration::try_from_secs_f64(seconds).ok()?;
+    let millis = exact.as_nanos().div_ceil(1_000_000);
+    Some(Duration::from_millis(u64::try_from(millis).ok()?))
+}
+
+fn millis(text: &[u8]) -> Option<Duration> {
+    std::str::from_utf8(text).ok()?.parse().ok().map(Duration::from_millis)
+}
+
+/// The command's name for a message, upper case, with the subcommand where that is what decides: `CLIENT REPLY`.
+pub fn shown_name(args: &[&[u8]]) -> String {
+    let shown = |word: &&[u8]| {
+        let start: &[u8] = word.get(..LONGEST).unwrap_or(word);
+        start.escape_ascii().to_string().to_ascii_uppercase()
+    };
+    let name = args.first().map(shown).unwrap_or_default();
+    match args.get(1) {
+        Some(word) if name == "CLIENT" || name == "SCRIPT" => format!("{name} {}", shown(word)),
+        _ => name,
+    }
+}
+
+fn has_word(rest: &[&[u8]], word: &[u8]) -> bool {
+    rest.first().is_some_and(|first| first.eq_ignore_ascii_case(word))
+}
+
+/// Room for every name of the tables.
+const LONGEST: usize = 32;
+
+/// A name in upper case, on the stack.
+#[derive(Clone, Copy)]
+struct Name {
+    bytes: [u8; LONGEST],
+    len: usize,
+}
+
+impl Name {
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn start(&self) -> u64 {
+        self.bytes.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// With one more word in upper case; `None` when it is longer than any name known.
+    fn push(mut self, word: &[u8]) -> Option<Name> {
+        let end = self.len + word.len();
+        let place = self.bytes.get_mut(self.len..end)?;
+        place.copy_from_slice(word);
+        place.make_ascii_uppercase();
+        self.len = end;
+        Some(self)
+    }
+
+    fn with(self, subcommand: &[u8]) -> Option<Name> {
+        self.push(b" ")?.push(subcommand)
+    }
+}
+
+/// The command's name and what follows it; `None` when no command known is called so.
+fn name_of<'a, 'b>(args: &'a [&'b [u8]]) -> Option<(Name, &'a [&'b [u8]])> {
+    let (name, rest) = args.split_first()?;
+    let empty = Name {
+        bytes: [0; LONGEST],
+        len: 0,
+    };
+    empty.push(name).map(|name| (name, rest))
+}
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

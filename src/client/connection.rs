@@ -1,0 +1,94 @@
+//! A connection in one caller's hands: WATCH, MULTI by hand, anything with state.
+
+use std::sync::Arc;
+
+use super::call::{at_node, exchange_one};
+use super::commands::{self, Class};
+use super::meaning::of_error;
+use super::{CallOptions, Parts, has_name, unsupported};
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::net::sys::ForkBound;
+use crate::pool::Lent;
+use crate::resp::{Kind, Reply, encode};
+use crate::runtime::read_timeout;
+
+/// A connection of one's own. One thread at a time. Never shared, never silently replaced: when it is lost, it fails.
+#[derive(Debug)]
+pub struct Connection {
+    inner: ForkBound<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    lent: Lent,
+    parts: Arc<Parts>,
+    /// A command was run that leaves something behind on the connection.
+    stateful: bool,
+}
+
+impl Connection {
+    pub(super) fn new(lent: Lent, parts: Arc<Parts>) -> Connection {
+        Connection {
+            inner: ForkBound::new(Inner {
+                lent,
+                parts,
+                stateful: false,
+            }),
+        }
+    }
+
+    /// Runs one command on it; an error reply is an `Err`. Nothing is repeated.
+    pub fn command(&mut self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
+        self.inner.parts.runtime.check()?;
+        has_name(args)?;
+        let inner = &mut *self.inner;
+        let default_ms = inner.parts.pool.settings.timeout_ms;
+        let mut deadline = read_timeout(call.timeout_ms, default_ms)?;
+        match commands::classify(args) {
+            Class::Shared => {}
+            Class::Stateful { .. } => inner.stateful = true,
+            Class::Blocking if call.timeout_ms == 0 => deadline = own_deadline(args, deadline),
+            Class::Blocking => {}
+            Class::Never { instead } => return Err(unsupported(args, instead)),
+        }
+        if call.replicas > 0 {
+            return Err(Error::invalid("call.replicas", "use WAIT on a connection of one's own"));
+        }
+        if inner.lent.direct().is_none_or(|direct| !direct.is_usable()) {
+            let lost = ErrorKind::ConnectionLost {
+                cause: "this connection was lost: acquire another one".into(),
+            };
+            return Err(at_node(Error::new(lost), &inner.lent));
+        }
+        let reply = exchange_one(&mut inner.lent, |out| encode(out, args), deadline)?;
+        if reply.kind() == Kind::Error {
+            return Err(at_node(of_error(args, &reply.text()).0, &inner.lent));
+        }
+        if reply.is_nil() && args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
+            let text = "EXEC: a watched key was changed".to_owned();
+            let kind = ErrorKind::TransactionAborted { text };
+            return Err(at_node(Error::new(kind), &inner.lent).with_outcome(Outcome::Refused));
+        }
+        Ok(reply)
+    }
+}
+
+fn own_deadline(args: &[&[u8]], deadline: Deadline) -> Deadline {
+    match (commands::blocking_timeout(args), deadline.left()) {
+        (Some(Some(own)), Some(left)) => Deadline::after(left.checked_add(own)),
+        (Some(None), _) => Deadline::NEVER,
+        _ => deadline,
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // State must not reach the next user: a connection that carried any is closed instead of reused.
+        if self.stateful {
+            if let Some(direct) = self.lent.direct() {
+                direct.dismiss();
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The hard end of a call.
+
+use std::time::{Duration, Instant};
+
+/// The instant by which a call must have returned, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// A call without a limit.
+    pub const NEVER: Deadline = Deadline(None);
+
+    /// The deadline `after` from now; `None` is no limit.
+    pub fn after(after: Option<Duration>) -> Deadline {
+        Deadline(after.and_then(|after| Instant::now().checked_add(after)))
+    }
+
+    /// The deadline of a call that gave `timeout_ms` under the rule of the C contract: 0 takes `default_ms`, -1 has
+    /// no limit. `None` when the number is neither.
+    pub fn from_ms(timeout_ms: i64, default_ms: i64) -> Option<Deadline> {
+        let ms = if timeout_ms == 0 { default_ms } else { timeout_ms };
+        match ms {
+            -1 => Some(Deadline::NEVER),
+            ms => Some(Deadline::after(Some(Duration::from_millis(u64::try_from(ms).ok()?)))),
+        }
+    }
+
+    /// The instant, or `None` without a limit.
+    pub fn instant(self) -> Option<Instant> {
+        self.0
+    }
+
+    /// What is left of it now: zero when it has passed, `None` without a limit.
+    pub fn left(self) -> Option<Duration> {
+        self.0.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether it has passed.
+    pub fn passed(self) -> bool {
+        self.0.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// The earlier of this deadline and `limit` from now.
+    pub fn within(self, limit: Duration) -> Deadline {
+        let Some(other) = Instant::now().checked_add(limit) else {
+            return self;
+        };
+        Deadline(Some(self.0.map_or(other, |at| at.min(other))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_numbers_of_the_contract() {
+        assert_eq!(Deadline::from_ms(-1, 5000), Some(Deadline::NEVER));
+        assert_eq!(Deadline::from_ms(0, -1), Some(Deadline::NEVER));
+        assert_eq!(Deadline::from_ms(-2, 5000), None);
+        let default = Deadline::from_ms(0, 5000).and_then(Deadline::left);
+        assert!(default.is_some_and(|left| left > Duration::from_millis(4900)));
+        let given = Deadline::from_ms(100, 5000).and_then(Deadline::left);
+        assert!(given.is_some_and(|left| left <= Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn an_absurd_timeout_is_no_limit_instead_of_an_overflow() {
+        assert_eq!(Deadline::from_ms(i64::MAX, 1).map(Deadline::passed), Some(false));
+    }
+}

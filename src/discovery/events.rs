@@ -1,0 +1,201 @@
+//! What Sentinels publish, as values. Pure.
+
+/// The channels each link listens to. Names are the wire's.
+pub const CHANNELS: [&str; 16] = [
+    "+switch-master",
+    "+promoted-slave",
+    "+config-update-from",
+    "+failover-state-reconf-slaves",
+    "+slave",
+    "+sdown",
+    "-sdown",
+    "+odown",
+    "-odown",
+    "+reboot",
+    "+sentinel",
+    "+reset-master",
+    "+monitor",
+    "-monitor",
+    "+tilt",
+    "-tilt",
+];
+
+/// How far an event reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The primary may be another one: ask every Sentinel.
+    Primary,
+    /// Something else of the service changed in this Sentinel's view: ask this one.
+    View,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// How far it reaches.
+    pub kind: Kind,
+    /// The service it is about; `None`: the Sentinel itself, so every service.
+    pub service: Option<String>,
+}
+
+/// Reads a message of one of [`CHANNELS`]. `None` for a payload that is not of the documented form.
+///
+/// Service names may contain spaces, so everything is read from the right; the names of replicas and Sentinels
+/// cannot, so what stands left of the service has a fixed number of words.
+pub fn parse(channel: &str, payload: &str) -> Option<Event> {
+    let kind = match channel {
+        "+switch-master"
+        | "+promoted-slave"
+        | "+config-update-from"
+        | "+failover-state-reconf-slaves"
+        | "+reset-master"
+        | "+monitor"
+        | "-monitor"
+        | "+reboot" => Kind::Primary,
+        channel if CHANNELS.contains(&channel) => Kind::View,
+        _ => return None,
+    };
+    let service = match channel {
+        "+switch-master" => Some(without_last_words(payload, 4)?),
+        "+tilt" | "-tilt" => None,
+        _ => Some(service_of(payload)?),
+    };
+    Some(Event {
+        kind,
+        service: service.map(str::to_owned),
+    })
+}
+
+/// The service in `<type> <name> <ip> <port>` or `<type> <name> <ip> <port> @ <service> <ip> <port>`.
+fn service_of(payload: &str) -> Option<&str> {
+    let (kind, rest) = payload.split_once(' ')?;
+    if kind != "master" {
+        let of_service = rest.splitn(5, ' ').skip(3).collect::<Vec<_>>();
+        return match of_service.as_slice() {
+            ["@", service_and_address] => without_last_words(service_and_address, 2),
+            _ => None,
+        };
+    }
+    // +odown adds " #quorum 2/2", +monitor adds " quorum 2".
+    let rest = rest.rsplit_once(" #quorum ").map_or(rest, |(head, _)| head);
+    let rest = match rest.rsplit_once(" quorum ") {
+        Some((head, count)) if count.bytes().all(|b| b.is_ascii_digit()) => head,
+        _ => rest,
+    };
+    without_last_words(rest, 2)
+}
+
+/// `text` without its last `count` words; `None` when nothing would be left.
+fn without_last_words(text: &str, count: usize) -> Option<&str> {
+    let mut head = text;
+    for _ in 0..count {
+        head = head.rsplit_once(' ')?.0;
+    }
+    Some(head).filter(|head| !head.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_service_of_each_documented_form() {
+        let rows: &[(&str, &str, Kind, Option<&str>)] = &[
+            (
+                "+switch-master",
+                "mymaster 127.0.0.1 7000 127.0.0.1 7001",
+                Kind::Primary,
+                Some("mymaster"),
+            ),
+            (
+                "+switch-master",
+                "a b c 127.0.0.1 7000 ::1 7001",
+                Kind::Primary,
+                Some("a b c"),
+            ),
+            (
+                "+promoted-slave",
+                "slave 127.0.0.1:7001 127.0.0.1 7001 @ my service 127.0.0.1 7000",
+                Kind::Primary,
+                Some("my service"),
+            ),
+            (
+                "+config-update-from",
+                "sentinel 0123abcd 127.0.0.1 7100 @ mymaster 127.0.0.1 7000",
+                Kind::Primary,
+                Some("mymaster"),
+            ),
+            (
+                "+failover-state-reconf-slaves",
+                "master my service 127.0.0.1 7000",
+                Kind::Primary,
+                Some("my service"),
+            ),
+            ("+sdown", "master mymaster 127.0.0.1 7000", Kind::View, Some("mymaster")),
+            (
+                "+sdown",
+                "slave [::1]:7001 ::1 7001 @ mymaster ::1 7000",
+                Kind::View,
+                Some("mymaster"),
+            ),
+            (
+                "+odown",
+                "master a b 127.0.0.1 7000 #quorum 2/2",
+                Kind::View,
+                Some("a b"),
+            ),
+            (
+                "+monitor",
+                "master a b 127.0.0.1 7000 quorum 2",
+                Kind::Primary,
+                Some("a b"),
+            ),
+            (
+                "+monitor",
+                "master quorum 127.0.0.1 7000 quorum 2",
+                Kind::Primary,
+                Some("quorum"),
+            ),
+            ("-monitor", "master a b 127.0.0.1 7000", Kind::Primary, Some("a b")),
+            (
+                "+reboot",
+                "master mymaster 127.0.0.1 7000",
+                Kind::Primary,
+                Some("mymaster"),
+            ),
+            (
+                "+reset-master",
+                "master mymaster 127.0.0.1 7000",
+                Kind::Primary,
+                Some("mymaster"),
+            ),
+            (
+                "+slave",
+                "slave h:1 h 1 @ a @ b 127.0.0.1 7000",
+                Kind::View,
+                Some("a @ b"),
+            ),
+            ("+tilt", "#tilt mode entered", Kind::View, None),
+            ("-tilt", "#tilt mode exited", Kind::View, None),
+        ];
+        for (channel, payload, kind, service) in rows {
+            let event = parse(channel, payload).unwrap_or_else(|| panic!("{channel} {payload}"));
+            assert_eq!(event.kind, *kind, "{channel} {payload}");
+            assert_eq!(event.service.as_deref(), *service, "{channel} {payload}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_of_the_form_is_no_event() {
+        for (channel, payload) in [
+            ("+switch-master", "127.0.0.1 7000 127.0.0.1 7001"),
+            ("+switch-master", ""),
+            ("+sdown", "master"),
+            ("+sdown", "slave x 1 2"),
+            ("+sdown", "slave x 1 2 # mymaster 1 2"),
+            ("+new-epoch", "1"),
+        ] {
+            assert_eq!(parse(channel, payload), None, "{channel} {payload:?}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One Sentinel: its connection, for every service and client of a deployment.
+//!
+//! A link is opened by the first question and kept for ever: questions and events share the connection in RESP3,
+//! RESP2 needs a second one for the events. A link decides nothing; it tells the watchers what it heard.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::sleep_until;
+
+use super::answer::Answer;
+use super::events::Event;
+use super::session::Session;
+use crate::error::{Attempt, Stage};
+use crate::net::{DialError, Endpoint, handshake};
+use crate::options::DeploymentSettings;
+
+/// Which link of a deployment.
+pub type LinkId = usize;
+
+/// What a link tells the watcher of a service.
+#[derive(Debug)]
+pub enum Heard {
+    /// The Sentinel answered a question.
+    Answer(Box<Answer>),
+    /// It was asked and did not answer, or the connection to it ended.
+    Failed(Attempt),
+    /// It published an event.
+    Event(Event),
+}
+
+/// What a watcher receives from a link.
+pub type Report = (LinkId, Heard);
+
+/// A question about a service; `reports` also gets what follows of its own accord: events and lost connections.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The service.
+    pub service: Rc<str>,
+    /// Where the answer goes.
+    pub reports: UnboundedSender<Report>,
+}
+
+/// What a link has learnt of its Sentinel's identity, to recognise it under another name.
+#[derive(Debug, Default, Clone)]
+pub struct Identity {
+    /// The address of the last connection.
+    pub peer: Option<Endpoint>,
+    /// The Sentinel's run id (SENTINEL MYID, 6.2 and newer).
+    pub run_id: Option<String>,
+}
+
+/// The handle of a link.
+#[derive(Debug)]
+pub struct Link {
+    /// Its place among the links.
+    pub id: LinkId,
+    /// The address it dials.
+    pub endpoint: Endpoint,
+    /// What is known of the Sentinel.
+    pub identity: Rc<RefCell<Identity>>,
+    /// The services whose Sentinels report it as a peer.
+    pub reported_by: RefCell<BTreeSet<Rc<str>>>,
+    questions: UnboundedSender<Question>,
+}
+
+impl Link {
+    /// Starts the link's task. It dials with the first question.
+    pub fn start(id: LinkId, endpoint: Endpoint, settings: Rc<DeploymentSettings>) -> Link {
+        let (questions, asked) = unbounded_channel();
+        let identity = Rc::new(RefCell::new(Identity::default()));
+        let task = Task {
+            id,
+            endpoint: endpoint.clone(),
+            settings,
+            identity: Rc::clone(&identity),
+            asked,
+            services: HashMap::new(),
+            open: HashSet::new(),
+            failures: 0,
+            dials: 1,
+        };
+        tokio::task::spawn_local(task.run());
+        Link {
+            id,
+            endpoint,
+            identity,
+            reported_by: RefCell::new(BTreeSet::new()),
+            questions,
+        }
+    }
+
+    /// Asks; the answer or the failure goes to the question's watcher.
+    pub fn ask(&self, question: Question) {
+        let _ = self.questions.send(question);
+    }
+}
+
+/// No Sentinel is dialled more often, however many questions wait: eight times a second.
+const MIN_BETWEEN_DIALS: Duration = Duration::from_millis(125);
+
+struct Task {
+    id: LinkId,
+    endpoint: Endpoint,
+    settings: Rc<DeploymentSettings>,
+    identity: Rc<RefCell<Identity>>,
+    asked: UnboundedReceiver<Question>,
+    /// Every service ever asked about, and its watcher.
+    services: HashMap<Rc<str>, UnboundedSender<Report>>,
+    /// Services whose question has no answer yet.
+    open: HashSet<Rc<str>>,
+    failures: u32,
+    /// Connections that the last attempt opened: two to a Sentinel that speaks RESP2.
+    dials: u32,
+}
+
+impl Task {
+    async fn run(mut self) {
+        self.live().await;
+        // A watcher of another service may still count on an answer.
+        self.fail(&DialError::new(Stage::Query, "no Sentinel reports it any more"));
+    }
+
+    async fn live(&mut self) {
+        let Some(first) = self.asked.recv().await else { return };
+        self.note(first);
+        loop {
+            let dialled = Instant::now();
+            self.dials = 1;
+            let error = match self.connect().await {
+                Ok(session) => match self.serve(session).await {
+                    Some(error) => error,
+                    None => return,
+                },
+                Err(error) => error,
+            };
+            self.fail(&error);
+            if !self.pause(dialled).await {
+                return;
+            }
+        }
+    }
+
+    fn note(&mut self, question: Question) {
+        self.open.insert(Rc::clone(&question.service));
+        self.services.insert(question.service, question.reports);
+    }
+
+    async fn connect(&mut self) -> Result<Session, DialError> {
+        let (settings, endpoint) = (Rc::clone(&self.settings), self.endpoint.clone());
+        let greet = || {
+            handshake::greet_sentinel(
+                &endpoint,
+                &settings.credentials,
+                &settings.tcp,
+                settings.connect_timeout,
+                settings.answer_timeout,
+            )
+        };
+        let greeted = greet().await?;
+        self.identity.borrow_mut().peer = greeted
+            .wire
+            .peer()
+            .map(|peer| Endpoint::new(peer.ip().to_string(), peer.port()));
+        let events = if greeted.protocol == 3 {
+            None
+        } else {
+            self.dials = 2;
+            Some(greet().await?.wire)
+        };
+        Ok(Session::new(
+            greeted.wire,
+            events,
+            greeted.has_my_id,
+            settings.answer_timeout,
+        ))
+    }
+
+    /// Serves questions and events until the connection ends; `None` when the deployment is gone.
+    async fn serve(&mut self, mut session: Session) -> Option<DialError> {
+        for service in self.services.keys() {
+            session.ask(service);
+            self.open.insert(Rc::clone(service));
+        }
+        loop {
+            tokio::select! {
+                question = self.asked.recv() => {
+                    let question = question?;
+                    session.ask(&question.service);
+                    self.note(question);
+                }
+                heard = session.next() => match heard {
+                    Ok(heard) => self.hear(heard),
+                    Err(error) => return Some(error),
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: super::session::Heard) {
+        use super::session::Heard as Said;
+        match heard {
+            Said::Answer(service, answer) => {
+                self.failures = 0;
+                self.open.remove(&service);
+                self.report(&service, Heard::Answer(answer));
+            }
+            Said::Event(event) => self.spread(event),
+            Said::RunId(run_id) => self.identity.borrow_mut().run_id = Some(run_id),
+            Said::Nothing => {}
+        }
+    }
+
+    fn spread(&mut self, event: Event) {
+        match &event.service {
+            Some(service) => self.report(service.as_str(), Heard::Event(event.clone())),
+            None => {
+                let services: Vec<Rc<str>> = self.services.keys().cloned().collect();
+                for service in services {
+                    self.report(&service, Heard::Event(event.clone()));
+                }
+            }
+        }
+    }
+
+    fn report(&self, service: &str, heard: Heard) {
+        if let Some(reports) = self.services.get(service) {
+            let _ = reports.send((self.id, heard));
+        }
+    }
+
+    /// Tells every watcher: even one without an open question must not go on counting on this Sentinel's last word.
+    fn fail(&mut self, error: &DialError) {
+        self.failures = self.failures.saturating_add(1);
+        self.open.clear();
+        let attempt = error.at(&self.endpoint);
+        for reports in self.services.values() {
+            let _ = reports.send((self.id, Heard::Failed(attempt.clone())));
+        }
+    }
+
+    /// Waits before the next dial: capped backoff with full jitter, cut short by a question, but never sooner than
+    /// [`MIN_BETWEEN_DIALS`] after the last one. False when the deployment is gone.
+    async fn pause(&mut self, dialled: Instant) -> bool {
+        let soonest = dialled + MIN_BETWEEN_DIALS * self.dials;
+        let until = soonest.max(Instant::now() + self.backoff());
+        loop {
+            let wake = if self.open.is_empty() { until } else { soonest };
+            tokio::select! {
+                () = sleep_until(wake.into()) => return true,
+                question = self.asked.recv() => match question {
+                    Some(question) => self.note(question),
+                    None => return false,
+                },
+            }
+        }
+    }
+
+    fn backoff(&self) -> Duration {
+        let ceiling = self.settings.backoff_min.saturating_mul(1 << self.failures.min(10));
+        ceiling.min(self.settings.backoff_max).mul_f64(fastrand::f64())
+    }
+}

@@ -1,0 +1,162 @@
+//! Asynchronous calls
+//!
+//! A submission copies its input and returns at once. For every one accepted there is exactly one completion: reply,
+//! failure, cancel, timeout or close. Completions go to a callback, run one at a time on the thread `sentinel-cb`, or
+//! to a queue that the program polls.
+
+use std::ffi::{c_char, c_void};
+
+use super::batch::sentinel_batch_t;
+use super::bytes::Args;
+use super::client::sentinel_client_t;
+use super::command::{call_options, sentinel_call_t};
+use super::error::{Failure, sentinel_error_t};
+use super::guard;
+use super::handle::{self, missing};
+use super::queue::sentinel_queue_t;
+use super::reply::sentinel_reply_t;
+use super::status::sentinel_status_t;
+
+/// The end of a call that was submitted.
+pub const SENTINEL_COMPLETION_CALL: i32 = 1;
+/// A message of a subscription.
+pub const SENTINEL_COMPLETION_MESSAGE: i32 = 2;
+/// An event of sentinel_watch_events.
+pub const SENTINEL_COMPLETION_EVENT: i32 = 3;
+
+/// What became of a submission, or a message, or an event.
+#[repr(C)]
+#[derive(Debug)]
+pub struct sentinel_completion_t {
+    /// As given with the submission, subscription or watch.
+    pub tag: u64,
+    /// `SENTINEL_COMPLETION_*`.
+    pub kind: i32,
+    /// Of the call; SENTINEL_OK for messages and events.
+    pub status: sentinel_status_t,
+    /// The receiver frees it; NULL on failure.
+    pub reply: *mut sentinel_reply_t,
+    /// The receiver frees it; NULL on success.
+    pub error: *mut sentinel_error_t,
+}
+
+/// Called once for a submission, on the thread `sentinel-cb`; `completion` itself lives until the callback returns.
+pub type sentinel_done_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, completion: *mut sentinel_completion_t)>;
+
+/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+///
+/// Submits one command; `done` is called with its completion and `user_data`. Arguments as sentinel_command, copied.
+/// `*call_id` is for sentinel_cancel. QUEUE_FULL when `max_pending` commands are in flight.
+///
+/// # Safety
+/// `client` is live or NULL, `argv` and `argvlen` have `argc` elements or are NULL, each argument has as many bytes as
+/// its length says or ends with NUL, `call` is readable or NULL, `call_id` and `error` may be written or are NULL,
+/// `done` may be called from any thread with `user_data` until its completion.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_submit(
+    client: *mut sentinel_client_t,
+    argc: usize,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    call: *const sentinel_call_t,
+    done: sentinel_done_fn,
+    user_data: *mut c_void,
+    call_id: *mut u64,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    // SAFETY: `client` is live or NULL, the arrays have `argc` elements or are NULL, `call` is readable or NULL,
+    // `error` may be written or is NULL.
+    unsafe {
+        guard::shared(client, error, |_| {
+            Args::from_pointers(argc, argv, argvlen)?;
+            call_options(call)?;
+            done.ok_or_else(|| missing("done"))?;
+            let _ = (user_data, call_id);
+            Err(Failure::Unavailable("sentinel_submit"))
+        })
+    }
+}
+
+/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+///
+/// Submits one command; its completion appears in `queue` with `tag`. Arguments as sentinel_command_packed, copied.
+/// `*call_id` is for sentinel_cancel. QUEUE_FULL when `max_pending` commands are in flight or the queue is full.
+///
+/// # Safety
+/// `client` and `queue` are live or NULL, `lens` has `argc` elements or is NULL, `data` has `data_len` bytes or is
+/// NULL, `call` is readable or NULL, `call_id` and `error` may be written or are NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_submit_queued(
+    client: *mut sentinel_client_t,
+    argc: usize,
+    lens: *const usize,
+    data: *const c_void,
+    data_len: usize,
+    call: *const sentinel_call_t,
+    queue: *mut sentinel_queue_t,
+    tag: u64,
+    call_id: *mut u64,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    // SAFETY: the handles are live or NULL, `lens` has `argc` elements and `data` `data_len` bytes or are NULL, `call`
+    // is readable or NULL, `error` may be written or is NULL.
+    unsafe {
+        guard::shared(client, error, |_| {
+            Args::from_packed(argc, lens, data, data_len)?;
+            call_options(call)?;
+            handle::share(queue)?;
+            let _ = (tag, call_id);
+            Err(Failure::Unavailable("sentinel_submit_queued"))
+        })
+    }
+}
+
+/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+///
+/// Submits a batch, copied; its completion appears in `queue` with `tag`, its reply is that of sentinel_batch_run.
+///
+/// # Safety
+/// `client`, `batch` and `queue` are live or NULL, `call` is readable or NULL, `call_id` and `error` may be written or
+/// are NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_submit_batch(
+    client: *mut sentinel_client_t,
+    batch: *const sentinel_batch_t,
+    call: *const sentinel_call_t,
+    queue: *mut sentinel_queue_t,
+    tag: u64,
+    call_id: *mut u64,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    // SAFETY: the handles are live or NULL, `call` is readable or NULL, `error` may be written or is NULL.
+    unsafe {
+        guard::shared(client, error, |_| {
+            handle::borrow(batch)?;
+            call_options(call)?;
+            handle::share(queue)?;
+            let _ = (tag, call_id);
+            Err(Failure::Unavailable("sentinel_submit_batch"))
+        })
+    }
+}
+
+/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+///
+/// Ends a submitted call with CANCELLED, unless it has completed already.
+///
+/// # Safety
+/// `client` is live or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_cancel(client: *mut sentinel_client_t, call_id: u64) -> sentinel_status_t {
+    // SAFETY: `client` is live or NULL.
+    unsafe {
+        guard::shared(client, std::ptr::null_mut(), |_| {
+            let _ = call_id;
+            Err(Failure::Unavailable("sentinel_cancel"))
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! Deployment
+//!
+//! A sentinel_t knows a set of Sentinels and follows the services they watch. Each has one thread, `sentinel-io`, which
+//! blocks all signals. One for a program is enough: clients of many services share it.
+
+use super::bytes;
+use super::error::sentinel_error_t;
+use super::guard;
+use super::handle::{self, Callable, Handle, InArc, Poison};
+use super::options::sentinel_options_t;
+use super::status::sentinel_status_t;
+use crate::runtime::Deployment;
+
+/// A deployment: a set of Sentinels and the services they watch. Any thread, any time.
+#[derive(Debug)]
+pub struct sentinel_t {
+    pub(super) core: Deployment,
+    poison: Poison,
+}
+
+impl Handle for sentinel_t {
+    const NAME: &'static str = "sentinel";
+    type Owner = InArc;
+}
+
+impl Callable for sentinel_t {
+    fn poison(&self) -> &Poison {
+        &self.poison
+    }
+}
+
+/// Opens a deployment: starts its thread, does no I/O and so succeeds with every Sentinel down.
+///
+/// The caller owns `*out` and frees it with sentinel_free; `options` are copied and may be freed at once.
+/// INVALID_ARGUMENT when `options` name no Sentinel.
+///
+/// # Safety
+/// `options` is live or NULL, `out` and `error` may be written or are NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_open(
+    options: *const sentinel_options_t,
+    out: *mut *mut sentinel_t,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    // SAFETY: `options` is live or NULL, `out` and `error` may be written or are NULL.
+    unsafe {
+        guard::status(error, || {
+            let options = handle::borrow(options)?;
+            options.poison().check()?;
+            let core = Deployment::open(&options.core)?;
+            handle::put(
+                out,
+                sentinel_t {
+                    core,
+                    poison: Poison::default(),
+                },
+            );
+            Ok(())
+        })
+    }
+}
+
+/// Ends every call on the deployment and its clients with CLOSED, and waits for its thread to end.
+///
+/// `timeout_ms`: milliseconds; 0: the deployment's `timeout_ms`; -1: no limit. TIMEOUT when the thread is not done by
+/// then; it ends all the same. The handles stay valid and answer CLOSED until they are freed. WOULD_DEADLOCK from
+/// inside a callback.
+///
+/// # Safety
+/// `sentinel` is live or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_close(sentinel: *mut sentinel_t, timeout_ms: i64) -> sentinel_status_t {
+    // SAFETY: `sentinel` is live or NULL.
+    unsafe {
+        guard::shared(sentinel, std::ptr::null_mut(), |sentinel| {
+            let timeout_ms = bytes::timeout(timeout_ms)?;
+            Ok(sentinel.core.close(timeout_ms)?)
+        })
+    }
+}
+
+/// Frees a deployment; NULL is allowed. Never blocks on the network, and may come before its clients are freed: they
+/// keep alive what they need.
+///
+/// # Safety
+/// `sentinel` is live or NULL, and is not used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_free(sentinel: *mut sentinel_t) {
+    // SAFETY: `sentinel` is live or NULL, and the caller gives it up.
+    unsafe { guard::free(sentinel) }
+}

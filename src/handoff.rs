@@ -1,0 +1,160 @@
+//! How threads wait for each other: one value to one waiter, and a gate that opens once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::deadline::Deadline;
+
+#[derive(Debug)]
+enum Slot<T> {
+    Empty,
+    Given(T),
+    /// The waiter took the value or went away at its deadline, or every giver is gone.
+    Done,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    slot: Mutex<Slot<T>>,
+    given: Condvar,
+    givers: AtomicUsize,
+}
+
+/// The giving end. May be cloned; the first value counts.
+#[derive(Debug)]
+pub struct Giver<T>(Arc<Shared<T>>);
+
+/// The waiting end.
+#[derive(Debug)]
+pub struct Taker<T>(Arc<Shared<T>>);
+
+/// A pair of ends.
+pub fn handoff<T>() -> (Giver<T>, Taker<T>) {
+    let shared = Arc::new(Shared {
+        slot: Mutex::new(Slot::Empty),
+        given: Condvar::new(),
+        givers: AtomicUsize::new(1),
+    });
+    (Giver(Arc::clone(&shared)), Taker(shared))
+}
+
+impl<T> Clone for Giver<T> {
+    fn clone(&self) -> Giver<T> {
+        self.0.givers.fetch_add(1, Ordering::Relaxed);
+        Giver(Arc::clone(&self.0))
+    }
+}
+
+/// A waiter whose last giver is gone would wait in vain.
+impl<T> Drop for Giver<T> {
+    fn drop(&mut self) {
+        if self.0.givers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let mut slot = self.0.slot.lock();
+            if matches!(*slot, Slot::Empty) {
+                *slot = Slot::Done;
+                drop(slot);
+                self.0.given.notify_one();
+            }
+        }
+    }
+}
+
+impl<T> Giver<T> {
+    /// Gives the value, and gives it back when nobody waits for it any more: nothing is lost at a deadline.
+    pub fn give(&self, value: T) -> Result<(), T> {
+        let mut slot = self.0.slot.lock();
+        if !matches!(*slot, Slot::Empty) {
+            return Err(value);
+        }
+        *slot = Slot::Given(value);
+        drop(slot);
+        self.0.given.notify_one();
+        Ok(())
+    }
+
+    /// Whether the waiter has its value or went away.
+    pub fn is_done(&self) -> bool {
+        !matches!(*self.0.slot.lock(), Slot::Empty)
+    }
+}
+
+impl<T> Taker<T> {
+    /// Waits for the value until the deadline; `None` also when nobody is left to give one.
+    pub fn take(&self, deadline: Deadline) -> Option<T> {
+        let mut slot = self.0.slot.lock();
+        while matches!(*slot, Slot::Empty) {
+            match deadline.instant() {
+                None => self.0.given.wait(&mut slot),
+                Some(at) if self.0.given.wait_until(&mut slot, at).timed_out() => break,
+                Some(_) => {}
+            }
+        }
+        match std::mem::replace(&mut *slot, Slot::Done) {
+            Slot::Given(value) => Some(value),
+            Slot::Empty | Slot::Done => None,
+        }
+    }
+}
+
+/// A gate that opens once, for any number of waiters.
+#[derive(Debug, Default)]
+pub struct Latch {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Latch {
+    /// Opens it.
+    pub fn open(&self) {
+        *self.open.lock() = true;
+        self.opened.notify_all();
+    }
+
+    /// Waits until it is open; false at the deadline.
+    pub fn wait(&self, deadline: Deadline) -> bool {
+        let mut open = self.open.lock();
+        while !*open {
+            match deadline.instant() {
+                None => self.opened.wait(&mut open),
+                Some(at) if self.opened.wait_until(&mut open, at).timed_out() => break,
+                Some(_) => {}
+            }
+        }
+        *open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_value_that_nobody_waits_for_comes_back() {
+        let (giver, taker) = handoff();
+        assert_eq!(taker.take(Deadline::after(Some(Duration::from_millis(1)))), None);
+        assert!(giver.is_done());
+        assert_eq!(giver.give(7), Err(7));
+    }
+
+    #[test]
+    fn a_waiter_without_a_giver_does_not_wait() {
+        let (giver, taker) = handoff::<u32>();
+        let other = giver.clone();
+        let waiter = std::thread::spawn(move || taker.take(Deadline::NEVER));
+        drop(giver);
+        drop(other);
+        assert_eq!(waiter.join().unwrap(), None);
+    }
+
+    #[test]
+    fn the_first_value_reaches_the_waiter() {
+        let (giver, taker) = handoff();
+        let waiter = std::thread::spawn(move || taker.take(Deadline::NEVER));
+        assert_eq!(giver.give(1), Ok(()));
+        assert_eq!(giver.give(2), Err(2));
+        assert_eq!(waiter.join().unwrap(), Some(1));
+    }
+}

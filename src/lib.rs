@@ -1,0 +1,22 @@
+//! Redis and Valkey through Sentinel.
+//!
+//! [`Deployment`] knows a set of Sentinels; [`Deployment::primary_for`] and [`Deployment::replica_for`] give clients
+//! that follow a service through its failovers. The C surface in `ffi` is a thin layer over these types.
+
+pub mod client;
+pub mod deadline;
+pub mod discovery;
+pub mod error;
+pub mod ffi;
+mod handoff;
+pub mod net;
+pub mod options;
+pub mod pool;
+pub mod resp;
+pub mod runtime;
+pub mod topology;
+
+pub use client::{CallOptions, Client};
+pub use error::{Error, ErrorKind, Outcome, Reason, Result};
+pub use options::Options;
+pub use runtime::Deployment;

@@ -1,0 +1,383 @@
+//! The first words on a connection: protocol, login, database, and what the peer says it is.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+
+use super::Endpoint;
+use super::dial::{DialError, dial};
+use super::wire::{Wire, WireError};
+use crate::error::Stage;
+use crate::options::{Credentials, TcpSettings};
+use crate::resp::{Kind, Limits, Reply, encode};
+use crate::topology::Role;
+
+/// What a data node must be told before it serves a client.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// `username` and `password`.
+    pub credentials: Credentials,
+    /// The database to select; 0 needs no command.
+    pub database: u32,
+    /// A name for `CLIENT LIST`.
+    pub client_name: Option<String>,
+    /// The protocol to ask for: 3 falls back to 2.
+    pub protocol: u8,
+}
+
+/// A connection that is ready for commands.
+#[derive(Debug)]
+pub struct Greeted {
+    /// The connection.
+    pub wire: Wire,
+    /// What the node says it is. `None` for a Sentinel.
+    pub role: Option<Role>,
+    /// The node serves its data: it is neither loading nor a replica cut off from its primary.
+    pub serving: Result<(), String>,
+    /// The protocol in force.
+    pub protocol: u8,
+    /// It knows SENTINEL MYID: the version that HELLO told is 6.2 or newer.
+    pub has_my_id: bool,
+}
+
+/// Connects to a data node and logs in, within `limit`.
+pub async fn greet_node(
+    endpoint: &Endpoint,
+    login: &Login,
+    tcp: &TcpSettings,
+    limits: Limits,
+    limit: Duration,
+) -> Result<Greeted, DialError> {
+    let until = Instant::now() + limit;
+    let wire = Wire::new(dial(endpoint, tcp, limit).await?, limits);
+    let late = || DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis()));
+    timeout_at(until.into(), node_words(wire, login))
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+/// Connects to a Sentinel within `connect_limit` and logs in within `answer_limit`. RESP3 where the Sentinel speaks it.
+pub async fn greet_sentinel(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    tcp: &TcpSettings,
+    connect_limit: Duration,
+    answer_limit: Duration,
+) -> Result<Greeted, DialError> {
+    let wire = Wire::new(dial(endpoint, tcp, connect_limit).await?, SENTINEL_LIMITS);
+    let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
+    timeout_at(
+        (Instant::now() + answer_limit).into(),
+        sentinel_words(wire, credentials),
+    )
+    .await
+    .unwrap_or_else(|_| Err(late()))
+}
+
+/// A Sentinel's longest answer lists its replicas, about 1 KiB each.
+pub const SENTINEL_LIMITS: Limits = Limits {
+    max_bytes: 16 << 20,
+    max_depth: 16,
+};
+
+/// Collects commands for one write.
+struct Script {
+    bytes: Vec<u8>,
+}
+
+impl Script {
+    fn new() -> Script {
+        Script {
+            bytes: Vec::with_capacity(256),
+        }
+    }
+
+    fn say(&mut self, args: &[&[u8]]) -> &mut Script {
+        encode(&mut self.bytes, args);
+        self
+    }
+
+    /// HELLO with the login in it: one command for both since Redis 6.
+    fn hello(&mut self, protocol: u8, credentials: &Credentials, name: Option<&str>) -> &mut Script {
+        let version = protocol.to_string();
+        let mut args: Vec<&[u8]> = vec![b"HELLO", version.as_bytes()];
+        if let Some(password) = &credentials.password {
+            let user = credentials.username.as_deref().unwrap_or("default");
+            args.extend([b"AUTH".as_slice(), user.as_bytes(), password.as_bytes()]);
+        }
+        if let Some(name) = name {
+            args.extend([b"SETNAME".as_slice(), name.as_bytes()]);
+        }
+        self.say(&args)
+    }
+}
+
+async fn node_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError> {
+    let database = login.database.to_string();
+    let mut script = Script::new();
+    script.hello(login.protocol, &login.credentials, login.client_name.as_deref());
+    say_node_rest(&mut script, login, &database);
+    send(&wire, &script).await?;
+    let hello = receive(&mut wire, Stage::Connect).await?;
+    if hello.kind() != Kind::Error {
+        let rest = hear_node_rest(&mut wire, login).await?;
+        let role = match rest.role {
+            Some(role) => Some(role),
+            None => match hello_role(&hello) {
+                Some(role) => Some(role),
+                None => info_role(&mut wire).await?,
+            },
+        };
+        let protocol = if hello.kind() == Kind::Map { 3 } else { 2 };
+        return Ok(Greeted {
+            wire,
+            role,
+            serving: rest.serving,
+            protocol,
+            has_my_id: false,
+        });
+    }
+    refused_login(&hello, &login.credentials)?;
+    // No HELLO here (Redis 5), or not this protocol: the answers to the rest of that write say nothing more.
+    hear_raw(&mut wire, node_rest_len(login)).await?;
+    node_words_resp2(wire, login, &database).await
+}
+
+async fn node_words_resp2(mut wire: Wire, login: &Login, database: &str) -> Result<Greeted, DialError> {
+    let mut script = Script::new();
+    let logs_in = say_auth(&mut script, &login.credentials);
+    if let Some(name) = &login.client_name {
+        script.say(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
+    }
+    say_node_rest(&mut script, login, database);
+    send(&wire, &script).await?;
+    if logs_in {
+        hear_auth(&mut wire, &login.credentials).await?;
+    }
+    if login.client_name.is_some() {
+        // A name is a convenience: a server that refuses it is still served from.
+        receive(&mut wire, Stage::Connect).await?;
+    }
+    let rest = hear_node_rest(&mut wire, login).await?;
+    let role = match rest.role {
+        Some(role) => Some(role),
+        None => info_role(&mut wire).await?,
+    };
+    Ok(Greeted {
+        wire,
+        role,
+        serving: rest.serving,
+        protocol: 2,
+        has_my_id: false,
+    })
+}
+
+struct NodeRest {
+    role: Option<Role>,
+    serving: Result<(), String>,
+}
+
+fn node_rest_len(login: &Login) -> usize {
+    2 + usize::from(login.database != 0)
+}
+
+fn say_node_rest(script: &mut Script, login: &Login, database: &str) {
+    if login.database != 0 {
+        script.say(&[b"SELECT", database.as_bytes()]);
+    }
+    script.say(&[b"ROLE"]).say(&[b"PING"]);
+}
+
+async fn hear_node_rest(wire: &mut Wire, login: &Login) -> Result<NodeRest, DialError> {
+    if login.database != 0 {
+        let select = receive(wire, Stage::Connect).await?;
+        if select.kind() == Kind::Error {
+            refused_login(&select, &login.credentials)?;
+            // "ERR DB index is out of range": no retry cures it. BUSY or LOADING: a later one does.
+            let final_word = has_code(&select.text(), &["ERR"]);
+            let stage = if final_word { Stage::Auth } else { Stage::Query };
+            return Err(DialError::new(
+                stage,
+                format!("{} (SELECT {})", select.text(), login.database),
+            ));
+        }
+    }
+    let role = receive(wire, Stage::Role).await?;
+    let ping = receive(wire, Stage::Role).await?;
+    // A user without the right to ROLE is served all the same; one that is not logged in is not.
+    if role.kind() == Kind::Error && !has_code(&role.text(), &["NOPERM"]) {
+        refused_login(&role, &login.credentials)?;
+    }
+    // LOADING shows in PING alone (ROLE already says master), MASTERDOWN is a replica that serves nothing.
+    let not_serving = ping.kind() == Kind::Error && has_code(&ping.text(), &["LOADING", "MASTERDOWN"]);
+    let serving = if not_serving {
+        Err(ping.text().into_owned())
+    } else {
+        replica_link(&role)
+    };
+    Ok(NodeRest {
+        role: role.at(0).and_then(|name| role_named(name.data())),
+        serving,
+    })
+}
+
+/// ROLE of a replica: `slave`, host, port, state, offset. Only `connected` follows its primary; in the other states a
+/// replica answers with whatever it had.
+fn replica_link(role: &Reply) -> Result<(), String> {
+    let replica = role
+        .at(0)
+        .is_some_and(|name| role_named(name.data()) == Some(Role::Replica));
+    match role.at(3) {
+        Some(state) if replica && state.data() != b"connected" => Err(format!(
+            "the replica's link to its primary is in state \"{}\"",
+            state.text()
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn hear_raw(wire: &mut Wire, count: usize) -> Result<(), DialError> {
+    for _ in 0..count {
+        receive(wire, Stage::Connect).await?;
+    }
+    Ok(())
+}
+
+fn role_named(name: &[u8]) -> Option<Role> {
+    match name {
+        b"master" => Some(Role::Primary),
+        b"slave" | b"replica" => Some(Role::Replica),
+        b"sentinel" => Some(Role::Sentinel),
+        _ => None,
+    }
+}
+
+/// The field `role` of HELLO's reply: a map in RESP3, a flat array in RESP2.
+fn hello_role(hello: &Reply) -> Option<Role> {
+    if let Some(role) = hello.root().get(b"role") {
+        return role_named(role.data());
+    }
+    let pairs = (0..hello.len()).step_by(2);
+    let index = pairs
+        .into_iter()
+        .find(|&i| hello.at(i).is_some_and(|key| key.data() == b"role"))?;
+    role_named(hello.at(index + 1)?.data())
+}
+
+/// For users that may neither HELLO nor ROLE: `INFO replication`, as redis-server 5 has it.
+async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
+    let mut script = Script::new();
+    script.say(&[b"INFO", b"replication"]);
+    send(wire, &script).await?;
+    let info = receive(wire, Stage::Role).await?;
+    let text = info.text();
+    if info.kind() == Kind::Error {
+        return Err(DialError::new(Stage::Role, text.into_owned()));
+    }
+    Ok(text
+        .lines()
+        .find_map(|line| line.strip_prefix("role:"))
+        .and_then(|name| role_named(name.trim_end().as_bytes())))
+}
+
+async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
+    let mut script = Script::new();
+    send(&wire, script.hello(3, credentials, None)).await?;
+    let hello = receive(&mut wire, Stage::Connect).await?;
+    let mut protocol = 3;
+    if hello.kind() == Kind::Error {
+        refused_login(&hello, credentials)?;
+        // Redis 5 has no HELLO: the login of its day, then RESP2.
+        protocol = 2;
+        let mut script = Script::new();
+        if say_auth(&mut script, credentials) {
+            send(&wire, &script).await?;
+            hear_auth(&mut wire, credentials).await?;
+        }
+    } else if hello.kind() != Kind::Map {
+        protocol = 2;
+    }
+    Ok(Greeted {
+        wire,
+        role: None,
+        serving: Ok(()),
+        protocol,
+        has_my_id: hello_version(&hello).is_some_and(|version| version >= (6, 2)),
+    })
+}
+
+/// Major and minor of the field `version` of HELLO's reply in RESP3.
+fn hello_version(hello: &Reply) -> Option<(u32, u32)> {
+    let version = hello.root().get(b"version")?.text();
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// AUTH in its old form, or with a user. False when there is no password to give.
+fn say_auth(script: &mut Script, credentials: &Credentials) -> bool {
+    let Some(password) = &credentials.password else {
+        return false;
+    };
+    match &credentials.username {
+        Some(user) => script.say(&[b"AUTH", user.as_bytes(), password.as_bytes()]),
+        None => script.say(&[b"AUTH", password.as_bytes()]),
+    };
+    true
+}
+
+async fn hear_auth(wire: &mut Wire, credentials: &Credentials) -> Result<(), DialError> {
+    let reply = receive(wire, Stage::Auth).await?;
+    match reply.kind() {
+        Kind::Error => Err(DialError::new(Stage::Auth, without_secret(&reply.text(), credentials))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether `text` begins with one of the error codes.
+fn has_code(text: &str, codes: &[&str]) -> bool {
+    text.split(' ').next().is_some_and(|code| codes.contains(&code))
+}
+
+/// An error that means the login, not the command, was refused; and the errors that servers send unasked.
+fn refused_login(reply: &Reply, credentials: &Credentials) -> Result<(), DialError> {
+    let text = reply.text();
+    if has_code(&text, &["NOAUTH", "WRONGPASS", "NOPERM"]) || text.starts_with("ERR invalid password") {
+        return Err(DialError::new(Stage::Auth, without_secret(&text, credentials)));
+    }
+    if has_code(&text, &["DENIED"]) || text.contains("max number of clients") {
+        return Err(DialError::new(Stage::Connect, without_secret(&text, credentials)));
+    }
+    Ok(())
+}
+
+/// Servers quote the arguments of a command they do not know: the password must not travel on in a message.
+fn without_secret(text: &str, credentials: &Credentials) -> String {
+    let secret = credentials
+        .password
+        .as_ref()
+        .and_then(|secret| std::str::from_utf8(secret.as_bytes()).ok());
+    match secret {
+        Some(secret) if !secret.is_empty() => text.replace(secret, "***"),
+        _ => text.to_owned(),
+    }
+}
+
+async fn send(wire: &Wire, script: &Script) -> Result<(), DialError> {
+    wire.send(&script.bytes)
+        .await
+        .map_err(|error| DialError::new(Stage::Connect, error.to_string()))
+}
+
+/// The next reply that is not a push: none is asked for here.
+async fn receive(wire: &mut Wire, stage: Stage) -> Result<Reply, DialError> {
+    loop {
+        match wire.receive().await {
+            Ok(reply) if reply.kind() == Kind::Push => {}
+            Ok(reply) => return Ok(reply),
+            Err(WireError::Protocol(problem)) => {
+                return Err(DialError::new(stage, format!("protocol error: {problem}")));
+            }
+            Err(error) => return Err(DialError::new(stage, error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The few lines that talk to the kernel where the standard library does not reach.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What a descriptor is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// Bytes to read, or the end of the stream.
+    Read,
+    /// Either of both.
+    ReadOrWrite,
+}
+
+/// Waits until `fd` is ready or `until` has passed; false when it passed. A signal does not end the wait.
+pub fn wait_ready(fd: BorrowedFd<'_>, ready: Ready, until: Option<Instant>) -> io::Result<bool> {
+    let events = match ready {
+        Ready::Read => libc::POLLIN,
+        Ready::ReadOrWrite => libc::POLLIN | libc::POLLOUT,
+    };
+    loop {
+        let mut entry = libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events,
+            revents: 0,
+        };
+        let timeout = until.map_or(-1, |at| poll_timeout(at.saturating_duration_since(Instant::now())));
+        // SAFETY: `entry` is one valid pollfd that outlives the call, and the count says one.
+        let n = unsafe { libc::poll(&raw mut entry, 1, timeout) };
+        match n {
+            0 if until.is_none_or(|at| at > Instant::now()) => {}
+            0 => return Ok(false),
+            n if n > 0 => return Ok(true),
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Milliseconds for poll(2), rounded up so that a wait never ends early and spins.
+fn poll_timeout(left: Duration) -> libc::c_int {
+    let ms = left.as_micros().div_ceil(1000);
+    libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX)
+}
+
+/// Runs `start` with every signal blocked in this thread. A thread started inside inherits the mask, so no signal
+/// handler of the host ever runs on it.
+pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+    // SAFETY: sigset_t is plain data for which all zero bytes are a valid value; sigfillset sets it anyway.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: as above; pthread_sigmask overwrites it with the old mask.
+    let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both sets are valid for the calls, which have no other effect than on this thread's mask.
+    let changed = unsafe {
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before) == 0
+    };
+    let result = start();
+    if changed {
+        // SAFETY: `before` was filled by the successful call above.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    }
+    result
+}
+
+static FORKS: AtomicU64 = AtomicU64::new(0);
+static AT_FORK: Once = Once::new();
+
+extern "C" fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many forks lie between this process and the one that loaded the library: differs between parent and child.
+/// Costs one load, where getpid(2) would be a system call for each command.
+pub fn fork_count() -> u64 {
+    AT_FORK.call_once(|| {
+        // SAFETY: the handler is a function of the library, which is linked with NODELETE and so stays loaded; it does
+        // one atomic addition, which is allowed between fork and exec.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Something with threads, sockets and locks that stay behind in the parent when the process forks. Dropped in the
+/// child it is left as it is: its threads are not there, a lock may be held by one of them for ever, and closing its
+/// epoll registrations would change the parent's.
+#[derive(Debug)]
+pub struct ForkBound<T> {
+    value: ManuallyDrop<T>,
+    forks: u64,
+}
+
+impl<T> ForkBound<T> {
+    /// Binds `value` to this process.
+    pub fn new(value: T) -> ForkBound<T> {
+        ForkBound {
+            value: ManuallyDrop::new(value),
+            forks: fork_count(),
+        }
+    }
+}
+
+impl<T> Deref for ForkBound<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for ForkBound<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T> Drop for ForkBound<T> {
+    fn drop(&mut self) {
+        if fork_count() == self.forks {
+            // SAFETY: this is the only place that drops the value, and a value is dropped at most once.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        }
+    }
+}
+
+/// Tells which of many sockets the peer has closed, without a wake-up for ordinary data. One epoll instance with
+/// nothing but EPOLLRDHUP, so that an idle connection that died is known before a command is written to it.
+#[derive(Debug)]
+pub struct Hangups {
+    epoll: OwnedFd,
+}
+
+impl Hangups {
+    /// An empty set.
+    pub fn new() -> io::Result<Hangups> {
+        // SAFETY: no pointer is passed.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just made and belongs to nobody else.
+        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Hangups { epoll })
+    }
+
+    /// Watches `socket` under `token` until it is closed.
+    pub fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let events = (libc::EPOLLRDHUP | libc::EPOLLET).cast_unsigned();
+        let mut event = libc::epoll_event { events, u64: token };
+        // SAFETY: both descriptors are open for the time of the call and `event` is valid; the kernel copies it.
+        let done = unsafe {
+            libc::epoll_ctl(
+                self.epoll.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                socket.as_raw_fd(),
+                &raw mut event,
+            )
+        };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// What tells a tokio task that [`Hangups::take`] has something.
+    pub fn readable(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let fd = self.epoll.try_clone()?;
+        // SAFETY: the descriptor is a duplicate that the AsyncFd owns, so it stays open and the same file until the
+        // AsyncFd itself has deregistered it.
+        Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+    }
+
+    /// The tokens of the sockets that were closed by their peers since the last call, at most 64 at once.
+    pub fn take(&self) -> Vec<u64> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        // SAFETY: the array is valid for 64 entries and outlives the call; a timeout of 0 does not block.
+        let n = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 64, 0) };
+        let n = usize::try_from(n).unwrap_or(0);
+        events.iter().take(n).map(|event| event.u64).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_not_before() {
+        let (client, _server) = pair();
+        let start = Instant::now();
+        let ready = wait_ready(client.as_fd(), Ready::Read, Some(start + Duration::from_millis(30))).unwrap();
+        assert!(!ready);
+        assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn hangups_tell_a_close_but_not_data() {
+        let (client, mut server) = pair();
+        let hangups = Hangups::new().unwrap();
+        hangups.add(client.as_fd(), 7).unwrap();
+        server.write_all(b"+OK\r\n").unwrap();
+        assert!(wait_ready(client.as_fd(), Ready::Read, None).unwrap());
+        assert_eq!(hangups.take(), Vec::<u64>::new());
+        drop(server);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut told = hangups.take();
+        while told.is_empty() && Instant::now() < deadline {
+            std::thread::yield_now();
+            told = hangups.take();
+        }
+        assert_eq!(told, vec![7]);
+    }
+}

@@ -1,0 +1,315 @@
+//! What the options come to: checked, typed, with every default in place.
+
+use std::fmt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::Options;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::{AddressMap, Endpoint};
+use crate::resp::Limits;
+
+/// Bytes that are wiped from memory when dropped and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// A copy of `bytes`.
+    pub fn new(bytes: &[u8]) -> Secret {
+        Secret(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// The bytes themselves, without another copy.
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> Secret {
+        Secret(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, to be sent and not to be shown.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A login. With a user and no password, the user is one without (`nopass`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The ACL user; none: `default`.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<Secret>,
+}
+
+/// Socket options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpSettings {
+    /// Idle time before keepalive probes; none: off.
+    pub keepalive: Option<Duration>,
+    /// `TCP_USER_TIMEOUT`; none: off.
+    pub user_timeout: Option<Duration>,
+    /// `TCP_NODELAY`.
+    pub nodelay: bool,
+}
+
+/// How TLS is to be spoken. The files are not opened before a connection needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Trusted roots; none: the system's.
+    pub ca_file: Option<String>,
+    /// Client certificate chain.
+    pub cert_file: Option<String>,
+    /// Key of the client certificate.
+    pub key_file: Option<String>,
+    /// Name to verify; none: the host.
+    pub server_name: Option<String>,
+}
+
+/// Which replica a call goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Select {
+    /// One after the other.
+    RoundRobin,
+    /// Any.
+    Random,
+    /// The one that answers soonest.
+    Latency,
+}
+
+/// What a deployment needs: the Sentinels, and how to talk to them.
+#[derive(Debug, Clone)]
+pub struct DeploymentSettings {
+    /// The Sentinels given, at least one, each once.
+    pub sentinels: Vec<Endpoint>,
+    /// The service that the URL named.
+    pub service: Option<String>,
+    /// Login at the Sentinels.
+    pub credentials: Credentials,
+    /// Limit of one connection attempt to a Sentinel.
+    pub connect_timeout: Duration,
+    /// Limit of one answer of a Sentinel.
+    pub answer_timeout: Duration,
+    /// Other Sentinels that a Sentinel must know for its answer to count.
+    pub min_other_sentinels: u32,
+    /// Whether Sentinels learnt from the others are added.
+    pub learn: bool,
+    /// Interval of the re-check without events; none: never.
+    pub refresh: Option<Duration>,
+    /// From announced addresses to reachable ones.
+    pub address_map: AddressMap,
+    /// TLS to the Sentinels; none: plain TCP.
+    pub tls: Option<TlsSettings>,
+    /// Sockets to the Sentinels.
+    pub tcp: TcpSettings,
+    /// Default deadline of a call, ms; -1: no limit.
+    pub timeout_ms: i64,
+    /// Shortest backoff between attempts.
+    pub backoff_min: Duration,
+    /// Longest backoff between attempts.
+    pub backoff_max: Duration,
+}
+
+/// What a client needs: how to talk to the data nodes, and how much of it.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Login at the data nodes.
+    pub credentials: Credentials,
+    /// Number of the database.
+    pub database: u32,
+    /// Name for `CLIENT SETNAME`.
+    pub client_name: Option<String>,
+    /// RESP version: 2 or 3.
+    pub protocol: u8,
+    /// Default deadline of a call, ms; -1: no limit.
+    pub timeout_ms: i64,
+    /// Limit of one connection attempt.
+    pub connect_timeout: Duration,
+    /// Sockets to the data nodes.
+    pub tcp: TcpSettings,
+    /// TLS to the data nodes; none: plain TCP.
+    pub tls: Option<TlsSettings>,
+    /// Direct connections.
+    pub direct: usize,
+    /// Lanes.
+    pub lanes: usize,
+    /// Acquired and blocking connections at most.
+    pub max_connections: usize,
+    /// Such a connection is closed after so long unused; none: never.
+    pub idle_timeout: Option<Duration>,
+    /// Commands in flight at most.
+    pub max_pending: usize,
+    /// Shortest backoff between attempts.
+    pub backoff_min: Duration,
+    /// Longest backoff between attempts.
+    pub backoff_max: Duration,
+    /// Which replica is next.
+    pub replica_select: Select,
+    /// Whether the primary serves while there is no usable replica.
+    pub fallback_to_primary: bool,
+    /// A replica whose link to the primary is down longer is left out; none: no bound.
+    pub max_link_down: Option<Duration>,
+    /// A replica further behind is left out, bytes; none: no bound.
+    pub max_lag_bytes: Option<u64>,
+    /// Limits on replies.
+    pub limits: Limits,
+}
+
+impl DeploymentSettings {
+    pub(super) fn from_options(options: &Options) -> Result<DeploymentSettings> {
+        if options.sentinels().is_empty() {
+            return Err(Error::invalid(
+                "options",
+                "no Sentinel: call sentinel_options_add_sentinel",
+            ));
+        }
+        let (backoff_min, backoff_max) = backoff(options)?;
+        Ok(DeploymentSettings {
+            sentinels: options.sentinels().to_vec(),
+            service: options.service().map(str::to_owned),
+            credentials: credentials(options, "sentinel.username", "sentinel.password")?,
+            connect_timeout: millis(options, "sentinel.connect_timeout_ms")?,
+            answer_timeout: millis(options, "sentinel.timeout_ms")?,
+            min_other_sentinels: number(options, "sentinel.min_other_sentinels")?,
+            learn: flag(options, "sentinel.learn")?,
+            refresh: some_millis(options, "discovery.refresh_ms")?,
+            address_map: address_map(options)?,
+            tls: tls(options, "sentinel.tls")?,
+            tcp: tcp(options)?,
+            timeout_ms: options.int("timeout_ms")?,
+            backoff_min,
+            backoff_max,
+        })
+    }
+}
+
+impl ClientSettings {
+    pub(super) fn from_options(options: &Options) -> Result<ClientSettings> {
+        let (backoff_min, backoff_max) = backoff(options)?;
+        Ok(ClientSettings {
+            credentials: credentials(options, "username", "password")?,
+            database: number(options, "database")?,
+            client_name: options.text("client_name")?,
+            protocol: number(options, "protocol")?,
+            timeout_ms: options.int("timeout_ms")?,
+            connect_timeout: millis(options, "connect_timeout_ms")?,
+            tcp: tcp(options)?,
+            tls: tls(options, "tls")?,
+            direct: number(options, "pool.direct")?,
+            lanes: number(options, "pool.lanes")?,
+            max_connections: number(options, "pool.max_connections")?,
+            idle_timeout: some_millis(options, "pool.idle_timeout_ms")?,
+            max_pending: number(options, "max_pending")?,
+            backoff_min,
+            backoff_max,
+            replica_select: select(options)?,
+            fallback_to_primary: flag(options, "replica.fallback_to_primary")?,
+            max_link_down: bound(options, "replica.max_link_down_ms")?.map(Duration::from_millis),
+            max_lag_bytes: bound(options, "replica.max_lag_bytes")?,
+            limits: Limits {
+                max_bytes: number(options, "max_reply_bytes")?,
+                max_depth: number(options, "max_reply_depth")?,
+            },
+        })
+    }
+}
+
+fn number<T: TryFrom<i64>>(options: &Options, key: &'static str) -> Result<T> {
+    let value = options.int(key)?;
+    T::try_from(value).map_err(|_| Error::invalid(key, format!("{value} is too large for this machine")))
+}
+
+fn flag(options: &Options, key: &'static str) -> Result<bool> {
+    Ok(options.int(key)? == 1)
+}
+
+fn millis(options: &Options, key: &'static str) -> Result<Duration> {
+    number(options, key).map(Duration::from_millis)
+}
+
+/// A time of which 0 means "off".
+fn some_millis(options: &Options, key: &'static str) -> Result<Option<Duration>> {
+    Ok(Some(millis(options, key)?).filter(|time| !time.is_zero()))
+}
+
+/// A bound of which -1 means "none".
+fn bound(options: &Options, key: &'static str) -> Result<Option<u64>> {
+    Ok(u64::try_from(options.int(key)?).ok())
+}
+
+fn credentials(options: &Options, username: &'static str, password: &'static str) -> Result<Credentials> {
+    Ok(Credentials {
+        username: options.text(username)?,
+        password: options.secret(password)?,
+    })
+}
+
+fn tcp(options: &Options) -> Result<TcpSettings> {
+    let keepalive = number(options, "tcp.keepalive_s").map(Duration::from_secs)?;
+    Ok(TcpSettings {
+        keepalive: Some(keepalive).filter(|time| !time.is_zero()),
+        user_timeout: some_millis(options, "tcp.user_timeout_ms")?,
+        nodelay: flag(options, "tcp.nodelay")?,
+    })
+}
+
+/// The TLS of the nodes (`tls`) or of the Sentinels (`sentinel.tls`); none while that flag is 0.
+fn tls(options: &Options, prefix: &'static str) -> Result<Option<TlsSettings>> {
+    if !flag(options, prefix)? {
+        return Ok(None);
+    }
+    let text = |name: &str| options.text(&format!("{prefix}.{name}"));
+    let settings = TlsSettings {
+        ca_file: text("ca_file")?,
+        cert_file: text("cert_file")?,
+        key_file: text("key_file")?,
+        server_name: text("server_name")?,
+    };
+    match (&settings.cert_file, &settings.key_file) {
+        (Some(_), None) => Err(Error::invalid(
+            format!("{prefix}.cert_file"),
+            format!("it needs {prefix}.key_file"),
+        )),
+        (None, Some(_)) => Err(Error::invalid(
+            format!("{prefix}.key_file"),
+            format!("it needs {prefix}.cert_file"),
+        )),
+        _ => Ok(Some(settings)),
+    }
+}
+
+fn backoff(options: &Options) -> Result<(Duration, Duration)> {
+    let (min, max) = (
+        millis(options, "retry.backoff_min_ms")?,
+        millis(options, "retry.backoff_max_ms")?,
+    );
+    if min > max {
+        let problem = format!(
+            "{} is more than the {} of retry.backoff_max_ms",
+            min.as_millis(),
+            max.as_millis()
+        );
+        return Err(Error::invalid("retry.backoff_min_ms", problem));
+    }
+    Ok((min, max))
+}
+
+fn address_map(options: &Options) -> Result<AddressMap> {
+    let text = options.text("address.map")?.unwrap_or_default();
+    AddressMap::parse(&text).map_err(|problem| Error::invalid("address.map", problem))
+}
+
+fn select(options: &Options) -> Result<Select> {
+    match options.text("replica.select")?.as_deref() {
+        Some("round_robin") => Ok(Select::RoundRobin),
+        Some("random") => Ok(Select::Random),
+        Some("latency") => Ok(Select::Latency),
+        _ => Err(Error::new(ErrorKind::Internal {
+            problem: "replica.select has a value it does not take".into(),
+        })),
+    }
+}

@@ -1,0 +1,90 @@
+//! The connections to one node under one epoch, retired as a whole.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use socket2::SockRef;
+
+use crate::net::Endpoint;
+use crate::topology::Role;
+
+/// Identifies a connection within a process.
+pub type ConnectionId = u64;
+
+/// A node in the role and epoch in which it was chosen. Every connection belongs to one generation; when the service
+/// moves on, the generation is retired and nothing that is still on its way is a success any more.
+#[derive(Debug)]
+pub struct Generation {
+    /// The node.
+    pub endpoint: Endpoint,
+    /// The role it was verified to hold.
+    pub role: Role,
+    /// The config epoch under which it was named.
+    pub epoch: u64,
+    retired: AtomicBool,
+    /// Connections open for shared use.
+    shared: AtomicUsize,
+    sockets: Mutex<HashMap<ConnectionId, Arc<TcpStream>>>,
+}
+
+impl Generation {
+    /// A generation without a connection.
+    pub fn new(endpoint: Endpoint, role: Role, epoch: u64) -> Generation {
+        Generation {
+            endpoint,
+            role,
+            epoch,
+            retired: AtomicBool::new(false),
+            shared: AtomicUsize::new(0),
+            sockets: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Whether nothing may be sent to it any more, and no answer of it is good any more.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Ends it: every connection is shut down under whoever uses it.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        for socket in self.sockets.lock().values() {
+            // The close that follows drops what the kernel has not delivered: a write that was reported as unknown must
+            // not reach a cut-off node when the network heals.
+            let _ = SockRef::from(&**socket).set_linger(Some(Duration::ZERO));
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Enters a connection. False when the generation was retired meanwhile: the connection must not be used.
+    pub(super) fn enter(&self, id: ConnectionId, socket: &Arc<TcpStream>) -> bool {
+        self.sockets.lock().insert(id, Arc::clone(socket));
+        !self.is_retired()
+    }
+
+    pub(super) fn leave(&self, id: ConnectionId) {
+        self.sockets.lock().remove(&id);
+    }
+
+    /// Whether it has a connection.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.sockets.lock().is_empty()
+    }
+
+    /// Connections open for shared use.
+    pub(super) fn shared(&self) -> usize {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_shared(&self) {
+        self.shared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn discount_shared(&self) {
+        self.shared.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,77 @@
+//! Notices when a peer closes a connection that nobody is reading from.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::Pool;
+use super::direct::Direct;
+use super::gate::Gate;
+use super::generation::ConnectionId;
+use crate::net::Endpoint;
+use crate::net::sys::Hangups;
+
+#[derive(Debug)]
+struct Owner {
+    pool: Weak<Pool>,
+    endpoint: Endpoint,
+}
+
+/// The watch on every direct connection of a deployment. Without it the first command after a server's restart, or
+/// after its idle timeout, would be written to a dead connection and its outcome be unknown.
+#[derive(Debug)]
+pub struct HangupWatch {
+    hangups: Hangups,
+    owners: Mutex<HashMap<ConnectionId, Owner>>,
+}
+
+impl HangupWatch {
+    /// A watch on nothing yet.
+    pub fn new() -> io::Result<HangupWatch> {
+        Ok(HangupWatch {
+            hangups: Hangups::new()?,
+            owners: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Watches a connection of `pool` until it is dropped. A kernel that refuses costs the early notice, not the
+    /// connection.
+    pub(super) fn add(&self, direct: &Direct, pool: &Arc<Pool>) {
+        let owner = Owner {
+            pool: Arc::downgrade(pool),
+            endpoint: direct.generation().endpoint.clone(),
+        };
+        self.owners.lock().insert(direct.id(), owner);
+        let _ = self.hangups.add(direct.socket().as_fd(), direct.id());
+    }
+
+    pub(super) fn remove(&self, id: ConnectionId) {
+        self.owners.lock().remove(&id);
+    }
+
+    /// Tells the pools, for ever. Runs on sentinel-io.
+    pub async fn run(self: Arc<Self>, gate: std::rc::Rc<Gate>) {
+        let Ok(readable) = self.hangups.readable() else { return };
+        while let Ok(mut ready) = readable.readable().await {
+            let gone = self.hangups.take();
+            if gone.is_empty() {
+                ready.clear_ready();
+            }
+            self.tell(&gone, &gate);
+        }
+    }
+
+    fn tell(&self, gone: &[ConnectionId], gate: &Gate) {
+        for id in gone {
+            let owner = self.owners.lock().remove(id);
+            let Some(owner) = owner else { continue };
+            gate.suspect(&owner.endpoint);
+            if let Some(pool) = owner.pool.upgrade() {
+                pool.hung_up(&[*id]);
+            }
+        }
+    }
+}

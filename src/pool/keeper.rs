@@ -1,0 +1,480 @@
+//! The task of sentinel-io that makes a pool's connections and retires them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use super::Pool;
+use super::direct::Direct;
+use super::gate::{Entry, Gate};
+use super::generation::Generation;
+use super::hangup::HangupWatch;
+use super::select;
+use super::sentry::Sentries;
+use super::state::{Route, State, Want};
+use crate::error::{Error, ErrorKind, Stage};
+use crate::net::{DialError, Endpoint, Greeted, Login, handshake};
+use crate::topology::{Hint, Role, Snapshot, Unserved};
+
+/// What the keepers of a deployment share.
+#[derive(Debug)]
+pub struct Common {
+    /// Who may dial which address when.
+    pub gate: Rc<Gate>,
+    /// The watch on idle connections.
+    pub hangups: Arc<HangupWatch>,
+    /// The watch on nodes that are gone without a word.
+    pub sentries: Rc<Sentries>,
+}
+
+/// How often a keeper whose callers wait for a primary to be named looks whether they still do.
+const STILL_WAITING_MS: std::ops::Range<u64> = 1000..2000;
+
+/// One keeper has the duty to probe a node in trouble: the one that did last. The others leave it so long before they
+/// look themselves, since its callers may be gone.
+const LEAVE_IT_MS: std::ops::Range<u64> = 0..1000;
+
+/// How often a keeper looks whether replicas that failed are worth another try while nobody calls.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+
+struct Dialled {
+    generation: Arc<Generation>,
+    want: Want,
+    result: Result<Greeted, DialError>,
+}
+
+/// The keeper of one pool.
+#[derive(Debug)]
+pub struct Keeper {
+    pool: Arc<Pool>,
+    common: Rc<Common>,
+    login: Rc<Login>,
+    dials: JoinSet<Dialled>,
+    /// The generation of the snapshot that the routes follow.
+    applied: u64,
+    /// Something waits for the gate.
+    gated: bool,
+    /// The node whose last probe was this keeper's.
+    duty: Option<Endpoint>,
+    /// Callers wait for a primary to be named.
+    unserved: Option<Unserved>,
+    /// Leases dialled so far.
+    lease_turn: usize,
+    next_look: Instant,
+}
+
+impl std::fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialled")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// A keeper that does nothing until the pool has a caller.
+    pub fn new(pool: Arc<Pool>, common: Rc<Common>) -> Keeper {
+        let settings = &pool.settings;
+        let login = Login {
+            credentials: settings.credentials.clone(),
+            database: settings.database,
+            client_name: settings.client_name.clone(),
+            protocol: settings.protocol,
+        };
+        let next_look = Instant::now();
+        Keeper {
+            pool,
+            common,
+            login: Rc::new(login),
+            dials: JoinSet::new(),
+            applied: 0,
+            gated: false,
+            duty: None,
+            unserved: None,
+            lease_turn: 0,
+            next_look,
+        }
+    }
+
+    /// Runs until the pool is closed.
+    pub async fn run(mut self) {
+        let mut changes = self.pool.service.changes();
+        let mut gate = self.common.gate.changes();
+        self.pool.demand.notified().await;
+        while !self.pool.is_closed() {
+            changes.mark_unchanged();
+            gate.mark_unchanged();
+            self.apply();
+            let timer = self.work();
+            let timer = async move {
+                match timer {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.pool.demand.notified() => {}
+                changed = changes.changed() => if changed.is_err() { return },
+                dialled = self.dials.join_next(), if !self.dials.is_empty() => {
+                    if let Some(Ok(dialled)) = dialled {
+                        self.finish(dialled);
+                    }
+                }
+                _ = gate.changed(), if self.gated => {}
+                () = timer => {}
+            }
+        }
+        self.pool.close();
+    }
+
+    /// Makes the routes those of the snapshot. What no longer holds its place is cut at once.
+    fn apply(&mut self) {
+        let snapshot = self.pool.service.snapshot();
+        let Some(primary) = &snapshot.primary else { return };
+        if snapshot.generation != self.applied {
+            self.applied = snapshot.generation;
+            let service = self.pool.service.name();
+            self.common.gate.named(service, snapshot.generation, &primary.endpoint);
+            self.pool.state.lock().attempts.clear();
+        }
+        let mut state = self.pool.state.lock();
+        let replicas = self.readable(&mut state, &snapshot);
+        let retired = self.outdated(&mut state, &snapshot, &replicas);
+        if self.pool.role == Role::Primary {
+            ensure_route(&mut state, &primary.endpoint, Role::Primary, snapshot.epoch);
+        } else {
+            for replica in &replicas {
+                ensure_route(&mut state, replica, Role::Replica, snapshot.epoch);
+            }
+            self.fall_back(&mut state, &snapshot, &primary.endpoint);
+        }
+        drop(state);
+        for generation in retired {
+            generation.retire();
+        }
+    }
+
+    /// Takes the generations out that no longer stand for what the snapshot says.
+    fn outdated(&self, state: &mut State, snapshot: &Snapshot, replicas: &[Endpoint]) -> Vec<Arc<Generation>> {
+        let mut outdated = state.take_leaving(|generation| !is_named(generation, snapshot, replicas));
+        for place in (0..state.routes.len()).rev() {
+            let Some(route) = state.routes.get(place) else { continue };
+            let generation = Arc::clone(&route.generation);
+            let named = is_named(&generation, snapshot, replicas);
+            if named && !generation.is_retired() {
+                continue;
+            }
+            state.remove_route(place);
+            if named {
+                // Condemned by a caller: the node said that it does not serve.
+                let said = DialError::new(Stage::Role, "it refused a command for what it is or does");
+                state.note(&generation.endpoint, said.at(&generation.endpoint));
+                self.common.gate.failed(&generation.endpoint, &said);
+            }
+            outdated.push(generation);
+        }
+        outdated
+    }
+
+    /// The replicas that this client may read from. The others are noted with what keeps them out.
+    fn readable(&self, state: &mut State, snapshot: &Snapshot) -> Vec<Endpoint> {
+        let freshest = select::freshest(&snapshot.replicas);
+        let mut readable = Vec::new();
+        for replica in &snapshot.replicas {
+            match select::too_stale(replica, freshest, &self.pool.settings) {
+                Some(cause) => state.note(
+                    &replica.endpoint,
+                    DialError::new(Stage::Query, cause).at(&replica.endpoint),
+                ),
+                None => readable.push(replica.endpoint.clone()),
+            }
+        }
+        readable
+    }
+
+    /// A replica client with no replica to read from reads from the primary, and returns when there is one again.
+    fn fall_back(&self, state: &mut State, snapshot: &Snapshot, primary: &Endpoint) {
+        let mut replicas = state
+            .routes
+            .iter()
+            .filter(|route| route.generation.role == Role::Replica);
+        let (ready, all_failed) = (
+            replicas.clone().any(|route| route.ready),
+            replicas.all(|route| route.failed),
+        );
+        let place = state
+            .routes
+            .iter()
+            .position(|route| route.generation.role == Role::Primary);
+        match place {
+            // Calls under way on the primary end there, unless it is cut; only the idle connections go.
+            Some(place) if ready => {
+                let leaving = state.remove_route(place);
+                state.leaving.push(leaving);
+            }
+            None if !ready && all_failed && self.pool.settings.fallback_to_primary => {
+                ensure_route(state, primary, Role::Primary, snapshot.epoch);
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts the dials that are due and returns when to look again.
+    fn work(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        self.gated = false;
+        let pool = Arc::clone(&self.pool);
+        let mut state = pool.state.lock();
+        state.sweep(&[], now);
+        let (shared, leases) = state.demand();
+        if state.routes.is_empty() {
+            drop(state);
+            return self.await_primary(shared + leases > 0, now);
+        }
+        self.unserved = None;
+        let mut timer = state.next_expiry();
+        let probes = self.probes(&mut state, shared + leases > 0, now);
+        let wanted = self.wanted(&state, shared, leases, probes);
+        for (want, generation) in wanted {
+            match self.common.gate.entry(&generation.endpoint, now) {
+                Entry::Open => self.dial(&mut state, want, generation),
+                Entry::Wait(at) => {
+                    self.gated = true;
+                    let mine = self.duty.as_ref() == Some(&generation.endpoint);
+                    let leave = if mine { 0 } else { fastrand::u64(LEAVE_IT_MS) };
+                    let at = at + Duration::from_millis(leave);
+                    timer = Some(timer.map_or(at, |timer| timer.min(at)));
+                }
+            }
+        }
+        if self.gated {
+            self.refuse_logins(&mut state);
+        }
+        let bounded = pool.settings.max_lag_bytes.is_some() || pool.settings.max_link_down.is_some();
+        if bounded || state.routes.iter().any(|route| !route.ready) {
+            timer = Some(timer.map_or(self.next_look, |timer| timer.min(self.next_look)));
+        }
+        timer
+    }
+
+    /// The dials that the waiters call for, and the probes of routes that are not ready.
+    fn wanted(&mut self, state: &State, shared: usize, leases: usize, probes: bool) -> Vec<(Want, Arc<Generation>)> {
+        let settings = &self.pool.settings;
+        let mut wanted = Vec::new();
+        for route in &state.routes {
+            let generation = || Arc::clone(&route.generation);
+            if !route.ready {
+                let dial = route.dialling == 0 && (probes || shared + leases > 0);
+                wanted.extend(dial.then(|| (Want::Shared, generation())));
+                continue;
+            }
+            let open = route.generation.shared() + route.dialling;
+            let room = settings.direct.saturating_sub(open);
+            let more = shared.saturating_sub(route.dialling).min(room);
+            wanted.extend((0..more).map(|_| (Want::Shared, generation())));
+        }
+        let ready: Vec<&Route> = state.routes.iter().filter(|route| route.ready).collect();
+        let room = settings
+            .max_connections
+            .saturating_sub(state.leases + state.lease_dials);
+        for _ in 0..leases.saturating_sub(state.lease_dials).min(room) {
+            // Each one elsewhere: a replica that takes no connection costs one of them an attempt, not all.
+            self.lease_turn = self.lease_turn.wrapping_add(1);
+            let route = ready.get(self.lease_turn % ready.len().max(1));
+            wanted.extend(route.map(|route| (Want::Lease, Arc::clone(&route.generation))));
+        }
+        wanted
+    }
+
+    /// Whether routes that failed are to be tried although nobody waits: while the client is used, so that a replica
+    /// comes back by itself.
+    fn probes(&mut self, state: &mut State, waiting: bool, now: Instant) -> bool {
+        if self.next_look > now {
+            return waiting;
+        }
+        self.next_look = now + IDLE_LOOK;
+        std::mem::take(&mut state.used) || waiting
+    }
+
+    /// Discovery goes on asking by itself while anybody is unserved.
+    fn await_primary(&mut self, waiting: bool, now: Instant) -> Option<Instant> {
+        if !waiting {
+            self.unserved = None;
+            return None;
+        }
+        self.pool.refuse_if_final();
+        if self.unserved.is_none() {
+            self.unserved = Some(Unserved::new(&self.pool.service));
+            self.pool.service.hint(Hint::Lost);
+        }
+        Some(now + Duration::from_millis(fastrand::u64(STILL_WAITING_MS)))
+    }
+
+    fn dial(&mut self, state: &mut State, want: Want, generation: Arc<Generation>) {
+        match want {
+            Want::Lease => state.lease_dials += 1,
+            Want::Shared => {
+                let route = state
+                    .routes
+                    .iter_mut()
+                    .find(|route| Arc::ptr_eq(&route.generation, &generation));
+                if let Some(route) = route {
+                    route.dialling += 1;
+                }
+            }
+        }
+        let pass = self.common.gate.pass(&generation.endpoint);
+        let login = Rc::clone(&self.login);
+        let (tcp, limits) = (self.pool.settings.tcp.clone(), self.pool.settings.limits);
+        let limit = self.pool.settings.connect_timeout;
+        self.dials.spawn_local(async move {
+            let result = handshake::greet_node(&generation.endpoint, &login, &tcp, limits, limit).await;
+            let result = result.and_then(|greeted| verify(greeted, generation.role));
+            match &result {
+                Ok(_) => pass.succeeded(),
+                Err(error) => pass.failed(error),
+            }
+            Dialled {
+                generation,
+                want,
+                result,
+            }
+        });
+    }
+
+    fn finish(&mut self, dialled: Dialled) {
+        let pool = Arc::clone(&self.pool);
+        let mut state = pool.state.lock();
+        let Dialled {
+            generation,
+            want,
+            result,
+        } = dialled;
+        let endpoint = generation.endpoint.clone();
+        let route = state
+            .routes
+            .iter_mut()
+            .find(|route| Arc::ptr_eq(&route.generation, &generation));
+        let routed = route.is_some();
+        match (want, route) {
+            (Want::Shared, Some(route)) => route.dialling -= 1,
+            (Want::Shared, None) => {}
+            (Want::Lease, _) => state.lease_dials -= 1,
+        }
+        match result {
+            Ok(greeted) if routed => self.admit(&mut state, want, greeted, generation),
+            Ok(_) => {}
+            Err(error) => {
+                self.duty = Some(endpoint.clone());
+                state.note(&endpoint, error.at(&endpoint));
+                let route = state
+                    .routes
+                    .iter_mut()
+                    .find(|route| Arc::ptr_eq(&route.generation, &generation));
+                if let Some(route) = route {
+                    route.failed = true;
+                    route.ready &= generation.shared() > 0;
+                }
+                self.refuse_logins(&mut state);
+                drop(state);
+                let hint = if error.stage == Stage::Role {
+                    Hint::WrongRole
+                } else {
+                    Hint::Lost
+                };
+                pool.service.hint(hint);
+            }
+        }
+    }
+
+    /// Puts a verified connection to use.
+    fn admit(&self, state: &mut State, want: Want, greeted: Greeted, generation: Arc<Generation>) {
+        let hangups = Arc::clone(&self.common.hangups);
+        let made = Direct::new(greeted.wire, greeted.protocol, Arc::clone(&generation), hangups);
+        let Ok(Some(direct)) = made else { return };
+        self.common.hangups.add(&direct, &self.pool);
+        let Common { gate, sentries, .. } = &*self.common;
+        sentries.post(gate, &self.pool, &generation.endpoint, &self.login);
+        state.attempts.retain(|(at, _)| *at != generation.endpoint);
+        for route in state
+            .routes
+            .iter_mut()
+            .filter(|route| Arc::ptr_eq(&route.generation, &generation))
+        {
+            route.ready = true;
+            route.failed = false;
+        }
+        match want {
+            Want::Shared => generation.count_shared(),
+            Want::Lease => state.leases += 1,
+        }
+        let idle_until = self
+            .pool
+            .settings
+            .idle_timeout
+            .and_then(|after| Instant::now().checked_add(after));
+        state.put(want, direct, idle_until);
+    }
+
+    /// A node that refuses the login is told at once, for no retry cures it: when no route is left that could.
+    fn refuse_logins(&self, state: &mut State) {
+        let mut refusals = Vec::new();
+        for route in &state.routes {
+            let endpoint = &route.generation.endpoint;
+            let error = self.common.gate.error(endpoint);
+            match error.filter(|error| !route.ready && matches!(error.stage, Stage::Auth | Stage::Tls)) {
+                Some(error) => refusals.push((endpoint, error)),
+                None => return,
+            }
+        }
+        let Some((endpoint, error)) = refusals.last() else {
+            return;
+        };
+        let cause = error.cause.clone();
+        let kind = match error.stage {
+            Stage::Tls => ErrorKind::Tls { cause },
+            _ => ErrorKind::Auth { cause },
+        };
+        let attempts = refusals.iter().map(|(endpoint, error)| error.at(endpoint)).collect();
+        let refusal = Error::new(kind).at(endpoint.to_string()).with_attempts(attempts);
+        state.refuse(&refusal);
+    }
+}
+
+/// Whether the snapshot names the node in the role and epoch of the generation.
+fn is_named(generation: &Generation, snapshot: &Snapshot, replicas: &[Endpoint]) -> bool {
+    match generation.role {
+        Role::Primary => {
+            let primary = snapshot.primary.as_ref();
+            generation.epoch == snapshot.epoch && primary.is_some_and(|node| node.endpoint == generation.endpoint)
+        }
+        _ => replicas.contains(&generation.endpoint),
+    }
+}
+
+fn ensure_route(state: &mut State, endpoint: &Endpoint, role: Role, epoch: u64) {
+    let known = |route: &Route| route.generation.endpoint == *endpoint && route.generation.role == role;
+    if !state.routes.iter().any(known) {
+        state
+            .routes
+            .push(Route::new(Generation::new(endpoint.clone(), role, epoch)));
+    }
+}
+
+/// The role is checked on the connection itself: an answer of a Sentinel may be old, and a node may not serve yet.
+fn verify(greeted: Greeted, role: Role) -> Result<Greeted, DialError> {
+    let wrong = |cause: String| Err(DialError::new(Stage::Role, cause));
+    match greeted.role {
+        Some(has) if has == role => match &greeted.serving {
+            Ok(()) => Ok(greeted),
+            Err(cause) => Err(DialError::new(Stage::Query, cause.clone())),
+        },
+        Some(Role::Primary) => wrong("the node is a primary".into()),
+        Some(Role::Replica) => wrong("the node is a replica".into()),
+        Some(Role::Sentinel) => wrong("the node is a Sentinel".into()),
+        None => wrong("the node does not tell its role".into()),
+    }
+}

@@ -1,0 +1,282 @@
+//! Connections to the nodes of a service, for one client.
+//!
+//! Callers take and return connections; the [`keeper`], a task of sentinel-io, makes them, verifies them, and retires
+//! them when the service moves.
+
+pub mod direct;
+pub mod gate;
+pub mod generation;
+pub mod hangup;
+mod keeper;
+mod select;
+pub mod sentry;
+mod state;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub use direct::Direct;
+pub use gate::{Gate, Troubles};
+pub use generation::Generation;
+pub use hangup::HangupWatch;
+pub use keeper::{Common, Keeper};
+pub use sentry::Sentries;
+pub use state::Want;
+
+use crate::deadline::Deadline;
+use crate::error::{Attempt, Error, ErrorKind, Reason, Stage};
+use crate::handoff::{Giver, handoff};
+use crate::net::{DialError, Endpoint};
+use crate::options::ClientSettings;
+use crate::topology::{Hint, Role, Service, is_final, why_unknown};
+use state::{Route, State};
+
+/// The pool of one client. Any thread.
+#[derive(Debug)]
+pub struct Pool {
+    /// What the connections are made with.
+    pub(crate) settings: ClientSettings,
+    /// The role that is wanted.
+    pub(crate) role: Role,
+    /// The service that is followed.
+    pub(crate) service: Arc<Service>,
+    troubles: Arc<Troubles>,
+    state: Mutex<State>,
+    demand: Notify,
+    sleepers: Mutex<Vec<Giver<()>>>,
+}
+
+/// A connection in a caller's hands. It finds its way back by itself.
+#[derive(Debug)]
+pub struct Lent {
+    pool: Arc<Pool>,
+    want: Want,
+    direct: Option<Direct>,
+}
+
+impl Pool {
+    /// A pool without a connection; its keeper makes them when calls come.
+    pub fn new(service: Arc<Service>, role: Role, settings: ClientSettings, troubles: Arc<Troubles>) -> Pool {
+        let state = Mutex::new(State::new(settings.replica_select));
+        Pool {
+            settings,
+            role,
+            service,
+            troubles,
+            state,
+            demand: Notify::new(),
+            sleepers: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A connection to a node that holds the role; waits for one until the deadline.
+    pub fn lend(self: &Arc<Pool>, want: Want, deadline: Deadline) -> Result<Lent, Error> {
+        let direct = self.find(want, deadline)?;
+        Ok(Lent {
+            pool: Arc::clone(self),
+            want,
+            direct: Some(direct),
+        })
+    }
+
+    fn find(&self, want: Want, deadline: Deadline) -> Result<Direct, Error> {
+        let (giver, taker) = handoff();
+        {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(Error::new(ErrorKind::Closed));
+            }
+            if let Some(direct) = state.take(want) {
+                return Ok(direct);
+            }
+            if state.wait(want, giver, self.settings.direct) {
+                self.demand.notify_one();
+            }
+        }
+        taker.take(deadline).unwrap_or_else(|| Err(self.not_in_time(want)))
+    }
+
+    /// The node that serves now: the one of the last call's route.
+    pub fn serving(&self) -> Option<Arc<Generation>> {
+        let state = self.state.lock();
+        let mut ready = state.routes.iter().filter(|route| route.ready);
+        ready.next().map(|route| Arc::clone(&route.generation))
+    }
+
+    /// A node said that it is not what it was taken for: nothing more is sent there before it is verified anew.
+    pub fn condemn(&self, generation: &Generation) {
+        generation.retire();
+        self.service.hint(Hint::WrongRole);
+        self.demand.notify_one();
+    }
+
+    /// Waits before a repetition; ends early when the pool is closed.
+    pub fn pause(&self, until: Deadline) {
+        let (giver, taker) = handoff();
+        {
+            let mut sleepers = self.sleepers.lock();
+            sleepers.retain(|sleeper| !sleeper.is_done());
+            sleepers.push(giver);
+        }
+        if !self.state.lock().closed {
+            taker.take(until);
+        }
+    }
+
+    /// Ends every call and drops every connection.
+    pub fn close(&self) {
+        let retired = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.refuse(&Error::new(ErrorKind::Closed));
+            state.drop_idle_leases();
+            let routes = std::mem::take(&mut state.routes)
+                .into_iter()
+                .map(|route| route.generation);
+            routes.chain(state.take_leaving(|_| true)).collect::<Vec<_>>()
+        };
+        for generation in retired {
+            generation.retire();
+        }
+        for sleeper in self.sleepers.lock().drain(..) {
+            let _ = sleeper.give(());
+        }
+        self.demand.notify_one();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Why no connection could be had until the deadline.
+    fn not_in_time(&self, want: Want) -> Error {
+        let state = self.state.lock();
+        if state.closed {
+            return Error::new(ErrorKind::Closed);
+        }
+        let limit = self.settings.max_connections;
+        if want == Want::Lease && state.leases >= limit {
+            return Error::new(ErrorKind::PoolExhausted { limit });
+        }
+        if state.routes.iter().any(Route::is_serving) {
+            return Error::new(ErrorKind::Timeout {
+                during: "waiting for a free connection".into(),
+            });
+        }
+        self.not_found(&state)
+    }
+
+    /// The error of a service that cannot be served: why, and everything that was tried.
+    fn not_found(&self, state: &State) -> Error {
+        let snapshot = self.service.snapshot();
+        let (unknown, mut attempts) = why_unknown(&self.service.words());
+        let node_attempts = self.node_attempts(state);
+        let reason = match &snapshot.primary {
+            None => unknown,
+            Some(_) if state.routes.is_empty() && self.role == Role::Replica => Reason::NoUsableReplica,
+            Some(_) if node_attempts.iter().any(|attempt| attempt.stage == Stage::Role) => Reason::WrongRole,
+            Some(_) => Reason::NodeUnreachable,
+        };
+        attempts.extend(node_attempts);
+        let service = self.service.name().to_owned();
+        let kind = match self.role {
+            Role::Replica => ErrorKind::ReplicaNotFound { service, reason },
+            Role::Primary | Role::Sentinel => ErrorKind::PrimaryNotFound { service, reason },
+        };
+        Error::new(kind).with_attempts(attempts)
+    }
+
+    /// What came of each node: this pool's own failures, else those of others, else that there is no answer yet.
+    fn node_attempts(&self, state: &State) -> Vec<Attempt> {
+        let mut attempts: Vec<Attempt> = state.attempts.iter().map(|(_, attempt)| attempt.clone()).collect();
+        for route in &state.routes {
+            let endpoint = &route.generation.endpoint;
+            if !state.attempts.iter().any(|(at, _)| at == endpoint) {
+                let pending = || DialError::new(Stage::Connect, "no answer yet");
+                attempts.push(self.troubles.of(endpoint).unwrap_or_else(pending).at(endpoint));
+            }
+        }
+        attempts
+    }
+
+    /// Ends the waits when no time will help: every Sentinel refuses the login.
+    fn refuse_if_final(&self) {
+        let words = self.service.words();
+        let (reason, _) = why_unknown(&words);
+        if is_final(&words) && reason == Reason::SentinelAuth && self.service.snapshot().primary.is_none() {
+            let mut state = self.state.lock();
+            let error = self.not_found(&state);
+            state.refuse(&error);
+        }
+    }
+
+    fn put(&self, want: Want, direct: Direct) {
+        let idle_until = self
+            .settings
+            .idle_timeout
+            .and_then(|after| Instant::now().checked_add(after));
+        let kept = self.state.lock().put(want, direct, idle_until);
+        // A dropped connection left a slot to be filled again; an idle lease has an end that the keeper must know.
+        if !kept || want == Want::Lease {
+            self.demand.notify_one();
+        }
+    }
+
+    /// The peers of these connections have hung up: the idle ones are dropped before a command is written to them.
+    fn hung_up(&self, gone: &[generation::ConnectionId]) {
+        self.state.lock().sweep(gone, Instant::now());
+        self.service.hint(Hint::Lost);
+    }
+
+    /// Whether it has a connection to `endpoint`.
+    fn uses(&self, endpoint: &Endpoint) -> bool {
+        let state = self.state.lock();
+        let mut routes = state.routes.iter();
+        routes.any(|route| route.generation.endpoint == *endpoint && route.generation.is_in_use())
+    }
+
+    /// `endpoint` does not answer: what is idle there is of no use any more.
+    fn lost_touch(&self, endpoint: &Endpoint) {
+        self.state.lock().drop_idle(endpoint);
+        self.service.hint(Hint::Silent);
+        self.demand.notify_one();
+    }
+
+    fn lost(&self) {
+        self.service.hint(Hint::Lost);
+    }
+}
+
+impl Lent {
+    /// The connection.
+    pub fn direct(&mut self) -> Option<&mut Direct> {
+        self.direct.as_mut()
+    }
+
+    /// The node said that it is not what it was taken for: nothing more is sent there before it is verified anew.
+    pub fn condemn(&self) {
+        if let Some(direct) = &self.direct {
+            self.pool.condemn(direct.generation());
+        }
+    }
+
+    /// The node and epoch it belongs to.
+    pub fn generation(&self) -> Option<&Arc<Generation>> {
+        self.direct.as_ref().map(Direct::generation)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(direct) = self.direct.take() {
+            if direct.is_lost() {
+                self.pool.lost();
+            }
+            self.pool.put(self.want, direct);
+        }
+    }
+}

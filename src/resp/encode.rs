@@ -1,0 +1,66 @@
+//! Commands to bytes: always an array of bulk strings.
+
+use redis_protocol::resp2::encode::encode_borrowed;
+use redis_protocol::resp2::types::BorrowedFrame;
+
+/// Appends a command. Nothing is allocated but, where its capacity is too small, the growth of `out`.
+pub fn encode(out: &mut Vec<u8>, args: &[&[u8]]) {
+    out.reserve(encoded_len(args));
+    header(out, b'*', args.len());
+    for arg in args {
+        header(out, b'$', arg.len());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The bytes that [`encode`] appends for the same command.
+pub fn encoded_len(args: &[&[u8]]) -> usize {
+    let bulk = |arg: &&[u8]| header_len(arg.len()) + arg.len() + 2;
+    header_len(args.len()) + args.iter().map(bulk).sum::<usize>()
+}
+
+/// A command of the control traffic (HELLO, SENTINEL, SUBSCRIBE): the same bytes, from the encoder of redis-protocol.
+pub fn control(args: &[&str]) -> Vec<u8> {
+    let bulks: Vec<BorrowedFrame<'_>> = args
+        .iter()
+        .map(|arg| BorrowedFrame::BulkString(arg.as_bytes()))
+        .collect();
+    let frame = BorrowedFrame::Array(&bulks);
+    let mut out = vec![0; frame.encode_len(false)];
+    match encode_borrowed(&mut out, &frame, false) {
+        Ok(len) => out.truncate(len),
+        // Only a buffer too small can fail, and the encoder has given the size itself.
+        Err(_) => {
+            out.clear();
+            encode(&mut out, &args.iter().map(|arg| arg.as_bytes()).collect::<Vec<_>>());
+        }
+    }
+    out
+}
+
+/// A type byte, a length and CRLF, put together from the end so that they are appended in one go.
+fn header(out: &mut Vec<u8>, kind: u8, len: usize) {
+    // Room for the type byte and 20 digits in front of the CRLF.
+    const LAST_DIGIT: usize = 20;
+    let mut text = *b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\r\n";
+    let mut rest = len;
+    let mut begin = LAST_DIGIT + 1;
+    for byte in text.iter_mut().rev().skip(2) {
+        begin -= 1;
+        if rest == 0 && begin < LAST_DIGIT {
+            *byte = kind;
+            break;
+        }
+        *byte = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    out.extend_from_slice(text.get(begin..).unwrap_or_default());
+}
+
+fn header_len(len: usize) -> usize {
+    let digits = len
+        .checked_ilog10()
+        .map_or(1, |below| usize::try_from(below).unwrap_or(0) + 1);
+    digits + 3
+}

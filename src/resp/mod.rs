@@ -1,0 +1,22 @@
+//! RESP, the protocol of Redis and Valkey: commands to bytes, bytes to replies.
+//!
+//! Nothing here does I/O. [`Decoder`] takes bytes in whatever pieces they come and gives whole replies; a [`Reply`] is
+//! an immutable tree in one array of nodes, so that the C surface can hand it out as it is; [`Builder`] makes the
+//! replies that no server sent (batch results, events).
+
+mod build;
+mod decode;
+mod encode;
+mod inbox;
+mod limits;
+mod reply;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use build::Builder;
+pub use decode::Decoder;
+pub use encode::{control, encode, encoded_len};
+pub use limits::{DecodeError, Limits};
+pub use reply::{Kind, Node, Reply, Value};

@@ -1,0 +1,413 @@
+//! A reply as an immutable tree.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::tree::position;
+
+/// What a value is. The numbers are those of the C header and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Kind {
+    /// No value, however it was spelt (`_`, `$-1`, `*-1`).
+    Nil = 0,
+    /// A line such as `OK`.
+    Status = 1,
+    /// Any bytes.
+    String = 2,
+    /// A number of 64 bits.
+    Integer = 3,
+    /// A floating point number; its text is kept too.
+    Double = 4,
+    /// True or false.
+    Bool = 5,
+    /// A list.
+    Array = 6,
+    /// Pairs in the order they came, duplicates included.
+    Map = 7,
+    /// A list whose elements the server calls distinct.
+    Set = 8,
+    /// Text with a format of three bytes.
+    Verbatim = 9,
+    /// A number of any size, as text.
+    BigNumber = 10,
+    /// A message that no command asked for.
+    Push = 11,
+    /// An error, its code the first word.
+    Error = 12,
+}
+
+impl Kind {
+    fn of(number: i32) -> Kind {
+        match number {
+            1 => Kind::Status,
+            2 => Kind::String,
+            3 => Kind::Integer,
+            4 => Kind::Double,
+            5 => Kind::Bool,
+            6 => Kind::Array,
+            7 => Kind::Map,
+            8 => Kind::Set,
+            9 => Kind::Verbatim,
+            10 => Kind::BigNumber,
+            11 => Kind::Push,
+            12 => Kind::Error,
+            _ => Kind::Nil,
+        }
+    }
+
+    /// Whether values of this kind have elements instead of data.
+    pub fn is_aggregate(self) -> bool {
+        matches!(self, Kind::Array | Kind::Map | Kind::Set | Kind::Push)
+    }
+}
+
+/// One value of a reply, as C sees it: the first six fields are `sentinel_reply_node_t`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Node {
+    /// A [`Kind`] as its number.
+    pub kind: i32,
+    /// 0 for the root.
+    pub depth: u32,
+    /// Bytes of data, or direct children: elements, or keys and values of a map.
+    pub len: usize,
+    /// Address of the first byte of data, a NUL behind the last; 0 for kinds without data. Valid as long as the reply.
+    pub data: usize,
+    /// The number of an integer, 0 or 1 of a boolean. Of the head: the owner's address.
+    pub integer: i64,
+    /// The number of a double.
+    pub number: f64,
+    /// Position among the nodes, head included: the node lies so many nodes behind the head.
+    pub index: u32,
+    /// 0: the children follow one another right behind this node. Else one more than where the list of their positions
+    /// begins in the reply's table.
+    pub(crate) children: u32,
+}
+
+impl Node {
+    /// What stands in front of every root.
+    pub(super) const HEAD: Node = Node {
+        kind: -1,
+        depth: 0,
+        len: 0,
+        data: 0,
+        integer: 0,
+        number: 0.0,
+        index: 0,
+        children: 0,
+    };
+    const NIL: Node = Node {
+        kind: 0,
+        index: 1,
+        ..Node::HEAD
+    };
+
+    /// The address given to [`Reply::set_owner`], when this is the head.
+    pub fn owner(&self) -> usize {
+        usize::try_from(u64::from_ne_bytes(self.integer.to_ne_bytes())).unwrap_or(0)
+    }
+
+    /// Nodes directly below this one: twice the pairs of a map.
+    pub(super) fn child_count(&self) -> usize {
+        match Kind::of(self.kind) {
+            Kind::Array | Kind::Set | Kind::Push | Kind::Map => self.len,
+            _ => 0,
+        }
+    }
+}
+
+/// A whole reply. It never changes, owns its bytes, and may be read by any threads at once.
+///
+/// The nodes stand depth first in one array behind a hidden head, so that a pointer to any of them leads to the head
+/// (and from there to whoever owns the reply) by its own `index`.
+pub struct Reply {
+    nodes: Box<[Node]>,
+    bytes: Vec<u8>,
+    table: Box<[u32]>,
+}
+
+impl Reply {
+    /// `nodes` begin with a head and a root and are complete; their `data` lie in `bytes`.
+    pub(super) fn new(nodes: Box<[Node]>, bytes: Vec<u8>, table: Box<[u32]>) -> Reply {
+        Reply { nodes, bytes, table }
+    }
+
+    /// The value that holds all others.
+    pub fn root(&self) -> Value<'_> {
+        Value {
+            reply: self,
+            node: self.nodes.get(1).unwrap_or(&Node::NIL),
+        }
+    }
+
+    /// All values depth first, the root first.
+    pub fn nodes(&self) -> &[Node] {
+        self.nodes.get(1..).unwrap_or_default()
+    }
+
+    /// The same with the head in front, so that a pointer into it may step back to the head.
+    pub fn nodes_with_head(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node in front of the root.
+    pub fn head(&self) -> &Node {
+        self.nodes.first().unwrap_or(&Node::HEAD)
+    }
+
+    /// Keeps an address for whoever gets from a node to the head, see [`Node::owner`].
+    pub fn set_owner(&mut self, owner: usize) {
+        if let Some(head) = self.nodes.first_mut() {
+            head.integer = i64::from_ne_bytes(u64::try_from(owner).unwrap_or(0).to_ne_bytes());
+        }
+    }
+
+    /// The value whose [`Node::index`] is `index`; the root has 1.
+    pub fn value(&self, index: u32) -> Option<Value<'_>> {
+        let node = self.nodes.get(position(index)).filter(|node| node.index > 0)?;
+        Some(Value { reply: self, node })
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The byte behind a node's data, which must be a NUL.
+    #[cfg(test)]
+    pub(super) fn byte_behind(&self, node: &Node) -> Option<u8> {
+        let from = node.data.wrapping_sub(self.bytes.as_ptr().addr());
+        self.bytes.get(from + node.len).copied()
+    }
+
+    /// [`Value::kind`] of the root.
+    pub fn kind(&self) -> Kind {
+        self.root().kind()
+    }
+    /// [`Value::data`] of the root.
+    pub fn data(&self) -> &[u8] {
+        self.root().data()
+    }
+    /// [`Value::text`] of the root.
+    pub fn text(&self) -> Cow<'_, str> {
+        self.root().text()
+    }
+    /// [`Value::verbatim_format`] of the root.
+    pub fn verbatim_format(&self) -> Option<&[u8]> {
+        self.root().verbatim_format()
+    }
+    /// [`Value::integer`] of the root.
+    pub fn integer(&self) -> i64 {
+        self.root().integer()
+    }
+    /// [`Value::double`] of the root.
+    pub fn double(&self) -> f64 {
+        self.root().double()
+    }
+    /// [`Value::is_nil`] of the root.
+    pub fn is_nil(&self) -> bool {
+        self.root().is_nil()
+    }
+    /// [`Value::len`] of the root.
+    pub fn len(&self) -> usize {
+        self.root().len()
+    }
+    /// [`Value::is_empty`] of the root.
+    pub fn is_empty(&self) -> bool {
+        self.root().is_empty()
+    }
+    /// [`Value::at`] of the root.
+    pub fn at(&self, i: usize) -> Option<Value<'_>> {
+        self.root().at(i)
+    }
+    /// [`Value::key_at`] of the root.
+    pub fn key_at(&self, i: usize) -> Option<Value<'_>> {
+        self.root().key_at(i)
+    }
+    /// [`Value::value_at`] of the root.
+    pub fn value_at(&self, i: usize) -> Option<Value<'_>> {
+        self.root().value_at(i)
+    }
+    /// [`Value::get`] of the root.
+    pub fn get(&self, key: &[u8]) -> Option<Value<'_>> {
+        self.root().get(key)
+    }
+    /// [`Value::elements`] of the root.
+    pub fn elements(&self) -> impl Iterator<Item = Value<'_>> {
+        self.root().elements()
+    }
+}
+
+/// A value within a [`Reply`], and the way to those below it.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    reply: &'a Reply,
+    node: &'a Node,
+}
+
+impl<'a> Value<'a> {
+    /// What it is.
+    pub fn kind(self) -> Kind {
+        Kind::of(self.node.kind)
+    }
+
+    /// Its node, as C sees it.
+    pub fn node(self) -> &'a Node {
+        self.node
+    }
+
+    /// Its bytes; empty for kinds without any. Of a verbatim string the text, of a double and a big number the digits.
+    pub fn data(self) -> &'a [u8] {
+        self.bytes(0, self.node.len).unwrap_or_default()
+    }
+
+    /// Its bytes as text, for messages and keywords: what is not UTF-8 is replaced.
+    pub fn text(self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.data())
+    }
+
+    /// The three bytes in front of a verbatim string, `txt` or `mkd` so far.
+    pub fn verbatim_format(self) -> Option<&'a [u8]> {
+        if self.kind() == Kind::Verbatim {
+            self.bytes(4, 3)
+        } else {
+            None
+        }
+    }
+
+    /// `len` bytes from `before` bytes in front of the data on.
+    fn bytes(self, before: usize, len: usize) -> Option<&'a [u8]> {
+        if self.node.data == 0 {
+            return None;
+        }
+        let bytes = self.reply.bytes.as_slice();
+        let from = self.node.data.wrapping_sub(bytes.as_ptr().addr()).wrapping_sub(before);
+        bytes.get(from..from.checked_add(len)?)
+    }
+
+    /// The number of an integer, 0 or 1 of a boolean, 0 of anything else.
+    pub fn integer(self) -> i64 {
+        self.node.integer
+    }
+
+    /// The number of a double, 0 of anything else.
+    pub fn double(self) -> f64 {
+        self.node.number
+    }
+
+    /// Whether it is the absence of a value.
+    pub fn is_nil(self) -> bool {
+        self.kind() == Kind::Nil
+    }
+
+    /// Elements of an aggregate, pairs of a map, 0 of anything else.
+    pub fn len(self) -> usize {
+        match self.kind() {
+            Kind::Map => self.node.len / 2,
+            kind if kind.is_aggregate() => self.node.len,
+            _ => 0,
+        }
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Element `i`, in constant time. In a map keys and values alternate; better use `key_at` and `value_at` there.
+    pub fn at(self, i: usize) -> Option<Value<'a>> {
+        if i >= self.node.child_count() {
+            return None;
+        }
+        let index = match position(self.node.children).checked_sub(1) {
+            None => position(self.node.index).checked_add(i)?.checked_add(1)?,
+            Some(list) => position(*self.reply.table.get(list.checked_add(i)?)?),
+        };
+        Some(Value {
+            reply: self.reply,
+            node: self.reply.nodes.get(index)?,
+        })
+    }
+
+    /// Key of pair `i` of a map.
+    pub fn key_at(self, i: usize) -> Option<Value<'a>> {
+        if self.kind() == Kind::Map {
+            self.at(i.checked_mul(2)?)
+        } else {
+            None
+        }
+    }
+
+    /// Value of pair `i` of a map.
+    pub fn value_at(self, i: usize) -> Option<Value<'a>> {
+        if self.kind() == Kind::Map {
+            self.at(i.checked_mul(2)?.checked_add(1)?)
+        } else {
+            None
+        }
+    }
+
+    /// The value of the first pair whose key has these bytes. Keys without bytes (integers, aggregates) never match.
+    pub fn get(self, key: &[u8]) -> Option<Value<'a>> {
+        let matches = |candidate: Value<'_>| candidate.node.data != 0 && candidate.data() == key;
+        let pair = (0..self.len()).find(|&i| self.key_at(i).is_some_and(matches))?;
+        self.value_at(pair)
+    }
+
+    /// The values directly below; keys and values of a map alternate.
+    pub fn elements(self) -> impl Iterator<Item = Value<'a>> {
+        (0..self.node.child_count()).map_while(move |i| self.at(i))
+    }
+
+    /// This value and all below it, depth first.
+    pub(super) fn subtree(self) -> impl Iterator<Item = Value<'a>> {
+        let behind = self
+            .reply
+            .nodes
+            .get(position(self.node.index) + 1..)
+            .unwrap_or_default();
+        let below = behind.iter().take_while(move |node| node.depth > self.node.depth);
+        std::iter::once(self.node).chain(below).map(move |node| Value {
+            reply: self.reply,
+            node,
+        })
+    }
+}
+
+/// Values shown of one tree, and bytes of one text: enough to recognise a reply in a test or a report.
+const SHOWN_VALUES: usize = 64;
+const SHOWN_BYTES: usize = 64;
+
+impl fmt::Debug for Value<'_> {
+    /// The tree depth first on one line, without recursion and cut short.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (shown, value) in self.subtree().enumerate() {
+            if shown > 0 {
+                f.write_str(" ")?;
+            }
+            if shown == SHOWN_VALUES {
+                return f.write_str("...");
+            }
+            let data = value.data();
+            match value.kind() {
+                Kind::Nil => f.write_str("Nil")?,
+                kind @ (Kind::Integer | Kind::Bool) => write!(f, "{kind:?}({})", value.integer())?,
+                kind if kind.is_aggregate() => write!(f, "{kind:?}[{}]", value.len())?,
+                kind => match data.get(..SHOWN_BYTES) {
+                    Some(start) if data.len() > SHOWN_BYTES => {
+                        write!(f, "{kind:?}(\"{}\"... {} bytes)", start.escape_ascii(), data.len())?;
+                    }
+                    _ => write!(f, "{kind:?}(\"{}\")", data.escape_ascii())?,
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root().fmt(f)
+    }
+}

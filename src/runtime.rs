@@ -1,0 +1,351 @@
+//! A deployment: the thread `sentinel-io`, its life, and what it owns.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::client::Client;
+use crate::deadline::Deadline;
+use crate::discovery::Discovery;
+use crate::discovery::watcher::{Ends, Watcher};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handoff::Latch;
+use crate::net::sys::{self, ForkBound};
+use crate::options::{ClientSettings, DeploymentSettings, Options};
+use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
+use crate::topology::{Node, Role, Service, Snapshot, why_unknown};
+
+/// What sentinel-io runs between its tasks.
+type Job = Box<dyn FnOnce(&Core) + Send>;
+
+/// What belongs to sentinel-io alone.
+struct Core {
+    discovery: Rc<Discovery>,
+    common: Rc<Common>,
+}
+
+/// The thread `sentinel-io` and the ways to reach it. Kept alive by every handle that needs it.
+pub struct Runtime {
+    jobs: mpsc::UnboundedSender<Job>,
+    stop: watch::Sender<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    ended: Arc<Latch>,
+    closed: AtomicBool,
+    forks: u64,
+    services: Mutex<HashMap<String, Arc<Service>>>,
+    pools: Mutex<Vec<Weak<Pool>>>,
+    troubles: Arc<Troubles>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long the last `free` waits for the thread's own clean-up, which does no I/O.
+const END_WAIT: Duration = Duration::from_secs(2);
+
+impl Runtime {
+    fn start(settings: DeploymentSettings) -> Result<Arc<Runtime>> {
+        let failed = |error: std::io::Error| {
+            Error::new(ErrorKind::Internal {
+                problem: error.to_string(),
+            })
+        };
+        let forks = sys::fork_count();
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let ended = Arc::new(Latch::default());
+        let ending = Arc::clone(&ended);
+        let tokio = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .thread_name("sentinel-dns")
+            .max_blocking_threads(4)
+            .thread_keep_alive(Duration::from_secs(1))
+            .build()
+            .map_err(failed)?;
+        let hangups = Arc::new(HangupWatch::new().map_err(failed)?);
+        let troubles = Arc::new(Troubles::default());
+        let io_troubles = Arc::clone(&troubles);
+        let thread = std::thread::Builder::new().name("sentinel-io".into());
+        let run = move || run(tokio, settings, hangups, io_troubles, queue, stopped, ending);
+        let thread = sys::with_signals_blocked(|| thread.spawn(run)).map_err(failed)?;
+        Ok(Arc::new(Runtime {
+            jobs,
+            stop,
+            thread: Mutex::new(Some(thread)),
+            ended,
+            closed: AtomicBool::new(false),
+            forks,
+            services: Mutex::new(HashMap::new()),
+            pools: Mutex::new(Vec::new()),
+            troubles,
+        }))
+    }
+
+    /// Whether this process is a fork of the one that opened the deployment: its thread is not here.
+    pub fn is_forked(&self) -> bool {
+        sys::fork_count() != self.forks
+    }
+
+    /// `FORKED` in a forked child, `CLOSED` after close. Every call begins with it.
+    pub fn check(&self) -> Result<()> {
+        if self.is_forked() {
+            return Err(Error::new(ErrorKind::Forked));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed));
+        }
+        Ok(())
+    }
+
+    fn post(&self, job: impl FnOnce(&Core) + Send + 'static) {
+        let _ = self.jobs.send(Box::new(job));
+    }
+
+    /// The service `name`, watched from its first use on.
+    fn service(&self, name: &str) -> Arc<Service> {
+        let mut services = self.services.lock();
+        if let Some(service) = services.get(name) {
+            return Arc::clone(service);
+        }
+        let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let (requests, requested) = mpsc::unbounded_channel();
+        let words = Arc::new(Mutex::new(Vec::new()));
+        let unserved = Arc::new(AtomicUsize::new(0));
+        let ends = Ends {
+            snapshot,
+            words: Arc::clone(&words),
+            requests: requested,
+            unserved: Arc::clone(&unserved),
+        };
+        let service = Arc::new(Service::new(name.to_owned(), snapshots, words, requests, unserved));
+        let name = name.to_owned();
+        services.insert(name.clone(), Arc::clone(&service));
+        self.post(move |core| {
+            tokio::task::spawn_local(Watcher::new(&name, Rc::clone(&core.discovery), ends).run());
+        });
+        service
+    }
+
+    fn pool(&self, service: &str, role: Role, settings: ClientSettings) -> Arc<Pool> {
+        let pool = Arc::new(Pool::new(
+            self.service(service),
+            role,
+            settings,
+            Arc::clone(&self.troubles),
+        ));
+        let mut pools = self.pools.lock();
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        let kept = Arc::clone(&pool);
+        self.post(move |core| {
+            tokio::task::spawn_local(Keeper::new(kept, Rc::clone(&core.common)).run());
+        });
+        pool
+    }
+
+    /// Ends every call; true when the thread is gone by the deadline.
+    fn close(&self, deadline: Deadline) -> bool {
+        self.closed.store(true, Ordering::Release);
+        let pools: Vec<Arc<Pool>> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
+        for pool in pools {
+            pool.close();
+        }
+        self.stop.send_replace(true);
+        let ended = self.ended.wait(deadline);
+        if let Some(thread) = self.thread.lock().take_if(|_| ended) {
+            // It has done all its work: this waits for its last instructions only.
+            let _ = thread.join();
+        }
+        ended
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.close(Deadline::after(Some(END_WAIT)));
+    }
+}
+
+/// The life of sentinel-io.
+fn run(
+    tokio: tokio::runtime::Runtime,
+    settings: DeploymentSettings,
+    hangups: Arc<HangupWatch>,
+    troubles: Arc<Troubles>,
+    mut queue: mpsc::UnboundedReceiver<Job>,
+    mut stopped: watch::Receiver<bool>,
+    ending: Arc<Latch>,
+) {
+    let local = LocalSet::new();
+    local.block_on(&tokio, async move {
+        let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
+        tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
+        let core = Core {
+            discovery: Rc::new(Discovery::new(settings)),
+            common: Rc::new(Common {
+                gate,
+                hangups,
+                sentries: Rc::default(),
+            }),
+        };
+        loop {
+            tokio::select! {
+                _ = stopped.wait_for(|&stop| stop) => return,
+                job = queue.recv() => match job {
+                    Some(job) => job(&core),
+                    None => return,
+                },
+            }
+        }
+    });
+    {
+        let _inside = tokio.enter();
+        drop(local);
+    }
+    // A resolver that hangs must not hold the thread: its blocking thread is left to itself.
+    tokio.shutdown_background();
+    ending.open();
+}
+
+/// A set of Sentinels and the services they watch. Any thread, any time.
+#[derive(Debug)]
+pub struct Deployment {
+    runtime: ForkBound<Arc<Runtime>>,
+    options: Options,
+    service: Option<String>,
+    timeout_ms: i64,
+}
+
+impl Deployment {
+    /// Starts the thread; does no I/O.
+    pub fn open(options: &Options) -> Result<Deployment> {
+        let settings = options.deployment()?;
+        options.client()?;
+        if settings.tls.is_some() {
+            return Err(no_tls("sentinel.tls"));
+        }
+        let (service, timeout_ms) = (settings.service.clone(), settings.timeout_ms);
+        let runtime = ForkBound::new(Runtime::start(settings)?);
+        Ok(Deployment {
+            runtime,
+            options: options.clone(),
+            service,
+            timeout_ms,
+        })
+    }
+
+    /// Ends every call and waits up to `timeout_ms` for the thread to be gone.
+    pub fn close(&self, timeout_ms: i64) -> Result<()> {
+        if self.runtime.is_forked() {
+            return Err(Error::new(ErrorKind::Forked));
+        }
+        let deadline = self.deadline(timeout_ms)?;
+        if self.runtime.close(deadline) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Timeout {
+            during: "waiting for sentinel-io to end".into(),
+        }))
+    }
+
+    /// The primary as the Sentinels name it now.
+    pub fn discover_primary(&self, service: Option<&str>, timeout_ms: i64) -> Result<Vec<Node>> {
+        let snapshot = self.discover(service, timeout_ms, Role::Primary)?;
+        Ok(snapshot.primary.iter().cloned().collect())
+    }
+
+    /// The usable replicas; none is not a failure.
+    pub fn discover_replicas(&self, service: Option<&str>, timeout_ms: i64) -> Result<Vec<Node>> {
+        Ok(self.discover(service, timeout_ms, Role::Replica)?.replicas.clone())
+    }
+
+    /// The Sentinels that watch the service.
+    pub fn discover_sentinels(&self, service: Option<&str>, timeout_ms: i64) -> Result<Vec<Node>> {
+        Ok(self.discover(service, timeout_ms, Role::Sentinel)?.sentinels.clone())
+    }
+
+    /// A client of the primary; no I/O.
+    pub fn primary_for(&self, service: Option<&str>, overrides: Option<&Options>) -> Result<Client> {
+        self.client(service, overrides, Role::Primary)
+    }
+
+    /// A client of the replicas; no I/O.
+    pub fn replica_for(&self, service: Option<&str>, overrides: Option<&Options>) -> Result<Client> {
+        self.client(service, overrides, Role::Replica)
+    }
+
+    fn client(&self, service: Option<&str>, overrides: Option<&Options>, role: Role) -> Result<Client> {
+        self.runtime.check()?;
+        let settings = match overrides {
+            Some(overrides) => self.options.overridden_by(overrides)?.client()?,
+            None => self.options.client()?,
+        };
+        if settings.tls.is_some() {
+            return Err(no_tls("tls"));
+        }
+        let pool = self.runtime.pool(self.name(service)?, role, settings);
+        Ok(Client::new(pool, Arc::clone(&self.runtime)))
+    }
+
+    /// Asks until a Sentinel names a primary, asking again cannot help, or the deadline has passed.
+    fn discover(&self, service: Option<&str>, timeout_ms: i64, role: Role) -> Result<Arc<Snapshot>> {
+        self.runtime.check()?;
+        let deadline = self.deadline(timeout_ms)?;
+        let name = self.name(service)?;
+        let service = self.runtime.service(name);
+        if service.ask(deadline) == Some(true) {
+            return Ok(service.snapshot());
+        }
+        self.runtime.check()?;
+        let (reason, attempts) = why_unknown(&service.words());
+        let service = name.to_owned();
+        let kind = match role {
+            Role::Replica => ErrorKind::ReplicaNotFound { service, reason },
+            Role::Primary | Role::Sentinel => ErrorKind::PrimaryNotFound { service, reason },
+        };
+        Err(Error::new(kind).with_attempts(attempts))
+    }
+
+    fn name<'a>(&'a self, service: Option<&'a str>) -> Result<&'a str> {
+        match service.or(self.service.as_deref()) {
+            Some("") => Err(Error::invalid("service", "the name is empty")),
+            Some(name) => Ok(name),
+            None => Err(Error::invalid(
+                "service",
+                "no name is given and the options have no URL that names one",
+            )),
+        }
+    }
+
+    fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
+        read_timeout(timeout_ms, self.timeout_ms)
+    }
+}
+
+/// Reads a `timeout_ms` of the C contract.
+pub(crate) fn read_timeout(timeout_ms: i64, default_ms: i64) -> Result<Deadline> {
+    Deadline::from_ms(timeout_ms, default_ms).ok_or_else(|| {
+        Error::invalid(
+            "timeout_ms",
+            format!("{timeout_ms} is neither -1 (no limit), 0 (the default), nor more"),
+        )
+    })
+}
+
+fn no_tls(key: &str) -> Error {
+    Error::invalid(key, "TLS is not available in this version; the option must be 0")
+}

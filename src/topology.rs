@@ -1,0 +1,308 @@
+//! What is known of a service: written by discovery, read by everybody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+use crate::deadline::Deadline;
+use crate::error::{Attempt, Reason};
+use crate::handoff::{Giver, handoff};
+use crate::net::Endpoint;
+
+/// The part a node plays in a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Takes writes.
+    Primary,
+    /// Follows the primary.
+    Replica,
+    /// Watches both.
+    Sentinel,
+}
+
+/// A node as discovery reports it to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Where it is, after `address.map`.
+    pub endpoint: Endpoint,
+    /// Its part.
+    pub role: Role,
+    /// Every field as Sentinel reported it, in its order.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Node {
+    /// The field `name` as Sentinel reported it.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        field(&self.fields, name)
+    }
+}
+
+/// The value of the field `name`.
+pub fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields
+        .iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str())
+}
+
+/// A service at one moment. Replaced as a whole, so that a reader never sees half of a switch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The config epoch under which the primary was named.
+    pub epoch: u64,
+    /// The primary, once one was named. It stays through the loss of every Sentinel.
+    pub primary: Option<Node>,
+    /// The replicas that may be read from, by what the Sentinels say of them.
+    pub replicas: Vec<Node>,
+    /// The Sentinels that watch the service.
+    pub sentinels: Vec<Node>,
+    /// Counts the changes of epoch or primary; pools start a new generation with each.
+    pub generation: u64,
+}
+
+/// What one Sentinel last said of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// It was asked and has not answered yet.
+    Asked,
+    /// The question failed.
+    Failed(Attempt),
+    /// It refused the login.
+    Refused(Attempt),
+    /// It knows no such service.
+    Unknown,
+    /// It knows the service but no address of its primary: a name it could not resolve, or port 0.
+    NoAddress,
+    /// It knows fewer peers than `sentinel.min_other_sentinels`.
+    TooFewPeers(u32),
+    /// It names this primary.
+    Names {
+        /// The address, after `address.map`.
+        primary: Endpoint,
+        /// The config epoch of its view.
+        epoch: u64,
+        /// Since when it has said so without a break.
+        since: Instant,
+        /// When it last said so.
+        heard: Instant,
+    },
+}
+
+/// The words of all Sentinels, in the order in which they are asked.
+pub type Words = Vec<(Endpoint, Word)>;
+
+/// Why no primary is known, from what each Sentinel last said.
+pub fn why_unknown(words: &Words) -> (Reason, Vec<Attempt>) {
+    use crate::error::Stage::Query;
+    let mut refused = 0;
+    let (mut unknown, mut few, mut failed) = (false, false, false);
+    let mut attempts = Vec::new();
+    for (endpoint, word) in words {
+        let note = |cause: String| Attempt {
+            endpoint: endpoint.to_string(),
+            stage: Query,
+            cause,
+        };
+        match word {
+            Word::Asked => {
+                failed = true;
+                attempts.push(note("no answer yet".into()));
+            }
+            Word::Failed(attempt) => {
+                failed = true;
+                attempts.push(attempt.clone());
+            }
+            Word::Refused(attempt) => {
+                refused += 1;
+                attempts.push(attempt.clone());
+            }
+            Word::Unknown => {
+                unknown = true;
+                attempts.push(note("it knows no such service".into()));
+            }
+            Word::NoAddress => attempts.push(note("it knows no address of the primary".into())),
+            Word::TooFewPeers(peers) => {
+                few = true;
+                attempts.push(note(format!("it knows {peers} other Sentinels")));
+            }
+            Word::Names { primary, epoch, .. } => attempts.push(note(format!("it names {primary}, epoch {epoch}"))),
+        }
+    }
+    let reason = match () {
+        () if unknown => Reason::UnknownService,
+        () if few => Reason::TooFewSentinels,
+        () if refused > 0 => Reason::SentinelAuth,
+        () if !failed && !attempts.is_empty() => Reason::NodeUnreachable,
+        () => Reason::NoSentinelReachable,
+    };
+    (reason, attempts)
+}
+
+/// Whether asking again cannot help: every Sentinel known refuses the login, or a majority knows no such service and
+/// none does.
+pub fn is_final(words: &Words) -> bool {
+    let count = |want: fn(&Word) -> bool| words.iter().filter(|(_, word)| want(word)).count();
+    let refused = count(|word| matches!(word, Word::Refused(_)));
+    let unknown = count(|word| matches!(word, Word::Unknown));
+    let silent = count(|word| matches!(word, Word::Failed(_) | Word::Refused(_)));
+    let others = words.len() - unknown - silent;
+    (refused > 0 && refused == words.len()) || (unknown * 2 > words.len() && others == 0)
+}
+
+/// Something that makes it likely that the view of a service is out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// A connection to its node was lost or could not be made.
+    Lost,
+    /// A node did not hold the role, or said so in an error reply.
+    WrongRole,
+    /// A node does not answer in time.
+    Silent,
+}
+
+/// What is wanted of the watcher of a service.
+#[derive(Debug)]
+pub enum Request {
+    /// Look again: something looked wrong.
+    Look(Hint),
+    /// Ask all Sentinels now; true when one of them named a primary, false when asking again cannot help.
+    Ask(Giver<bool>),
+}
+
+/// A service as everything outside of discovery sees it. Any thread.
+#[derive(Debug)]
+pub struct Service {
+    name: String,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    words: Arc<Mutex<Words>>,
+    requests: mpsc::UnboundedSender<Request>,
+    unserved: Arc<AtomicUsize>,
+}
+
+/// The mark of a client whose callers wait for a primary to be named: while there is one, discovery goes on asking.
+#[derive(Debug)]
+pub struct Unserved(Arc<AtomicUsize>);
+
+impl Unserved {
+    /// Marks a client of `service`.
+    pub fn new(service: &Service) -> Unserved {
+        service.unserved.fetch_add(1, Ordering::Relaxed);
+        Unserved(Arc::clone(&service.unserved))
+    }
+}
+
+impl Drop for Unserved {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Service {
+    /// Binds the ends that discovery writes.
+    pub fn new(
+        name: String,
+        snapshot: watch::Receiver<Arc<Snapshot>>,
+        words: Arc<Mutex<Words>>,
+        requests: mpsc::UnboundedSender<Request>,
+        unserved: Arc<AtomicUsize>,
+    ) -> Service {
+        Service {
+            name,
+            snapshot,
+            words,
+            requests,
+            unserved,
+        }
+    }
+
+    /// The service's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is known now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// Tells of each new snapshot.
+    pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// What each Sentinel last said.
+    pub fn words(&self) -> Words {
+        self.words.lock().clone()
+    }
+
+    /// Asks discovery to look again. Many hints make one question.
+    pub fn hint(&self, hint: Hint) {
+        let _ = self.requests.send(Request::Look(hint));
+    }
+
+    /// Asks all Sentinels and waits for the outcome: true when one named a primary, false when asking again cannot
+    /// help, `None` at the deadline.
+    pub fn ask(&self, deadline: Deadline) -> Option<bool> {
+        let (giver, taker) = handoff();
+        let _ = self.requests.send(Request::Ask(giver));
+        taker.take(deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Stage;
+
+    fn failed(cause: &str) -> Attempt {
+        Attempt {
+            endpoint: "a:1".into(),
+            stage: Stage::Query,
+            cause: cause.into(),
+        }
+    }
+
+    #[test]
+    fn the_reason_is_what_an_operator_can_act_on() {
+        let at = || Endpoint::new("a", 1);
+        let reason = |words: Vec<Word>| why_unknown(&words.into_iter().map(|word| (at(), word)).collect()).0;
+        assert_eq!(reason(vec![]), Reason::NoSentinelReachable);
+        assert_eq!(
+            reason(vec![Word::Asked, Word::Failed(failed("x"))]),
+            Reason::NoSentinelReachable
+        );
+        assert_eq!(
+            reason(vec![Word::Failed(failed("x")), Word::Unknown]),
+            Reason::UnknownService
+        );
+        assert_eq!(
+            reason(vec![Word::Refused(failed("x")), Word::Failed(failed("x"))]),
+            Reason::SentinelAuth
+        );
+        assert_eq!(
+            reason(vec![Word::Refused(failed("x")), Word::Unknown]),
+            Reason::UnknownService
+        );
+        assert_eq!(
+            reason(vec![Word::TooFewPeers(0), Word::Failed(failed("x"))]),
+            Reason::TooFewSentinels
+        );
+    }
+
+    #[test]
+    fn every_sentinel_is_among_the_attempts() {
+        let words = vec![
+            (Endpoint::new("a", 1), Word::Asked),
+            (Endpoint::new("b", 2), Word::Unknown),
+        ];
+        let attempts: Vec<String> = why_unknown(&words).1.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            attempts,
+            ["a:1: query: no answer yet", "b:2: query: it knows no such service"]
+        );
+    }
+}

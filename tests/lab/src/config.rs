@@ -1,0 +1,238 @@
+//! What a topology should look like, and the configuration files that make servers look like it.
+
+use std::path::Path;
+
+/// The wish for a [`Topology`](crate::Topology): one primary and two replicas under three sentinels unless changed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) nodes: usize,
+    pub(crate) sentinels: usize,
+    pub(crate) quorum: Option<usize>,
+    pub(crate) service: String,
+    pub(crate) fast: bool,
+    pub(crate) password: Option<String>,
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) sentinel_password: Option<String>,
+    pub(crate) node_lines: Vec<String>,
+    pub(crate) sentinel_lines: Vec<String>,
+    pub(crate) down_after_ms: Option<u64>,
+    pub(crate) failover_timeout_ms: Option<u64>,
+    pub(crate) hostnames: bool,
+    pub(crate) ipv6: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            nodes: 3,
+            sentinels: 3,
+            quorum: None,
+            service: "mymaster".into(),
+            fast: true,
+            password: None,
+            user: None,
+            sentinel_password: None,
+            node_lines: Vec::new(),
+            sentinel_lines: Vec::new(),
+            down_after_ms: None,
+            failover_timeout_ms: None,
+            hostnames: false,
+            ipv6: false,
+        }
+    }
+}
+
+impl Config {
+    /// Data nodes, the first of them the primary. 3 by default.
+    pub fn nodes(self, nodes: usize) -> Config {
+        Config { nodes, ..self }
+    }
+
+    /// Sentinels. 3 by default.
+    pub fn sentinels(self, sentinels: usize) -> Config {
+        Config { sentinels, ..self }
+    }
+
+    /// How many sentinels must find the primary down. A majority by default.
+    pub fn quorum(self, quorum: usize) -> Config {
+        Config {
+            quorum: Some(quorum),
+            ..self
+        }
+    }
+
+    /// The name the sentinels know the primary by. `mymaster` by default.
+    pub fn service(self, service: &str) -> Config {
+        Config {
+            service: service.into(),
+            ..self
+        }
+    }
+
+    /// Whether the sentinels' timers are shortened (the default), so that a failover takes about a second.
+    pub fn fast(self, fast: bool) -> Config {
+        Config { fast, ..self }
+    }
+
+    /// The password of the default user on the data nodes (`requirepass`).
+    pub fn password(self, password: &str) -> Config {
+        Config {
+            password: Some(password.into()),
+            ..self
+        }
+    }
+
+    /// An ACL user on the data nodes that may do everything. Without [`password`](Config::password) the default user is
+    /// switched off.
+    pub fn user(self, name: &str, password: &str) -> Config {
+        Config {
+            user: Some((name.into(), password.into())),
+            ..self
+        }
+    }
+
+    /// The password of the sentinels themselves.
+    pub fn sentinel_password(self, password: &str) -> Config {
+        Config {
+            sentinel_password: Some(password.into()),
+            ..self
+        }
+    }
+
+    /// One more line for the configuration of every data node.
+    pub fn node_line(mut self, line: &str) -> Config {
+        self.node_lines.push(line.into());
+        self
+    }
+
+    /// One more line for the configuration of every sentinel.
+    pub fn sentinel_line(mut self, line: &str) -> Config {
+        self.sentinel_lines.push(line.into());
+        self
+    }
+
+    /// `down-after-milliseconds`; 500 with fast timers, else 1000. With less than 500 some failovers take a second attempt,
+    /// and a busy machine sees failovers that nobody ordered.
+    pub fn down_after_ms(self, milliseconds: u64) -> Config {
+        Config {
+            down_after_ms: Some(milliseconds),
+            ..self
+        }
+    }
+
+    /// `failover-timeout` in milliseconds; 2000 with fast timers, else 10000.
+    pub fn failover_timeout_ms(self, milliseconds: u64) -> Config {
+        Config {
+            failover_timeout_ms: Some(milliseconds),
+            ..self
+        }
+    }
+
+    /// Lets servers announce and sentinels answer `localhost` in place of an address.
+    pub fn hostnames(self, hostnames: bool) -> Config {
+        Config { hostnames, ..self }
+    }
+
+    /// Uses ::1 in place of 127.0.0.1.
+    pub fn ipv6(self, ipv6: bool) -> Config {
+        Config { ipv6, ..self }
+    }
+
+    pub(crate) fn majority_or_quorum(&self) -> usize {
+        self.quorum.unwrap_or(self.sentinels / 2 + 1)
+    }
+
+    pub(crate) fn down_after(&self) -> u64 {
+        self.down_after_ms.unwrap_or(if self.fast { 500 } else { 1000 })
+    }
+
+    /// The host by which everything is announced.
+    pub(crate) fn host(&self) -> &'static str {
+        match (self.hostnames, self.ipv6) {
+            (true, _) => "localhost",
+            (false, true) => "::1",
+            (false, false) => "127.0.0.1",
+        }
+    }
+
+    /// User and password by which sentinels, replicas and the laboratory itself enter the data nodes.
+    pub(crate) fn node_credentials(&self) -> Option<(Option<String>, String)> {
+        let by_password = self.password.clone().map(|password| (None, password));
+        by_password.or_else(|| self.user.clone().map(|(name, password)| (Some(name), password)))
+    }
+
+    fn common_lines(&self, port: u16, dir: &Path) -> Vec<String> {
+        let bind = match (self.hostnames, self.ipv6) {
+            (true, _) => "127.0.0.1 -::1",
+            (false, true) => "::1",
+            (false, false) => "127.0.0.1",
+        };
+        let dir = dir.display();
+        vec![
+            format!("port {port}"),
+            format!("bind {bind}"),
+            format!("dir \"{dir}\""),
+            format!("logfile \"{dir}/log\""),
+            "daemonize no".into(),
+            "protected-mode no".into(),
+        ]
+    }
+
+    /// The file of one data node; `primary` is the port to replicate from.
+    pub(crate) fn node_file(&self, port: u16, dir: &Path, primary: Option<u16>, version: u32) -> String {
+        let mut lines = self.common_lines(port, dir);
+        lines.extend(["save \"\"", "appendonly no", "repl-diskless-sync yes"].map(String::from));
+        lines.push("repl-diskless-sync-delay 0".into());
+        if version >= 7 {
+            lines.push("enable-debug-command yes".into());
+        }
+        if self.hostnames {
+            lines.push("replica-announce-ip localhost".into());
+        }
+        if let Some(password) = &self.password {
+            lines.push(format!("requirepass \"{password}\""));
+        }
+        if let Some((name, password)) = &self.user {
+            lines.push(format!("user {name} on >{password} ~* &* +@all"));
+            if self.password.is_none() {
+                lines.push("user default off".into());
+            }
+        }
+        if let Some((user, password)) = self.node_credentials() {
+            lines.extend(user.map(|user| format!("masteruser {user}")));
+            lines.push(format!("masterauth \"{password}\""));
+        }
+        lines.extend(primary.map(|primary| format!("replicaof {} {primary}", self.host())));
+        lines.extend(self.node_lines.iter().cloned());
+        lines.join("\n") + "\n"
+    }
+
+    /// The file of one sentinel, which the sentinel itself will rewrite.
+    pub(crate) fn sentinel_file(&self, port: u16, dir: &Path, primary: u16) -> String {
+        let (host, name) = (self.host(), format!("\"{}\"", self.service));
+        let default_failover = if self.fast { 2000 } else { 10_000 };
+        let mut lines = self.common_lines(port, dir);
+        if self.hostnames {
+            lines.extend(["sentinel resolve-hostnames yes", "sentinel announce-hostnames yes"].map(String::from));
+            lines.push("sentinel announce-ip localhost".into());
+        }
+        if let Some(password) = &self.sentinel_password {
+            lines.push(format!("requirepass \"{password}\""));
+            lines.push(format!("sentinel sentinel-pass \"{password}\""));
+        }
+        lines.push(format!(
+            "sentinel monitor {name} {host} {primary} {}",
+            self.majority_or_quorum()
+        ));
+        lines.push(format!("sentinel down-after-milliseconds {name} {}", self.down_after()));
+        let failover = self.failover_timeout_ms.unwrap_or(default_failover);
+        lines.push(format!("sentinel failover-timeout {name} {failover}"));
+        lines.push(format!("sentinel parallel-syncs {name} {}", self.nodes.max(1)));
+        if let Some((user, password)) = self.node_credentials() {
+            lines.extend(user.map(|user| format!("sentinel auth-user {name} {user}")));
+            lines.push(format!("sentinel auth-pass {name} \"{password}\""));
+        }
+        lines.extend(self.sentinel_lines.iter().cloned());
+        lines.join("\n") + "\n"
+    }
+}

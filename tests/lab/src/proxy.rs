@@ -1,0 +1,297 @@
+//! A TCP proxy on loopback that delays, slices, swallows and cuts.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use crate::acceptor::Acceptor;
+use crate::link::{Cut, Link};
+use crate::wait::wait_until;
+
+const PIECE: usize = 16 * 1024;
+/// Pieces under way in one direction before the sender is held up.
+const UNDER_WAY: usize = 64;
+/// Between two slices, so that they arrive as two.
+const SLICE_PAUSE: Duration = Duration::from_micros(100);
+
+#[derive(Clone, Copy)]
+enum Direction {
+    FromClient,
+    FromServer,
+}
+
+/// What is wrong with the line.
+#[derive(Clone, Default)]
+struct Faults {
+    black_hole: bool,
+    delay: Duration,
+    slice: Option<usize>,
+    /// For each direction: after how many bytes, and how.
+    cut_after: [Option<(usize, Cut)>; 2],
+    /// Counts the calls that set `cut_after`, from which on bytes are counted.
+    generation: u64,
+}
+
+/// The two halves of a proxied connection.
+struct Pair {
+    client: Link,
+    server: OnceLock<Link>,
+}
+
+impl Pair {
+    fn cut(&self, how: Cut) {
+        self.client.cut(how);
+        if let Some(server) = self.server.get() {
+            server.cut(how);
+        }
+    }
+}
+
+struct Shared {
+    target: u16,
+    faults: Mutex<Faults>,
+    changed: Condvar,
+    pairs: Mutex<Vec<Weak<Pair>>>,
+    arrivals: Mutex<Vec<Instant>>,
+    bytes: [AtomicU64; 2],
+}
+
+/// A proxy in front of a port of 127.0.0.1. All faults can be set and lifted while connections are open; they add up.
+pub struct Proxy {
+    acceptor: Acceptor,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// Listens on a free port of 127.0.0.1 and passes everything on to `target`.
+    pub fn to(target: u16) -> Proxy {
+        let (faults, changed, pairs, arrivals, bytes) = Default::default();
+        let shared = Arc::new(Shared {
+            target,
+            faults,
+            changed,
+            pairs,
+            arrivals,
+            bytes,
+        });
+        let accepting = shared.clone();
+        let acceptor = Acceptor::start(move |stream| {
+            let pair = Arc::new(Pair {
+                client: Link::new(stream),
+                server: OnceLock::new(),
+            });
+            locked(&accepting.arrivals).push(Instant::now());
+            let mut pairs = locked(&accepting.pairs);
+            pairs.retain(|pair| pair.strong_count() > 0);
+            pairs.push(Arc::downgrade(&pair));
+            drop(pairs);
+            let serving = accepting.clone();
+            std::thread::spawn(move || serving.connect(pair));
+        });
+        Proxy { acceptor, shared }
+    }
+
+    /// The port clients connect to.
+    pub fn port(&self) -> u16 {
+        self.acceptor.port()
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    /// Lifts every fault; what a black hole holds goes on its way.
+    pub fn pass(&self) {
+        self.set(|faults| {
+            *faults = Faults {
+                generation: faults.generation + 1,
+                ..Faults::default()
+            }
+        });
+        self.acceptor.listen();
+    }
+
+    /// Forwards nothing from now on, in neither direction, and connects nobody to the target, though connections are
+    /// accepted. Bytes sent meanwhile are held, as TCP would hold them across a partition.
+    pub fn black_hole(&self) {
+        self.set(|faults| faults.black_hole = true);
+    }
+
+    /// Delays everything by this time each way.
+    pub fn delay(&self, each_way: Duration) {
+        self.set(|faults| faults.delay = each_way);
+    }
+
+    /// Forwards `bytes` bytes at a time.
+    pub fn slice(&self, bytes: usize) {
+        self.set(|faults| faults.slice = Some(bytes));
+    }
+
+    /// Cuts each connection when `bytes` more bytes of its client were forwarded; with 0, in place of the first.
+    pub fn cut_after_from_client(&self, bytes: usize, how: Cut) {
+        self.cut_after(Direction::FromClient, bytes, how);
+    }
+
+    /// Cuts each connection when `bytes` more bytes of the server were forwarded; with 0, in place of the first.
+    pub fn cut_after_from_server(&self, bytes: usize, how: Cut) {
+        self.cut_after(Direction::FromServer, bytes, how);
+    }
+
+    fn cut_after(&self, direction: Direction, bytes: usize, how: Cut) {
+        self.set(|faults| {
+            faults.cut_after[direction as usize] = Some((bytes, how));
+            faults.generation += 1;
+        });
+    }
+
+    /// Refuses new connections; open ones stay.
+    pub fn refuse(&self) {
+        self.acceptor.refuse();
+    }
+
+    /// Ends all open connections, on both sides, and returns when they are gone.
+    pub fn cut_all(&self, how: Cut) {
+        let pairs = std::mem::take(&mut *locked(&self.shared.pairs));
+        for pair in pairs.iter().filter_map(Weak::upgrade) {
+            pair.cut(how);
+        }
+        self.shared.wake();
+        wait_until("the cut connections to be gone", Duration::from_secs(10), || {
+            pairs.iter().all(|pair| pair.strong_count() == 0)
+        });
+    }
+
+    /// When each connection so far has arrived.
+    pub fn connections(&self) -> Vec<Instant> {
+        locked(&self.shared.arrivals).clone()
+    }
+
+    /// How many connections are open now.
+    pub fn open_connections(&self) -> usize {
+        locked(&self.shared.pairs)
+            .iter()
+            .filter(|pair| pair.strong_count() > 0)
+            .count()
+    }
+
+    /// Bytes forwarded so far from clients to the server.
+    pub fn bytes_from_client(&self) -> u64 {
+        self.shared.bytes[Direction::FromClient as usize].load(Ordering::SeqCst)
+    }
+
+    /// Bytes forwarded so far from the server to clients.
+    pub fn bytes_from_server(&self) -> u64 {
+        self.shared.bytes[Direction::FromServer as usize].load(Ordering::SeqCst)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut locked(&self.shared.faults));
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.acceptor.refuse();
+        for pair in locked(&self.shared.pairs).iter().filter_map(Weak::upgrade) {
+            pair.cut(Cut::Close);
+        }
+        self.shared.wake();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Shared {
+    /// Lets the threads that wait for the end of a black hole look again.
+    fn wake(&self) {
+        // Whoever has looked before a change is waiting once this lock is free.
+        drop(locked(&self.faults));
+        self.changed.notify_all();
+    }
+
+    /// The faults of now, after the end of any black hole.
+    fn faults_when_open(&self, pair: &Pair) -> Faults {
+        let held = |faults: &mut Faults| faults.black_hole && !pair.client.has_ended();
+        let faults = self.changed.wait_while(locked(&self.faults), held);
+        faults.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn connect(self: Arc<Shared>, pair: Arc<Pair>) {
+        self.faults_when_open(&pair);
+        if pair.client.has_ended() {
+            return;
+        }
+        let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.target)) else {
+            return pair.cut(Cut::Reset);
+        };
+        pair.server.get_or_init(|| Link::new(stream));
+        if pair.client.has_ended() {
+            // It was cut while it was connected.
+            return pair.cut(Cut::Close);
+        }
+        for direction in [Direction::FromClient, Direction::FromServer] {
+            let (pieces, outbox) = sync_channel(UNDER_WAY);
+            let (source, sink, shared) = (pair.clone(), pair.clone(), self.clone());
+            std::thread::spawn(move || collect(&source, direction, &pieces));
+            std::thread::spawn(move || shared.forward(&sink, direction, &outbox));
+        }
+    }
+
+    fn forward(&self, pair: &Pair, direction: Direction, outbox: &Receiver<(Instant, Vec<u8>)>) {
+        let to = match direction {
+            Direction::FromClient => pair.server.get().expect("connected before anything is forwarded"),
+            Direction::FromServer => &pair.client,
+        };
+        let (mut generation, mut counted) = (0, 0);
+        for (arrived, mut piece) in outbox {
+            let delay = self.faults_when_open(pair).delay;
+            std::thread::sleep((arrived + delay).saturating_duration_since(Instant::now()));
+            let faults = self.faults_when_open(pair);
+            if generation != faults.generation {
+                (generation, counted) = (faults.generation, 0);
+            }
+            let cut = faults.cut_after[direction as usize].filter(|(limit, _)| counted + piece.len() >= *limit);
+            if let Some((limit, _)) = cut {
+                piece.truncate(limit - counted);
+            }
+            counted += piece.len();
+            let size = faults.slice.unwrap_or(piece.len());
+            if to.send_pieces(&piece, size, SLICE_PAUSE).is_err() {
+                return;
+            }
+            self.bytes[direction as usize].fetch_add(piece.len() as u64, Ordering::SeqCst);
+            if let Some((_, how)) = cut {
+                return pair.cut(how);
+            }
+        }
+        // The other side has finished; what it may still have to hear goes the other way.
+        if !pair.client.has_ended() {
+            to.finish_writing();
+        }
+    }
+}
+
+/// Reads from one side until it ends, and stamps each piece with its time.
+fn collect(pair: &Pair, direction: Direction, pieces: &SyncSender<(Instant, Vec<u8>)>) {
+    let mut from = match direction {
+        Direction::FromClient => &pair.client,
+        Direction::FromServer => pair.server.get().expect("connected before anything is read"),
+    };
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) if pieces.send((Instant::now(), buffer[..count].to_vec())).is_ok() => {}
+            Ok(_) => return,
+            // A reset on one side is a reset on the other.
+            Err(_) => return pair.cut(Cut::Reset),
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! One server process: a data node or a sentinel.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::client::Control;
+use crate::ports::Port;
+use crate::process::{signal, spawn_bound};
+use crate::wait::wait_until;
+use crate::wire::Value;
+
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The program of a kind of server, and the argument that makes it one.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) sentinel_flag: bool,
+}
+
+impl Program {
+    /// `redis-server`, or what LAB_SERVER names.
+    pub(crate) fn server() -> Program {
+        let path = std::env::var_os("LAB_SERVER").unwrap_or_else(|| "redis-server".into());
+        Program {
+            path: path.into(),
+            sentinel_flag: false,
+        }
+    }
+
+    /// `redis-sentinel`, or what LAB_SENTINEL names, or LAB_SERVER run as a sentinel.
+    pub(crate) fn sentinel() -> Program {
+        let named = std::env::var_os("LAB_SENTINEL").or_else(|| std::env::var_os("LAB_SERVER"));
+        let path = PathBuf::from(named.unwrap_or_else(|| "redis-sentinel".into()));
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Program {
+            path,
+            sentinel_flag: !file_name.contains("sentinel"),
+        }
+    }
+
+    /// The major version, from the line that `--version` prints.
+    pub(crate) fn major_version(&self) -> u32 {
+        let output = Command::new(&self.path).arg("--version").output();
+        let output = output.unwrap_or_else(|error| panic!("cannot run {:?}: {error}; install it", self.path));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));
+        let major = version
+            .and_then(|version| version.split('.').next())
+            .and_then(|major| major.parse().ok());
+        major.unwrap_or_else(|| panic!("{:?} --version prints no v=N.N: {text:?}", self.path))
+    }
+}
+
+#[derive(Default)]
+struct Life {
+    child: Option<Child>,
+    stopped: bool,
+    last_pid: Option<u32>,
+}
+
+impl Life {
+    /// Whether the process runs, reaping it when it has ended by itself.
+    fn is_alive(&mut self) -> bool {
+        let ended = match &mut self.child {
+            Some(child) => child.try_wait().expect("wait for the own child").is_some(),
+            None => return false,
+        };
+        if ended {
+            self.child = None;
+        }
+        !ended
+    }
+
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("kill the own child");
+            child.wait().expect("reap the own child");
+        }
+        self.stopped = false;
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A server process with its port and its folder, running or not.
+pub struct Server {
+    name: String,
+    host: String,
+    port: Port,
+    dir: PathBuf,
+    program: Program,
+    credentials: Option<(Option<String>, String)>,
+    after_start: Mutex<Vec<Vec<String>>>,
+    life: Mutex<Life>,
+}
+
+impl Server {
+    pub(crate) fn new(name: String, host: &str, port: Port, dir: PathBuf, program: Program) -> Server {
+        let (after_start, life) = Default::default();
+        Server {
+            name,
+            host: host.into(),
+            port,
+            dir,
+            program,
+            credentials: None,
+            after_start,
+            life,
+        }
+    }
+
+    pub(crate) fn with_credentials(self, credentials: Option<(Option<String>, String)>) -> Server {
+        Server { credentials, ..self }
+    }
+
+    /// Commands to send whenever the process was started; their errors are ignored.
+    pub(crate) fn send_after_start(&self, commands: Vec<Vec<String>>) {
+        *self.after_start.lock().expect("no panic happens under this lock") = commands;
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The host the sentinels know it by.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// Host and port as one argument, IPv6 in brackets.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port())
+        } else {
+            format!("{}:{}", self.host, self.port())
+        }
+    }
+
+    /// The folder with configuration, `log` and `output`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        let mut life = self.life();
+        if life.is_alive() {
+            life.child.as_ref().map(Child::id)
+        } else {
+            None
+        }
+    }
+
+    /// The process id it has or had last.
+    pub fn last_pid(&self) -> Option<u32> {
+        self.life().last_pid
+    }
+
+    /// Whether the process runs and is not stopped by [`stop`](Server::stop).
+    pub fn is_responsive(&self) -> bool {
+        let mut life = self.life();
+        life.is_alive() && !life.stopped
+    }
+
+    /// Whether the process is stopped by [`stop`](Server::stop).
+    pub fn is_stopped(&self) -> bool {
+        let mut life = self.life();
+        life.is_alive() && life.stopped
+    }
+
+    /// A connection that has authenticated, with `timeout` for each reply.
+    pub fn connect(&self, timeout: Duration) -> io::Result<Control> {
+        let mut control = Control::connect_within((self.host.as_str(), self.port()), timeout)?;
+        if let Some((user, password)) = &self.credentials {
+            let mut command = vec!["AUTH"];
+            command.extend(user.as_deref());
+            command.push(password);
+            control.try_ask(&command)?;
+        }
+        Ok(control)
+    }
+
+    /// Asks on a connection of its own; panics when there is no reply within 5 s.
+    #[track_caller]
+    pub fn ask(&self, args: &[&str]) -> Value {
+        match self.try_ask(Duration::from_secs(5), args) {
+            Ok(value) => value,
+            Err(error) => panic!("{} gives no reply to {args:?}: {error}\n{}", self.name, self.log_tail()),
+        }
+    }
+
+    /// Asks on a connection of its own, or says why there is no reply within `timeout`.
+    pub fn try_ask(&self, timeout: Duration, args: &[&str]) -> io::Result<Value> {
+        self.connect(timeout)?.try_ask(args)
+    }
+
+    /// Starts the process, which must not run, and waits until it answers.
+    pub(crate) fn start(&self) -> Result<(), String> {
+        let output = File::create(self.dir.join("output")).expect("create the server's output file; is the disk full?");
+        let mut command = Command::new(&self.program.path);
+        command
+            .arg(self.dir.join("conf"))
+            .current_dir(&self.dir)
+            .stdin(Stdio::null());
+        if self.program.sentinel_flag {
+            command.arg("--sentinel");
+        }
+        command
+            .stdout(output.try_clone().expect("share the output file"))
+            .stderr(output);
+        // A Ctrl-C in the terminal is not meant for the servers.
+        command.process_group(0);
+        let child = spawn_bound(command).unwrap_or_else(|error| {
+            panic!(
+                "cannot start {:?}: {error}; install it or set LAB_SERVER",
+                self.program.path
+            )
+        });
+        let mut life = self.life();
+        *life = Life {
+            last_pid: Some(child.id()),
+            child: Some(child),
+            stopped: false,
+        };
+        drop(life);
+        self.wait_until_it_answers()?;
+        self.tell_after_start();
+        Ok(())
+    }
+
+    fn wait_until_it_answers(&self) -> Result<(), String> {
+        let started = Instant::now();
+        loop {
+            // An error such as -NOAUTH or -LOADING is an answer too.
+            if self.try_ask(Duration::from_secs(2), &["PING"]).is_ok() {
+                return Ok(());
+            }
+            if !self.life().is_alive() {
+                return Err(format!(
+                    "{} ended right after its start\n{}",
+                    self.name,
+                    self.log_tail()
+                ));
+            }
+            if started.elapsed() > READY_WITHIN {
+                return Err(format!(
+                    "{} does not answer after {READY_WITHIN:?}\n{}",
+                    self.name,
+                    self.log_tail()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub(crate) fn tell_after_start(&self) {
+        for command in self
+            .after_start
+            .lock()
+            .expect("no panic happens under this lock")
+            .iter()
+        {
+            let args: Vec<&str> = command.iter().map(String::as_str).collect();
+            self.ask(&args);
+        }
+    }
+
+    /// Kills the process with SIGKILL and reaps it. Nothing happens when it does not run.
+    pub fn kill(&self) {
+        self.life().end();
+    }
+
+    /// Freezes the process with SIGSTOP and waits until the kernel has done it.
+    #[track_caller]
+    pub fn stop(&self) {
+        let pid = self.signal(libc::SIGSTOP);
+        let mut life = self.life();
+        life.stopped = true;
+        drop(life);
+        wait_until("a server to be stopped by SIGSTOP", Duration::from_secs(5), || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+        });
+    }
+
+    /// Lets a stopped process go on (SIGCONT).
+    #[track_caller]
+    pub fn cont(&self) {
+        self.signal(libc::SIGCONT);
+        self.life().stopped = false;
+    }
+
+    /// Asks the process to shut down (SIGTERM) and returns at once; see [`wait_exit`](Server::wait_exit).
+    #[track_caller]
+    pub fn terminate(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// Waits until the process has ended by itself.
+    #[track_caller]
+    pub fn wait_exit(&self, timeout: Duration) {
+        wait_until(&format!("the end of {}", self.name), timeout, || {
+            !self.life().is_alive()
+        });
+    }
+
+    /// Starts the process again on the same port with the same configuration file (kills it first when it runs) and waits
+    /// until it answers.
+    #[track_caller]
+    pub fn restart(&self) {
+        self.kill();
+        if let Err(problem) = self.start() {
+            panic!("{problem}");
+        }
+    }
+
+    #[track_caller]
+    fn signal(&self, number: libc::c_int) -> u32 {
+        let Some(pid) = self.pid() else {
+            panic!("{} does not run, so it cannot get signal {number}", self.name)
+        };
+        assert!(
+            signal(pid, number),
+            "{} (pid {pid}) does not take signal {number}",
+            self.name
+        );
+        pid
+    }
+
+    /// The last lines of the log and of what the process printed, under a title.
+    pub fn log_tail(&self) -> String {
+        let mut text = format!("--- {} on {}, {}\n", self.name, self.address(), self.dir.display());
+        for file in ["output", "log"] {
+            let content = fs::read_to_string(self.dir.join(file)).unwrap_or_default();
+            let lines: Vec<&str> = content.lines().collect();
+            for line in &lines[lines.len().saturating_sub(20)..] {
+                text.push_str(&format!("    {line}\n"));
+            }
+        }
+        text
+    }
+
+    /// How the process ended, when it has ended and was not yet reaped by another method: exit code or signal.
+    pub fn try_exit(&self) -> Option<Result<i32, i32>> {
+        let mut life = self.life();
+        let status = life.child.as_mut()?.try_wait().expect("wait for the own child")?;
+        life.child = None;
+        Some(status.code().ok_or_else(|| status.signal().unwrap_or_default()))
+    }
+}

@@ -1,0 +1,100 @@
+#!/bin/sh
+# c-tests.sh [valgrind]
+#
+# Compiles every program of tests/c, every example and the program in README.md against the .so and against the .a, and
+# runs each. With "valgrind": those that run, against the .so, under valgrind.
+#
+# The first comment of a program in tests/c says what it needs:
+#   compile only            compiling it is the test
+#   needs: nothing          run without arguments
+#   needs: topology         run inside `lab run`, with the arguments SERVICE HOST:PORT...
+#   needs: topology (...)   the same, with what is in the parentheses as options of `lab run`
+set -eu
+: "${LAB:=target/debug/lab}"
+scripts=$(dirname "$0")
+out=build/tests
+
+# need_of SOURCE: the line that says it.
+need_of() {
+    case $1 in
+        examples-c/*) echo "needs: topology" ;;
+        "$out/readme.c") echo "needs: url" ;;
+        *) sed -n -e '/compile only\|needs: nothing\|needs: topology/{p;q;}' -e '/\*\//q' "$1" ;;
+    esac
+}
+
+# in_lab OPTIONS SCRIPT COMMAND...: runs SCRIPT, which makes COMMAND's arguments of SERVICE and SENTINELS.
+in_lab() {
+    options=$1 script=$2
+    shift 2
+    # shellcheck disable=SC2086
+    timeout --foreground -k 10 "$limit" "$LAB" run $options -- sh -c "$script" sh "$@"
+}
+
+# run NEED COMMAND...
+run() {
+    need=$1
+    shift
+    options=$(printf '%s\n' "$need" | sed -n 's/.*needs: topology *(\([^)]*\)).*/\1/p')
+    # The variables are those of the lab.
+    # shellcheck disable=SC2016
+    case $need in
+        *"needs: nothing"*) timeout --foreground -k 10 "$limit" "$@" ;;
+        *"needs: topology"*) in_lab "$options" 'exec "$@" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' "$@" ;;
+        *"needs: url"*) in_lab "" 'exec "$@" "redis+sentinel://$SENTINELS/$SERVICE"' "$@" ;;
+    esac
+}
+
+# one VARIANT SOURCE: compiles and runs it.
+one() {
+    need=$(need_of "$2")
+    program=$out/$1/$(basename "$2" .c)
+    limit=120
+    case "$1 $need" in
+        *"compile only"*) "$scripts/compile.sh" object "$2" ;;
+        *" ")
+            echo "$2: the first comment says neither 'compile only' nor 'needs: nothing' nor 'needs: topology'"
+            return 1
+            ;;
+        valgrind*)
+            limit=300
+            "$scripts/compile.sh" shared "$2" "$program"
+            run "$need" valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+                --fair-sched=try "$program"
+            ;;
+        *)
+            "$scripts/compile.sh" "$1" "$2" "$program"
+            run "$need" "$program"
+            ;;
+    esac
+}
+
+# Called back through step.sh: the output goes to a file, and is shown when the program fails.
+if [ "${1:-}" = --one ]; then
+    log="$out/log/$2-$(basename "$3").log"
+    export FAILOVER_SECONDS=3 FAILOVER_LOG="$out/log/$2-acknowledged"
+    if ! (one "$2" "$3") >"$log" 2>&1; then
+        cat "$log"
+        exit 1
+    fi
+    exit 0
+fi
+
+mkdir -p "$out/log"
+# The first program of the README, so that it stays one that compiles and runs.
+# shellcheck disable=SC2016
+sed -n '/^```c$/,/^```$/{/^```c$/d;/^```$/q;p;}' README.md >"$out/readme.c"
+failed=0
+for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
+    [ -f "$source" ] || continue
+    case "${1:-} $(need_of "$source")" in
+        "valgrind "*"compile only"*) variants='' ;;
+        "valgrind "*) variants=valgrind ;;
+        *"compile only"*) variants=object ;;
+        *) variants='shared static' ;;
+    esac
+    for variant in $variants; do
+        "$scripts/step.sh" "$source ($variant)" "$0" --one "$variant" "$source" || failed=1
+    done
+done
+exit "$failed"

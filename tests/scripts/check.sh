@@ -1,0 +1,61 @@
+#!/bin/sh
+# check.sh drift|format|clippy|header: one static check of the sources. Exit status 77: skipped.
+set -eu
+: "${CARGO:=cargo}" "${CC:=cc}" "${CXX:=c++}"
+warnings='-Wall -Wextra -Wpedantic -Werror'
+
+# need_component NAME: without the component, skips the check, or fails it in CI.
+need_component() {
+    if ! "$CARGO" "$1" --version >/dev/null 2>&1; then
+        echo "cargo $1 is not installed (rustup component add $2)" >&2
+        if [ -n "${CI:-}" ]; then exit 1; fi
+        exit 77
+    fi
+}
+
+# include/sentinel.h is what build.rs makes of the sources.
+drift() {
+    before=$(mktemp)
+    trap 'rm -f "$before"' EXIT
+    cp include/sentinel.h "$before"
+    if ! SENTINEL_HEADER_CHECK=1 "$CARGO" check --quiet --lib || ! cmp -s "$before" include/sentinel.h; then
+        echo "include/sentinel.h is not what the sources give: run make, look at the change, commit it" >&2
+        exit 1
+    fi
+}
+
+# The header alone, and the programs that only include it, in every language version that is promised.
+header() {
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    printf '#include <sentinel.h>\n' | tee "$scratch/alone.c" >"$scratch/alone.cpp"
+    for std in c99 c11 c17; do
+        for file in "$scratch/alone.c" tests/c/header_c.c; do
+            # shellcheck disable=SC2086
+            "$CC" -std=$std $warnings -Iinclude -fsyntax-only "$file"
+        done
+    done
+    for std in c++11 c++17; do
+        for file in "$scratch/alone.cpp" tests/c/header_cpp.cpp; do
+            # shellcheck disable=SC2086
+            "$CXX" -std=$std $warnings -Iinclude -fsyntax-only "$file"
+        done
+    done
+}
+
+case $1 in
+    drift) drift ;;
+    format)
+        need_component fmt rustfmt
+        "$CARGO" fmt --all --check
+        ;;
+    clippy)
+        need_component clippy clippy
+        "$CARGO" clippy --quiet --workspace --all-targets -- -D warnings
+        ;;
+    header) header ;;
+    *)
+        echo "usage: check.sh drift|format|clippy|header" >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,45 @@
+#!/bin/sh
+# compile.sh examples FOLDER: the examples, against the .so of this tree.
+# compile.sh shared|static SOURCE PROGRAM: one program, against the .so or the .a of this tree.
+# compile.sh object SOURCE: compiled only, nothing kept.
+set -eu
+: "${CC:=cc}" "${CXX:=c++}" "${RELEASE:=target/release}" "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
+: "${SOVERSION:=0}"
+
+compile() {
+    case $1 in
+        *.cpp) language="$CXX -std=c++11 ${CXXFLAGS:--O1 -g}" ;;
+        *) language="$CC -std=c11 ${CFLAGS:--O1 -g}" ;;
+    esac
+    # shellcheck disable=SC2086
+    $language -Wall -Wextra -Wpedantic -Werror -pthread -Iinclude "$@" ${LDFLAGS:-}
+}
+
+shared() {
+    # A program asks for the library by its SONAME, which the build folder does not have.
+    library=$(cd "$RELEASE" && pwd)
+    mkdir -p build/lib "$(dirname "$2")"
+    ln -sf "$library/libsentinel.so" "build/lib/libsentinel.so.$SOVERSION"
+    compile "$1" -o "$2" -L"$library" -Wl,-rpath,"$(pwd)/build/lib" -lsentinel
+}
+
+static() {
+    mkdir -p "$(dirname "$2")"
+    # shellcheck disable=SC2086
+    compile "$1" -o "$2" "$RELEASE/libsentinel.a" $LIBS_PRIVATE
+}
+
+case $1 in
+    examples)
+        for source in examples-c/*.c; do
+            shared "$source" "$2/$(basename "$source" .c)"
+        done
+        ;;
+    shared) shared "$2" "$3" ;;
+    static) static "$2" "$3" ;;
+    object) compile "$2" -c -o /dev/null ;;
+    *)
+        echo "usage: compile.sh examples FOLDER | shared|static SOURCE PROGRAM | object SOURCE" >&2
+        exit 2
+        ;;
+esac

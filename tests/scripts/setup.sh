@@ -1,0 +1,92 @@
+#!/bin/sh
+# setup.sh demo|test: installs from the distribution what the demo or the tests need and this machine lacks.
+#
+# Silent, and without touching the network, when everything is there. Installs when root or when sudo needs no password;
+# otherwise prints the command to run.
+set -eu
+: "${CARGO:=cargo}" "${CC:=cc}" "${CXX:=g++}"
+
+# As root: installs the packages, without letting the servers among them start.
+install_packages() {
+    export DEBIAN_FRONTEND=noninteractive
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 1' INT TERM
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    apt-get -q -o DPkg::Lock::Timeout=300 update || echo "setup: apt-get update failed, going on with the old lists" >&2
+    apt-get -q -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "$@" </dev/null
+    # The tests start servers of their own; the distribution's need not come up at the next boot either.
+    if command -v systemctl >/dev/null 2>&1; then
+        for package in "$@"; do
+            case $package in
+                redis-*) systemctl disable --quiet "$package.service" >/dev/null 2>&1 || true ;;
+            esac
+        done
+    fi
+}
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# need PACKAGE COMMAND...: the package is missing when the command fails.
+missing=''
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+case ${1:-} in
+    --install)
+        shift
+        install_packages "$@"
+        exit 0
+        ;;
+    demo | test) ;;
+    *)
+        echo "usage: setup.sh demo|test" >&2
+        exit 2
+        ;;
+esac
+
+if ! have "$CARGO"; then
+    echo "setup: cargo is missing; https://rustup.rs installs it" >&2
+    exit 1
+fi
+if ! have "${CC%% *}"; then
+    echo "setup: a C compiler is missing ($CC)" >&2
+    exit 1
+fi
+need redis-server have redis-server
+need redis-sentinel have redis-sentinel
+if [ "$1" = test ]; then
+    need g++ have "${CXX%% *}"
+    need pkg-config have pkg-config
+    need valgrind have valgrind
+    # Debian's valgrind does not start without the symbols of the C library.
+    if have dpkg; then need libc6-dbg dpkg -s libc6-dbg; fi
+fi
+[ -n "$missing" ] || exit 0
+
+echo "setup: missing:$missing"
+if ! have apt-get; then
+    echo "setup: this is no Debian or Ubuntu; install the above with the system's package manager and start again" >&2
+    exit 1
+fi
+# The packages are words to split.
+# shellcheck disable=SC2086
+if [ "$(id -u)" -eq 0 ]; then
+    echo "setup: installing with apt-get; no service is started"
+    "$0" --install $missing
+elif have sudo && sudo -n true 2>/dev/null; then
+    echo "setup: installing with sudo apt-get; no service is started"
+    sudo -n sh "$0" --install $missing
+else
+    echo "setup: root is needed to install them. Run this, then start again:" >&2
+    echo "    sudo apt-get install --yes --no-install-recommends$missing" >&2
+    exit 1
+fi

@@ -1,0 +1,23 @@
+//! The library through its Rust API, against real servers and scripted peers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod batches;
+mod clients;
+mod discovery;
+mod events;
+mod failover;
+mod failures;
+mod forks;
+mod isolation;
+mod lifecycle;
+mod nodes;
+mod replicas;
+mod replies;
+mod support;
