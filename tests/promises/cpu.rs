@@ -41,8 +41,9 @@ fn read_clock(clock: libc::clockid_t) -> Option<Duration> {
     known.then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// An unoptimised build takes more processor time than the one that is shipped.
-pub(crate) const DEBUG_FACTOR: f64 = if cfg!(debug_assertions) { 2.0 } else { 1.0 };
+/// `make promises` asserts the promised share on the build that is shipped. `make test` runs an unoptimised one beside
+/// whatever else a machine does: there the bound only tells a loop that spins from one that waits.
+pub(crate) const DEBUG_FACTOR: f64 = if cfg!(debug_assertions) { 15.0 } else { 1.0 };
 
 /// Measures the share of a core that threads use.
 pub(crate) struct Meter {
