@@ -9,8 +9,8 @@ use super::meaning::{Remedy, of_error};
 use super::{has_name, unsupported};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::pool::{Lent, Pool, Want};
-use crate::resp::{Builder, Kind, Reply, encode};
+use crate::pool::{Lent, Pool, want_for};
+use crate::resp::{Builder, Kind, Reply, Request, encode};
 
 /// Whether the commands of a batch run one by one or as one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,9 @@ impl Batch {
     }
 }
 
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
 /// Runs the batch: an array with one element a command.
 pub(super) fn run(pool: &Arc<Pool>, batch: &Batch, call: &CallOptions, deadline: Deadline) -> Result<Reply> {
     if call.replicas > 0 {
@@ -89,20 +92,18 @@ pub(super) fn run(pool: &Arc<Pool>, batch: &Batch, call: &CallOptions, deadline:
         BatchKind::Pipeline => pipeline(lent, batch, deadline),
         BatchKind::Transaction => transaction(lent, batch, deadline),
     };
-    repeat(pool, call, Want::Shared, deadline, || batch.read_only, attempt).map(|(reply, _)| reply)
+    let want = want_for(batch.encoded.len());
+    repeat(pool, call, want, deadline, || batch.read_only, attempt).map(|(reply, _)| reply)
 }
 
 /// When it is cut after some were answered, these keep their replies and each other one is an error element that says
 /// what became of it.
 fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
     let mut replies = Vec::new();
-    let done = exchange(
-        lent,
-        |out| out.extend_from_slice(&batch.encoded),
-        batch.len,
-        deadline,
-        &mut replies,
-    );
+    let parts = [batch.encoded.as_slice()];
+    let done = lent.exchange(&Request::Encoded(&parts), batch.len, deadline, |reply| {
+        replies.push(reply);
+    });
     match done {
         Ok(()) => {}
         Err(error) if replies.is_empty() => return Err(error.into()),
@@ -130,15 +131,13 @@ fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply,
 
 fn transaction(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
     let mut replies = Vec::new();
-    let encode_all = |out: &mut Vec<u8>| {
-        encode(out, &[b"MULTI"]);
-        out.extend_from_slice(&batch.encoded);
-        encode(out, &[b"EXEC"]);
-    };
+    let parts = [MULTI, batch.encoded.as_slice(), EXEC];
+    let request = Request::Encoded(&parts);
     let begun = |replies: &[Reply]| replies.first().is_some_and(|multi| multi.kind() == Kind::Status);
-    if let Err(error) = exchange(lent, encode_all, batch.len + 2, deadline, &mut replies) {
+    let done = lent.exchange(&request, batch.len + 2, deadline, |reply| replies.push(reply));
+    if let Err(error) = done {
         // EXEC stands at the end: in a transaction that has begun nothing is executed before it was written whole.
-        let unwritten = lent.direct().is_some_and(|direct| direct.unsent() > 0) && begun(&replies);
+        let unwritten = lent.unsent() > 0 && begun(&replies);
         let outcome = if unwritten { Outcome::NotSent } else { error.outcome() };
         return Err(error.with_outcome(outcome).into());
     }
@@ -193,17 +192,6 @@ fn transaction(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Rep
         .with_outcome(Outcome::Unknown)
         .into()),
     }
-}
-
-fn exchange(
-    lent: &mut Lent,
-    encode: impl FnOnce(&mut Vec<u8>),
-    count: usize,
-    deadline: Deadline,
-    replies: &mut Vec<Reply>,
-) -> Result<()> {
-    let direct = lent.direct().ok_or_else(|| Error::new(ErrorKind::Closed))?;
-    direct.exchange(encode, count, deadline, |reply| replies.push(reply))
 }
 
 /// One array of the replies, filled up to `len` with the outcome of those that have none.

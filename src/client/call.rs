@@ -9,7 +9,7 @@ use super::meaning::{Remedy, of_error};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pool::{Lent, Pool, Want};
-use crate::resp::{Kind, Reply, encode};
+use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
 
 /// Runs `args` and returns the reply.
@@ -31,7 +31,7 @@ pub(super) fn run_on(
     want: Want,
     deadline: Deadline,
 ) -> Result<(Reply, Lent)> {
-    let encode_args = |out: &mut Vec<u8>| encode(out, args);
+    let request = Request::Command(args);
     repeat(
         pool,
         call,
@@ -39,7 +39,7 @@ pub(super) fn run_on(
         deadline,
         || commands::is_read_only(args),
         |lent| {
-            let reply = exchange_one(lent, encode_args, deadline)?;
+            let reply = exchange_one(lent, &request, deadline)?;
             if reply.kind() != Kind::Error {
                 return Ok(reply);
             }
@@ -142,10 +142,9 @@ fn backoff(pool: &Pool, attempts: u32) -> Duration {
 }
 
 /// One command out, one reply in.
-pub(super) fn exchange_one(lent: &mut Lent, encode: impl FnOnce(&mut Vec<u8>), deadline: Deadline) -> Result<Reply> {
-    let direct = lent.direct().ok_or_else(|| Error::new(ErrorKind::Closed))?;
+pub(super) fn exchange_one(lent: &mut Lent, request: &Request<'_>, deadline: Deadline) -> Result<Reply> {
     let mut reply = None;
-    direct.exchange(encode, 1, deadline, |whole| reply = Some(whole))?;
+    lent.exchange(request, 1, deadline, |whole| reply = Some(whole))?;
     reply.ok_or_else(|| {
         Error::new(ErrorKind::Internal {
             problem: "an exchange without a reply".into(),
@@ -175,7 +174,7 @@ pub(super) fn wait_for_replicas(lent: &mut Lent, replicas: u32, deadline: Deadli
     let args: [&[u8]; 3] = [b"WAIT", replicas.as_bytes(), limit.as_bytes()];
     // The write itself was done: whatever happens now, it may be on this node alone.
     let written = |error: Error| error.with_outcome(Outcome::Unknown);
-    let reply = exchange_one(lent, |out| encode(out, &args), deadline).map_err(written)?;
+    let reply = exchange_one(lent, &Request::Command(&args), deadline).map_err(written)?;
     if reply.kind() == Kind::Error {
         return Err(written(at_node(of_error(&args, &reply.text()).0, lent)));
     }

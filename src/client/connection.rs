@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::sys::ForkBound;
 use crate::pool::Lent;
-use crate::resp::{Kind, Reply, encode};
+use crate::resp::{Kind, Reply, Request};
 use crate::runtime::read_timeout;
 
 /// A connection of one's own. One thread at a time. Never shared, never silently replaced: when it is lost, it fails.
@@ -61,7 +61,7 @@ impl Connection {
             };
             return Err(at_node(Error::new(lost), &inner.lent));
         }
-        let reply = exchange_one(&mut inner.lent, |out| encode(out, args), deadline)?;
+        let reply = exchange_one(&mut inner.lent, &Request::Command(args), deadline)?;
         if reply.kind() == Kind::Error {
             return Err(at_node(of_error(args, &reply.text()).0, &inner.lent));
         }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::sys::ForkBound;
-use crate::pool::{Pool, Want};
-use crate::resp::Reply;
+use crate::pool::{Pool, Want, want_for};
+use crate::resp::{Reply, Request};
 use crate::runtime::{Runtime, read_timeout};
 use crate::topology::{Node, Role};
 
@@ -93,7 +93,7 @@ impl Client {
         has_name(args)?;
         let (want, deadline) = match commands::classify(args) {
             Class::Shared if call.replicas > 0 => (Want::Lease, self.deadline(call.timeout_ms)?),
-            Class::Shared => (Want::Shared, self.deadline(call.timeout_ms)?),
+            Class::Shared => (want_for(Request::Command(args).size()), self.deadline(call.timeout_ms)?),
             Class::Blocking => (Want::Lease, self.blocking_deadline(args, call)?),
             Class::Stateful { instead } | Class::Never { instead } => return Err(unsupported(args, instead)),
         };

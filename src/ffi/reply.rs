@@ -6,11 +6,11 @@
 
 use std::ffi::{c_char, c_void};
 use std::mem::{align_of, offset_of, size_of};
-use std::ptr;
+use std::{ptr, slice};
 
 use super::bytes::{bytes, write};
 use super::guard;
-use crate::resp::{Kind, Node, Reply, Value};
+use crate::resp::{Kind, Node, Reply, Rest, Value, View};
 
 /// No value (`_`, `$-1`, `*-1`).
 pub const SENTINEL_REPLY_NIL: i32 = 0;
@@ -84,7 +84,8 @@ const _: () = {
 
 /// Gives a reply to C, or drops it when the caller gave no output.
 ///
-/// The handle is the address of the root's node. The node in front of it holds the address of the boxed [`Reply`].
+/// The handle is the address of the root's node, and the array of nodes is the reply: the head in front of the root
+/// keeps the array's length in its `data`, and in its `integer` the address of what a large reply has besides.
 ///
 /// # Safety
 /// `out` is NULL or may be written.
@@ -92,28 +93,54 @@ pub unsafe fn put(out: *mut *mut sentinel_reply_t, reply: Reply) {
     if out.is_null() {
         return;
     }
-    let owner = Box::into_raw(Box::new(reply));
-    // SAFETY: `owner` was just made and is known to nobody else; every reply has a head and a root; `out` may be
-    // written.
-    unsafe {
-        (*owner).set_owner(owner.expose_provenance());
-        let root = (*owner).nodes_with_head().as_ptr().add(1);
-        out.write(root.cast_mut().cast());
+    let (mut nodes, rest) = reply.into_parts();
+    let (len, rest) = (nodes.len(), rest.map_or(ptr::null_mut(), Box::into_raw));
+    if let Some(head) = nodes.first_mut() {
+        head.data = len;
+        head.integer = rest.expose_provenance().cast_signed() as i64;
     }
+    let head: *mut Node = Box::into_raw(nodes).cast();
+    head.expose_provenance();
+    // SAFETY: every reply has a head and a root; `out` may be written.
+    unsafe { out.write(head.add(1).cast()) };
 }
 
-/// The core's reply that a handle lies in, and the handle's position there.
+/// The head of the reply that a handle lies in, and the handle's position behind it.
 ///
 /// # Safety
 /// `handle` is a live reply, or a value inside one.
-unsafe fn locate(handle: *const sentinel_reply_t) -> Option<(*mut Reply, u32)> {
+unsafe fn locate(handle: *const sentinel_reply_t) -> Option<(*mut Node, u32)> {
     let node: *const Node = handle.cast();
-    // SAFETY: a live handle is the address of a node, and the head of its reply lies `index` nodes before it.
-    let (index, owner) = unsafe {
-        let index = (*node).index;
-        (index, (*node.sub(usize::try_from(index).ok()?)).owner())
-    };
-    Some((ptr::with_exposed_provenance_mut(owner), index))
+    // SAFETY: a live handle is the address of a node.
+    let index = unsafe { (*node).index };
+    let before = usize::try_from(index).ok()?.checked_mul(size_of::<Node>())?;
+    let head = node.addr().checked_sub(before)?;
+    Some((ptr::with_exposed_provenance_mut(head), index))
+}
+
+/// What `put` kept in the head: the array's length, and the rest of a large reply.
+///
+/// # Safety
+/// `head` came from `locate`.
+unsafe fn parts(head: *const Node) -> (usize, *mut Rest) {
+    // SAFETY: the head of a live reply.
+    let head = unsafe { *head };
+    let rest = usize::try_from(head.integer.cast_unsigned()).unwrap_or(0);
+    (head.data, ptr::with_exposed_provenance_mut(rest))
+}
+
+/// The reply that a handle lies in, and the handle's position there.
+///
+/// # Safety
+/// `handle` is a live reply, or a value inside one, and lives as long as what is returned is used.
+unsafe fn view<'a>(handle: *const sentinel_reply_t) -> Option<(View<'a>, u32)> {
+    // SAFETY: `put` kept in the head the length of the array that it leads, and the address of the rest or 0; both live
+    // as long as the handle.
+    unsafe {
+        let (head, index) = locate(handle)?;
+        let (len, rest) = parts(head);
+        Some((View::new(slice::from_raw_parts(head, len), rest.as_ref()), index))
+    }
 }
 
 /// Runs an accessor on the value behind a handle.
@@ -126,17 +153,14 @@ unsafe fn read<R>(handle: *const sentinel_reply_t, absent: R, body: impl FnOnce(
             return None;
         }
         // SAFETY: not NULL, so a live handle, whose reply lives as long.
-        let reply = unsafe {
-            let (owner, index) = locate(handle)?;
-            (*owner).value(index)
-        };
-        body(reply?)
+        let (reply, index) = unsafe { view(handle) }?;
+        body(reply.value(index)?)
     })
 }
 
 /// The handle of a value inside a reply.
 fn handle_of(value: Value<'_>) -> *const sentinel_reply_t {
-    ptr::from_ref(value.node()).cast()
+    ptr::with_exposed_provenance(ptr::from_ref(value.node()).addr())
 }
 
 /// What a value is, one of `SENTINEL_REPLY_*`.
@@ -301,10 +325,8 @@ pub unsafe extern "C" fn sentinel_reply_nodes(
 /// `handle` is a live reply, or a value inside one.
 unsafe fn subtree_len(handle: *const sentinel_reply_t) -> Option<usize> {
     // SAFETY: a live handle, whose reply lives as long.
-    let (nodes, index) = unsafe {
-        let (owner, index) = locate(handle)?;
-        ((*owner).nodes_with_head(), usize::try_from(index).ok()?)
-    };
+    let (reply, index) = unsafe { view(handle) }?;
+    let (nodes, index) = (reply.nodes_with_head(), usize::try_from(index).ok()?);
     if index == 1 {
         return nodes.len().checked_sub(1);
     }
@@ -323,11 +345,15 @@ pub unsafe extern "C" fn sentinel_reply_free(reply: *mut sentinel_reply_t) {
         if reply.is_null() {
             return None;
         }
-        // SAFETY: `reply` is live; the root's owner came from `Box::into_raw`, and the caller gives it up.
+        // SAFETY: `reply` is live; `put` took both parts from `Box::into_raw`, and the caller gives them up.
         unsafe {
-            let (owner, index) = locate(reply)?;
+            let (head, index) = locate(reply)?;
             if index == 1 {
-                drop(Box::from_raw(owner));
+                let (len, rest) = parts(head);
+                if !rest.is_null() {
+                    drop(Box::from_raw(rest));
+                }
+                drop(Box::from_raw(ptr::slice_from_raw_parts_mut(head, len)));
             }
         }
         Some(())

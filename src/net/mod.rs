@@ -2,6 +2,7 @@
 
 pub mod dial;
 pub mod endpoint;
+pub mod futex;
 pub mod handshake;
 pub mod sys;
 pub mod wire;

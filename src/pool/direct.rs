@@ -1,6 +1,6 @@
 //! A connection on which the caller's own thread sends and receives.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -16,9 +16,14 @@ use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::Wire;
 use crate::net::dial::plain;
 use crate::net::sys::{Ready, wait_ready};
-use crate::resp::{Decoder, Kind, Reply};
+use crate::resp::{Decoder, Kind, Reply, Request};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A number for a connection, unique in this process.
+pub(super) fn next_id() -> ConnectionId {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Bytes of encoded commands that an idle connection keeps for the next call.
 const KEEP_OUT: usize = 64 << 10;
@@ -26,6 +31,52 @@ const KEEP_OUT: usize = 64 << 10;
 /// After so long without a call a connection is looked at before it is written to: less than the kernel needs to bring
 /// anything over loopback.
 const IDLE: Duration = Duration::from_micros(20);
+
+/// How long a read waits in the kernel before its caller looks at the time. Deadlines nearer than that are waited for
+/// with poll(2), which is exact and one system call more.
+const LONGEST_READ: Duration = Duration::from_millis(500);
+
+/// A request on its way: bytes of our own, and the caller's large parts where they lie.
+struct Outgoing<'a> {
+    own: &'a [u8],
+    /// Where in `own` they belong.
+    large: &'a [(usize, &'a [u8])],
+    len: usize,
+}
+
+/// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
+const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// Parts handed to the kernel at once; the rest follows with the next call.
+const PARTS: usize = 64;
+
+impl<'a> Outgoing<'a> {
+    fn new(own: &'a [u8], large: &'a [(usize, &'a [u8])]) -> Outgoing<'a> {
+        let len = own.len() + large.iter().map(|(_, part)| part.len()).sum::<usize>();
+        Outgoing { own, large, len }
+    }
+
+    /// What lies behind the first `from` bytes, or the beginning of it.
+    fn parts(&self, from: usize) -> Vec<IoSlice<'a>> {
+        let mut skip = from;
+        let mut parts = Vec::with_capacity(PARTS.min(2 * self.large.len() + 1));
+        let mut add = |part: &'a [u8]| {
+            let rest = part.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(part.len());
+            if !rest.is_empty() && parts.len() < PARTS {
+                parts.push(IoSlice::new(rest));
+            }
+        };
+        let mut begin = 0;
+        for (at, part) in self.large {
+            add(self.own.get(begin..*at).unwrap_or_default());
+            add(part);
+            begin = *at;
+        }
+        add(self.own.get(begin..).unwrap_or_default());
+        parts
+    }
+}
 
 /// A verified connection in one thread's hands at a time.
 #[derive(Debug)]
@@ -57,8 +108,10 @@ impl Direct {
         hangups: Arc<HangupWatch>,
     ) -> io::Result<Option<Direct>> {
         let (socket, decoder) = wire.into_parts()?;
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(LONGEST_READ))?;
         let socket = Arc::new(socket);
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = next_id();
         let live = generation.enter(id, &socket);
         let direct = Direct {
             id,
@@ -128,20 +181,21 @@ impl Direct {
         self.unsent
     }
 
-    /// Sends what `encode` writes and receives `count` replies into `take`, all until the deadline. After any error
-    /// the connection is spoilt: a late reply can never meet another call.
+    /// Sends `request` and receives `count` replies into `take`, all until the deadline. After any error the connection
+    /// is spoilt: a late reply can never meet another call.
     pub fn exchange(
         &mut self,
-        encode: impl FnOnce(&mut Vec<u8>),
+        request: &Request<'_>,
         count: usize,
         deadline: Deadline,
         mut take: impl FnMut(Reply),
     ) -> Result<(), Error> {
         let began = Instant::now();
-        self.out.clear();
-        encode(&mut self.out);
-        let out = std::mem::take(&mut self.out);
-        let done = self.run(&out, count, deadline, &mut take);
+        let mut out = std::mem::take(&mut self.out);
+        let mut large = Vec::new();
+        out.clear();
+        request.split(&mut out, &mut large);
+        let done = self.run(&Outgoing::new(&out, &large), count, deadline, &mut take);
         self.out = out;
         self.out.shrink_to(KEEP_OUT);
         self.decoder.trim();
@@ -165,10 +219,15 @@ impl Direct {
         true
     }
 
-    fn run(&mut self, out: &[u8], count: usize, deadline: Deadline, take: &mut impl FnMut(Reply)) -> Result<(), Error> {
-        let mut rest = out;
+    fn run(
+        &mut self,
+        out: &Outgoing<'_>,
+        count: usize,
+        deadline: Deadline,
+        take: &mut impl FnMut(Reply),
+    ) -> Result<(), Error> {
         let mut missing = count;
-        self.unsent = out.len();
+        self.unsent = out.len;
         if self.generation.is_retired() {
             return Err(self.lost("the service has another primary now", Outcome::NotSent));
         }
@@ -178,34 +237,21 @@ impl Direct {
         if self.used.elapsed() > IDLE {
             self.look().map_err(|cause| self.lost(&cause, Outcome::NotSent))?;
         }
+        let outcome = |unsent: usize| match unsent == out.len {
+            true => Outcome::NotSent,
+            false => Outcome::Unknown,
+        };
         while missing > 0 {
-            let outcome = |rest: &[u8]| {
-                if rest.len() == out.len() {
-                    Outcome::NotSent
-                } else {
-                    Outcome::Unknown
-                }
-            };
-            if !rest.is_empty() {
-                let sent = self
-                    .send(rest)
-                    .map_err(|error| self.lost(&plain(&error), outcome(rest)))?;
-                rest = rest.get(sent..).unwrap_or_default();
-                self.unsent = rest.len();
+            if self.unsent > 0 {
+                let sent = self.send(out, out.len - self.unsent);
+                let sent = sent.map_err(|error| self.lost(&plain(&error), outcome(self.unsent)))?;
+                self.unsent = self.unsent.saturating_sub(sent);
             }
-            let ready = if rest.is_empty() {
-                Ready::Read
-            } else {
-                Ready::ReadOrWrite
-            };
-            let in_time = wait_ready(self.socket.as_fd(), ready, deadline.instant());
-            let in_time = in_time.map_err(|error| self.lost(&plain(&error), outcome(rest)))?;
-            // Data that keeps coming must not carry the call past its deadline.
-            match in_time && !deadline.passed() {
-                true => self.receive().map_err(|cause| self.lost(&cause, outcome(rest)))?,
-                false => return Err(self.timed_out(outcome(rest))),
+            let received = self.receive(deadline);
+            if !received.map_err(|cause| self.lost(&cause, outcome(self.unsent)))? {
+                return Err(self.timed_out(outcome(self.unsent)));
             }
-            missing = self.take_whole(missing, take, outcome(rest))?;
+            missing = self.take_whole(missing, take, outcome(self.unsent))?;
         }
         Ok(())
     }
@@ -214,6 +260,9 @@ impl Direct {
     /// next call's. Only after a pause, so that calls in a row pay no system call for it.
     fn look(&self) -> Result<(), String> {
         let mut first = [0u8; 1];
+        if !self.has_input()? {
+            return Ok(());
+        }
         match self.socket.peek(&mut first) {
             Ok(0) => Err("the server closed the connection".to_owned()),
             Ok(_) if first == *b">" => Ok(()),
@@ -223,25 +272,55 @@ impl Direct {
         }
     }
 
-    /// Hands to the kernel what it takes. `MSG_NOSIGNAL`: a dead peer must not raise SIGPIPE in the host.
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        match SockRef::from(&*self.socket).send_with_flags(bytes, libc::MSG_NOSIGNAL) {
+    /// Hands to the kernel what it takes behind the first `from` bytes.
+    fn send(&self, out: &Outgoing<'_>, from: usize) -> io::Result<usize> {
+        let socket = SockRef::from(&*self.socket);
+        let sent = if out.large.is_empty() {
+            let rest = out.own.get(from..).unwrap_or_default();
+            socket.send_with_flags(rest, SEND_FLAGS)
+        } else {
+            socket.send_vectored_with_flags(&out.parts(from), SEND_FLAGS)
+        };
+        match sent {
             Err(error) if is_transient(&error) => Ok(0),
             sent => sent,
         }
     }
 
-    fn receive(&mut self) -> Result<(), String> {
+    /// Waits for bytes, or for room to send on, and receives what there is; false at the deadline.
+    fn receive(&mut self, deadline: Deadline) -> Result<bool, String> {
         use std::io::Read;
+        // One system call where the kernel may do the waiting: a reply is all that is missing, and the deadline is not
+        // so near that the socket's own limit would overrun it.
+        let far = deadline.left().is_none_or(|left| left > LONGEST_READ);
+        if self.unsent > 0 || !far {
+            let ready = match self.unsent {
+                0 => Ready::Read,
+                _ => Ready::ReadOrWrite,
+            };
+            let in_time = wait_ready(self.socket.as_fd(), ready, deadline.instant());
+            // Data that keeps coming must not carry the call past its deadline.
+            if !in_time.map_err(|error| plain(&error))? || deadline.passed() {
+                return Ok(false);
+            }
+            if self.unsent > 0 && !self.has_input()? {
+                return Ok(true);
+            }
+        }
         match (&*self.socket).read(self.decoder.spare()) {
             Ok(0) => Err("the server closed the connection".to_owned()),
             Ok(n) => {
                 self.decoder.filled(n);
-                Ok(())
+                Ok(true)
             }
-            Err(error) if is_transient(&error) => Ok(()),
+            Err(error) if is_transient(&error) => Ok(true),
             Err(error) => Err(plain(&error)),
         }
+    }
+
+    /// Whether a read would not wait.
+    fn has_input(&self) -> Result<bool, String> {
+        wait_ready(self.socket.as_fd(), Ready::Read, Some(Instant::now())).map_err(|error| plain(&error))
     }
 
     /// Takes the replies that have arrived whole. What comes from a retired generation is no success: the old

@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::Pool;
-use super::direct::Direct;
+use super::admit::{Use, verify};
 use super::gate::{Entry, Gate};
 use super::generation::Generation;
 use super::hangup::HangupWatch;
 use super::select;
 use super::sentry::Sentries;
-use super::state::{Route, State, Want};
+use super::state::{Demand, Route, State};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::net::{DialError, Endpoint, Greeted, Login, handshake};
 use crate::topology::{Hint, Role, Snapshot, Unserved};
@@ -42,16 +42,16 @@ const IDLE_LOOK: Duration = Duration::from_secs(1);
 
 struct Dialled {
     generation: Arc<Generation>,
-    want: Want,
+    goal: Use,
     result: Result<Greeted, DialError>,
 }
 
 /// The keeper of one pool.
 #[derive(Debug)]
 pub struct Keeper {
-    pool: Arc<Pool>,
-    common: Rc<Common>,
-    login: Rc<Login>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) common: Rc<Common>,
+    pub(super) login: Rc<Login>,
     dials: JoinSet<Dialled>,
     /// The generation of the snapshot that the routes follow.
     applied: u64,
@@ -229,18 +229,18 @@ impl Keeper {
         let pool = Arc::clone(&self.pool);
         let mut state = pool.state.lock();
         state.sweep(&[], now);
-        let (shared, leases) = state.demand();
+        let demand = state.demand();
         if state.routes.is_empty() {
             drop(state);
-            return self.await_primary(shared + leases > 0, now);
+            return self.await_primary(demand.any(), now);
         }
         self.unserved = None;
         let mut timer = state.next_expiry();
-        let probes = self.probes(&mut state, shared + leases > 0, now);
-        let wanted = self.wanted(&state, shared, leases, probes);
-        for (want, generation) in wanted {
+        let probes = self.probes(&mut state, demand.any(), now);
+        let wanted = self.wanted(&state, demand, probes);
+        for (goal, generation) in wanted {
             match self.common.gate.entry(&generation.endpoint, now) {
-                Entry::Open => self.dial(&mut state, want, generation),
+                Entry::Open => self.dial(&mut state, goal, generation),
                 Entry::Wait(at) => {
                     self.gated = true;
                     let mine = self.duty.as_ref() == Some(&generation.endpoint);
@@ -261,21 +261,26 @@ impl Keeper {
     }
 
     /// The dials that the waiters call for, and the probes of routes that are not ready.
-    fn wanted(&mut self, state: &State, shared: usize, leases: usize, probes: bool) -> Vec<(Want, Arc<Generation>)> {
+    fn wanted(&mut self, state: &State, demand: Demand, probes: bool) -> Vec<(Use, Arc<Generation>)> {
         let settings = &self.pool.settings;
         let mut wanted = Vec::new();
         for route in &state.routes {
             let generation = || Arc::clone(&route.generation);
             if !route.ready {
-                let dial = route.dialling == 0 && (probes || shared + leases > 0);
-                wanted.extend(dial.then(|| (Want::Shared, generation())));
+                let dial = route.dialling == 0 && (probes || demand.any());
+                wanted.extend(dial.then(|| (Use::Direct, generation())));
                 continue;
             }
             let open = route.generation.shared() + route.dialling;
             let room = settings.direct.saturating_sub(open);
-            let more = shared.saturating_sub(route.dialling).min(room);
-            wanted.extend((0..more).map(|_| (Want::Shared, generation())));
+            let more = demand.calls.saturating_sub(route.dialling).min(room);
+            wanted.extend((0..more).map(|_| (Use::Direct, generation())));
+            // Who would still wait then shares a lane.
+            let crowd = demand.lanes > route.dialling + more;
+            let lanes = settings.lanes.saturating_sub(route.lanes.len() + route.lane_dials);
+            wanted.extend((0..if crowd { lanes } else { 0 }).map(|_| (Use::Lane, generation())));
         }
+        let leases = demand.leases;
         let ready: Vec<&Route> = state.routes.iter().filter(|route| route.ready).collect();
         let room = settings
             .max_connections
@@ -284,7 +289,7 @@ impl Keeper {
             // Each one elsewhere: a replica that takes no connection costs one of them an attempt, not all.
             self.lease_turn = self.lease_turn.wrapping_add(1);
             let route = ready.get(self.lease_turn % ready.len().max(1));
-            wanted.extend(route.map(|route| (Want::Lease, Arc::clone(&route.generation))));
+            wanted.extend(route.map(|route| (Use::Lease, Arc::clone(&route.generation))));
         }
         wanted
     }
@@ -313,18 +318,13 @@ impl Keeper {
         Some(now + Duration::from_millis(fastrand::u64(STILL_WAITING_MS)))
     }
 
-    fn dial(&mut self, state: &mut State, want: Want, generation: Arc<Generation>) {
-        match want {
-            Want::Lease => state.lease_dials += 1,
-            Want::Shared => {
-                let route = state
-                    .routes
-                    .iter_mut()
-                    .find(|route| Arc::ptr_eq(&route.generation, &generation));
-                if let Some(route) = route {
-                    route.dialling += 1;
-                }
-            }
+    fn dial(&mut self, state: &mut State, goal: Use, generation: Arc<Generation>) {
+        let route = |route: &&mut Route| Arc::ptr_eq(&route.generation, &generation);
+        match (goal, state.routes.iter_mut().find(route)) {
+            (Use::Lease, _) => state.lease_dials += 1,
+            (Use::Direct, Some(route)) => route.dialling += 1,
+            (Use::Lane, Some(route)) => route.lane_dials += 1,
+            (Use::Direct | Use::Lane, None) => {}
         }
         let pass = self.common.gate.pass(&generation.endpoint);
         let login = Rc::clone(&self.login);
@@ -339,7 +339,7 @@ impl Keeper {
             }
             Dialled {
                 generation,
-                want,
+                goal,
                 result,
             }
         });
@@ -350,7 +350,7 @@ impl Keeper {
         let mut state = pool.state.lock();
         let Dialled {
             generation,
-            want,
+            goal,
             result,
         } = dialled;
         let endpoint = generation.endpoint.clone();
@@ -359,13 +359,14 @@ impl Keeper {
             .iter_mut()
             .find(|route| Arc::ptr_eq(&route.generation, &generation));
         let routed = route.is_some();
-        match (want, route) {
-            (Want::Shared, Some(route)) => route.dialling -= 1,
-            (Want::Shared, None) => {}
-            (Want::Lease, _) => state.lease_dials -= 1,
+        match (goal, route) {
+            (Use::Direct, Some(route)) => route.dialling -= 1,
+            (Use::Lane, Some(route)) => route.lane_dials -= 1,
+            (Use::Direct | Use::Lane, None) => {}
+            (Use::Lease, _) => state.lease_dials -= 1,
         }
         match result {
-            Ok(greeted) if routed => self.admit(&mut state, want, greeted, generation),
+            Ok(greeted) if routed => self.admit(&mut state, goal, greeted, &generation),
             Ok(_) => {}
             Err(error) => {
                 self.duty = Some(endpoint.clone());
@@ -376,7 +377,7 @@ impl Keeper {
                     .find(|route| Arc::ptr_eq(&route.generation, &generation));
                 if let Some(route) = route {
                     route.failed = true;
-                    route.ready &= generation.shared() > 0;
+                    route.ready &= route.has_connection();
                 }
                 self.refuse_logins(&mut state);
                 drop(state);
@@ -388,35 +389,6 @@ impl Keeper {
                 pool.service.hint(hint);
             }
         }
-    }
-
-    /// Puts a verified connection to use.
-    fn admit(&self, state: &mut State, want: Want, greeted: Greeted, generation: Arc<Generation>) {
-        let hangups = Arc::clone(&self.common.hangups);
-        let made = Direct::new(greeted.wire, greeted.protocol, Arc::clone(&generation), hangups);
-        let Ok(Some(direct)) = made else { return };
-        self.common.hangups.add(&direct, &self.pool);
-        let Common { gate, sentries, .. } = &*self.common;
-        sentries.post(gate, &self.pool, &generation.endpoint, &self.login);
-        state.attempts.retain(|(at, _)| *at != generation.endpoint);
-        for route in state
-            .routes
-            .iter_mut()
-            .filter(|route| Arc::ptr_eq(&route.generation, &generation))
-        {
-            route.ready = true;
-            route.failed = false;
-        }
-        match want {
-            Want::Shared => generation.count_shared(),
-            Want::Lease => state.leases += 1,
-        }
-        let idle_until = self
-            .pool
-            .settings
-            .idle_timeout
-            .and_then(|after| Instant::now().checked_add(after));
-        state.put(want, direct, idle_until);
     }
 
     /// A node that refuses the login is told at once, for no retry cures it: when no route is left that could.
@@ -461,20 +433,5 @@ fn ensure_route(state: &mut State, endpoint: &Endpoint, role: Role, epoch: u64) 
         state
             .routes
             .push(Route::new(Generation::new(endpoint.clone(), role, epoch)));
-    }
-}
-
-/// The role is checked on the connection itself: an answer of a Sentinel may be old, and a node may not serve yet.
-fn verify(greeted: Greeted, role: Role) -> Result<Greeted, DialError> {
-    let wrong = |cause: String| Err(DialError::new(Stage::Role, cause));
-    match greeted.role {
-        Some(has) if has == role => match &greeted.serving {
-            Ok(()) => Ok(greeted),
-            Err(cause) => Err(DialError::new(Stage::Query, cause.clone())),
-        },
-        Some(Role::Primary) => wrong("the node is a primary".into()),
-        Some(Role::Replica) => wrong("the node is a replica".into()),
-        Some(Role::Sentinel) => wrong("the node is a Sentinel".into()),
-        None => wrong("the node does not tell its role".into()),
     }
 }

@@ -3,16 +3,21 @@
 //! Callers take and return connections; the [`keeper`], a task of sentinel-io, makes them, verifies them, and retires
 //! them when the service moves.
 
+mod admit;
 pub mod direct;
+mod driver;
 pub mod gate;
 pub mod generation;
 pub mod hangup;
 mod keeper;
+pub mod lane;
+pub mod seat;
 mod select;
 pub mod sentry;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -23,16 +28,19 @@ pub use gate::{Gate, Troubles};
 pub use generation::Generation;
 pub use hangup::HangupWatch;
 pub use keeper::{Common, Keeper};
+pub use lane::Lane;
 pub use sentry::Sentries;
 pub use state::Want;
 
 use crate::deadline::Deadline;
-use crate::error::{Attempt, Error, ErrorKind, Reason, Stage};
+use crate::error::{Attempt, Error, ErrorKind, Outcome, Reason, Stage};
 use crate::handoff::{Giver, handoff};
 use crate::net::{DialError, Endpoint};
 use crate::options::ClientSettings;
+use crate::resp::{LARGE, Reply, Request};
 use crate::topology::{Hint, Role, Service, is_final, why_unknown};
-use state::{Route, State};
+use lane::Sink;
+use state::{Line, Route, State};
 
 /// The pool of one client. Any thread.
 #[derive(Debug)]
@@ -46,15 +54,19 @@ pub struct Pool {
     troubles: Arc<Troubles>,
     state: Mutex<State>,
     demand: Notify,
+    /// Calls under way or waiting for a connection, those with connections of their own left out.
+    in_flight: AtomicUsize,
     sleepers: Mutex<Vec<Giver<()>>>,
 }
 
-/// A connection in a caller's hands. It finds its way back by itself.
+/// A connection in a caller's hands, or its share of a lane. It finds its way back by itself.
 #[derive(Debug)]
 pub struct Lent {
     pool: Arc<Pool>,
     want: Want,
-    direct: Option<Direct>,
+    line: Option<Line>,
+    /// Bytes of the last exchange that were not handed to the kernel.
+    unsent: usize,
 }
 
 impl Pool {
@@ -68,34 +80,48 @@ impl Pool {
             troubles,
             state,
             demand: Notify::new(),
+            in_flight: AtomicUsize::new(0),
             sleepers: Mutex::new(Vec::new()),
         }
     }
 
     /// A connection to a node that holds the role; waits for one until the deadline.
     pub fn lend(self: &Arc<Pool>, want: Want, deadline: Deadline) -> Result<Lent, Error> {
-        let direct = self.find(want, deadline)?;
-        Ok(Lent {
+        // From here on the call counts, and no longer once it is dropped.
+        let mut lent = Lent {
             pool: Arc::clone(self),
             want,
-            direct: Some(direct),
-        })
+            line: None,
+            unsent: 0,
+        };
+        let mut crowded = false;
+        if want != Want::Lease {
+            let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+            crowded = before >= self.settings.direct;
+            if before >= self.settings.max_pending {
+                let limit = self.settings.max_pending;
+                return Err(Error::new(ErrorKind::QueueFull { limit }));
+            }
+        }
+        lent.line = Some(self.find(want, crowded, deadline)?);
+        Ok(lent)
     }
 
-    fn find(&self, want: Want, deadline: Deadline) -> Result<Direct, Error> {
-        let (giver, taker) = handoff();
-        {
+    fn find(&self, want: Want, crowded: bool, deadline: Deadline) -> Result<Line, Error> {
+        let taker = {
             let mut state = self.state.lock();
             if state.closed {
                 return Err(Error::new(ErrorKind::Closed));
             }
-            if let Some(direct) = state.take(want) {
-                return Ok(direct);
+            if let Some(line) = state.take(want, crowded) {
+                return Ok(line);
             }
-            if state.wait(want, giver, self.settings.direct) {
+            let (giver, taker) = handoff();
+            if state.wait(want, giver, self.settings.direct + self.settings.lanes) {
                 self.demand.notify_one();
             }
-        }
+            taker
+        };
         taker.take(deadline).unwrap_or_else(|| Err(self.not_in_time(want)))
     }
 
@@ -214,7 +240,7 @@ impl Pool {
         }
     }
 
-    fn put(&self, want: Want, direct: Direct) {
+    fn put(&self, want: Want, direct: Box<Direct>) {
         let idle_until = self
             .settings
             .idle_timeout
@@ -230,6 +256,12 @@ impl Pool {
     fn hung_up(&self, gone: &[generation::ConnectionId]) {
         self.state.lock().sweep(gone, Instant::now());
         self.service.hint(Hint::Lost);
+    }
+
+    /// A lane has ended: the next crowd gets another one.
+    fn lane_ended(&self, lane: &Arc<Lane>) {
+        self.state.lock().remove_lane(lane);
+        self.demand.notify_one();
     }
 
     /// Whether it has a connection to `endpoint`.
@@ -252,31 +284,100 @@ impl Pool {
 }
 
 impl Lent {
-    /// The connection.
+    /// The connection, when it is the caller's own.
     pub fn direct(&mut self) -> Option<&mut Direct> {
-        self.direct.as_mut()
+        match &mut self.line {
+            Some(Line::Direct(direct)) => Some(direct),
+            _ => None,
+        }
+    }
+
+    /// Sends `request` and receives `count` replies into `take`, all until the deadline.
+    pub fn exchange(
+        &mut self,
+        request: &Request<'_>,
+        count: usize,
+        deadline: Deadline,
+        take: impl FnMut(Reply),
+    ) -> Result<(), Error> {
+        match &mut self.line {
+            Some(Line::Direct(direct)) => {
+                let done = direct.exchange(request, count, deadline, take);
+                self.unsent = direct.unsent();
+                done
+            }
+            Some(Line::Lane(lane)) => {
+                let end = on_lane(lane, request, count, deadline, take);
+                self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
+                end.map_err(|failure| failure.error)
+            }
+            None => Err(Error::new(ErrorKind::Closed)),
+        }
+    }
+
+    /// Bytes of the last exchange that were not handed to the kernel.
+    pub fn unsent(&self) -> usize {
+        self.unsent
     }
 
     /// The node said that it is not what it was taken for: nothing more is sent there before it is verified anew.
     pub fn condemn(&self) {
-        if let Some(direct) = &self.direct {
-            self.pool.condemn(direct.generation());
+        if let Some(generation) = self.generation() {
+            self.pool.condemn(generation);
         }
     }
 
     /// The node and epoch it belongs to.
     pub fn generation(&self) -> Option<&Arc<Generation>> {
-        self.direct.as_ref().map(Direct::generation)
+        match &self.line {
+            Some(Line::Direct(direct)) => Some(direct.generation()),
+            Some(Line::Lane(lane)) => Some(lane.generation()),
+            None => None,
+        }
     }
+}
+
+/// One call of this thread on a lane.
+fn on_lane(lane: &Lane, request: &Request<'_>, count: usize, deadline: Deadline, take: impl FnMut(Reply)) -> seat::End {
+    let bytes = request.size();
+    let late = |outcome, unsent| {
+        let during = "waiting for the reply".to_owned();
+        Err(seat::Failure {
+            error: lane.failed(ErrorKind::Timeout { during }, outcome),
+            unsent,
+        })
+    };
+    seat::with_mine(|seat| {
+        let ticket = seat.ticket();
+        let sink = Sink::Seat(ticket.name());
+        let sent = lane.send(request, count, sink);
+        sent.map_err(|error| seat::Failure { error, unsent: bytes })?;
+        if let Some(end) = seat.wait(deadline, take) {
+            return end;
+        }
+        let is_mine = |sink: &Sink| matches!(sink, Sink::Seat(other) if other.is(&ticket));
+        match lane.withdraw(is_mine) {
+            true => late(Outcome::NotSent, bytes),
+            false => late(Outcome::Unknown, 0),
+        }
+    })
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(direct) = self.direct.take() {
+        if self.want != Want::Lease {
+            self.pool.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(Line::Direct(direct)) = self.line.take() {
             if direct.is_lost() {
                 self.pool.lost();
             }
             self.pool.put(self.want, direct);
         }
     }
+}
+
+/// How a request of `size` bytes travels when it needs no connection of its own.
+pub fn want_for(size: usize) -> Want {
+    if size < LARGE { Want::Shared } else { Want::Bulk }
 }

@@ -6,20 +6,32 @@ use std::time::{Duration, Instant};
 
 use super::direct::Direct;
 use super::generation::Generation;
+use super::lane::Lane;
 use super::select::{self, Choice};
 use crate::error::{Attempt, Error};
 use crate::handoff::Giver;
 use crate::net::Endpoint;
 use crate::options::Select;
 
+/// A connection for a call.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// The caller's own for the time of the call.
+    Direct(Box<Direct>),
+    /// Shared with others.
+    Lane(Arc<Lane>),
+}
+
 /// What a waiting caller gets in the end.
-pub(super) type Grant = Result<Direct, Error>;
+pub(super) type Grant = Result<Line, Error>;
 
 /// What a connection is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
-    /// One command, then back.
+    /// One call, on whatever connection is best.
     Shared,
+    /// One large call, on a connection whose caller sends from its own memory and delays nobody.
+    Bulk,
     /// The caller keeps it for itself: a blocking command, a transaction by hand.
     Lease,
 }
@@ -28,7 +40,11 @@ pub enum Want {
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) generation: Arc<Generation>,
-    pub(super) idle: Vec<Direct>,
+    #[allow(clippy::vec_box, reason = "they move between here and their callers all the time")]
+    pub(super) idle: Vec<Box<Direct>>,
+    pub(super) lanes: Vec<Arc<Lane>>,
+    /// Dials of lanes under way.
+    pub(super) lane_dials: usize,
     /// A verified connection was made, and none failed since.
     pub(super) ready: bool,
     /// It has been dialled and failed at least once since it was last ready.
@@ -44,6 +60,8 @@ impl Route {
         Route {
             generation: Arc::new(generation),
             idle: Vec::new(),
+            lanes: Vec::new(),
+            lane_dials: 0,
             ready: false,
             failed: false,
             dialling: 0,
@@ -55,7 +73,28 @@ impl Route {
 impl Route {
     /// It has been verified and has a connection left to prove it.
     pub(super) fn is_serving(&self) -> bool {
-        self.ready && self.generation.shared() > 0
+        self.ready && self.has_connection()
+    }
+
+    /// Whether a connection for shared use is left.
+    pub(super) fn has_connection(&self) -> bool {
+        self.generation.shared() > 0 || !self.lanes.is_empty()
+    }
+
+    fn take_idle(&mut self) -> Option<Box<Direct>> {
+        while let Some(direct) = self.idle.pop() {
+            if direct.is_usable() {
+                return Some(direct);
+            }
+            self.generation.discount_shared();
+        }
+        None
+    }
+
+    /// The lane of the next call.
+    fn lane(&mut self, calls: usize) -> Option<Arc<Lane>> {
+        self.lanes.retain(|lane| lane.is_usable());
+        self.lanes.get(calls % self.lanes.len().max(1)).map(Arc::clone)
     }
 }
 
@@ -70,12 +109,12 @@ pub(super) struct State {
     select: Select,
     /// Calls so far.
     calls: usize,
-    pub(super) shared_waiters: VecDeque<Giver<Grant>>,
+    pub(super) shared_waiters: VecDeque<(Want, Giver<Grant>)>,
     pub(super) lease_waiters: VecDeque<Giver<Grant>>,
     /// Connections leased or kept idle after a lease.
     pub(super) leases: usize,
     pub(super) lease_dials: usize,
-    idle_leases: Vec<(Direct, Instant)>,
+    idle_leases: Vec<(Box<Direct>, Instant)>,
     /// The last failure of each node since a connection succeeded.
     pub(super) attempts: Vec<(Endpoint, Attempt)>,
     /// A call came since the keeper last looked.
@@ -101,32 +140,34 @@ impl State {
         }
     }
 
-    /// A free connection for `want`.
-    pub(super) fn take(&mut self, want: Want) -> Option<Direct> {
+    /// A connection for `want`. `crowded`: there are more calls under way than may do their own I/O.
+    pub(super) fn take(&mut self, want: Want, crowded: bool) -> Option<Line> {
         self.used = true;
         match want {
-            Want::Shared => self.take_shared(),
-            Want::Lease => self.take_lease(),
+            Want::Shared | Want::Bulk => self.take_shared(want, crowded),
+            Want::Lease => self.take_lease().map(Line::Direct),
         }
     }
 
-    fn take_shared(&mut self) -> Option<Direct> {
-        if !self.shared_waiters.is_empty() && self.shared_waiters.iter().any(|waiter| !waiter.is_done()) {
-            return None;
-        }
+    fn take_shared(&mut self, want: Want, crowded: bool) -> Option<Line> {
+        let queued = self.shared_waiters.iter().any(|(_, waiter)| !waiter.is_done());
         let count = self.routes.len();
         let first = if count > 1 { self.first() } else { 0 };
+        let calls = self.calls;
         for step in 0..count {
             let place = (first + step) % count;
             let Some(route) = self.routes.get_mut(place).filter(|route| route.ready) else {
                 continue;
             };
-            while let Some(direct) = route.idle.pop() {
-                if direct.is_usable() {
-                    self.calls = self.calls.wrapping_add(1);
-                    return Some(direct);
-                }
-                route.generation.discount_shared();
+            let lane = (want == Want::Shared).then(|| route.lane(calls)).flatten();
+            let line = match lane {
+                Some(lane) if crowded || queued => Some(Line::Lane(lane)),
+                lane if queued => lane.map(Line::Lane),
+                lane => route.take_idle().map(Line::Direct).or(lane.map(Line::Lane)),
+            };
+            if line.is_some() {
+                self.calls = calls.wrapping_add(1);
+                return line;
             }
         }
         None
@@ -135,7 +176,7 @@ impl State {
     /// Where the next call goes first.
     fn first(&self) -> usize {
         let choice = |route: &Route| Choice {
-            free: route.ready && !route.idle.is_empty(),
+            free: route.ready && !(route.idle.is_empty() && route.lanes.is_empty()),
             micros: route.micros,
         };
         let choices: Vec<Choice> = match self.select {
@@ -145,7 +186,7 @@ impl State {
         select::fastest(&choices, self.calls)
     }
 
-    fn take_lease(&mut self) -> Option<Direct> {
+    fn take_lease(&mut self) -> Option<Box<Direct>> {
         while let Some((direct, _)) = self.idle_leases.pop() {
             if direct.is_usable() && self.routes.iter().any(|route| is_of(route, &direct)) {
                 return Some(direct);
@@ -156,38 +197,64 @@ impl State {
     }
 
     /// Enters a waiter. True when the keeper should look: more waiters than connections it may make change nothing.
-    pub(super) fn wait(&mut self, want: Want, giver: Giver<Grant>, direct: usize) -> bool {
-        let waiters = match want {
-            Want::Shared => &mut self.shared_waiters,
-            Want::Lease => &mut self.lease_waiters,
+    pub(super) fn wait(&mut self, want: Want, giver: Giver<Grant>, most: usize) -> bool {
+        if want == Want::Lease {
+            self.lease_waiters.push_back(giver);
+            return true;
+        }
+        self.shared_waiters.push_back((want, giver));
+        self.shared_waiters.len() <= most.saturating_mul(self.routes.len().max(1))
+    }
+
+    /// Puts a lane to use: everyone who waits for it goes out at once.
+    pub(super) fn open_lane(&mut self, lane: &Arc<Lane>) -> bool {
+        let of = |route: &&mut Route| Arc::ptr_eq(&route.generation, lane.generation());
+        let route = self.routes.iter_mut().find(of);
+        let Some(route) = route.filter(|_| !self.closed && lane.is_usable()) else {
+            return false;
         };
-        waiters.push_back(giver);
-        want == Want::Lease || waiters.len() <= direct.saturating_mul(self.routes.len().max(1))
+        route.lanes.push(Arc::clone(lane));
+        self.shared_waiters.retain(|(want, waiter)| {
+            let takes = *want == Want::Shared;
+            if takes {
+                let _ = waiter.give(Ok(Line::Lane(Arc::clone(lane))));
+            }
+            !takes
+        });
+        true
+    }
+
+    /// Takes a lane out of use.
+    pub(super) fn remove_lane(&mut self, lane: &Arc<Lane>) {
+        for route in &mut self.routes {
+            route.lanes.retain(|known| !Arc::ptr_eq(known, lane));
+            route.ready &= route.has_connection();
+        }
     }
 
     /// Takes a connection back: to the first waiter, else to the idle ones. False when it could not be used again and
     /// was dropped.
-    pub(super) fn put(&mut self, want: Want, direct: Direct, idle_until: Option<Instant>) -> bool {
+    pub(super) fn put(&mut self, want: Want, direct: Box<Direct>, idle_until: Option<Instant>) -> bool {
         let routed = self.routes.iter().any(|route| is_of(route, &direct));
         if self.closed || !routed || !direct.is_usable() {
             self.discard(want, direct);
             return false;
         }
-        let waiters = match want {
-            Want::Shared => &mut self.shared_waiters,
-            Want::Lease => &mut self.lease_waiters,
+        let mut grant = Ok(Line::Direct(direct));
+        let next = |state: &mut State| match want {
+            Want::Lease => state.lease_waiters.pop_front(),
+            Want::Shared | Want::Bulk => state.shared_waiters.pop_front().map(|(_, waiter)| waiter),
         };
-        let mut grant = Ok(direct);
-        while let Some(waiter) = waiters.pop_front() {
+        while let Some(waiter) = next(self) {
             match waiter.give(grant) {
                 Ok(()) => return true,
                 Err(back) => grant = back,
             }
         }
-        let Ok(direct) = grant else { return true };
+        let Ok(Line::Direct(direct)) = grant else { return true };
         match want {
             Want::Lease => self.idle_leases.push((direct, idle_until.unwrap_or_else(far_away))),
-            Want::Shared => {
+            Want::Shared | Want::Bulk => {
                 if let Some(route) = self.routes.iter_mut().find(|route| is_of(route, &direct)) {
                     route.micros = select::smoothed(route.micros, direct.micros());
                     route.idle.push(direct);
@@ -198,9 +265,9 @@ impl State {
     }
 
     /// Drops a connection and gives its slot free.
-    pub(super) fn discard(&mut self, want: Want, direct: Direct) {
+    pub(super) fn discard(&mut self, want: Want, direct: Box<Direct>) {
         match want {
-            Want::Shared => direct.generation().discount_shared(),
+            Want::Shared | Want::Bulk => direct.generation().discount_shared(),
             Want::Lease => self.leases -= 1,
         }
         drop(direct);
@@ -231,7 +298,8 @@ impl State {
             for _ in route.idle.drain(..) {
                 route.generation.discount_shared();
             }
-            route.ready &= route.generation.shared() > 0;
+            route.lanes.drain(..).for_each(|lane| lane.leave());
+            route.ready &= route.has_connection();
         }
         let before = self.idle_leases.len();
         self.idle_leases
@@ -251,7 +319,8 @@ impl State {
 
     /// Ends every wait of `want` with `error`.
     pub(super) fn refuse(&mut self, error: &Error) {
-        for waiter in self.shared_waiters.drain(..).chain(self.lease_waiters.drain(..)) {
+        let shared = self.shared_waiters.drain(..).map(|(_, waiter)| waiter);
+        for waiter in shared.chain(self.lease_waiters.drain(..)) {
             let _ = waiter.give(Err(error.clone()));
         }
     }
@@ -279,10 +348,33 @@ impl State {
     }
 
     /// Waiters that are still there.
-    pub(super) fn demand(&mut self) -> (usize, usize) {
-        self.shared_waiters.retain(|waiter| !waiter.is_done());
+    pub(super) fn demand(&mut self) -> Demand {
+        self.shared_waiters.retain(|(_, waiter)| !waiter.is_done());
         self.lease_waiters.retain(|waiter| !waiter.is_done());
-        (self.shared_waiters.len(), self.lease_waiters.len())
+        let bulk = self.shared_waiters.iter().filter(|(want, _)| *want == Want::Bulk);
+        let bulk = bulk.count();
+        Demand {
+            calls: self.shared_waiters.len(),
+            lanes: self.shared_waiters.len() - bulk,
+            leases: self.lease_waiters.len(),
+        }
+    }
+}
+
+/// How many wait for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Demand {
+    /// For a shared connection of either kind.
+    pub(super) calls: usize,
+    /// Those of them who would take a lane.
+    pub(super) lanes: usize,
+    /// For a connection of their own.
+    pub(super) leases: usize,
+}
+
+impl Demand {
+    pub(super) fn any(self) -> bool {
+        self.calls + self.leases > 0
     }
 }
 

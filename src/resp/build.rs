@@ -3,6 +3,9 @@
 use super::reply::{Kind, Reply, Value};
 use super::tree::{Leaf, Tree};
 
+/// Bytes from which on they are handed over instead of copied behind the nodes.
+const SMALL: usize = 16 * 1024;
+
 /// Makes a [`Reply`] that no server sent: the results of a batch, an event, a list for the C surface.
 ///
 /// Elements are added depth first; an aggregate takes as many of the following ones as it was begun with.
@@ -138,6 +141,9 @@ impl Builder {
     pub fn finish(mut self) -> Option<Reply> {
         if self.overfull || !self.tree.is_whole() {
             return None;
+        }
+        if self.bytes.len() < SMALL {
+            return Some(self.tree.seal_small(&self.bytes, 1));
         }
         self.bytes.shrink_to_fit();
         let base = self.bytes.as_ptr().expose_provenance().wrapping_sub(1);

@@ -82,8 +82,15 @@ impl Decoder {
     }
 
     fn seal(&mut self) -> Reply {
-        let (bytes, base) = self.inbox.take(self.state.at, self.state.tree.first());
-        let reply = self.state.tree.seal(bytes, base);
+        let (size, first) = (self.state.at, self.state.tree.first());
+        let reply = match self.inbox.hand_over(size, first) {
+            Some((bytes, base)) => self.state.tree.seal(bytes, base),
+            None => {
+                let reply = self.state.tree.seal_small(self.inbox.needed(size, first), first);
+                self.inbox.skip(size);
+                reply
+            }
+        };
         self.state.reset();
         reply
     }
@@ -236,8 +243,10 @@ impl State {
     /// The number behind the type byte; moves past its line. `None`: more bytes are needed.
     fn number(&mut self, live: &[u8], wrong: DecodeError) -> Result<Option<i64>, DecodeError> {
         let line = live.get(self.at + 1..).unwrap_or_default();
-        // Digits alone change nothing about a line that was looked at before, as long as they cannot overflow.
-        if self.searched > self.at && line.len() < 20 {
+        // Digits alone change nothing about a line that was looked at before, as long as they cannot overflow and follow no
+        // leading zero.
+        let begun = matches!(line, [b'1'..=b'9', ..] | [b'-' | b'+', b'1'..=b'9', ..]);
+        if self.searched > self.at && line.len() < 20 && begun {
             let fresh = live.get(self.searched..).unwrap_or_default();
             self.look(fresh.len());
             if fresh.iter().all(u8::is_ascii_digit) {

@@ -20,6 +20,60 @@ pub fn encoded_len(args: &[&[u8]]) -> usize {
     header_len(args.len()) + args.iter().map(bulk).sum::<usize>()
 }
 
+/// Arguments and batches from this size on are sent from where they lie; smaller ones are cheaper to copy.
+pub const LARGE: usize = 64 * 1024;
+
+/// What is to be sent: one command by its arguments, or what was encoded before, in parts.
+#[derive(Debug, Clone, Copy)]
+pub enum Request<'a> {
+    /// One command.
+    Command(&'a [&'a [u8]]),
+    /// Encoded commands, to be sent one part behind the other.
+    Encoded(&'a [&'a [u8]]),
+}
+
+impl<'a> Request<'a> {
+    /// Its bytes on the wire.
+    pub fn size(&self) -> usize {
+        match self {
+            Request::Command(args) => encoded_len(args),
+            Request::Encoded(parts) => parts.iter().map(|part| part.len()).sum(),
+        }
+    }
+
+    /// Appends all of it.
+    pub fn append(&self, out: &mut Vec<u8>) {
+        match self {
+            Request::Command(args) => encode(out, args),
+            Request::Encoded(parts) => parts.iter().for_each(|part| out.extend_from_slice(part)),
+        }
+    }
+
+    /// Appends all but the large parts to `out`, and notes where in it they belong.
+    pub fn split(&self, out: &mut Vec<u8>, large: &mut Vec<(usize, &'a [u8])>) {
+        match self {
+            Request::Command(args) if args.iter().all(|arg| arg.len() < LARGE) => encode(out, args),
+            Request::Command(args) => {
+                header(out, b'*', args.len());
+                for arg in *args {
+                    header(out, b'$', arg.len());
+                    place(out, large, arg);
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+            Request::Encoded(parts) => parts.iter().for_each(|part| place(out, large, part)),
+        }
+    }
+}
+
+fn place<'a>(out: &mut Vec<u8>, large: &mut Vec<(usize, &'a [u8])>, part: &'a [u8]) {
+    if part.len() < LARGE {
+        out.extend_from_slice(part);
+    } else {
+        large.push((out.len(), part));
+    }
+}
+
 /// A command of the control traffic (HELLO, SENTINEL, SUBSCRIBE): the same bytes, from the encoder of redis-protocol.
 pub fn control(args: &[&str]) -> Vec<u8> {
     let bulks: Vec<BorrowedFrame<'_>> = args

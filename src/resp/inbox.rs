@@ -121,25 +121,27 @@ impl Inbox {
         self.brimful = self.end == self.bytes.len();
     }
 
-    /// Takes the first `size` bytes for a reply that needs those from `first` on (0: none). Returns them and the address
-    /// of the reply's first byte, from which offsets count; it is not valid in itself when the bytes were copied.
-    pub(super) fn take(&mut self, size: usize, first: usize) -> (Vec<u8>, usize) {
-        if first != 0 && size >= HAND_OVER && size >= self.bytes.len() / 2 {
-            return self.hand_over(size);
+    /// What a reply of `size` bytes needs of them: those from `first` on (0: none), and not the last, a '\n' that nobody
+    /// reads; the '\r' in front of it is the NUL behind the last text.
+    pub(super) fn needed(&self, size: usize, first: usize) -> &[u8] {
+        if first == 0 {
+            return &[];
         }
-        let mut copy = Vec::new();
-        if first != 0 {
-            // The last byte is a '\n' that nobody needs; the '\r' in front of it is the NUL behind the last text.
-            let needed = self.start + first..(self.start + size).saturating_sub(1);
-            copy = self.bytes.get(needed).unwrap_or_default().to_vec();
-        }
-        self.start += size;
-        let base = copy.as_ptr().expose_provenance().wrapping_sub(first);
-        (copy, base)
+        let needed = self.start + first..(self.start + size).saturating_sub(1);
+        self.bytes.get(needed).unwrap_or_default()
     }
 
-    /// The buffer goes, and only what stands behind the reply (less than its own size) is copied.
-    fn hand_over(&mut self, size: usize) -> (Vec<u8>, usize) {
+    /// Goes on behind a reply of `size` bytes.
+    pub(super) fn skip(&mut self, size: usize) {
+        self.start += size;
+    }
+
+    /// The buffer itself for a large reply that fills much of it, and the address of the reply's first byte, from which
+    /// offsets count. Only what stands behind the reply (less than its own size) is copied.
+    pub(super) fn hand_over(&mut self, size: usize, first: usize) -> Option<(Vec<u8>, usize)> {
+        if first == 0 || size < HAND_OVER || size < self.bytes.len() / 2 {
+            return None;
+        }
         let behind = self.start + size;
         let tail = self.end.saturating_sub(behind);
         self.moves(tail);
@@ -157,7 +159,7 @@ impl Inbox {
         }
         let base = bytes.as_ptr().expose_provenance().wrapping_add(self.start);
         (self.start, self.end, self.brimful) = (0, tail, false);
-        (bytes, base)
+        Some((bytes, base))
     }
 
     /// Bytes that change their place, for the tests that bound them.

@@ -17,6 +17,6 @@ mod tree;
 
 pub use build::Builder;
 pub use decode::Decoder;
-pub use encode::{control, encode, encoded_len};
+pub use encode::{LARGE, Request, control, encode, encoded_len};
 pub use limits::{DecodeError, Limits};
-pub use reply::{Kind, Node, Reply, Value};
+pub use reply::{Kind, Node, Reply, Rest, Value, View};

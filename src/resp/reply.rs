@@ -63,7 +63,7 @@ impl Kind {
 }
 
 /// One value of a reply, as C sees it: the first six fields are `sentinel_reply_node_t`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Node {
     /// A [`Kind`] as its number.
@@ -74,7 +74,7 @@ pub struct Node {
     pub len: usize,
     /// Address of the first byte of data, a NUL behind the last; 0 for kinds without data. Valid as long as the reply.
     pub data: usize,
-    /// The number of an integer, 0 or 1 of a boolean. Of the head: the owner's address.
+    /// The number of an integer, 0 or 1 of a boolean.
     pub integer: i64,
     /// The number of a double.
     pub number: f64,
@@ -103,11 +103,6 @@ impl Node {
         ..Node::HEAD
     };
 
-    /// The address given to [`Reply::set_owner`], when this is the head.
-    pub fn owner(&self) -> usize {
-        usize::try_from(u64::from_ne_bytes(self.integer.to_ne_bytes())).unwrap_or(0)
-    }
-
     /// Nodes directly below this one: twice the pairs of a map.
     pub(super) fn child_count(&self) -> usize {
         match Kind::of(self.kind) {
@@ -117,68 +112,132 @@ impl Node {
     }
 }
 
+/// What a large reply holds apart from its nodes.
+#[derive(Debug)]
+pub struct Rest {
+    pub(super) bytes: Vec<u8>,
+    pub(super) table: Box<[u32]>,
+}
+
 /// A whole reply. It never changes, owns its bytes, and may be read by any threads at once.
 ///
 /// The nodes stand depth first in one array behind a hidden head, so that a pointer to any of them leads to the head
-/// (and from there to whoever owns the reply) by its own `index`.
+/// by its own `index`. Of a small reply the table and the bytes lie in the same array behind the nodes: it is one
+/// allocation.
 pub struct Reply {
     nodes: Box<[Node]>,
-    bytes: Vec<u8>,
-    table: Box<[u32]>,
+    rest: Option<Box<Rest>>,
 }
 
-impl Reply {
-    /// `nodes` begin with a head and a root and are complete; their `data` lie in `bytes`.
-    pub(super) fn new(nodes: Box<[Node]>, bytes: Vec<u8>, table: Box<[u32]>) -> Reply {
-        Reply { nodes, bytes, table }
+/// A reply as it is read, wherever its parts are kept.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// With the head, and with what lies behind.
+    all: &'a [Node],
+    rest: Option<&'a Rest>,
+}
+
+impl<'a> View<'a> {
+    /// The reply of these parts, which came from [`Reply::into_parts`].
+    pub fn new(all: &'a [Node], rest: Option<&'a Rest>) -> View<'a> {
+        View { all, rest }
     }
 
-    /// The value that holds all others.
-    pub fn root(&self) -> Value<'_> {
-        Value {
-            reply: self,
-            node: self.nodes.get(1).unwrap_or(&Node::NIL),
+    /// The head's `len` counts the nodes, its `children` the numbers of a table that lies behind them.
+    fn head(self) -> &'a Node {
+        self.all.first().unwrap_or(&Node::HEAD)
+    }
+
+    /// The nodes with the head in front.
+    pub fn nodes_with_head(self) -> &'a [Node] {
+        self.all.get(..self.head().len).unwrap_or_default()
+    }
+
+    fn behind(self) -> &'a [Node] {
+        self.all.get(self.head().len..).unwrap_or_default()
+    }
+
+    fn table(self) -> &'a [u32] {
+        match self.rest {
+            Some(rest) => &rest.table,
+            None => bytemuck::cast_slice(self.behind()),
         }
     }
 
-    /// All values depth first, the root first.
-    pub fn nodes(&self) -> &[Node] {
-        self.nodes.get(1..).unwrap_or_default()
-    }
-
-    /// The same with the head in front, so that a pointer into it may step back to the head.
-    pub fn nodes_with_head(&self) -> &[Node] {
-        &self.nodes
-    }
-
-    /// The node in front of the root.
-    pub fn head(&self) -> &Node {
-        self.nodes.first().unwrap_or(&Node::HEAD)
-    }
-
-    /// Keeps an address for whoever gets from a node to the head, see [`Node::owner`].
-    pub fn set_owner(&mut self, owner: usize) {
-        if let Some(head) = self.nodes.first_mut() {
-            head.integer = i64::from_ne_bytes(u64::try_from(owner).unwrap_or(0).to_ne_bytes());
+    fn bytes(self) -> &'a [u8] {
+        match self.rest {
+            Some(rest) => &rest.bytes,
+            None => {
+                let table = position(self.head().children) * size_of::<u32>();
+                bytemuck::cast_slice(self.behind()).get(table..).unwrap_or_default()
+            }
         }
     }
 
     /// The value whose [`Node::index`] is `index`; the root has 1.
-    pub fn value(&self, index: u32) -> Option<Value<'_>> {
-        let node = self.nodes.get(position(index)).filter(|node| node.index > 0)?;
+    pub fn value(self, index: u32) -> Option<Value<'a>> {
+        let nodes = self.nodes_with_head();
+        let node = nodes.get(position(index)).filter(|node| node.index > 0)?;
         Some(Value { reply: self, node })
+    }
+}
+
+impl Reply {
+    /// `nodes` begin with a head that counts them and a root and are complete; their `data` lie in `rest`, or behind
+    /// them.
+    pub(super) fn new(nodes: Box<[Node]>, rest: Option<Box<Rest>>) -> Reply {
+        Reply { nodes, rest }
+    }
+
+    /// Its parts, for whoever keeps them in another way.
+    pub fn into_parts(self) -> (Box<[Node]>, Option<Box<Rest>>) {
+        (self.nodes, self.rest)
+    }
+
+    /// The reply as it is read.
+    pub fn view(&self) -> View<'_> {
+        View::new(&self.nodes, self.rest.as_deref())
+    }
+
+    /// The value that holds all others.
+    pub fn root(&self) -> Value<'_> {
+        let nil = || Value {
+            reply: self.view(),
+            node: &Node::NIL,
+        };
+        self.view().value(1).unwrap_or_else(nil)
+    }
+
+    /// All values depth first, the root first.
+    pub fn nodes(&self) -> &[Node] {
+        self.view().nodes_with_head().get(1..).unwrap_or_default()
+    }
+
+    /// The value whose [`Node::index`] is `index`; the root has 1.
+    pub fn value(&self, index: u32) -> Option<Value<'_>> {
+        self.view().value(index)
+    }
+
+    /// Allocations it is made of.
+    #[cfg(test)]
+    pub(super) fn allocations(&self) -> usize {
+        1 + self.rest.as_ref().map_or(0, |rest| {
+            1 + usize::from(rest.bytes.capacity() > 0) + usize::from(!rest.table.is_empty())
+        })
     }
 
     #[cfg(test)]
     pub(super) fn bytes_held(&self) -> usize {
-        self.bytes.capacity()
+        let behind = size_of_val(self.view().behind());
+        self.rest.as_ref().map_or(behind, |rest| rest.bytes.capacity())
     }
 
     /// The byte behind a node's data, which must be a NUL.
     #[cfg(test)]
     pub(super) fn byte_behind(&self, node: &Node) -> Option<u8> {
-        let from = node.data.wrapping_sub(self.bytes.as_ptr().addr());
-        self.bytes.get(from + node.len).copied()
+        let bytes = self.view().bytes();
+        let from = node.data.wrapping_sub(bytes.as_ptr().addr());
+        bytes.get(from + node.len).copied()
     }
 
     /// [`Value::kind`] of the root.
@@ -242,7 +301,7 @@ impl Reply {
 /// A value within a [`Reply`], and the way to those below it.
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
-    reply: &'a Reply,
+    reply: View<'a>,
     node: &'a Node,
 }
 
@@ -281,7 +340,7 @@ impl<'a> Value<'a> {
         if self.node.data == 0 {
             return None;
         }
-        let bytes = self.reply.bytes.as_slice();
+        let bytes = self.reply.bytes();
         let from = self.node.data.wrapping_sub(bytes.as_ptr().addr()).wrapping_sub(before);
         bytes.get(from..from.checked_add(len)?)
     }
@@ -322,11 +381,11 @@ impl<'a> Value<'a> {
         }
         let index = match position(self.node.children).checked_sub(1) {
             None => position(self.node.index).checked_add(i)?.checked_add(1)?,
-            Some(list) => position(*self.reply.table.get(list.checked_add(i)?)?),
+            Some(list) => position(*self.reply.table().get(list.checked_add(i)?)?),
         };
         Some(Value {
             reply: self.reply,
-            node: self.reply.nodes.get(index)?,
+            node: self.reply.nodes_with_head().get(index)?,
         })
     }
 
@@ -364,7 +423,7 @@ impl<'a> Value<'a> {
     pub(super) fn subtree(self) -> impl Iterator<Item = Value<'a>> {
         let behind = self
             .reply
-            .nodes
+            .nodes_with_head()
             .get(position(self.node.index) + 1..)
             .unwrap_or_default();
         let below = behind.iter().take_while(move |node| node.depth > self.node.depth);

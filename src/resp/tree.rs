@@ -1,6 +1,6 @@
 //! The nodes of a reply while it grows, and how they are sealed. Shared by the decoder and the builder.
 
-use super::reply::{Kind, Node, Reply};
+use super::reply::{Kind, Node, Reply, Rest};
 
 /// From so many bytes of nodes on they are handed over instead of copied to an exact allocation.
 const HAND_OVER: usize = 64 * 1024;
@@ -178,35 +178,69 @@ impl Tree {
         }
     }
 
-    /// Makes the reply, and is empty again. `bytes` must not move any more; `base` is the address of offset 0 in it
-    /// (which may lie in front of it).
+    /// Makes the reply of large values, and is empty again. `bytes` must not move any more; `base` is the address of
+    /// offset 0 in it (which may lie in front of it).
     pub(super) fn seal(&mut self, bytes: Vec<u8>, base: usize) -> Reply {
-        let table = self.link(base);
-        let nodes = if size_of_val(self.nodes.as_slice()) >= HAND_OVER {
-            std::mem::take(&mut self.nodes).into_boxed_slice()
-        } else {
-            Box::from(self.nodes.as_slice())
-        };
-        self.reset();
-        Reply::new(nodes, bytes, table)
+        let table = self.link().into_boxed_slice();
+        let mut nodes = self.take_nodes(0).into_boxed_slice();
+        place(&mut nodes, base);
+        Reply::new(nodes, Some(Box::new(Rest { bytes, table })))
     }
 
-    /// Turns offsets into addresses and lists the positions of children that are not adjacent.
-    fn link(&mut self, base: usize) -> Box<[u32]> {
-        if !self.nested {
-            for node in &mut self.nodes {
-                if node.data != 0 {
-                    node.data = node.data.wrapping_add(base);
-                }
-            }
-            return Box::default();
+    /// Makes the reply with a copy of its bytes behind its nodes, and is empty again. `first` is the offset of the first
+    /// byte of `bytes`.
+    pub(super) fn seal_small(&mut self, bytes: &[u8], first: usize) -> Reply {
+        let table = self.link();
+        let in_front = size_of_val(table.as_slice());
+        let behind = (in_front + bytes.len()).div_ceil(size_of::<Node>());
+        let count = self.nodes.len();
+        let mut nodes = self.take_nodes(behind).into_boxed_slice();
+        if let Some(head) = nodes.first_mut() {
+            head.children = u32::try_from(table.len()).unwrap_or(0);
         }
+        let room = nodes.get_mut(count..).unwrap_or_default();
+        let room: &mut [u8] = bytemuck::cast_slice_mut(room);
+        if let Some((numbers, text)) = room.split_at_mut_checked(in_front) {
+            numbers.copy_from_slice(bytemuck::cast_slice(&table));
+            if let Some(text) = text.get_mut(..bytes.len()) {
+                text.copy_from_slice(bytes);
+            }
+        }
+        let base = room
+            .as_ptr()
+            .expose_provenance()
+            .wrapping_add(in_front)
+            .wrapping_sub(first);
+        place(nodes.get_mut(..count).unwrap_or_default(), base);
+        Reply::new(nodes, None)
+    }
+
+    /// The nodes with a head that counts them, and room for so many more behind them.
+    fn take_nodes(&mut self, behind: usize) -> Vec<Node> {
+        let count = self.nodes.len();
+        let mut nodes = if size_of_val(self.nodes.as_slice()) >= HAND_OVER {
+            std::mem::take(&mut self.nodes)
+        } else {
+            let mut copy = Vec::with_capacity(count + behind);
+            copy.extend_from_slice(&self.nodes);
+            copy
+        };
+        self.reset();
+        nodes.resize(count + behind, Node::HEAD);
+        if let Some(head) = nodes.first_mut() {
+            head.len = count;
+        }
+        nodes
+    }
+
+    /// Lists the positions of children that are not adjacent.
+    fn link(&mut self) -> Vec<u32> {
         let mut table: Vec<u32> = Vec::new();
+        if !self.nested {
+            return table;
+        }
         self.cursors.clear();
         for node in self.nodes.iter_mut().skip(1) {
-            if node.data != 0 {
-                node.data = node.data.wrapping_add(base);
-            }
             let depth = position(node.depth);
             if let Some(cursor) = depth.checked_sub(1).and_then(|above| self.cursors.get_mut(above)) {
                 if let Some(slot) = table.get_mut(*cursor) {
@@ -225,7 +259,7 @@ impl Tree {
                 table.resize(table.len() + children, 0);
             }
         }
-        table.into_boxed_slice()
+        table
     }
 
     /// Forgets the reply begun.
@@ -247,6 +281,13 @@ impl Tree {
         self.open.shrink_to(KEEP / size_of::<Frame>());
         self.cursors.clear();
         self.cursors.shrink_to(KEEP / size_of::<usize>());
+    }
+}
+
+/// Turns offsets into addresses.
+fn place(nodes: &mut [Node], base: usize) {
+    for node in nodes.iter_mut().filter(|node| node.data != 0) {
+        node.data = node.data.wrapping_add(base);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a reply and a builder promise to the layers above.
 
-use super::super::{Builder, Kind, Node, Reply, Value};
+use super::super::{Builder, Kind, Node, Reply, Value, View};
 use super::{check, decode, shape};
 
 const NESTED: &[u8] =
@@ -76,17 +76,42 @@ fn get_finds_the_first_of_equal_keys_and_no_key_without_bytes() {
 }
 
 #[test]
-fn every_node_leads_to_the_owner() {
-    let mut reply = decode(NESTED);
-    reply.set_owner(usize::MAX - 7);
-    let all = reply.nodes_with_head();
-    for node in reply.nodes() {
-        let position = all.iter().position(|other| std::ptr::eq(other, node)).unwrap();
-        assert_eq!(all[position - node.index as usize].owner(), usize::MAX - 7);
-        assert!(std::ptr::eq(reply.value(node.index).unwrap().node(), node));
+fn every_node_leads_to_the_head_and_the_parts_are_the_reply() {
+    for bytes in [
+        NESTED,
+        format!("*2\r\n*1\r\n$40000\r\n{}\r\n+x\r\n", "a".repeat(40_000)).as_bytes(),
+    ] {
+        let reply = decode(bytes);
+        let all = reply.view().nodes_with_head();
+        for node in reply.nodes() {
+            let position = all.iter().position(|other| std::ptr::eq(other, node)).unwrap();
+            assert!(std::ptr::eq(&all[position - node.index as usize], &all[0]));
+            assert!(std::ptr::eq(reply.value(node.index).unwrap().node(), node));
+        }
+        assert!(reply.value(0).is_none() && reply.value(u32::MAX).is_none());
+        let (shown, count) = (format!("{reply:?}"), reply.nodes().len());
+        let (nodes, rest) = reply.into_parts();
+        let view = View::new(&nodes, rest.as_deref());
+        assert_eq!(format!("{:?}", view.value(1).unwrap()), shown);
+        assert_eq!(view.nodes_with_head().len(), count + 1);
     }
-    assert!(std::ptr::eq(reply.head(), &all[0]));
-    assert!(reply.value(0).is_none() && reply.value(u32::MAX).is_none());
+}
+
+#[test]
+fn a_reply_under_4_kib_is_one_allocation() {
+    let list = format!(
+        "*50\r\n{}",
+        "$60\r\n012345678901234567890123456789012345678901234567890123456789\r\n".repeat(50)
+    );
+    for bytes in [
+        b"+OK\r\n".as_slice(),
+        b"$5\r\nhello\r\n",
+        b":1\r\n",
+        NESTED,
+        list.as_bytes(),
+    ] {
+        assert_eq!(decode(bytes).allocations(), 1);
+    }
 }
 
 #[test]
@@ -101,9 +126,10 @@ fn moves_without_its_addresses() {
 fn small_replies_hold_no_more_bytes_than_they_need() {
     assert_eq!(decode(b":1\r\n").bytes_held(), 0);
     assert_eq!(decode(b"*2\r\n:1\r\n_\r\n").bytes_held(), 0);
-    assert_eq!(decode(b"$5\r\nhello\r\n").bytes_held(), 6);
-    assert_eq!(decode(b"=9\r\ntxt:hello\r\n").bytes_held(), 10);
-    assert_eq!(decode(b"*2\r\n:1\r\n+OK\r\n").bytes_held(), 3);
+    // Whole nodes of 48 bytes.
+    assert_eq!(decode(b"$5\r\nhello\r\n").bytes_held(), 48);
+    assert_eq!(decode(b"=9\r\ntxt:hello\r\n").bytes_held(), 48);
+    assert_eq!(decode(b"*2\r\n:1\r\n+OK\r\n").bytes_held(), 48);
 }
 
 #[test]

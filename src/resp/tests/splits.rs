@@ -129,3 +129,11 @@ fn every_single_cut_of_every_type_gives_the_same_tree() {
     }
     assert_eq!(decode_in(stream, &[1], false), (whole, None));
 }
+
+#[test]
+fn a_number_with_a_leading_zero_is_refused_wherever_it_is_cut() {
+    for stream in [b":01".as_slice(), b":-01", b"*01", b"$-0"] {
+        let whole = decode_in(stream, &[usize::MAX], false);
+        assert_eq!(decode_in(stream, &[1], false), whole, "{}", stream.escape_ascii());
+    }
+}

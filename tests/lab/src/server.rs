@@ -195,10 +195,18 @@ impl Server {
         Ok(control)
     }
 
-    /// Asks on a connection of its own; panics when there is no reply within 5 s.
+    /// Asks on a connection of its own; panics when there is no reply within 5 s. Asks once more when the connection is
+    /// lost: a Sentinel that turns a node into a replica cuts all of its clients.
     #[track_caller]
     pub fn ask(&self, args: &[&str]) -> Value {
-        match self.try_ask(Duration::from_secs(5), args) {
+        let patience = Duration::from_secs(5);
+        let again = |error: io::Error| match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+                self.try_ask(patience, args)
+            }
+            _ => Err(error),
+        };
+        match self.try_ask(patience, args).or_else(again) {
             Ok(value) => value,
             Err(error) => panic!("{} gives no reply to {args:?}: {error}\n{}", self.name, self.log_tail()),
         }

@@ -1,0 +1,109 @@
+//! From a greeted connection to one in use: its role verified, its kind made, its watchers posted.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::direct::{Direct, next_id};
+use super::driver::Driver;
+use super::generation::Generation;
+use super::keeper::{Common, Keeper};
+use super::lane::Lane;
+use super::state::{Route, State, Want};
+use crate::error::Stage;
+use crate::net::{DialError, Greeted, Wire};
+use crate::topology::Role;
+
+/// What a connection is dialled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Direct,
+    Lane,
+    Lease,
+}
+
+impl Keeper {
+    /// Puts a verified connection to use.
+    pub(super) fn admit(&self, state: &mut State, goal: Use, greeted: Greeted, generation: &Arc<Generation>) {
+        let (protocol, wire) = (greeted.protocol, greeted.wire);
+        let admitted = match goal {
+            Use::Lane => self.open_lane(state, wire, generation),
+            Use::Direct => self.open_direct(state, Want::Shared, protocol, wire, generation),
+            Use::Lease => self.open_direct(state, Want::Lease, protocol, wire, generation),
+        };
+        if !admitted {
+            return;
+        }
+        let Common { gate, sentries, .. } = &*self.common;
+        sentries.post(gate, &self.pool, &generation.endpoint, &self.login);
+        state.attempts.retain(|(at, _)| *at != generation.endpoint);
+    }
+
+    fn open_direct(&self, state: &mut State, want: Want, protocol: u8, wire: Wire, of: &Arc<Generation>) -> bool {
+        let hangups = Arc::clone(&self.common.hangups);
+        let Ok(Some(direct)) = Direct::new(wire, protocol, Arc::clone(of), hangups) else {
+            return false;
+        };
+        self.common.hangups.add(&direct, &self.pool);
+        mark_ready(state, of);
+        match want {
+            Want::Shared | Want::Bulk => of.count_shared(),
+            Want::Lease => state.leases += 1,
+        }
+        let idle_until = self
+            .pool
+            .settings
+            .idle_timeout
+            .and_then(|after| Instant::now().checked_add(after));
+        state.put(want, Box::new(direct), idle_until);
+        true
+    }
+
+    fn open_lane(&self, state: &mut State, wire: Wire, of: &Arc<Generation>) -> bool {
+        let Ok((socket, decoder)) = wire.into_parts() else {
+            return false;
+        };
+        let (id, socket) = (next_id(), Arc::new(socket));
+        let lane = Arc::new(Lane::new(id, Arc::clone(of), Arc::clone(&socket)));
+        let live = of.enter(id, &socket);
+        let driver = Driver::new(Arc::clone(&lane), &self.pool, Rc::clone(&self.common.gate), decoder);
+        let Ok(driver) = driver else {
+            of.leave(id);
+            return false;
+        };
+        if !live {
+            return false;
+        }
+        mark_ready(state, of);
+        // A lane that found no route ends with its driver, which is dropped here.
+        let opened = state.open_lane(&lane);
+        if opened {
+            tokio::task::spawn_local(driver.run());
+        }
+        opened
+    }
+}
+
+/// A connection to the route's node has been verified.
+fn mark_ready(state: &mut State, generation: &Arc<Generation>) {
+    let of = |route: &&mut Route| Arc::ptr_eq(&route.generation, generation);
+    for route in state.routes.iter_mut().filter(of) {
+        route.ready = true;
+        route.failed = false;
+    }
+}
+
+/// The role is checked on the connection itself: an answer of a Sentinel may be old, and a node may not serve yet.
+pub(super) fn verify(greeted: Greeted, role: Role) -> Result<Greeted, DialError> {
+    let wrong = |cause: String| Err(DialError::new(Stage::Role, cause));
+    match greeted.role {
+        Some(has) if has == role => match &greeted.serving {
+            Ok(()) => Ok(greeted),
+            Err(cause) => Err(DialError::new(Stage::Query, cause.clone())),
+        },
+        Some(Role::Primary) => wrong("the node is a primary".into()),
+        Some(Role::Replica) => wrong("the node is a replica".into()),
+        Some(Role::Sentinel) => wrong("the node is a Sentinel".into()),
+        None => wrong("the node does not tell its role".into()),
+    }
+}

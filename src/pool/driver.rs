@@ -1,0 +1,251 @@
+//! The task of sentinel-io that drives a lane: one write for all that has gathered, one read for all that has come.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use socket2::SockRef;
+use tokio::io::unix::AsyncFd;
+use tokio::task::yield_now;
+
+use super::Pool;
+use super::gate::Gate;
+use super::lane::{Call, KEEP, Lane};
+use super::seat::Wakes;
+use crate::error::ErrorKind;
+use crate::net::dial::plain;
+use crate::net::sys::watched;
+use crate::resp::{Decoder, Kind, Reply};
+
+/// A call whose request is being written or was.
+#[derive(Debug)]
+struct Flight {
+    call: Call,
+    /// Its first byte, counted over the life of the lane.
+    begin: u64,
+}
+
+/// Ends every call of its lane when it is dropped, however that comes about.
+#[derive(Debug)]
+pub(super) struct Driver {
+    lane: Arc<Lane>,
+    pool: Weak<Pool>,
+    gate: Rc<Gate>,
+    fd: AsyncFd<Arc<TcpStream>>,
+    decoder: Decoder,
+    /// What is being written, and how much of it was.
+    writing: Vec<u8>,
+    written: usize,
+    /// Bytes handed to the kernel over the life of the lane.
+    sent: u64,
+    flying: VecDeque<Flight>,
+    wakes: Wakes,
+    ended: ErrorKind,
+}
+
+impl Driver {
+    pub(super) fn new(lane: Arc<Lane>, pool: &Arc<Pool>, gate: Rc<Gate>, decoder: Decoder) -> io::Result<Driver> {
+        let fd = watched(Arc::clone(&lane.socket))?;
+        Ok(Driver {
+            lane,
+            pool: Arc::downgrade(pool),
+            gate,
+            fd,
+            decoder,
+            writing: Vec::new(),
+            written: 0,
+            sent: 0,
+            flying: VecDeque::new(),
+            wakes: Wakes::default(),
+            ended: ErrorKind::Closed,
+        })
+    }
+
+    /// Runs until the connection ends, or the lane is left and empty.
+    pub(super) async fn run(mut self) {
+        let Err(ended) = self.drive().await else { return };
+        self.ended = ended;
+        let Some(pool) = self.pool.upgrade() else { return };
+        let retired = self.lane.generation.is_retired();
+        let (gate, endpoint) = (Rc::clone(&self.gate), self.lane.generation.endpoint.clone());
+        let lane = Arc::clone(&self.lane);
+        // First out of the pool, then the callers: none of them must find it again.
+        pool.lane_ended(&lane);
+        drop(self);
+        if !retired {
+            gate.suspect(&endpoint);
+            pool.lost();
+        }
+    }
+
+    async fn drive(&mut self) -> Result<(), ErrorKind> {
+        let lane = Arc::clone(&self.lane);
+        loop {
+            if !self.gather() {
+                return Ok(());
+            }
+            self.write().map_err(lost)?;
+            let waits = !self.writing.is_empty();
+            let more = !waits && !self.may_sleep();
+            tokio::select! {
+                biased;
+                read = read(&self.fd, &mut self.decoder) => {
+                    read.map_err(lost)?;
+                    self.hand_out()?;
+                }
+                // More has gathered meanwhile; other tasks have their turn first.
+                () = yield_now(), if more => {}
+                () = lane.arrived.notified(), if !waits && !more => {}
+                ready = self.fd.writable(), if waits => ready.map_err(lost)?.clear_ready(),
+            }
+        }
+    }
+
+    /// Takes what has gathered once all before it was written. False when there is nothing left to do for ever.
+    fn gather(&mut self) -> bool {
+        if !self.writing.is_empty() {
+            return true;
+        }
+        let mut outbox = self.lane.outbox.lock();
+        std::mem::swap(&mut outbox.bytes, &mut self.writing);
+        let mut begin = self.sent;
+        for call in outbox.calls.drain(..) {
+            let bytes = call.bytes as u64;
+            self.flying.push_back(Flight { call, begin });
+            begin += bytes;
+        }
+        !(outbox.leaving && self.flying.is_empty())
+    }
+
+    /// Whether nothing has gathered. The next caller wakes the lane then.
+    fn may_sleep(&mut self) -> bool {
+        let mut outbox = self.lane.outbox.lock();
+        outbox.awake = !outbox.calls.is_empty();
+        if !outbox.awake {
+            outbox.bytes.shrink_to(KEEP);
+            self.writing.shrink_to(KEEP);
+        }
+        !outbox.awake
+    }
+
+    /// Hands to the kernel what it takes.
+    fn write(&mut self) -> io::Result<()> {
+        while let Some(rest) = self.writing.get(self.written..).filter(|rest| !rest.is_empty()) {
+            let socket = SockRef::from(&*self.lane.socket);
+            match socket.send_with_flags(rest, libc::MSG_NOSIGNAL) {
+                Ok(sent) => {
+                    self.written += sent;
+                    self.sent += sent as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.writing.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Gives each whole reply to its call, and wakes all who have theirs.
+    fn hand_out(&mut self) -> Result<(), ErrorKind> {
+        let result = loop {
+            match self.decoder.next() {
+                Ok(None) => break Ok(()),
+                Ok(Some(reply)) if reply.kind() == Kind::Push => {}
+                Ok(Some(reply)) => {
+                    if let Err(ended) = self.give(reply) {
+                        break Err(ended);
+                    }
+                }
+                Err(problem) => {
+                    break Err(ErrorKind::Protocol {
+                        problem: problem.to_string(),
+                    });
+                }
+            }
+        };
+        self.wakes.flush();
+        self.decoder.trim();
+        result
+    }
+
+    fn give(&mut self, reply: Reply) -> Result<(), ErrorKind> {
+        // What comes from a retired generation is no success: the old primary's late +OK is a write that will be lost.
+        if self.lane.generation.is_retired() && reply.kind() != Kind::Error {
+            return Err(lost(io::Error::other("the service moved to another node meanwhile")));
+        }
+        let flight = self.flying.front_mut().filter(|flight| flight.begin < self.sent);
+        let Some(flight) = flight else {
+            return Err(ErrorKind::Protocol {
+                problem: "a reply that nobody asked for".into(),
+            });
+        };
+        flight.call.missing -= 1;
+        if flight.call.missing > 0 {
+            flight.call.sink.reply(reply);
+        } else if let Some(flight) = self.flying.pop_front() {
+            flight.call.sink.end(Some(reply), Ok(()), &mut self.wakes);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let calls = {
+            let mut outbox = self.lane.outbox.lock();
+            outbox.ended = Some(self.ended.to_string());
+            outbox.bytes = Vec::new();
+            std::mem::take(&mut outbox.calls)
+        };
+        // Only the call whose turn it was met what broke the protocol; the others lost their connection.
+        let mut kind = std::mem::replace(&mut self.ended, ErrorKind::Closed);
+        for Flight { call, begin } in self.flying.drain(..) {
+            let gone = self.sent.saturating_sub(begin);
+            let unsent = call.bytes.saturating_sub(usize::try_from(gone).unwrap_or(usize::MAX));
+            let end = self.lane.end_of(&kind, unsent, call.bytes);
+            call.sink.end(None, end, &mut self.wakes);
+            if let ErrorKind::Protocol { .. } = kind {
+                let cause = kind.to_string();
+                kind = ErrorKind::ConnectionLost { cause };
+            }
+        }
+        for call in calls {
+            let end = self.lane.end_of(&kind, call.bytes, call.bytes);
+            call.sink.end(None, end, &mut self.wakes);
+        }
+        self.wakes.flush();
+        self.lane.generation.leave(self.lane.id);
+    }
+}
+
+fn lost(error: io::Error) -> ErrorKind {
+    ErrorKind::ConnectionLost { cause: plain(&error) }
+}
+
+/// Reads once into `decoder`, when there is something to read.
+async fn read(fd: &AsyncFd<Arc<TcpStream>>, decoder: &mut Decoder) -> io::Result<()> {
+    use std::io::Read;
+    loop {
+        let mut ready = fd.readable().await?;
+        let spare = decoder.spare();
+        let room = spare.len();
+        match (&**fd.get_ref()).read(spare) {
+            Ok(0) => return Err(io::Error::other("the server closed the connection")),
+            Ok(n) => {
+                decoder.filled(n);
+                // Less than there was room for: the kernel has no more, and will say when it has.
+                if n < room {
+                    ready.clear_ready();
+                }
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A connection that many callers share: their commands gather while one write is under way and go out with the next.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::generation::{ConnectionId, Generation};
+use super::seat::{End, Failure, Ticket, Wakes};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::resp::{Reply, Request};
+
+/// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
+const MOST_GATHERED: usize = 64 << 20;
+
+/// Bytes of gathered commands that an idle lane keeps room for.
+pub(super) const KEEP: usize = 64 << 10;
+
+/// Who is told of a call's replies.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// A thread that waits on its seat.
+    Seat(Ticket),
+}
+
+impl Sink {
+    /// A reply that is not the last.
+    pub(super) fn reply(&mut self, reply: Reply) {
+        match self {
+            Sink::Seat(ticket) => ticket.reply(reply),
+        }
+    }
+
+    /// The last one, or why it will not come.
+    pub(super) fn end(self, last: Option<Reply>, end: End, wakes: &mut Wakes) {
+        match self {
+            Sink::Seat(ticket) => ticket.end(last, end, wakes),
+        }
+    }
+}
+
+/// A call on its way.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) sink: Sink,
+    /// Size of its request.
+    pub(super) bytes: usize,
+    /// Replies it waits for.
+    pub(super) missing: usize,
+}
+
+/// What has gathered.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub(super) bytes: Vec<u8>,
+    pub(super) calls: VecDeque<Call>,
+    /// The driver is at work, or was told to be, and looks here before it waits again.
+    pub(super) awake: bool,
+    /// It takes no more calls and ends when the last one has.
+    pub(super) leaving: bool,
+    /// Why it takes no calls any more.
+    pub(super) ended: Option<String>,
+}
+
+/// A verified connection that sentinel-io drives on behalf of any number of callers.
+#[derive(Debug)]
+pub struct Lane {
+    pub(super) id: ConnectionId,
+    pub(super) generation: Arc<Generation>,
+    pub(super) socket: Arc<TcpStream>,
+    pub(super) outbox: Mutex<Outbox>,
+    /// Something has gathered.
+    pub(super) arrived: Notify,
+}
+
+impl Lane {
+    pub(super) fn new(id: ConnectionId, generation: Arc<Generation>, socket: Arc<TcpStream>) -> Lane {
+        Lane {
+            id,
+            generation,
+            socket,
+            outbox: Mutex::default(),
+            arrived: Notify::new(),
+        }
+    }
+
+    /// The node and epoch it belongs to.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// Whether it takes calls.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.generation.is_retired()
+    }
+
+    /// Hands over a request that has `count` replies. It is copied; nothing waits.
+    pub(super) fn send(&self, request: &Request<'_>, count: usize, sink: Sink) -> Result<(), Error> {
+        let mut outbox = self.outbox.lock();
+        if let Some(cause) = &outbox.ended {
+            return Err(self.lost(cause, Outcome::NotSent));
+        }
+        let before = outbox.bytes.len();
+        if before > MOST_GATHERED {
+            return Err(Error::new(ErrorKind::QueueFull {
+                limit: outbox.calls.len(),
+            }));
+        }
+        request.append(&mut outbox.bytes);
+        let bytes = outbox.bytes.len() - before;
+        outbox.calls.push_back(Call {
+            sink,
+            bytes,
+            missing: count,
+        });
+        let sleeps = !std::mem::replace(&mut outbox.awake, true);
+        drop(outbox);
+        if sleeps {
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes a call back whose caller waits no longer. True when nothing of it was or will be sent.
+    pub(super) fn withdraw(&self, is_it: impl Fn(&Sink) -> bool) -> bool {
+        let mut outbox = self.outbox.lock();
+        let mut begin = 0;
+        for place in 0..outbox.calls.len() {
+            let Some(call) = outbox.calls.get(place) else { break };
+            let end = begin + call.bytes;
+            if is_it(&call.sink) {
+                outbox.bytes.drain(begin..end);
+                outbox.calls.remove(place);
+                return true;
+            }
+            begin = end;
+        }
+        false
+    }
+
+    /// Lets it end once the calls under way have.
+    pub(super) fn leave(&self) {
+        self.outbox.lock().leaving = true;
+        self.arrived.notify_one();
+    }
+
+    /// The error of a call that this lane cannot carry to its end.
+    pub(super) fn lost(&self, cause: &str, outcome: Outcome) -> Error {
+        let cause = match self.generation.is_retired() {
+            true => "the service moved to another node".to_owned(),
+            false => cause.to_owned(),
+        };
+        self.failed(ErrorKind::ConnectionLost { cause }, outcome)
+    }
+
+    pub(super) fn failed(&self, kind: ErrorKind, outcome: Outcome) -> Error {
+        let error = Error::new(kind).with_outcome(outcome);
+        error.at(self.generation.endpoint.to_string())
+    }
+
+    /// The end of a call of which `unsent` of `bytes` never went out.
+    pub(super) fn end_of(&self, kind: &ErrorKind, unsent: usize, bytes: usize) -> End {
+        let outcome = match unsent == bytes {
+            true => Outcome::NotSent,
+            false => Outcome::Unknown,
+        };
+        let error = match kind {
+            ErrorKind::ConnectionLost { cause } => self.lost(cause, outcome),
+            kind => self.failed(kind.clone(), outcome),
+        };
+        Err(Failure { error, unsent })
+    }
+}

@@ -1,0 +1,269 @@
+//! Where a thread waits for the replies of a lane.
+//!
+//! Each thread has a seat for its life, so a call allocates nothing. 32 seats make a row, which shares one word to wait
+//! on: sentinel-io wakes all of a row whose replies have come with one system call.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::net::futex;
+use crate::resp::Reply;
+
+/// Seats in a row: the bits of its word's wait mask.
+const WIDTH: u32 = 32;
+
+/// Why a call on a lane ended without all of its replies.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// With the outcome.
+    pub error: Error,
+    /// Bytes of the request that were not handed to the kernel.
+    pub unsent: usize,
+}
+
+/// How a call ended.
+pub type End = Result<(), Failure>;
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// The call that is waited for now; replies of earlier ones find another number and are dropped.
+    call: u64,
+    /// All but the last.
+    replies: Vec<Reply>,
+    end: Option<(Option<Reply>, End)>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    word: AtomicU32,
+    slots: [Mutex<Slot>; WIDTH as usize],
+}
+
+/// One thread's place.
+#[derive(Debug)]
+pub struct Seat {
+    row: Arc<Row>,
+    place: u32,
+}
+
+/// The right to answer one call.
+#[derive(Debug)]
+pub struct Ticket {
+    row: Arc<Row>,
+    place: u32,
+    call: u64,
+}
+
+/// Seats that no thread has now.
+static FREE: Mutex<Vec<Seat>> = Mutex::new(Vec::new());
+
+/// Gives the seat back when its thread ends.
+struct Sitting(Option<Seat>);
+
+impl Drop for Sitting {
+    fn drop(&mut self) {
+        FREE.lock().extend(self.0.take());
+    }
+}
+
+thread_local! {
+    static MINE: RefCell<Sitting> = const { RefCell::new(Sitting(None)) };
+}
+
+/// Runs `body` on the seat of this thread.
+pub fn with_mine<T>(body: impl FnOnce(&Seat) -> T) -> T {
+    let taken = MINE.try_with(|mine| mine.try_borrow_mut().ok().and_then(|mut mine| mine.0.take()));
+    let seat = taken.ok().flatten().unwrap_or_else(Seat::free);
+    let result = body(&seat);
+    let mut seat = Some(seat);
+    // A thread that is ending has no place to keep it any more.
+    let _ = MINE.try_with(|mine| mine.try_borrow_mut().map(|mut mine| mine.0 = seat.take()));
+    FREE.lock().extend(seat);
+    result
+}
+
+impl Seat {
+    fn free() -> Seat {
+        let mut free = FREE.lock();
+        if free.is_empty() {
+            let row = Arc::new(Row::default());
+            let seats = (0..WIDTH).rev().map(|place| Seat {
+                row: Arc::clone(&row),
+                place,
+            });
+            free.extend(seats);
+        }
+        free.pop().unwrap_or_else(|| Seat {
+            row: Arc::default(),
+            place: 0,
+        })
+    }
+
+    /// A ticket for a new call of this thread.
+    pub fn ticket(&self) -> Ticket {
+        let call = self.row.slot(self.place).map_or(0, |slot| slot.lock().call);
+        Ticket {
+            row: Arc::clone(&self.row),
+            place: self.place,
+            call,
+        }
+    }
+
+    /// Waits until the call has ended, and passes its replies on; `None` at the deadline, with the replies that came
+    /// until then. What comes later is dropped.
+    pub fn wait(&self, deadline: Deadline, mut take: impl FnMut(Reply)) -> Option<End> {
+        let slot = self.row.slot(self.place)?;
+        let mut late = false;
+        loop {
+            let seen = self.row.word.load(Ordering::Acquire);
+            {
+                let mut slot = slot.lock();
+                if slot.end.is_some() || late {
+                    slot.call = slot.call.wrapping_add(1);
+                    slot.replies.drain(..).for_each(&mut take);
+                    slot.replies.shrink_to(64);
+                    let (last, end) = slot.end.take()?;
+                    last.into_iter().for_each(&mut take);
+                    return Some(end);
+                }
+            }
+            futex::wait(&self.row.word, seen, 1 << self.place, deadline.instant());
+            late = deadline.passed();
+        }
+    }
+}
+
+impl Row {
+    fn slot(&self, place: u32) -> Option<&Mutex<Slot>> {
+        self.slots.get(usize::try_from(place).ok()?)
+    }
+}
+
+impl Ticket {
+    fn with_slot(&self, body: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.row.slot(self.place) {
+            let mut slot = slot.lock();
+            if slot.call == self.call {
+                body(&mut slot);
+            }
+        }
+    }
+
+    /// One more reply; the waiter sleeps on.
+    pub fn reply(&self, reply: Reply) {
+        self.with_slot(|slot| slot.replies.push(reply));
+    }
+
+    /// The last reply, or why it will not come. The waiter wakes with [`Wakes::flush`].
+    pub fn end(&self, last: Option<Reply>, end: End, wakes: &mut Wakes) {
+        self.with_slot(|slot| {
+            slot.end = Some((last, end));
+        });
+        wakes.add(self);
+    }
+
+    /// Whether both are of the same call.
+    pub fn is(&self, other: &Ticket) -> bool {
+        self.call == other.call && self.place == other.place && Arc::ptr_eq(&self.row, &other.row)
+    }
+
+    /// The same right once more, for who waits to name the call.
+    pub fn name(&self) -> Ticket {
+        Ticket {
+            row: Arc::clone(&self.row),
+            place: self.place,
+            call: self.call,
+        }
+    }
+}
+
+/// Waiters to be woken together.
+#[derive(Debug, Default)]
+pub struct Wakes(Vec<(Arc<Row>, u32)>);
+
+impl Wakes {
+    fn add(&mut self, ticket: &Ticket) {
+        let bit = 1u32 << ticket.place;
+        match self.0.iter_mut().find(|(row, _)| Arc::ptr_eq(row, &ticket.row)) {
+            Some((_, bits)) => *bits |= bit,
+            None => self.0.push((Arc::clone(&ticket.row), bit)),
+        }
+    }
+
+    /// Wakes them: one system call a row.
+    pub fn flush(&mut self) {
+        for (row, bits) in self.0.drain(..) {
+            row.word.fetch_add(1, Ordering::Release);
+            futex::wake(&row.word, bits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Builder;
+    use std::time::Duration;
+
+    fn integer(number: i64) -> Reply {
+        let mut builder = Builder::new();
+        builder.integer(number);
+        builder.finish().unwrap()
+    }
+
+    fn wait_ms(seat: &Seat, ms: u64) -> (Option<End>, Vec<i64>) {
+        let mut replies = Vec::new();
+        let end = seat.wait(Deadline::after(Some(Duration::from_millis(ms))), |reply| {
+            replies.push(reply.integer());
+        });
+        (end, replies)
+    }
+
+    #[test]
+    fn a_reply_that_comes_after_the_deadline_meets_no_later_call() {
+        with_mine(|seat| {
+            let (late, mut wakes) = (seat.ticket(), Wakes::default());
+            late.reply(integer(1));
+            let (end, replies) = wait_ms(seat, 1);
+            assert!(end.is_none());
+            assert_eq!(replies, [1]);
+            let next = seat.ticket();
+            late.end(Some(integer(2)), Ok(()), &mut wakes);
+            next.end(Some(integer(3)), Ok(()), &mut wakes);
+            wakes.flush();
+            let (end, replies) = wait_ms(seat, 1000);
+            assert!(end.is_some());
+            assert_eq!(replies, [3]);
+        });
+    }
+
+    #[test]
+    fn one_flush_wakes_all_who_have_their_replies_and_nobody_hangs() {
+        let (send, tickets) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for number in 0..100 {
+                let send = send.clone();
+                scope.spawn(move || {
+                    with_mine(|seat| {
+                        send.send((number, seat.ticket())).unwrap();
+                        let (end, replies) = wait_ms(seat, 20_000);
+                        assert!(end.is_some());
+                        assert_eq!(replies, [number]);
+                    });
+                });
+            }
+            let mut wakes = Wakes::default();
+            for _ in 0..4 {
+                for (number, ticket) in tickets.iter().take(25) {
+                    ticket.end(Some(integer(number)), Ok(()), &mut wakes);
+                }
+                wakes.flush();
+            }
+        });
+    }
+}
