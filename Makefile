@@ -28,7 +28,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises c-tests check-valgrind install uninstall install-test clean help
+	integration promises bench setup-bench c-tests check-valgrind install uninstall install-test clean help
 
 all: lib ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -84,6 +84,12 @@ integration: ## integration tests, against real servers
 promises: setup ## the measured promises at length, with their figures (RUNS=20 DOWN_SECONDS=60; 15 minutes)
 	@RUNS=$${RUNS:-20} DOWN_SECONDS=$${DOWN_SECONDS:-60} \
 		$(CARGO) test --release --test promises -- --nocapture --test-threads=1
+
+setup-bench:
+	@tests/scripts/setup.sh bench
+
+bench: setup-bench lib lab ## throughput and latency against hiredis: table, benches/throughput.svg (ROUNDS=5)
+	@benches/run.sh
 
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh demo|test: installs from the distribution what the demo or the tests need and this machine lacks.
+# setup.sh demo|test|bench: installs from the distribution what the demo, the tests or the benchmarks need and this machine lacks.
 #
 # Silent, and without touching the network, when everything is there. Installs when root or when sudo needs no password;
 # otherwise prints the command to run.
@@ -46,9 +46,9 @@ case ${1:-} in
         install_packages "$@"
         exit 0
         ;;
-    demo | test) ;;
+    demo | test | bench) ;;
     *)
-        echo "usage: setup.sh demo|test" >&2
+        echo "usage: setup.sh demo|test|bench" >&2
         exit 2
         ;;
 esac
@@ -69,6 +69,10 @@ if [ "$1" = test ]; then
     need valgrind have valgrind
     # Debian's valgrind does not start without the symbols of the C library.
     if have dpkg; then need libc6-dbg dpkg -s libc6-dbg; fi
+fi
+if [ "$1" = bench ]; then
+    need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
+    need binutils have strip
 fi
 [ -n "$missing" ] || exit 0
 
