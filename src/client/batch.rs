@@ -10,7 +10,7 @@ use super::{has_name, unsupported};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pool::{Lent, Pool, want_for};
-use crate::resp::{Builder, Kind, Reply, Request, encode};
+use crate::resp::{Builder, Decoder, Kind, Limits, Reply, Request, encode};
 
 /// Whether the commands of a batch run one by one or as one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,6 @@ pub struct Batch {
     /// The commands as they go over the wire.
     encoded: Vec<u8>,
     len: usize,
-    read_only: bool,
 }
 
 impl Batch {
@@ -38,7 +37,6 @@ impl Batch {
             kind,
             encoded: Vec::new(),
             len: 0,
-            read_only: true,
         }
     }
 
@@ -52,8 +50,24 @@ impl Batch {
         }
         encode(&mut self.encoded, args);
         self.len += 1;
-        self.read_only &= commands::is_read_only(args);
         Ok(())
+    }
+
+    /// Whether all of it may be repeated without changing anything. Read from what goes over the wire, for it is asked
+    /// only when a batch was lost on its way.
+    fn is_read_only(&self) -> bool {
+        let mut decoder = Decoder::new(Limits {
+            max_bytes: usize::MAX,
+            ..Limits::default()
+        });
+        decoder.feed(&self.encoded);
+        (0..self.len).all(|_| {
+            let Ok(Some(command)) = decoder.next() else {
+                return false;
+            };
+            let args: Vec<&[u8]> = command.elements().map(|arg| arg.data()).collect();
+            commands::is_read_only(&args)
+        })
     }
 
     /// Commands added.
@@ -70,7 +84,6 @@ impl Batch {
     pub fn clear(&mut self) {
         self.encoded.clear();
         self.len = 0;
-        self.read_only = true;
     }
 }
 
@@ -86,30 +99,31 @@ pub(super) fn run(pool: &Arc<Pool>, batch: &Batch, call: &CallOptions, deadline:
         ));
     }
     if batch.is_empty() {
-        return array(&[], 0, None);
+        let mut none = Builder::new();
+        none.array(0);
+        return none.finish().ok_or_else(incomplete);
     }
     let attempt = |lent: &mut Lent| match batch.kind {
         BatchKind::Pipeline => pipeline(lent, batch, deadline),
         BatchKind::Transaction => transaction(lent, batch, deadline),
     };
     let want = want_for(batch.encoded.len());
-    repeat(pool, call, want, deadline, || batch.read_only, attempt).map(|(reply, _)| reply)
+    repeat(pool, call, want, deadline, || batch.is_read_only(), attempt).map(|(reply, _)| reply)
 }
 
 /// When it is cut after some were answered, these keep their replies and each other one is an error element that says
 /// what became of it.
 fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
-    let mut replies = Vec::new();
     let parts = [batch.encoded.as_slice()];
-    let done = lent.exchange(&Request::Encoded(&parts), batch.len, deadline, |reply| {
-        replies.push(reply);
-    });
-    match done {
-        Ok(()) => {}
-        Err(error) if replies.is_empty() => return Err(error.into()),
-        Err(error) => return Ok(array(&replies, batch.len, Some(&error))?),
-    }
-    let errors = replies.iter().filter(|reply| reply.kind() == Kind::Error);
+    let (replies, done) = lent.exchange_all(&Request::Encoded(&parts), batch.len, deadline);
+    let answered = replies.as_ref().map_or(0, Reply::len);
+    let replies = match (replies, done) {
+        (Some(replies), Ok(())) => replies,
+        (Some(replies), Err(error)) if answered > 0 => return Ok(filled_up(&replies, batch.len, &error)?),
+        (_, Err(error)) => return Err(error.into()),
+        (None, Ok(())) => return Err(incomplete().into()),
+    };
+    let errors = replies.elements().filter(|reply| reply.kind() == Kind::Error);
     let refusals = errors
         .map(|reply| of_error(&[], &reply.text()))
         .filter(|(_, remedy)| *remedy == Remedy::AnotherNode);
@@ -123,9 +137,9 @@ fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply,
         // Refused in the middle: the caller sees which, the next call must not go there.
         Some(_) => {
             lent.condemn();
-            Ok(array(&replies, batch.len, None)?)
+            Ok(replies)
         }
-        None => Ok(array(&replies, batch.len, None)?),
+        None => Ok(replies),
     }
 }
 
@@ -194,25 +208,41 @@ fn transaction(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Rep
     }
 }
 
-/// One array of the replies, filled up to `len` with the outcome of those that have none.
-fn array(replies: &[Reply], len: usize, cut: Option<&Error>) -> Result<Reply> {
+/// The replies filled up to `len` with the outcome of those that have none.
+fn filled_up(replies: &Reply, len: usize, cut: &Error) -> Result<Reply> {
     let mut all = Builder::new();
     all.array(len);
-    for reply in replies {
-        all.copy(reply.root());
+    for reply in replies.elements() {
+        all.copy(reply);
     }
     for _ in replies.len()..len {
-        let cause = cut.map(ToString::to_string).unwrap_or_default();
-        let code = if cut.is_some_and(|error| error.outcome() == Outcome::NotSent) {
-            "NOTSENT"
-        } else {
-            "UNKNOWN"
+        let code = match cut.outcome() {
+            Outcome::NotSent => "NOTSENT",
+            _ => "UNKNOWN",
         };
-        all.error(format!("{code} {cause}").as_bytes());
+        all.error(format!("{code} {cut}").as_bytes());
     }
-    all.finish().ok_or_else(|| {
-        Error::new(ErrorKind::Internal {
-            problem: "an incomplete array".into(),
-        })
+    all.finish().ok_or_else(incomplete)
+}
+
+fn incomplete() -> Error {
+    Error::new(ErrorKind::Internal {
+        problem: "an incomplete array".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_read_only_when_each_command_is() {
+        let mut batch = Batch::new(BatchKind::Pipeline);
+        assert!(batch.is_read_only());
+        batch.add(&[b"GET", b"k"]).unwrap();
+        batch.add(&[b"LRANGE", b"list", b"0", &[b'x'; 100_000]]).unwrap();
+        assert!(batch.is_read_only());
+        batch.add(&[b"SET", b"k", b"v"]).unwrap();
+        assert!(!batch.is_read_only());
+    }
 }

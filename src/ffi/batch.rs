@@ -71,8 +71,9 @@ pub unsafe extern "C" fn sentinel_batch_add(
     // SAFETY: `batch` is live or NULL, the arrays have `argc` elements or are NULL.
     unsafe {
         guard::exclusive(batch, ptr::null_mut(), |batch| {
-            let args = Args::from_pointers(argc, argv, argvlen)?;
-            Ok(batch.core.add(args.as_slice())?)
+            let mut args = Args::new();
+            let args = args.read_pointers(argc, argv, argvlen)?;
+            Ok(batch.core.add(args)?)
         })
     }
 }
@@ -92,8 +93,9 @@ pub unsafe extern "C" fn sentinel_batch_add_packed(
     // SAFETY: `batch` is live or NULL, `lens` has `argc` elements and `data` `data_len` bytes or are NULL.
     unsafe {
         guard::exclusive(batch, ptr::null_mut(), |batch| {
-            let args = Args::from_packed(argc, lens, data, data_len)?;
-            Ok(batch.core.add(args.as_slice())?)
+            let mut args = Args::new();
+            let args = args.read_packed(argc, lens, data, data_len)?;
+            Ok(batch.core.add(args)?)
         })
     }
 }

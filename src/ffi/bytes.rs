@@ -70,17 +70,32 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
+    /// Room for arguments, to be filled where it stands: moving it costs more than filling it.
+    #[allow(clippy::new_without_default, reason = "a default would be moved")]
+    pub fn new() -> Args<'a> {
+        Args {
+            argc: 0,
+            few: [&[]; INLINE],
+            many: Vec::new(),
+        }
+    }
+
     /// From an array of pointers; `argvlen` NULL means NUL-terminated arguments.
     ///
     /// # Safety
     /// `argv`, and `argvlen` unless NULL, are NULL or have `argc` elements; each argument is NULL or has as many
     /// readable bytes as its length says, or ends with NUL. All of it lives as long as the result is used.
-    pub unsafe fn from_pointers(argc: usize, argv: *const *const c_char, argvlen: *const usize) -> Result<Args<'a>> {
+    pub unsafe fn read_pointers(
+        &mut self,
+        argc: usize,
+        argv: *const *const c_char,
+        argvlen: *const usize,
+    ) -> Result<&[&'a [u8]]> {
         check_count(argc)?;
         if argv.is_null() {
             return Err(missing("argv"));
         }
-        Args::collect(argc, |index| {
+        self.collect(argc, |index| {
             // SAFETY: `index` is below `argc`, and the caller vouches for so many elements in both arrays.
             let (argument, len) = unsafe {
                 (
@@ -108,12 +123,13 @@ impl<'a> Args<'a> {
     /// # Safety
     /// `lens` is NULL or has `argc` elements, `data` is NULL or has `data_len` readable bytes, and both live as long
     /// as the result is used.
-    pub unsafe fn from_packed(
+    pub unsafe fn read_packed(
+        &mut self,
         argc: usize,
         lens: *const usize,
         data: *const c_void,
         data_len: usize,
-    ) -> Result<Args<'a>> {
+    ) -> Result<&[&'a [u8]]> {
         check_count(argc)?;
         if lens.is_null() {
             return Err(missing("lens"));
@@ -131,7 +147,7 @@ impl<'a> Args<'a> {
         // SAFETY: the caller vouches for `data_len` bytes.
         let mut rest = unsafe { bytes(data, data_len, || "data".to_owned()) }?;
         let mut lens = lens.iter();
-        Args::collect(argc, |_| {
+        self.collect(argc, |_| {
             let split = lens.next().and_then(|len| rest.split_at_checked(*len));
             let (argument, behind) = split.ok_or_else(|| Error::invalid("lens", "changed during the call"))?;
             rest = behind;
@@ -139,28 +155,23 @@ impl<'a> Args<'a> {
         })
     }
 
-    fn collect(argc: usize, mut next: impl FnMut(usize) -> Result<&'a [u8]>) -> Result<Args<'a>> {
-        let mut args = Args {
-            argc,
-            few: [&[]; INLINE],
-            many: Vec::new(),
-        };
+    fn collect(&mut self, argc: usize, mut next: impl FnMut(usize) -> Result<&'a [u8]>) -> Result<&[&'a [u8]]> {
+        self.argc = argc;
         if argc <= INLINE {
-            for (index, place) in args.few.iter_mut().take(argc).enumerate() {
+            for (index, place) in self.few.iter_mut().take(argc).enumerate() {
                 *place = next(index)?;
             }
-            return Ok(args);
+            return Ok(self.as_slice());
         }
         let no_memory = |_| Error::invalid("argc", format!("is {argc}, and there is no memory for so many"));
-        args.many.try_reserve_exact(argc).map_err(no_memory)?;
+        self.many.try_reserve_exact(argc).map_err(no_memory)?;
         for index in 0..argc {
-            args.many.push(next(index)?);
+            self.many.push(next(index)?);
         }
-        Ok(args)
+        Ok(self.as_slice())
     }
 
-    /// The arguments in their order.
-    pub fn as_slice(&self) -> &[&'a [u8]] {
+    fn as_slice(&self) -> &[&'a [u8]] {
         self.few.get(..self.argc).unwrap_or(&self.many)
     }
 }
@@ -241,8 +252,12 @@ mod tests {
 
     use super::*;
 
-    fn message(result: Result<Args<'_>>) -> String {
-        result.map_or_else(|error| error.to_string(), |args| format!("{:?}", args.as_slice()))
+    fn args() -> &'static mut Args<'static> {
+        Box::leak(Box::new(Args::new()))
+    }
+
+    fn message(result: Result<&[&[u8]]>) -> String {
+        result.map_or_else(|error| error.to_string(), |args| format!("{args:?}"))
     }
 
     #[test]
@@ -251,18 +266,18 @@ mod tests {
         let lens = [3, 2, 0];
         // SAFETY: the arrays have as many elements as the counts say.
         unsafe {
-            let args = Args::from_pointers(3, argv.as_ptr(), lens.as_ptr()).unwrap();
-            assert_eq!(args.as_slice(), [b"SET".as_slice(), b"ke", b""]);
+            let read = args().read_pointers(3, argv.as_ptr(), lens.as_ptr()).unwrap();
+            assert_eq!(read, [b"SET".as_slice(), b"ke", b""]);
             assert_eq!(
-                message(Args::from_pointers(3, argv.as_ptr(), ptr::null())),
+                message(args().read_pointers(3, argv.as_ptr(), ptr::null())),
                 "argv[2] is NULL"
             );
             assert_eq!(
-                message(Args::from_pointers(1, ptr::null(), ptr::null())),
+                message(args().read_pointers(1, ptr::null(), ptr::null())),
                 "argv is NULL"
             );
             assert_eq!(
-                message(Args::from_pointers(0, argv.as_ptr(), ptr::null())),
+                message(args().read_pointers(0, argv.as_ptr(), ptr::null())),
                 "argc: is 0, a command has at least its name"
             );
         }
@@ -274,12 +289,12 @@ mod tests {
         // SAFETY: the arrays have as many elements as the counts say.
         unsafe {
             assert_eq!(
-                message(Args::from_pointers(2, argv.as_ptr(), [3, 1].as_ptr())),
+                message(args().read_pointers(2, argv.as_ptr(), [3, 1].as_ptr())),
                 "argv[1] is NULL"
             );
             assert!(bytes(ptr::null(), 0, String::new).is_ok_and(<[u8]>::is_empty));
             let argument = [c"x".as_ptr()];
-            let huge = message(Args::from_pointers(1, argument.as_ptr(), [usize::MAX].as_ptr()));
+            let huge = message(args().read_pointers(1, argument.as_ptr(), [usize::MAX].as_ptr()));
             assert!(huge.starts_with("argv[0]: a length of"), "{huge}");
         }
     }
@@ -289,22 +304,19 @@ mod tests {
         let data = b"SETkv";
         // SAFETY: the arrays have as many elements as the counts say.
         unsafe {
-            let packed = |lens: &[usize], len| Args::from_packed(lens.len(), lens.as_ptr(), data.as_ptr().cast(), len);
-            assert_eq!(
-                packed(&[3, 1, 1], 5).unwrap().as_slice(),
-                [b"SET".as_slice(), b"k", b"v"]
-            );
+            let packed = |lens: &[usize], len| args().read_packed(lens.len(), lens.as_ptr(), data.as_ptr().cast(), len);
+            assert_eq!(packed(&[3, 1, 1], 5).unwrap(), [b"SET".as_slice(), b"k", b"v"]);
             assert_eq!(message(packed(&[3, 1], 5)), "data_len: is 5, but lens add up to 4");
             assert_eq!(
                 message(packed(&[usize::MAX, 1], 5)),
                 "data_len: is 5, but lens add up to more than memory can hold"
             );
             assert_eq!(
-                message(Args::from_packed(1, [2].as_ptr(), ptr::null(), 2)),
+                message(args().read_packed(1, [2].as_ptr(), ptr::null(), 2)),
                 "data is NULL"
             );
             assert_eq!(
-                message(Args::from_packed(1, ptr::null(), data.as_ptr().cast(), 2)),
+                message(args().read_packed(1, ptr::null(), data.as_ptr().cast(), 2)),
                 "lens is NULL"
             );
         }
@@ -315,14 +327,9 @@ mod tests {
         let data: Vec<u8> = (0..100).collect();
         let lens = [1usize; 100];
         // SAFETY: the arrays have as many elements as the counts say.
-        let args = unsafe { Args::from_packed(100, lens.as_ptr(), data.as_ptr().cast(), 100) }.unwrap();
-        assert!(
-            args.as_slice()
-                .iter()
-                .zip(&data)
-                .all(|(argument, byte)| *argument == [*byte])
-        );
-        assert_eq!(args.as_slice().len(), 100);
+        let args = unsafe { args().read_packed(100, lens.as_ptr(), data.as_ptr().cast(), 100) }.unwrap();
+        assert!(args.iter().zip(&data).all(|(argument, byte)| *argument == [*byte]));
+        assert_eq!(args.len(), 100);
     }
 
     #[test]

@@ -108,8 +108,9 @@ pub unsafe extern "C" fn sentinel_command(
     // outputs may be written or are NULL.
     unsafe {
         guard::shared(client, error, |client| {
-            let args = Args::from_pointers(argc, argv, argvlen)?;
-            let answer = client.core.command(args.as_slice(), &call_options(call)?)?;
+            let mut args = Args::new();
+            let args = args.read_pointers(argc, argv, argvlen)?;
+            let answer = client.core.command(args, &call_options(call)?)?;
             reply::put(reply, answer);
             Ok(())
         })
@@ -140,8 +141,9 @@ pub unsafe extern "C" fn sentinel_command_packed(
     // readable or NULL, the outputs may be written or are NULL.
     unsafe {
         guard::shared(client, error, |client| {
-            let args = Args::from_packed(argc, lens, data, data_len)?;
-            let answer = client.core.command(args.as_slice(), &call_options(call)?)?;
+            let mut args = Args::new();
+            let args = args.read_packed(argc, lens, data, data_len)?;
+            let answer = client.core.command(args, &call_options(call)?)?;
             reply::put(reply, answer);
             Ok(())
         })

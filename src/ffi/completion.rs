@@ -70,7 +70,7 @@ pub unsafe extern "C" fn sentinel_submit(
     // `error` may be written or is NULL.
     unsafe {
         guard::shared(client, error, |_| {
-            Args::from_pointers(argc, argv, argvlen)?;
+            Args::new().read_pointers(argc, argv, argvlen)?;
             call_options(call)?;
             done.ok_or_else(|| missing("done"))?;
             let _ = (user_data, call_id);
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn sentinel_submit_queued(
     // is readable or NULL, `error` may be written or is NULL.
     unsafe {
         guard::shared(client, error, |_| {
-            Args::from_packed(argc, lens, data, data_len)?;
+            Args::new().read_packed(argc, lens, data, data_len)?;
             call_options(call)?;
             handle::share(queue)?;
             let _ = (tag, call_id);

@@ -90,8 +90,9 @@ pub unsafe extern "C" fn sentinel_connection_command(
     // the outputs may be written or are NULL.
     unsafe {
         guard::exclusive(connection, error, |connection| {
-            let args = Args::from_pointers(argc, argv, argvlen)?;
-            let answer = connection.core.command(args.as_slice(), &call_options(call)?)?;
+            let mut args = Args::new();
+            let args = args.read_pointers(argc, argv, argvlen)?;
+            let answer = connection.core.command(args, &call_options(call)?)?;
             reply::put(reply, answer);
             Ok(())
         })

@@ -207,6 +207,19 @@ impl Direct {
         done
     }
 
+    /// The same with all replies in one array; of an exchange that fails, those that came before.
+    pub fn exchange_all(
+        &mut self,
+        request: &Request<'_>,
+        count: usize,
+        deadline: Deadline,
+    ) -> (Option<Reply>, Result<(), Error>) {
+        let mut all = None;
+        self.decoder.gather(count);
+        let done = self.exchange(request, 1, deadline, |reply| all = Some(reply));
+        (all.or_else(|| self.decoder.take_gathered()), done)
+    }
+
     /// Bytes beyond the replies asked for would be taken for the next call's reply. Pushes are nobody's.
     fn is_quiet(&mut self) -> bool {
         while !self.decoder.is_empty() {
@@ -331,6 +344,10 @@ impl Direct {
         take: &mut impl FnMut(Reply),
         outcome: Outcome,
     ) -> Result<usize, Error> {
+        // Of replies that are gathered into one, none that comes now may count.
+        if self.generation.is_retired() && self.decoder.is_gathering() {
+            return Err(self.lost("the service moved to another node meanwhile", Outcome::Unknown));
+        }
         while missing > 0 {
             match self.decoder.next() {
                 Ok(None) => break,

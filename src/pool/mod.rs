@@ -37,7 +37,7 @@ use crate::error::{Attempt, Error, ErrorKind, Outcome, Reason, Stage};
 use crate::handoff::{Giver, handoff};
 use crate::net::{DialError, Endpoint};
 use crate::options::ClientSettings;
-use crate::resp::{LARGE, Reply, Request};
+use crate::resp::{Builder, LARGE, Reply, Request};
 use crate::topology::{Hint, Role, Service, is_final, why_unknown};
 use lane::Sink;
 use state::{Line, Route, State};
@@ -313,6 +313,28 @@ impl Lent {
             }
             None => Err(Error::new(ErrorKind::Closed)),
         }
+    }
+
+    /// The same with all replies in one array; of an exchange that fails, those that came before.
+    pub fn exchange_all(
+        &mut self,
+        request: &Request<'_>,
+        count: usize,
+        deadline: Deadline,
+    ) -> (Option<Reply>, Result<(), Error>) {
+        if let Some(Line::Direct(direct)) = &mut self.line {
+            let (all, done) = direct.exchange_all(request, count, deadline);
+            self.unsent = direct.unsent();
+            return (all, done);
+        }
+        let mut replies = Vec::new();
+        let done = self.exchange(request, count, deadline, |reply| replies.push(reply));
+        let mut all = Builder::new();
+        all.array(replies.len());
+        for reply in &replies {
+            all.copy(reply.root());
+        }
+        (all.finish(), done)
     }
 
     /// Bytes of the last exchange that were not handed to the kernel.

@@ -1,5 +1,6 @@
 //! Bytes to replies, in one pass whatever the pieces they come in.
 
+use super::gather::Gathered;
 use super::inbox::{Awaited, Inbox};
 use super::limits::{Budget, DecodeError, Limits};
 use super::reply::{Kind, Reply};
@@ -15,9 +16,11 @@ const LARGE: usize = 16 * 1024;
 /// it believes no announced length until it is within the [`Limits`], and allocates in proportion to what really came.
 #[derive(Debug)]
 pub struct Decoder {
-    inbox: Inbox,
-    state: State,
+    pub(super) inbox: Inbox,
+    pub(super) state: State,
     failed: Option<DecodeError>,
+    /// What had been gathered when the stream failed.
+    pub(super) saved: Option<Reply>,
 }
 
 impl Decoder {
@@ -27,6 +30,7 @@ impl Decoder {
             inbox: Inbox::new(),
             state: State::new(limits),
             failed: None,
+            saved: None,
         }
     }
 
@@ -73,6 +77,7 @@ impl Decoder {
             Ok(false) => Ok(None),
             Ok(true) => Ok(Some(self.seal())),
             Err(error) => {
+                self.saved = self.take_gathered();
                 self.inbox.clear();
                 self.state.reset();
                 self.failed = Some(error.clone());
@@ -82,7 +87,12 @@ impl Decoder {
     }
 
     fn seal(&mut self) -> Reply {
-        let (size, first) = (self.state.at, self.state.tree.first());
+        self.seal_until(self.state.at)
+    }
+
+    /// The reply that the first `size` bytes hold.
+    pub(super) fn seal_until(&mut self, size: usize) -> Reply {
+        let first = self.state.tree.first();
         let reply = match self.inbox.hand_over(size, first) {
             Some((bytes, base)) => self.state.tree.seal(bytes, base),
             None => {
@@ -152,12 +162,14 @@ impl Bulk {
 /// How far the decoder is within one reply. It owns no bytes: it is given all that were received of the reply so far,
 /// and knows its place in them by offset, so the buffer may move between two calls.
 #[derive(Debug)]
-struct State {
-    limits: Limits,
-    budget: Budget,
-    tree: Tree,
+pub(super) struct State {
+    pub(super) limits: Limits,
+    pub(super) budget: Budget,
+    pub(super) tree: Tree,
+    /// Replies are gathered into one.
+    pub(super) gathered: Option<Gathered>,
     /// First byte not yet decoded: the type byte of an element, or the payload of `bulk`.
-    at: usize,
+    pub(super) at: usize,
     /// Bytes below this offset were searched for the end of the line that begins at `at`.
     searched: usize,
     bulk: Option<Bulk>,
@@ -166,7 +178,7 @@ struct State {
 }
 
 /// Whether an element was taken, or more bytes are needed for it.
-type Taken = Result<bool, DecodeError>;
+pub(super) type Taken = Result<bool, DecodeError>;
 
 impl State {
     fn new(limits: Limits) -> State {
@@ -174,6 +186,7 @@ impl State {
             limits,
             budget: Budget::new(limits.max_bytes),
             tree: Tree::new(),
+            gathered: None,
             at: 0,
             searched: 0,
             bulk: None,
@@ -185,6 +198,7 @@ impl State {
     fn reset(&mut self) {
         self.budget = Budget::new(self.limits.max_bytes);
         self.tree.reset();
+        self.gathered = None;
         (self.at, self.searched, self.bulk) = (0, 0, None);
     }
 
@@ -207,6 +221,7 @@ impl State {
             if self.tree.is_whole() {
                 return Ok(true);
             }
+            self.note_gathered();
         }
         Ok(false)
     }
@@ -226,6 +241,7 @@ impl State {
             b'-' => self.text(live, Kind::Error),
             b'%' => self.aggregate(live, byte, Kind::Map),
             b'~' => self.aggregate(live, byte, Kind::Set),
+            b'>' if self.is_between() => self.aside(live, byte, 1),
             b'>' if self.tree.nesting() > 0 => Err(DecodeError::MisplacedPush),
             b'>' => self.aggregate(live, byte, Kind::Push),
             b'_' => self.null(live),
@@ -234,7 +250,7 @@ impl State {
             b'(' => self.big_number(live),
             b'=' => self.bulk(live, byte, Kind::Verbatim),
             b'!' => self.bulk(live, byte, Kind::Error),
-            b'|' => self.attribute(live),
+            b'|' => self.aside(live, byte, 2),
             b';' | b'.' => Err(DecodeError::Streamed { byte }),
             _ => Err(DecodeError::UnknownType { byte }),
         }
@@ -271,7 +287,7 @@ impl State {
     }
 
     /// The length behind the type byte `byte`; `None` inside for -1, which is a nil.
-    fn length(&mut self, live: &[u8], byte: u8) -> Result<Option<Option<usize>>, DecodeError> {
+    pub(super) fn length(&mut self, live: &[u8], byte: u8) -> Result<Option<Option<usize>>, DecodeError> {
         match live.get(self.at + 1) {
             Some(b'?') => return Err(DecodeError::Streamed { byte }),
             Some(b'+') => return Err(DecodeError::InvalidLength { byte }),
@@ -355,22 +371,9 @@ impl State {
         Ok(true)
     }
 
-    /// An attribute is read like a map and leaves nothing. It is charged as an element too, for a stream of empty ones
-    /// in front of a reply that never comes must end somewhere.
-    fn attribute(&mut self, live: &[u8]) -> Taken {
-        let Some(Some(len)) = self.length(live, b'|')? else {
-            return Ok(false);
-        };
-        self.deeper()?;
-        let children = len.saturating_mul(2);
-        self.budget.elements(children.saturating_add(1))?;
-        self.tree.attribute(children);
-        Ok(true)
-    }
-
-    fn deeper(&self) -> Result<(), DecodeError> {
+    pub(super) fn deeper(&self) -> Result<(), DecodeError> {
         let max = self.limits.max_depth;
-        if self.tree.nesting() >= max {
+        if self.tree.nesting() - usize::from(self.gathered.is_some()) >= max {
             Err(DecodeError::TooDeep { max })
         } else {
             Ok(())

@@ -7,6 +7,7 @@
 mod build;
 mod decode;
 mod encode;
+mod gather;
 mod inbox;
 mod limits;
 mod reply;

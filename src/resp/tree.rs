@@ -89,6 +89,26 @@ impl Tree {
         self.open.len()
     }
 
+    /// Nodes so far, the head with them.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Elements that the root still waits for.
+    pub(super) fn root_left(&self) -> usize {
+        self.open.first().map_or(0, |root| root.left)
+    }
+
+    /// Drops all nodes but the first `nodes`, which hold `elements` whole ones of the root.
+    pub(super) fn cut(&mut self, nodes: usize, elements: usize) {
+        self.nodes.truncate(nodes);
+        self.open.clear();
+        (self.depth, self.muted) = (0, 0);
+        if let Some(root) = self.nodes.get_mut(1) {
+            root.len = elements;
+        }
+    }
+
     /// Offset of the first byte any node needs; 0 when none needs any.
     pub(super) fn first(&self) -> usize {
         self.first

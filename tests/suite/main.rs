@@ -16,6 +16,7 @@ mod failover;
 mod failures;
 mod forks;
 mod isolation;
+mod lanes;
 mod lifecycle;
 mod nodes;
 mod replicas;
