@@ -234,6 +234,8 @@ mod tests {
             assert_eq!(replies, [1]);
             let next = seat.ticket();
             late.end(Some(integer(2)), Ok(()), &mut wakes);
+            wakes.flush();
+            assert!(next.row.slot(next.place).unwrap().lock().end.is_none());
             next.end(Some(integer(3)), Ok(()), &mut wakes);
             wakes.flush();
             let (end, replies) = wait_ms(seat, 1000);
