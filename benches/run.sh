@@ -11,6 +11,13 @@ if [ "${1:-}" = measure ]; then
     first=${SENTINELS%%,*}
     PORT=$(redis-cli -p "${first##*:}" SENTINEL GET-MASTER-ADDR-BY-NAME "$SERVICE" | tail -n 1)
     export PORT
+    alone=''
+    if [ "$mode" = pinned ]; then
+        # The primary and its clients on the first CPU, everything else of the topology on the second.
+        pid=$(redis-cli -p "$PORT" INFO server | tr -d '\r' | sed -n 's/^process_id://p')
+        taskset -acp 0 "$pid" >/dev/null
+        alone='taskset -c 0'
+    fi
     "$BUILD/bench_sentinel" large 1 0.1 >/dev/null # fills the keys
     "$BUILD/bench_sentinel" list 1 0.1 >/dev/null
     case $mode in
@@ -23,7 +30,7 @@ if [ "${1:-}" = measure ]; then
             workload=${job%:*} threads=${job#*:}
             for library in sentinel hiredis raw; do
                 case $library:$workload in raw:set | raw:large | raw:list) continue ;; esac
-                figures=$("$BUILD/bench_$library" "$workload" "$threads" "$SECONDS_EACH")
+                figures=$($alone "$BUILD/bench_$library" "$workload" "$threads" "$SECONDS_EACH")
                 echo "$mode $workload $threads $library $figures"
             done
         done
@@ -46,7 +53,7 @@ for library in sentinel hiredis raw; do
 done
 # A deployment runs the shared library; what is measured is the same code.
 strip -o "$BUILD/libsentinel.so" "$RELEASE/libsentinel.so"
-taskset -c 0 "$LAB" run -- "$0" measure pinned >"$BUILD/figures"
+taskset -c 1 "$LAB" run -- "$0" measure pinned >"$BUILD/figures"
 "$LAB" run -- "$0" measure free >>"$BUILD/figures"
 echo "size $(stat -c %s "$BUILD/libsentinel.so")" >>"$BUILD/figures"
 awk -f benches/medians.awk "$BUILD/figures" >"$BUILD/medians"

@@ -195,7 +195,7 @@ impl Direct {
         let mut large = Vec::new();
         out.clear();
         request.split(&mut out, &mut large);
-        let done = self.run(&Outgoing::new(&out, &large), count, deadline, &mut take);
+        let done = self.run(&Outgoing::new(&out, &large), count, (began, deadline), &mut take);
         self.out = out;
         self.out.shrink_to(KEEP_OUT);
         self.decoder.trim();
@@ -236,7 +236,7 @@ impl Direct {
         &mut self,
         out: &Outgoing<'_>,
         count: usize,
-        deadline: Deadline,
+        (mut now, deadline): (Instant, Deadline),
         take: &mut impl FnMut(Reply),
     ) -> Result<(), Error> {
         let mut missing = count;
@@ -244,10 +244,10 @@ impl Direct {
         if self.generation.is_retired() {
             return Err(self.lost("the service has another primary now", Outcome::NotSent));
         }
-        if deadline.passed() {
+        if deadline.instant().is_some_and(|at| at <= now) {
             return Err(self.timed_out(Outcome::NotSent));
         }
-        if self.used.elapsed() > IDLE {
+        if now.saturating_duration_since(self.used) > IDLE {
             self.look().map_err(|cause| self.lost(&cause, Outcome::NotSent))?;
         }
         let outcome = |unsent: usize| match unsent == out.len {
@@ -260,11 +260,14 @@ impl Direct {
                 let sent = sent.map_err(|error| self.lost(&plain(&error), outcome(self.unsent)))?;
                 self.unsent = self.unsent.saturating_sub(sent);
             }
-            let received = self.receive(deadline);
+            let received = self.receive(now, deadline);
             if !received.map_err(|cause| self.lost(&cause, outcome(self.unsent)))? {
                 return Err(self.timed_out(outcome(self.unsent)));
             }
             missing = self.take_whole(missing, take, outcome(self.unsent))?;
+            if missing > 0 {
+                now = Instant::now();
+            }
         }
         Ok(())
     }
@@ -301,11 +304,11 @@ impl Direct {
     }
 
     /// Waits for bytes, or for room to send on, and receives what there is; false at the deadline.
-    fn receive(&mut self, deadline: Deadline) -> Result<bool, String> {
+    fn receive(&mut self, now: Instant, deadline: Deadline) -> Result<bool, String> {
         use std::io::Read;
         // One system call where the kernel may do the waiting: a reply is all that is missing, and the deadline is not
         // so near that the socket's own limit would overrun it.
-        let far = deadline.left().is_none_or(|left| left > LONGEST_READ);
+        let far = deadline.instant().is_none_or(|at| at > now + LONGEST_READ);
         if self.unsent > 0 || !far {
             let ready = match self.unsent {
                 0 => Ready::Read,
