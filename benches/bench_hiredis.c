@@ -8,7 +8,8 @@ typedef struct state {
     const char *key;
 } state;
 
-static char value[BENCH_VALUE + 1];
+static char value[BENCH_VALUE];
+static size_t expected = BENCH_VALUE; /* bytes of what GET returns */
 
 static redisReply *check(redisReply *reply) {
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
@@ -26,6 +27,11 @@ static redisContext *context_of(state *state) {
     return state->context;
 }
 
+static void check_value(const redisReply *reply) {
+    if (reply->type != REDIS_REPLY_STRING || reply->len != expected)
+        bench_fail("a value has another length");
+}
+
 /* redisCommandArgv, not redisCommand: its format string would be parsed anew each time. */
 static redisReply *command(state *state, int argc, const char **argv, const size_t *lens) {
     return check(redisCommandArgv(context_of(state), argc, argv, lens));
@@ -33,13 +39,16 @@ static redisReply *command(state *state, int argc, const char **argv, const size
 
 static size_t work_get(void *argument) {
     state *state = argument;
-    freeReplyObject(command(state, 2, (const char *[]){"GET", state->key}, NULL));
+    redisReply *reply = command(state, 2, (const char *[]){"GET", state->key}, NULL);
+    check_value(reply);
+    freeReplyObject(reply);
     return 1;
 }
 
 static size_t work_set(void *argument) {
     state *state = argument;
-    freeReplyObject(command(state, 3, (const char *[]){"SET", state->key, value}, NULL));
+    const size_t lens[] = {3, strlen(state->key), BENCH_VALUE};
+    freeReplyObject(command(state, 3, (const char *[]){"SET", state->key, value}, lens));
     return 1;
 }
 
@@ -52,7 +61,8 @@ static size_t work_batch(void *argument) {
     for (int i = 0; i < BENCH_BATCH; i++) {
         if (redisGetReply(context, &reply) != REDIS_OK)
             bench_fail("a batch failed");
-        freeReplyObject(check(reply));
+        check_value(check(reply));
+        freeReplyObject(reply);
     }
     return BENCH_BATCH;
 }
@@ -73,7 +83,7 @@ int main(int argc, char **argv) {
     static state all[1024];
     static void *states[1024];
     if (argc != 4)
-        return 2;
+        return bench_usage(argv[0], "get|set|batch|large|list");
     memset(value, 'v', BENCH_VALUE);
     for (size_t i = 0; i < 1024; i++) {
         all[i].key = "bench:0";
@@ -85,12 +95,15 @@ int main(int argc, char **argv) {
     } else if (strcmp(argv[1], "batch") == 0) {
         work = work_batch;
     } else if (strcmp(argv[1], "large") == 0) {
-        all[0].key = "bench:large";
+        expected = BENCH_LARGE;
+        for (size_t i = 0; i < 1024; i++)
+            all[i].key = "bench:large";
     } else if (strcmp(argv[1], "list") == 0) {
         work = work_list;
-        all[0].key = "bench:list";
+        for (size_t i = 0; i < 1024; i++)
+            all[i].key = "bench:list";
     } else if (strcmp(argv[1], "get") != 0) {
-        return 2;
+        return bench_usage(argv[0], "get|set|batch|large|list");
     }
     return bench_run((size_t)atoi(argv[2]), atof(argv[3]), work, states);
 }

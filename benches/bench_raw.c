@@ -1,4 +1,5 @@
-/* bench_raw WORKLOAD THREADS SECONDS: the floor: send and recv of ready-made bytes, nothing decoded. PORT: the primary's. */
+/* bench_raw WORKLOAD THREADS SECONDS: the floor: send and recv of ready-made bytes, nothing decoded. PORT: the
+ * primary's. */
 #include "bench.h"
 
 #include <arpa/inet.h>
@@ -52,8 +53,10 @@ static size_t work(void *argument) {
 int main(int argc, char **argv) {
     static state all[1024];
     static void *states[1024];
-    if (argc != 4 || getenv("PORT") == NULL)
-        return 2;
+    if (argc != 4 || (strcmp(argv[1], "get") != 0 && strcmp(argv[1], "batch") != 0))
+        return bench_usage(argv[0], "get|batch");
+    if (getenv("PORT") == NULL)
+        bench_fail("PORT is not set");
     for (size_t i = 0; i < 1024; i++) {
         all[i].count = strcmp(argv[1], "batch") == 0 ? BENCH_BATCH : 1;
         states[i] = &all[i];

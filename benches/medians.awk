@@ -1,4 +1,5 @@
-# Lines "mode workload threads library ops p50 p99 cpu" to the median of each figure; other lines stay.
+# Lines "mode workload threads library ops p50 p99 cpu" to the median of each figure; other lines stay, each
+# once.
 NF == 8 {
     key = $1 " " $2 " " $3 " " $4
     if (!(key in count)) order[++keys] = key
@@ -6,7 +7,7 @@ NF == 8 {
     for (i = 5; i <= 8; i++) value[key, i, n] = $i + 0
     next
 }
-{ print }
+!($0 in shown) { shown[$0]; print }
 function median(key, i, n,    a, b, t) {
     for (a = 1; a <= n; a++) sorted[a] = value[key, i, a]
     for (a = 2; a <= n; a++) {

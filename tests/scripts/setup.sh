@@ -1,5 +1,6 @@
 #!/bin/sh
-# setup.sh demo|test|bench: installs from the distribution what the demo, the tests or the benchmarks need and this machine lacks.
+# setup.sh demo|test|bench: installs from the distribution what the demo, the tests or the benchmarks need and this
+# machine lacks.
 #
 # Silent, and without touching the network, when everything is there. Installs when root or when sudo needs no password;
 # otherwise prints the command to run.
