@@ -28,7 +28,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench setup-bench c-tests check-valgrind install uninstall install-test clean help
+	integration promises bench setup-bench c-tests cpp-tests check-valgrind install uninstall install-test clean help
 
 all: lib ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -88,11 +88,14 @@ promises: setup ## the measured promises at length, with their figures (RUNS=20 
 setup-bench:
 	@tests/scripts/setup.sh bench
 
-bench: setup-bench lib lab ## throughput and latency against hiredis: table, benches/throughput.svg (ROUNDS=5)
+bench: setup-bench lib lab ## against hiredis: table, benches/throughput.svg (ROUNDS=5 SECONDS_EACH=1; 4 minutes)
 	@benches/run.sh
 
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh
+
+cpp-tests: lib lab ## sentinel.hpp: C++ programs and examples, with g++ and clang++, C++17 and C++20
+	@tests/cpp/run.sh
 
 check-valgrind: lib lab ## the same C programs under valgrind
 	@tests/scripts/c-tests.sh valgrind

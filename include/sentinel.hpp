@@ -1,0 +1,39 @@
+/*
+ * libsentinel for C++17 and later: sentinel.h with owners, values and exceptions. Header only; link libsentinel.
+ *
+ *     sentinel::options options;
+ *     options.add_sentinel("127.0.0.1", 26379);
+ *     const sentinel::deployment deployment(options);
+ *     const sentinel::client primary = deployment.primary_for("mymaster");
+ *     primary.command({"SET", "visits", 1});
+ *     const auto visits = primary.command({"INCR", "visits"}).as<std::int64_t>();
+ *
+ * Ownership. options, deployment, nodes, client, batch, connection, reply, queue and subscription each own one object
+ * of the C library: they move and do not copy, and their destructors free it without waiting for the network, in any
+ * order and from any thread. A moved-from one may be assigned to and destroyed; a call on it fails with NULL_ARGUMENT.
+ * What is passed in is copied before a call returns. A std::string_view or a value that comes out is borrowed from its
+ * object and lives as long as it; what is called as() or str() is a copy.
+ *
+ * Errors. A call throws the class of <sentinel/error.hpp> that goes with its status, all of them sentinel::error, those
+ * that mean "no connection to the service" sentinel::connection_error. A call with try_ in front returns a result that
+ * holds the value or the failure, and throws only std::bad_alloc.
+ *
+ * Time. std::chrono::milliseconds; 0: the configured default; no_limit: no limit; otherwise a hard deadline for the
+ * whole call.
+ *
+ * Threads. A const member function may be called from any number of threads at once. Options, batches and connections
+ * are used by one thread at a time, and so is every object while it is moved, assigned or destroyed. There is no state
+ * outside the objects.
+ *
+ * The functions of sentinel.h that say "Not available in this version" throw sentinel::unavailable here.
+ */
+#ifndef SENTINEL_HPP
+#define SENTINEL_HPP
+
+#include <sentinel/error.hpp>   // status, failure, result, the exceptions
+#include <sentinel/reply.hpp>   // value, reply
+#include <sentinel/command.hpp> // argument, arguments, call_options, batch
+#include <sentinel/async.hpp>   // queue, completion, what runs the callbacks
+#include <sentinel/client.hpp>  // options, nodes, connection, client, deployment, subscription
+
+#endif

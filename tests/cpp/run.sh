@@ -1,0 +1,148 @@
+#!/bin/sh
+# run.sh: the C++ surface, as `make cpp-tests` runs it.
+#
+# Each header alone and twice in a program, in every language version that is promised and with each compiler that is
+# there; the programs of tests/cpp against the .so and the .a; with the sanitizers; the examples; a failover survived.
+#
+# The first comment of a program in tests/cpp says what it needs:
+#   compile only       compiling it is the test
+#   needs: nothing     run without arguments
+#   needs: topology    run inside `lab run`, with the arguments SERVICE HOST:PORT...; $LAB is the lab's program
+#
+# Exit status 77 of a program, or of a compiler that is not there: skipped.
+set -eu
+: "${CXX:=g++}" "${LAB:=target/debug/lab}" "${RELEASE:=target/release}" "${SOVERSION:=0}"
+: "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
+export CXX LAB RELEASE SOVERSION LIBS_PRIVATE
+step=tests/scripts/step.sh
+out=build/cpp
+strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
+standards='c++17 c++20'
+
+have() {
+    if ! command -v "${1%% *}" >/dev/null 2>&1; then
+        echo "$1 is not installed" >&2
+        exit 77
+    fi
+}
+
+# headers COMPILER STANDARD
+headers() {
+    have "$1"
+    mkdir -p "$out/headers"
+    for header in sentinel.hpp $(cd include && echo sentinel/*.hpp); do
+        printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$out/headers/alone.cpp"
+        # shellcheck disable=SC2086
+        $1 -std="$2" $strict -Iinclude -fsyntax-only "$out/headers/alone.cpp"
+    done
+    # shellcheck disable=SC2086
+    $1 -std="$2" $strict -O2 ${CXXFLAGS:-} -Iinclude -c -o /dev/null tests/cpp/types.cpp
+}
+
+# compile VARIANT SOURCE PROGRAM. The headers are in two parts of each program, so that nothing is defined twice.
+compile() {
+    library=$(cd "$RELEASE" && pwd)
+    mkdir -p build/lib "$(dirname "$3")"
+    ln -sf "$library/libsentinel.so" "build/lib/libsentinel.so.$SOVERSION"
+    shared="-L$library -Wl,-rpath,$(pwd)/build/lib -lsentinel"
+    case $1 in
+        shared) compiler="$CXX -std=c++17 -O1 -g" libraries=$shared ;;
+        static) compiler="$CXX -std=c++20 -O2" libraries="$library/libsentinel.a $LIBS_PRIVATE" ;;
+        clang) compiler="clang++ -std=c++20 -O1 -g" libraries=$shared ;;
+        sanitized)
+            compiler="$CXX -std=c++20 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" libraries=$shared
+            ;;
+    esac
+    have "$compiler"
+    printf '#include <sentinel.hpp>\n' >"$3.second.cpp"
+    # shellcheck disable=SC2086
+    $compiler $strict ${CXXFLAGS:-} -pthread -Iinclude "$2" "$3.second.cpp" -o "$3" $libraries ${LDFLAGS:-}
+}
+
+# in_lab SCRIPT PROGRAM: SCRIPT finds the program as $1, and the topology in its environment.
+in_lab() {
+    timeout --foreground -k 10 120 "$LAB" run -- sh -c "$1" sh "$2"
+}
+
+# program VARIANT SOURCE: compiles and runs it.
+program() {
+    need=$(sed -n -e '/compile only\|needs: nothing\|needs: topology/{p;q;}' -e '/\*\//q' "$2")
+    name=$out/$1/$(basename "$2" .cpp)
+    compile "$1" "$2" "$name"
+    # The variables are those of the lab.
+    # shellcheck disable=SC2016
+    case "$2 $need" in
+        *"needs: nothing"*) timeout --foreground -k 10 120 "$name" ;;
+        *"needs: topology"* | examples-cpp/quickstart*)
+            in_lab 'exec "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' "$name"
+            ;;
+        examples-cpp/failover*) failover "$name" ;;
+        *)
+            echo "$2: the first comment says neither 'compile only' nor 'needs: nothing' nor 'needs: topology'"
+            return 1
+            ;;
+    esac
+}
+
+# failover PROGRAM: kill -9 of the primary under the writer. It moves to another node, writes on, and ends when asked.
+failover() {
+    # shellcheck disable=SC2016
+    in_lab '
+        "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ") >"$1.log" 2>&1 &
+        writer=$!
+        # moved LOG TIMES: waits until the log names so many primaries, half a minute at most.
+        moved() {
+            tries=0
+            until [ "$(grep -c "^primary " "$1")" -ge "$2" ] || [ $tries -ge 300 ]; do
+                tries=$((tries + 1))
+                sleep 0.1
+            done
+        }
+        moved "$1.log" 1
+        "$LAB" ctl kill-primary
+        moved "$1.log" 2
+        sleep 1
+        kill -TERM "$writer"
+        wait "$writer"
+    ' "$1" || { cat "$1.log"; return 1; }
+    cat "$1.log"
+    grep -q '^summary acknowledged=[1-9][0-9]* failed=[01] moves=1 ' "$1.log"
+}
+
+case ${1:-} in
+    --headers)
+        headers "$2" "$3"
+        exit 0
+        ;;
+    --program)
+        # The output goes to a file, and is shown when the program fails or skips something.
+        log=$out/log/$2-$(basename "$3").log
+        status=0
+        "$0" --loud "$2" "$3" >"$log" 2>&1 || status=$?
+        [ "$status" -eq 0 ] || cat "$log"
+        exit "$status"
+        ;;
+    --loud)
+        program "$2" "$3"
+        exit
+        ;;
+esac
+
+mkdir -p "$out/log"
+failed=0
+for compiler in "$CXX" clang++; do
+    for standard in $standards; do
+        "$step" "C++ headers ($compiler, $standard)" "$0" --headers "$compiler" "$standard" || failed=1
+    done
+done
+for source in tests/cpp/*.cpp examples-cpp/*.cpp; do
+    case $source in
+        examples-cpp/*) variants=shared ;;
+        *) variants='shared static clang sanitized' ;;
+    esac
+    if grep -q '^ \* compile only' "$source"; then continue; fi # with the headers, above
+    for variant in $variants; do
+        "$step" "$source ($variant)" "$0" --program "$variant" "$source" || failed=1
+    done
+done
+exit "$failed"
