@@ -26,11 +26,11 @@ public:
     }
 
     /** Sets everything that a URL says: `redis+sentinel://[user[:password]@]host[:port][,...]/service[/database]`. */
-    options &url(std::string_view url) & {
-        const std::string text = detail::terminated(url);
+    options &url(std::string_view from) & {
+        const std::string text = detail::terminated(from);
         return with([&](auto **error) { return sentinel_options_parse_url(get(), text.c_str(), error); });
     }
-    options url(std::string_view url) && { return std::move(url(url)); }
+    options url(std::string_view from) && { return std::move(url(from)); }
 
     /** Sets an option by text. */
     options &set(std::string_view key, std::string_view value) & {
@@ -304,13 +304,17 @@ public:
     }
 
     /** A client of the primary. Does no I/O. */
-    client primary_for(const service_name &service = {}) const { return client_by(sentinel_primary_for, service, nullptr); }
+    client primary_for(const service_name &service = {}) const {
+        return client_by(sentinel_primary_for, service, nullptr);
+    }
     /** The same with options of its own; what they leave unset is inherited. */
     client primary_for(const service_name &service, const options &overrides) const {
         return client_by(sentinel_primary_for, service, overrides.get());
     }
     /** A client of the replicas. Does no I/O. */
-    client replica_for(const service_name &service = {}) const { return client_by(sentinel_replica_for, service, nullptr); }
+    client replica_for(const service_name &service = {}) const {
+        return client_by(sentinel_replica_for, service, nullptr);
+    }
     /** The same with options of its own; what they leave unset is inherited. */
     client replica_for(const service_name &service, const options &overrides) const {
         return client_by(sentinel_replica_for, service, overrides.get());
@@ -327,14 +331,16 @@ public:
     nodes discover_replicas(const service_name &service = {}, std::chrono::milliseconds timeout = {}) const {
         return try_discover_replicas(service, timeout).value();
     }
-    result<nodes> try_discover_replicas(const service_name &service = {}, std::chrono::milliseconds timeout = {}) const {
+    result<nodes> try_discover_replicas(const service_name &service = {},
+                                        std::chrono::milliseconds timeout = {}) const {
         return discover(sentinel_discover_replicas, service, timeout);
     }
     /** The Sentinels that watch the service; primary_not_found when none could say. */
     nodes discover_sentinels(const service_name &service = {}, std::chrono::milliseconds timeout = {}) const {
         return try_discover_sentinels(service, timeout).value();
     }
-    result<nodes> try_discover_sentinels(const service_name &service = {}, std::chrono::milliseconds timeout = {}) const {
+    result<nodes> try_discover_sentinels(const service_name &service = {},
+                                         std::chrono::milliseconds timeout = {}) const {
         return discover(sentinel_discover_sentinels, service, timeout);
     }
 

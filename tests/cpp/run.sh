@@ -88,7 +88,8 @@ program() {
 failover() {
     # shellcheck disable=SC2016
     in_lab '
-        "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ") >"$1.log" 2>&1 &
+        : >"$1.log" # now, for the writer may begin later than the loop below looks for its lines
+        "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ") >>"$1.log" 2>&1 &
         writer=$!
         # moved LOG TIMES: waits until the log names so many primaries, half a minute at most.
         moved() {
