@@ -140,7 +140,8 @@ impl Keeper {
             self.common.gate.named(service, snapshot.generation, &primary.endpoint);
             self.pool.state.lock().attempts.clear();
         }
-        let mut state = self.pool.state.lock();
+        let pool = Arc::clone(&self.pool);
+        let mut state = pool.state.lock();
         let replicas = self.readable(&mut state, &snapshot);
         let retired = self.outdated(&mut state, &snapshot, &replicas);
         if self.pool.role == Role::Primary {
@@ -158,7 +159,7 @@ impl Keeper {
     }
 
     /// Takes the generations out that no longer stand for what the snapshot says.
-    fn outdated(&self, state: &mut State, snapshot: &Snapshot, replicas: &[Endpoint]) -> Vec<Arc<Generation>> {
+    fn outdated(&mut self, state: &mut State, snapshot: &Snapshot, replicas: &[Endpoint]) -> Vec<Arc<Generation>> {
         let mut outdated = state.take_leaving(|generation| !is_named(generation, snapshot, replicas));
         for place in (0..state.routes.len()).rev() {
             let Some(route) = state.routes.get(place) else { continue };
@@ -173,6 +174,8 @@ impl Keeper {
                 let said = DialError::new(Stage::Role, "it refused a command for what it is or does");
                 state.note(&generation.endpoint, said.at(&generation.endpoint));
                 self.common.gate.failed(&generation.endpoint, &said);
+                // Its callers wait here: to look again is this keeper's duty, soon.
+                self.duty = Some(generation.endpoint.clone());
             }
             outdated.push(generation);
         }

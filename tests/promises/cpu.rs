@@ -43,7 +43,7 @@ fn read_clock(clock: libc::clockid_t) -> Option<Duration> {
 
 /// `make promises` asserts the promised share on the build that is shipped. `make test` runs an unoptimised one beside
 /// whatever else a machine does: there the bound only tells a loop that spins from one that waits.
-pub(crate) const DEBUG_FACTOR: f64 = if cfg!(debug_assertions) { 15.0 } else { 1.0 };
+pub(crate) const DEBUG_FACTOR: f64 = if cfg!(debug_assertions) { 6.0 } else { 1.0 };
 
 /// Measures the share of a core that threads use.
 pub(crate) struct Meter {

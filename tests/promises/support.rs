@@ -36,9 +36,8 @@ pub(crate) const NAME: &str = "promises";
 /// How long an event may take that has no promised time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a busy machine adds to the bounds of tests without a noise meter. `make promises` runs the build that is shipped
-/// and asserts closely; `make test` shares its machine with whatever else runs there.
-pub(crate) const SLACK: Duration = Duration::from_millis(if cfg!(debug_assertions) { 800 } else { 250 });
+/// What a busy machine adds to the bounds of tests without a noise meter.
+pub(crate) const SLACK: Duration = Duration::from_millis(250);
 
 static MACHINE: RwLock<()> = RwLock::new(());
 

@@ -9,7 +9,11 @@
 )]
 
 mod batches;
+mod bulk;
 mod clients;
+mod counting;
+mod cuts;
+mod deadlines;
 mod discovery;
 mod events;
 mod failover;
@@ -19,6 +23,10 @@ mod isolation;
 mod lanes;
 mod lifecycle;
 mod nodes;
+mod pairing;
+mod refusals;
+mod rendered;
 mod replicas;
 mod replies;
+mod slots;
 mod support;

@@ -23,6 +23,22 @@ enum Direction {
     FromServer,
 }
 
+/// Where one connection is cut, once.
+#[derive(Clone)]
+struct Mark {
+    text: Vec<u8>,
+    bytes: usize,
+    how: Cut,
+}
+
+impl Mark {
+    /// After how many bytes of `piece` it cuts.
+    fn place_in(&self, piece: &[u8]) -> Option<usize> {
+        let begin = piece.windows(self.text.len()).position(|text| text == self.text)?;
+        Some(piece.len().min(begin + self.bytes))
+    }
+}
+
 /// What is wrong with the line.
 #[derive(Clone, Default)]
 struct Faults {
@@ -31,6 +47,8 @@ struct Faults {
     slice: Option<usize>,
     /// For each direction: after how many bytes, and how.
     cut_after: [Option<(usize, Cut)>; 2],
+    /// For each direction: at which text.
+    cut_at: [Option<Mark>; 2],
     /// Counts the calls that set `cut_after`, from which on bytes are counted.
     generation: u64,
 }
@@ -148,6 +166,27 @@ impl Proxy {
         });
     }
 
+    /// Cuts, once, the connection whose client sends `text`, when `bytes` bytes from its beginning on were forwarded.
+    pub fn cut_at_from_client(&self, text: &str, bytes: usize, how: Cut) {
+        self.cut_at(Direction::FromClient, text, bytes, how);
+    }
+
+    /// Cuts, once, the connection whose server sends `text`, when `bytes` bytes from its beginning on were forwarded.
+    pub fn cut_at_from_server(&self, text: &str, bytes: usize, how: Cut) {
+        self.cut_at(Direction::FromServer, text, bytes, how);
+    }
+
+    fn cut_at(&self, direction: Direction, text: &str, bytes: usize, how: Cut) {
+        let text = text.as_bytes().to_vec();
+        assert!(!text.is_empty(), "every piece holds the empty text");
+        self.set(|faults| faults.cut_at[direction as usize] = Some(Mark { text, bytes, how }));
+    }
+
+    /// Whether a text at which a connection is to be cut has not come yet.
+    pub fn is_cut_due(&self) -> bool {
+        locked(&self.shared.faults).cut_at.iter().any(Option::is_some)
+    }
+
     /// Refuses new connections; open ones stay.
     pub fn refuse(&self) {
         self.acceptor.refuse();
@@ -244,6 +283,14 @@ impl Shared {
         }
     }
 
+    /// How many bytes of `piece` come before a cut, when it holds the text of one; nobody else is cut for it then.
+    fn take_mark(&self, direction: Direction, piece: &[u8]) -> Option<(usize, Cut)> {
+        let mut faults = locked(&self.faults);
+        let mark = &mut faults.cut_at[direction as usize];
+        let place = mark.as_ref()?.place_in(piece)?;
+        mark.take().map(|mark| (place, mark.how))
+    }
+
     fn forward(&self, pair: &Pair, direction: Direction, outbox: &Receiver<(Instant, Vec<u8>)>) {
         let to = match direction {
             Direction::FromClient => pair.server.get().expect("connected before anything is forwarded"),
@@ -258,8 +305,10 @@ impl Shared {
                 (generation, counted) = (faults.generation, 0);
             }
             let cut = faults.cut_after[direction as usize].filter(|(limit, _)| counted + piece.len() >= *limit);
+            let cut = cut.map(|(limit, how)| (limit - counted, how));
+            let cut = cut.or_else(|| self.take_mark(direction, &piece));
             if let Some((limit, _)) = cut {
-                piece.truncate(limit - counted);
+                piece.truncate(limit);
             }
             counted += piece.len();
             let size = faults.slice.unwrap_or(piece.len());

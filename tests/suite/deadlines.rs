@@ -1,0 +1,240 @@
+//! Whatever a call waits for, it ends by its deadline.
+
+use std::time::Duration;
+
+use sentinel::client::BatchKind;
+use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Result};
+use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
+
+use crate::support::{
+    PATIENCE, SERVICE, SLACK, batch, open, options, overrides, run, run_within, text, timed, with, within, words,
+};
+
+const DEADLINES: [i64; 3] = [1, 60, 400];
+
+type Call = (&'static str, fn(&Client, i64) -> Result<()>);
+
+/// One call of each kind.
+const CALLS: [Call; 8] = [
+    ("connect", |client, limit| client.connect(limit)),
+    ("write", |client, limit| run_within(client, "SET k v", limit).map(drop)),
+    ("read", |client, limit| run_within(client, "GET k", limit).map(drop)),
+    ("pipeline", |client, limit| {
+        let commands = batch(BatchKind::Pipeline, &["SET k v", "GET k"]);
+        client.batch(&commands, &within(limit)).map(drop)
+    }),
+    ("transaction", |client, limit| {
+        let commands = batch(BatchKind::Transaction, &["SET k v", "GET k"]);
+        client.batch(&commands, &within(limit)).map(drop)
+    }),
+    ("acquire", |client, limit| client.acquire(limit).map(drop)),
+    ("blocking", |client, limit| {
+        run_within(client, "BLPOP list 0", limit).map(drop)
+    }),
+    ("replicated", |client, limit| {
+        let call = CallOptions {
+            replicas: 1,
+            ..within(limit)
+        };
+        client.command(&words("SET k v"), &call).map(drop)
+    }),
+];
+
+/// Makes every call with every deadline at the same time: all fail, each when its time has come.
+#[track_caller]
+fn fail_in_time(client: &Client, calls: &[Call]) -> Vec<(&'static str, Error)> {
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (name, call) in calls {
+            for limit in DEADLINES {
+                threads.push((*name, limit, scope.spawn(move || timed(|| call(client, limit)))));
+            }
+        }
+        let ended = threads.into_iter().map(|(name, limit, thread)| {
+            let (result, took) = thread.join().unwrap();
+            let error = result.err().unwrap_or_else(|| panic!("{name} succeeded"));
+            let limit = Duration::from_millis(limit.unsigned_abs());
+            assert!(took <= limit + SLACK, "{name} took {took:?} of {limit:?}: {error}");
+            let early = limit.saturating_sub(Duration::from_millis(5));
+            assert!(took >= early, "{name} gave up after {took:?} of {limit:?}: {error}");
+            (name, error)
+        });
+        ended.collect()
+    })
+}
+
+/// A client that was served by a node, and its Sentinel.
+struct World {
+    node: FakeNode,
+    sentinel: FakeSentinel,
+    _deployment: Deployment,
+    client: Client,
+}
+
+fn world(keys: &[(&str, &str)]) -> World {
+    let node = FakeNode::builder().on(|_, args| args[0] == b"BLPOP").start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = Deployment::open(&with(options(&[sentinel.port()]), keys)).unwrap();
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET warm up");
+    sentinel.wait_for_subscribers(1, PATIENCE);
+    World {
+        node,
+        sentinel,
+        _deployment: deployment,
+        client,
+    }
+}
+
+fn wait_to_be_cut_off(world: &World) {
+    wait_until("the old connections to be gone", PATIENCE, || {
+        world.node.open_connections() == 0
+    });
+}
+
+#[test]
+fn calls_that_wait_for_a_failover_end_at_their_deadlines() {
+    let world = world(&[]);
+    world.node.die();
+    for (call, error) in fail_in_time(&world.client, &CALLS) {
+        assert!(
+            matches!(error.kind(), ErrorKind::PrimaryNotFound { .. }),
+            "{call}: {error}"
+        );
+        assert_eq!(error.outcome(), Outcome::NotSent, "{call}: {error}");
+    }
+}
+
+#[test]
+fn calls_that_wait_for_a_connection_to_a_black_hole_end_at_their_deadlines() {
+    let world = world(&[("connect_timeout_ms", "5000")]);
+    let hole = BlackHole::start();
+    world.sentinel.switch_master("127.0.0.1", hole.port());
+    wait_to_be_cut_off(&world);
+    for (call, error) in fail_in_time(&world.client, &CALLS) {
+        assert!(
+            matches!(error.kind(), ErrorKind::PrimaryNotFound { .. }),
+            "{call}: {error}"
+        );
+        assert_eq!(error.outcome(), Outcome::NotSent, "{call}: {error}");
+    }
+}
+
+#[test]
+fn calls_that_wait_for_the_greeting_of_a_silent_node_end_at_their_deadlines() {
+    let world = world(&[("connect_timeout_ms", "5000")]);
+    let silent = FakeNode::start();
+    silent.set_silent(true);
+    world.sentinel.switch_master("127.0.0.1", silent.port());
+    wait_to_be_cut_off(&world);
+    for (call, error) in fail_in_time(&world.client, &CALLS) {
+        assert!(
+            matches!(error.kind(), ErrorKind::PrimaryNotFound { .. }),
+            "{call}: {error}"
+        );
+        assert_eq!(error.outcome(), Outcome::NotSent, "{call}: {error}");
+    }
+    for own in ["SET", "GET", "BLPOP", "MULTI"] {
+        assert_eq!(silent.count(own), 0, "nothing is sent before the greeting");
+    }
+    silent.set_silent(false);
+    assert_eq!(text(&world.client, "SET k v"), "OK");
+}
+
+#[test]
+fn calls_that_wait_for_a_slot_of_the_pool_end_at_their_deadlines() {
+    let world = world(&[("pool.max_connections", "2")]);
+    let held: Vec<_> = (0..2).map(|_| world.client.acquire(2000).unwrap()).collect();
+    for (call, error) in fail_in_time(&world.client, &CALLS[5..]) {
+        assert_eq!(error.kind(), &ErrorKind::PoolExhausted { limit: 2 }, "{call}");
+        assert_eq!(error.outcome(), Outcome::NotSent, "{call}: {error}");
+    }
+    assert_eq!(text(&world.client, "SET k v"), "OK", "the others go on");
+    drop(held);
+    assert!(world.client.acquire(2000).is_ok());
+}
+
+#[test]
+fn calls_that_wait_for_the_reply_of_a_silent_node_end_at_their_deadlines() {
+    let world = world(&[("sentinel.timeout_ms", "5000")]);
+    let held: Vec<_> = (0..24).map(|_| world.client.acquire(2000).unwrap()).collect();
+    drop(held);
+    world.node.set_silent(true);
+    for (call, error) in fail_in_time(&world.client, &CALLS[1..5]) {
+        assert_ne!(error.outcome(), Outcome::Refused, "{call}: {error}");
+    }
+}
+
+#[test]
+fn a_request_that_the_peer_does_not_take_ends_at_its_deadline_and_is_unknown() {
+    let node = FakeNode::start();
+    let proxy = Proxy::to(node.port());
+    let sentinel = FakeSentinel::start(SERVICE, proxy.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET warm up");
+    proxy.black_hole();
+    let value = vec![b'x'; 48 << 20];
+    for limit in [60, 400] {
+        let set: [&[u8]; 3] = [b"SET", b"large", &value];
+        let call = CallOptions {
+            no_retry: true,
+            ..within(limit)
+        };
+        let (result, took) = timed(|| client.command(&set, &call));
+        let error = result.unwrap_err();
+        let limit = Duration::from_millis(limit.unsigned_abs());
+        assert!(took <= limit + SLACK, "{took:?} of {limit:?}: {error}");
+        let sent = error.outcome() == Outcome::Unknown;
+        assert!(
+            sent || limit > Duration::from_millis(60),
+            "a part of it was on its way: {error}"
+        );
+    }
+    proxy.cut_all(sentinel_lab::Cut::Reset);
+    proxy.pass();
+    assert_eq!(run_within(&client, "ECHO after", 5000).unwrap().text(), "after");
+    assert_eq!(node.count("SET large"), 0, "no part of it is a command");
+}
+
+/// Calls `command` with several deadlines at once; none gets a reply.
+fn time_out(client: &Client, command: &'static str) {
+    std::thread::scope(|scope| {
+        for limit in [150i64, 300, 600] {
+            scope.spawn(move || {
+                let (result, took) = timed(|| run_within(client, command, limit));
+                let error = result.unwrap_err();
+                let limit = Duration::from_millis(limit.unsigned_abs());
+                assert!(took <= limit + SLACK, "{command}: {took:?} of {limit:?}: {error}");
+                assert!(matches!(error.kind(), ErrorKind::Timeout { .. }), "{command}: {error}");
+                assert_eq!(error.outcome(), Outcome::Unknown, "{command}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_reply_that_never_ends_is_left_at_the_deadline_whether_it_drips_or_pours() {
+    let node = FakeNode::builder()
+        .on(|session, args| {
+            let endless = |bytes| [b"$500000000\r\n".as_slice(), &vec![b'x'; bytes]].concat();
+            match args[0].as_slice() {
+                b"DRIP" => session.send_slowly(endless(100_000), Duration::from_millis(1)),
+                b"POUR" => session.send_pieces(endless(64 << 20), 64, Duration::ZERO),
+                _ => return false,
+            }
+            true
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = open(&[sentinel.port()]);
+    for direct in ["4", "1"] {
+        for command in ["DRIP", "POUR"] {
+            let keys = overrides(&[("pool.direct", direct)]);
+            let client = deployment.primary_for(Some(SERVICE), Some(&keys)).unwrap();
+            text(&client, "ECHO warm");
+            time_out(&client, command);
+        }
+    }
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    assert_eq!(run(&client, "ECHO after").unwrap().text(), "after");
+}
