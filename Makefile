@@ -19,6 +19,12 @@ SO := $(RELEASE)/libsentinel.so
 A := $(RELEASE)/libsentinel.a
 LAB := $(CARGO_TARGET_DIR)/debug/lab
 HEADER := include/sentinel.h
+HPP := $(wildcard include/sentinel/*.hpp)
+CMAKE_FILES := sentinel-config.cmake sentinel-config-version.cmake
+# Puts this version and these folders into a template.
+FILL_IN = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	-e 's|@VERSION@|$(VERSION)|' -e 's|@SOVERSION@|$(SOVERSION)|' -e 's|@LIBS_PRIVATE@|$(LIBS_PRIVATE)|' \
+	-e "s|@INCLUDEDIR_FROM_LIBDIR@|$$(realpath -m --relative-to='$(LIBDIR)' '$(INCLUDEDIR)')|"
 SOURCES := $(wildcard Cargo.toml Cargo.lock build.rs cbindgen.toml) $(shell find src -name '*.rs')
 STEP := tests/scripts/step.sh
 # For the scripts; a recipe that says $(MAKE) itself would run under `make -n`.
@@ -28,7 +34,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench setup-bench c-tests cpp-tests check-valgrind install uninstall install-test clean help
+	integration promises bench setup-bench c-tests cpp-tests check-valgrind install uninstall install-test \
+	check-install check-symbols check-cmake check-meson clean help
 
 all: lib ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -101,26 +108,47 @@ check-valgrind: lib lab ## the same C programs under valgrind
 	@tests/scripts/c-tests.sh valgrind
 
 install: $(SO) ## install under PREFIX (/usr/local), below DESTDIR
-	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
-	@$(INSTALL) -m 644 $(HEADER) "$(DESTDIR)$(INCLUDEDIR)/sentinel.h"
+	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel" "$(DESTDIR)$(LIBDIR)/pkgconfig" \
+		"$(DESTDIR)$(LIBDIR)/cmake/sentinel"
+	@$(INSTALL) -m 644 $(HEADER) include/sentinel.hpp "$(DESTDIR)$(INCLUDEDIR)"
+	@$(INSTALL) -m 644 $(HPP) "$(DESTDIR)$(INCLUDEDIR)/sentinel"
 	@$(INSTALL) -m 755 "$(SO)" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)"
 	@ln -sf libsentinel.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)"
 	@ln -sf libsentinel.so.$(SOVERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so"
 	@$(INSTALL) -m 644 "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-		-e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS_PRIVATE@|$(LIBS_PRIVATE)|' \
-		sentinel.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
-	@chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
+	@$(FILL_IN) sentinel.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
+	@for file in $(CMAKE_FILES); do \
+		$(FILL_IN) "packaging/$$file.in" >"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$$file" || exit 1; \
+	done
+	@chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc" \
+		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
 	@echo "installed libsentinel $(VERSION) under $(DESTDIR)$(PREFIX)"
 
 uninstall: ## remove what install put there
 	@rm -f "$(DESTDIR)$(INCLUDEDIR)/sentinel.h" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)" \
 		"$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)" "$(DESTDIR)$(LIBDIR)/libsentinel.so" \
-		"$(DESTDIR)$(LIBDIR)/libsentinel.a" "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
+		"$(DESTDIR)$(LIBDIR)/libsentinel.a" "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc" \
+		"$(DESTDIR)$(INCLUDEDIR)/sentinel.hpp" \
+		$(foreach file,$(notdir $(HPP)),"$(DESTDIR)$(INCLUDEDIR)/sentinel/$(file)") \
+		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
+	@for folder in "$(INCLUDEDIR)/sentinel" "$(LIBDIR)/cmake/sentinel"; do \
+		rmdir "$(DESTDIR)$$folder" 2>/dev/null || true; \
+	done
 	@echo "removed libsentinel $(VERSION) from $(DESTDIR)$(PREFIX)"
 
-install-test: lib lab ## install into a temporary folder, build against it with pkg-config, run
-	@$(STEP) "install" tests/scripts/install-test.sh
+install-test: lib check-install check-symbols check-cmake check-meson ## install, build against it, run; exported symbols
+
+check-install:
+	@$(STEP) "install" tests/scripts/install-test.sh files
+
+check-symbols: lib
+	@$(STEP) "exported symbols" tests/scripts/install-test.sh symbols
+
+check-cmake:
+	@$(STEP) "find_package in CMake" tests/scripts/install-test.sh cmake
+
+check-meson:
+	@$(STEP) "dependency in Meson" tests/scripts/install-test.sh meson
 
 clean: ## remove everything built
 	@$(CARGO) clean --quiet

@@ -1,11 +1,16 @@
 #!/bin/sh
-# install-test.sh: `make install` and `make uninstall`, looked at from outside.
+# install-test.sh files|symbols|cmake|meson: `make install` and `make uninstall`, looked at from outside.
 #
-# The files installed are exactly those promised; a program found through pkg-config compiles, links dynamically, with
-# the archive, and wholly statically, and runs each way; the SONAME is right; uninstall leaves nothing.
+# files: the files installed are exactly those promised; a program found through pkg-config compiles, links dynamically,
+# with the archive, and wholly statically, and runs each way; the SONAME is right; uninstall leaves nothing.
+# symbols: the .so exports what tests/symbols.txt lists.
+# cmake, meson: the programs of tests/cmake, through find_package and through Meson's dependency().
+#
+# Exit status 77: skipped, for the tool is not installed.
 set -eu
 : "${CC:=cc}" "${MAKE_COMMAND:=make}"
 unset MAKEFLAGS MFLAGS # nothing but the folders given below
+: "${RELEASE:=target/release}"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -20,21 +25,121 @@ make_with() {
         >"$scratch/log" 2>&1 || fail "make $1: $(cat "$scratch/log")"
 }
 
+# run WHAT COMMAND...: its output only when it fails.
+run() {
+    what=$1
+    shift
+    "$@" >"$scratch/log" 2>&1 || fail "$what: $(cat "$scratch/log")"
+}
+
+need() {
+    if ! command -v "$1" >/dev/null 2>&1; then
+        echo "$1 is not installed" >&2
+        exit 77
+    fi
+}
+
+# A symbol that was there is a promise; a new one becomes one by its line in the list.
+symbols() {
+    LC_ALL=C nm -D --defined-only "$RELEASE/libsentinel.so" | sed 's/.* //' | LC_ALL=C sort >"$scratch/exported"
+    LC_ALL=C sort -c tests/symbols.txt || fail "tests/symbols.txt is not sorted"
+    foreign=$(grep -v '^sentinel_' "$scratch/exported" || true)
+    missing=$(LC_ALL=C comm -23 tests/symbols.txt "$scratch/exported")
+    new=$(LC_ALL=C comm -13 tests/symbols.txt "$scratch/exported" | grep '^sentinel_' || true)
+    [ -z "$foreign" ] || fail "symbols that are not the library's are exported:" "$foreign"
+    [ -z "$missing" ] || fail "symbols are no longer exported, and programs that use them no longer start:" "$missing"
+    [ -z "$new" ] || fail "new symbols; add them to tests/symbols.txt:" "$new"
+}
+
+# The installed tree is moved away from where it was made for.
+with_cmake() {
+    need cmake
+    make_with install "$scratch/stage" /usr
+    mv "$scratch/stage/usr" "$scratch/moved"
+    # configure FOLDER VERSION
+    configure() {
+        cmake -S tests/cmake -DCMAKE_PREFIX_PATH="$scratch/moved" -B "$1" -DWANTED="$2"
+    }
+    run "cmake" configure "$scratch/build" "$VERSION"
+    run "cmake --build" cmake --build "$scratch/build"
+    run "the shared program" "$scratch/build/shared" "$VERSION"
+    run "the static program" "$scratch/build/static" "$VERSION"
+    needed "$scratch/build/shared" NEEDED | grep -qx "libsentinel.so.$SOVERSION" || fail "shared: no SONAME asked for"
+    if needed "$scratch/build/static" NEEDED | grep -q libsentinel; then
+        fail "static: asks for the .so"
+    fi
+    for other in 99 "${VERSION%.*}.99"; do
+        if configure "$scratch/other" "$other" >"$scratch/log" 2>&1; then
+            fail "find_package takes $VERSION for $other"
+        fi
+    done
+    rm "$scratch/moved/include/sentinel.h"
+    if configure "$scratch/broken" "$VERSION" >"$scratch/log" 2>&1; then
+        fail "find_package finds a library without its header"
+    fi
+    grep -q 'is not there' "$scratch/log" || fail "cmake does not say what is missing: $(cat "$scratch/log")"
+}
+
+with_meson() {
+    need meson
+    need ninja
+    make_with install "" "$scratch/prefix"
+    cp -r tests/meson "$scratch/source"
+    cp tests/cmake/consumer.cpp tests/cmake/plain.c "$scratch/source"
+    export PKG_CONFIG_PATH="$scratch/prefix/lib/pkgconfig"
+    run "meson setup" meson setup -Dwanted="$VERSION" "$scratch/build" "$scratch/source"
+    run "ninja" ninja -C "$scratch/build"
+    run "the program" env LD_LIBRARY_PATH="$scratch/prefix/lib" "$scratch/build/consumer" "$VERSION"
+}
+
+needed() {
+    LC_ALL=C readelf -d "$1" | sed -n "s/.*($2).*\[\(.*\)\]/\1/p"
+}
+
+case ${1:-files} in
+    files) ;;
+    symbols | cmake | meson)
+        case $1 in
+            symbols) symbols ;;
+            cmake) with_cmake ;;
+            meson) with_meson ;;
+        esac
+        exit 0
+        ;;
+    *)
+        echo "usage: install-test.sh files|symbols|cmake|meson" >&2
+        exit 2
+        ;;
+esac
+
 make_with install "$scratch/stage" /usr
 cat >"$scratch/wanted" <<END
 ./usr/include/sentinel.h
+./usr/include/sentinel.hpp
+./usr/include/sentinel/async.hpp
+./usr/include/sentinel/client.hpp
+./usr/include/sentinel/command.hpp
+./usr/include/sentinel/error.hpp
+./usr/include/sentinel/reply.hpp
+./usr/lib/cmake/sentinel/sentinel-config-version.cmake
+./usr/lib/cmake/sentinel/sentinel-config.cmake
 ./usr/lib/libsentinel.a
 ./usr/lib/libsentinel.so
 ./usr/lib/libsentinel.so.$SOVERSION
 ./usr/lib/libsentinel.so.$VERSION
 ./usr/lib/pkgconfig/sentinel.pc
 END
-(cd "$scratch/stage" && find . ! -type d | sort) >"$scratch/found"
+(cd "$scratch/stage" && find . ! -type d | LC_ALL=C sort) >"$scratch/found"
 diff "$scratch/wanted" "$scratch/found" || fail "other files than promised"
 if grep -n "$scratch\|@" "$scratch/stage/usr/lib/pkgconfig/sentinel.pc"; then
     fail "sentinel.pc names the staging folder, or has a mark left"
 fi
+if grep -rnE "$scratch|@[A-Z]" "$scratch/stage/usr/lib/cmake"; then
+    fail "the CMake package names the staging folder, or has a mark left"
+fi
+echo mine >"$scratch/stage/usr/include/sentinel/other.hpp"
 make_with uninstall "$scratch/stage" /usr
+rm "$scratch/stage/usr/include/sentinel/other.hpp" || fail "uninstall removed what it had not installed"
 [ -z "$(find "$scratch/stage" ! -type d)" ] || fail "uninstall left files behind"
 
 prefix=$scratch/prefix
@@ -75,9 +180,6 @@ build archive $(pkg-config --static --cflags --libs sentinel | sed 's/-lsentinel
 # shellcheck disable=SC2046
 build static -static $(pkg-config --static --cflags --libs sentinel)
 
-needed() {
-    LC_ALL=C readelf -d "$1" | sed -n "s/.*($2).*\[\(.*\)\]/\1/p"
-}
 [ "$(needed "$prefix/lib/libsentinel.so" SONAME)" = "libsentinel.so.$SOVERSION" ] || fail "wrong SONAME"
 LC_ALL=C readelf -d "$prefix/lib/libsentinel.so" | grep -q NODELETE || fail "the .so can be unloaded (no NODELETE)"
 needed "$scratch/dynamic" NEEDED | grep -qx "libsentinel.so.$SOVERSION" || fail "dynamic: does not ask for the SONAME"

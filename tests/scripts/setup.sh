@@ -41,6 +41,14 @@ need() {
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
+# want PACKAGE COMMAND...: as need, but what uses it is skipped where it cannot be installed.
+wanted=''
+want() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || wanted="$wanted $package"
+}
+
 case ${1:-} in
     --install)
         shift
@@ -70,28 +78,43 @@ if [ "$1" = test ]; then
     need valgrind have valgrind
     # Debian's valgrind does not start without the symbols of the C library.
     if have dpkg; then need libc6-dbg dpkg -s libc6-dbg; fi
+    want clang have clang++
+    want cmake have cmake
+    want meson have meson
+    want ninja-build have ninja
 fi
 if [ "$1" = bench ]; then
     need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
     need binutils have strip
 fi
-[ -n "$missing" ] || exit 0
+[ -n "$missing$wanted" ] || exit 0
 
-echo "setup: missing:$missing"
-if ! have apt-get; then
-    echo "setup: this is no Debian or Ubuntu; install the above with the system's package manager and start again" >&2
-    exit 1
-fi
+# get PACKAGE...: installs them, or says how to.
+get() {
+    echo "setup: missing: $*"
+    if ! have apt-get; then
+        echo "setup: this is no Debian or Ubuntu; install the above with the system's package manager and start again" >&2
+        return 1
+    fi
+    if [ "$(id -u)" -eq 0 ]; then
+        echo "setup: installing with apt-get; no service is started"
+        "$0" --install "$@"
+    elif have sudo && sudo -n true 2>/dev/null; then
+        echo "setup: installing with sudo apt-get; no service is started"
+        sudo -n sh "$0" --install "$@"
+    else
+        echo "setup: root is needed to install them. Run this, then start again:" >&2
+        echo "    sudo apt-get install --yes --no-install-recommends $*" >&2
+        return 1
+    fi
+}
+
 # The packages are words to split.
 # shellcheck disable=SC2086
-if [ "$(id -u)" -eq 0 ]; then
-    echo "setup: installing with apt-get; no service is started"
-    "$0" --install $missing
-elif have sudo && sudo -n true 2>/dev/null; then
-    echo "setup: installing with sudo apt-get; no service is started"
-    sudo -n sh "$0" --install $missing
-else
-    echo "setup: root is needed to install them. Run this, then start again:" >&2
-    echo "    sudo apt-get install --yes --no-install-recommends$missing" >&2
-    exit 1
+if [ -n "$missing" ]; then
+    get $missing || exit 1
+fi
+# shellcheck disable=SC2086
+if [ -n "$wanted" ]; then
+    get $wanted || echo "setup: going on without$wanted; what uses them is skipped"
 fi
