@@ -847,9 +847,10 @@ sentinel_status_t sentinel_cancel(sentinel_client_t *client, uint64_t call_id);
  */
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+ * A queue for up to `capacity` completions: what waits in it and what is still to come of calls submitted to it.
  *
- * A queue for up to `capacity` completions. The caller owns `*out` and frees it with sentinel_queue_free.
+ * One more submission is QUEUE_FULL, one more event or message is dropped (a subscription says what it does about
+ * that). The caller owns `*out` and frees it with sentinel_queue_free, before or after the deployment and its clients.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_queue_new(sentinel_t *sentinel,
@@ -858,18 +859,22 @@ sentinel_status_t sentinel_queue_new(sentinel_t *sentinel,
                                      sentinel_error_t **error);
 
 /**
- * Not available in this version: returns -1.
+ * A descriptor for epoll, poll, libuv or a runtime's netpoller, readable exactly while entries wait; -1 for NULL and
+ * when the system has no descriptor left.
  *
- * A descriptor that is readable while entries wait. It belongs to the queue: never read, write or close it.
+ * It belongs to the queue: never read, write or close it. Made with the first call; a program that only polls needs
+ * none.
  */
 int sentinel_queue_fd(const sentinel_queue_t *queue);
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+ * Moves up to `max_entries` completions to `entries` and their number to `*count`.
  *
- * Moves up to `max_entries` completions to `entries` and their number to `*count`. `entry_size` is
- * sizeof(sentinel_completion_t). `timeout_ms`: milliseconds to wait for the first one; 0: do not wait; -1: no limit.
- * SENTINEL_EMPTY when none came. The caller frees each entry's reply and error.
+ * `entry_size` is sizeof(sentinel_completion_t). `timeout_ms`: milliseconds to wait for the first one; 0: do not wait;
+ * -1: no limit. SENTINEL_EMPTY, with a count of 0, when none came in time or another thread called
+ * sentinel_queue_wake. The caller frees each entry's reply and error. Any number of threads may poll; each completion
+ * reaches one. CLOSED when the deployment is closed and everything was taken; WOULD_DEADLOCK when it would wait inside
+ * a callback.
  */
 sentinel_status_t sentinel_queue_poll(sentinel_queue_t *queue,
                                       sentinel_completion_t *entries,
@@ -878,14 +883,14 @@ sentinel_status_t sentinel_queue_poll(sentinel_queue_t *queue,
                                       int64_t timeout_ms,
                                       size_t *count);
 
-/**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
- *
- * Makes one waiting sentinel_queue_poll return with SENTINEL_EMPTY.
- */
+/** Makes one waiting sentinel_queue_poll return with SENTINEL_EMPTY, or the next one that would wait. */
 sentinel_status_t sentinel_queue_wake(sentinel_queue_t *queue);
 
-/** Frees a queue and what waits in it; NULL is allowed. Calls submitted to it end, their completions go nowhere. */
+/**
+ * Frees a queue and what waits in it; NULL is allowed. Threads that wait in sentinel_queue_poll return with CLOSED.
+ *
+ * Calls submitted to it run to their end, their completions go nowhere; subscriptions and watches on it end.
+ */
 void sentinel_queue_free(sentinel_queue_t *queue);
 
 /* ------------------------------------------------------------------------------------------------------- pub/sub -- */

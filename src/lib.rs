@@ -4,6 +4,7 @@
 //! that follow a service through its failovers. The C surface in `ffi` is a thin layer over these types.
 
 pub mod client;
+pub mod completion;
 pub mod deadline;
 pub mod discovery;
 pub mod error;

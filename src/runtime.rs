@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::client::Client;
+use crate::completion::{Queue, callbacks};
 use crate::deadline::Deadline;
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
@@ -42,6 +43,7 @@ pub struct Runtime {
     forks: u64,
     services: Mutex<HashMap<String, Arc<Service>>>,
     pools: Mutex<Vec<Weak<Pool>>>,
+    queues: Mutex<Vec<Weak<Queue>>>,
     troubles: Arc<Troubles>,
 }
 
@@ -90,7 +92,8 @@ impl Runtime {
             closed: AtomicBool::new(false),
             forks,
             services: Mutex::new(HashMap::new()),
-            pools: Mutex::new(Vec::new()),
+            pools: Mutex::default(),
+            queues: Mutex::default(),
             troubles,
         }))
     }
@@ -109,6 +112,12 @@ impl Runtime {
             return Err(Error::new(ErrorKind::Closed));
         }
         Ok(())
+    }
+
+    /// The same for a call that may wait: `WOULD_DEADLOCK` inside a callback.
+    pub fn check_to_wait(&self) -> Result<()> {
+        self.check()?;
+        may_wait()
     }
 
     fn post(&self, job: impl FnOnce(&Core) + Send + 'static) {
@@ -157,12 +166,24 @@ impl Runtime {
         pool
     }
 
+    /// A queue that learns when the deployment is closed.
+    fn queue(&self, capacity: usize) -> Arc<Queue> {
+        let queue = Arc::new(Queue::new(capacity));
+        let mut queues = self.queues.lock();
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Arc::downgrade(&queue));
+        queue
+    }
+
     /// Ends every call; true when the thread is gone by the deadline.
     fn close(&self, deadline: Deadline) -> bool {
         self.closed.store(true, Ordering::Release);
         let pools: Vec<Arc<Pool>> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
         for pool in pools {
             pool.close();
+        }
+        for queue in self.queues.lock().drain(..).filter_map(|queue| queue.upgrade()) {
+            queue.close();
         }
         self.stop.send_replace(true);
         let ended = self.ended.wait(deadline);
@@ -253,6 +274,7 @@ impl Deployment {
         if self.runtime.is_forked() {
             return Err(Error::new(ErrorKind::Forked));
         }
+        may_wait()?;
         let deadline = self.deadline(timeout_ms)?;
         if self.runtime.close(deadline) {
             return Ok(());
@@ -276,6 +298,12 @@ impl Deployment {
     /// The Sentinels that watch the service.
     pub fn discover_sentinels(&self, service: Option<&str>, timeout_ms: i64) -> Result<Vec<Node>> {
         Ok(self.discover(service, timeout_ms, Role::Sentinel)?.sentinels.clone())
+    }
+
+    /// A queue for up to `capacity` completions.
+    pub fn queue(&self, capacity: usize) -> Result<Arc<Queue>> {
+        self.runtime.check()?;
+        Ok(self.runtime.queue(capacity))
     }
 
     /// A client of the primary; no I/O.
@@ -303,7 +331,7 @@ impl Deployment {
 
     /// Asks until a Sentinel names a primary, asking again cannot help, or the deadline has passed.
     fn discover(&self, service: Option<&str>, timeout_ms: i64, role: Role) -> Result<Arc<Snapshot>> {
-        self.runtime.check()?;
+        self.runtime.check_to_wait()?;
         let deadline = self.deadline(timeout_ms)?;
         let name = self.name(service)?;
         let service = self.runtime.service(name);
@@ -333,6 +361,14 @@ impl Deployment {
 
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
         read_timeout(timeout_ms, self.timeout_ms)
+    }
+}
+
+/// Whether this thread may wait: inside a callback it would wait for itself.
+pub(crate) fn may_wait() -> Result<()> {
+    match callbacks::is_inside() {
+        true => Err(Error::new(ErrorKind::WouldDeadlock)),
+        false => Ok(()),
     }
 }
 

@@ -40,7 +40,7 @@ impl Connection {
 
     /// Runs one command on it; an error reply is an `Err`. Nothing is repeated.
     pub fn command(&mut self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
-        self.inner.parts.runtime.check()?;
+        self.inner.parts.runtime.check_to_wait()?;
         has_name(args)?;
         let inner = &mut *self.inner;
         let default_ms = inner.parts.pool.settings.timeout_ms;

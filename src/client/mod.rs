@@ -66,7 +66,7 @@ impl Client {
 
     /// Makes the first verified connection, or waits for one until the deadline.
     pub fn connect(&self, timeout_ms: i64) -> Result<()> {
-        self.parts.runtime.check()?;
+        self.parts.runtime.check_to_wait()?;
         let deadline = self.deadline(timeout_ms)?;
         self.pool().lend(Want::Shared, deadline).map(drop)
     }
@@ -89,7 +89,7 @@ impl Client {
 
     /// Runs one command; an error reply is an `Err`.
     pub fn command(&self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
-        self.parts.runtime.check()?;
+        self.parts.runtime.check_to_wait()?;
         has_name(args)?;
         let (want, deadline) = match commands::classify(args) {
             Class::Shared if call.replicas > 0 => (Want::Lease, self.deadline(call.timeout_ms)?),
@@ -105,13 +105,13 @@ impl Client {
 
     /// Runs a batch: an array with one element a command.
     pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
-        self.parts.runtime.check()?;
+        self.parts.runtime.check_to_wait()?;
         batch::run(self.pool(), batch, call, self.deadline(call.timeout_ms)?)
     }
 
     /// A connection of one's own.
     pub fn acquire(&self, timeout_ms: i64) -> Result<Connection> {
-        self.parts.runtime.check()?;
+        self.parts.runtime.check_to_wait()?;
         let lent = self.pool().lend(Want::Lease, self.deadline(timeout_ms)?)?;
         Ok(Connection::new(lent, Arc::clone(&self.parts)))
     }

@@ -5,6 +5,7 @@
 //! to a queue that the program polls.
 
 use std::ffi::{c_char, c_void};
+use std::ptr;
 
 use super::batch::sentinel_batch_t;
 use super::bytes::Args;
@@ -14,8 +15,9 @@ use super::error::{Failure, sentinel_error_t};
 use super::guard;
 use super::handle::{self, missing};
 use super::queue::sentinel_queue_t;
-use super::reply::sentinel_reply_t;
-use super::status::sentinel_status_t;
+use super::reply::{self, sentinel_reply_t};
+use super::status::{SENTINEL_OK, sentinel_status_t};
+use crate::completion::{Entry, EntryKind};
 
 /// The end of a call that was submitted.
 pub const SENTINEL_COMPLETION_CALL: i32 = 1;
@@ -38,6 +40,39 @@ pub struct sentinel_completion_t {
     pub reply: *mut sentinel_reply_t,
     /// The receiver frees it; NULL on success.
     pub error: *mut sentinel_error_t,
+}
+
+impl sentinel_completion_t {
+    /// Writes an entry for C, which owns its reply and error from then on.
+    ///
+    /// # Safety
+    /// `place` may be written.
+    pub(super) unsafe fn write(place: *mut sentinel_completion_t, entry: Entry) {
+        let kind = match entry.kind {
+            EntryKind::Call => SENTINEL_COMPLETION_CALL,
+            EntryKind::Message => SENTINEL_COMPLETION_MESSAGE,
+            EntryKind::Event => SENTINEL_COMPLETION_EVENT,
+        };
+        let mut completion = sentinel_completion_t {
+            tag: entry.tag,
+            kind,
+            status: SENTINEL_OK,
+            reply: ptr::null_mut(),
+            error: ptr::null_mut(),
+        };
+        // SAFETY: both outputs are local, `place` may be written.
+        unsafe {
+            match entry.result {
+                Ok(reply) => reply::put(&raw mut completion.reply, reply),
+                Err(error) => {
+                    let failure = Failure::Core(error);
+                    completion.status = failure.status();
+                    handle::put(&raw mut completion.error, sentinel_error_t::new(&failure));
+                }
+            }
+            place.write(completion);
+        }
+    }
 }
 
 /// Called once for a submission, on the thread `sentinel-cb`; `completion` itself lives until the callback returns.

@@ -5,20 +5,38 @@
 use std::ffi::c_int;
 use std::mem::size_of;
 use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::bytes;
 use super::completion::sentinel_completion_t;
 use super::deployment::sentinel_t;
-use super::error::{Failure, sentinel_error_t};
+use super::error::sentinel_error_t;
 use super::guard;
-use super::handle::{Callable, Handle, InArc, Poison, missing};
-use super::status::sentinel_status_t;
-use crate::error::Error;
+use super::handle::{self, Callable, Handle, InArc, Poison, missing};
+use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
+use crate::completion::Queue;
+use crate::completion::queue::Polled;
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::sys::ForkBound;
+use crate::runtime::may_wait;
 
 /// A queue of completions. Any thread, any time.
 #[derive(Debug)]
 pub struct sentinel_queue_t {
+    core: ForkBound<Arc<Queue>>,
     poison: Poison,
+}
+
+impl sentinel_queue_t {
+    /// The queue itself; `Forked` in a forked child, where nothing arrives.
+    pub(super) fn queue(&self) -> Result<&Arc<Queue>> {
+        match self.core.is_forked() {
+            true => Err(Error::new(ErrorKind::Forked)),
+            false => Ok(&self.core),
+        }
+    }
 }
 
 impl Handle for sentinel_queue_t {
@@ -32,9 +50,10 @@ impl Callable for sentinel_queue_t {
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+/// A queue for up to `capacity` completions: what waits in it and what is still to come of calls submitted to it.
 ///
-/// A queue for up to `capacity` completions. The caller owns `*out` and frees it with sentinel_queue_free.
+/// One more submission is QUEUE_FULL, one more event or message is dropped (a subscription says what it does about
+/// that). The caller owns `*out` and frees it with sentinel_queue_free, before or after the deployment and its clients.
 ///
 /// # Safety
 /// `sentinel` is live or NULL, `out` and `error` may be written or are NULL.
@@ -46,35 +65,42 @@ pub unsafe extern "C" fn sentinel_queue_new(
     out: *mut *mut sentinel_queue_t,
     error: *mut *mut sentinel_error_t,
 ) -> sentinel_status_t {
-    // SAFETY: `sentinel` is live or NULL, `error` may be written or is NULL.
+    // SAFETY: `sentinel` is live or NULL, `out` and `error` may be written or are NULL.
     unsafe {
-        guard::shared(sentinel, error, |_| {
-            if capacity == 0 {
-                return Err(Error::invalid("capacity", "is 0, takes the number of completions to hold").into());
+        guard::shared(sentinel, error, |sentinel| {
+            if capacity == 0 || isize::try_from(capacity).is_err() {
+                let problem = format!("is {capacity}, takes the number of completions to hold");
+                return Err(Error::invalid("capacity", problem).into());
             }
-            let _ = out;
-            Err(Failure::Unavailable("sentinel_queue_new"))
+            let core = ForkBound::new(sentinel.core.queue(capacity)?);
+            let poison = Poison::default();
+            handle::put(out, sentinel_queue_t { core, poison });
+            Ok(())
         })
     }
 }
 
-/// Not available in this version: returns -1.
+/// A descriptor for epoll, poll, libuv or a runtime's netpoller, readable exactly while entries wait; -1 for NULL and
+/// when the system has no descriptor left.
 ///
-/// A descriptor that is readable while entries wait. It belongs to the queue: never read, write or close it.
+/// It belongs to the queue: never read, write or close it. Made with the first call; a program that only polls needs
+/// none.
 ///
 /// # Safety
 /// `queue` is live or NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_queue_fd(queue: *const sentinel_queue_t) -> c_int {
-    let _ = queue;
-    -1
+    // SAFETY: `queue` is live or NULL.
+    unsafe { guard::read(queue, -1, |queue| queue.queue().ok()?.fd().ok()) }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+/// Moves up to `max_entries` completions to `entries` and their number to `*count`.
 ///
-/// Moves up to `max_entries` completions to `entries` and their number to `*count`. `entry_size` is
-/// sizeof(sentinel_completion_t). `timeout_ms`: milliseconds to wait for the first one; 0: do not wait; -1: no limit.
-/// SENTINEL_EMPTY when none came. The caller frees each entry's reply and error.
+/// `entry_size` is sizeof(sentinel_completion_t). `timeout_ms`: milliseconds to wait for the first one; 0: do not wait;
+/// -1: no limit. SENTINEL_EMPTY, with a count of 0, when none came in time or another thread called
+/// sentinel_queue_wake. The caller frees each entry's reply and error. Any number of threads may poll; each completion
+/// reaches one. CLOSED when the deployment is closed and everything was taken; WOULD_DEADLOCK when it would wait inside
+/// a callback.
 ///
 /// # Safety
 /// `queue` is live or NULL, `entries` has room for `max_entries` of `entry_size` bytes or is NULL, `count` may be
@@ -88,25 +114,46 @@ pub unsafe extern "C" fn sentinel_queue_poll(
     timeout_ms: i64,
     count: *mut usize,
 ) -> sentinel_status_t {
+    let mut taken = 0;
+    let mut empty = false;
     // SAFETY: `queue` is live or NULL.
-    unsafe {
-        guard::shared(queue, ptr::null_mut(), |_| {
+    let status = unsafe {
+        guard::shared(queue, ptr::null_mut(), |queue| {
             if entries.is_null() && max_entries > 0 {
                 return Err(missing("entries").into());
             }
             if entry_size < size_of::<sentinel_completion_t>() {
                 return Err(Error::invalid("entry_size", "takes sizeof(sentinel_completion_t)").into());
             }
-            bytes::timeout(timeout_ms)?;
-            let _ = (max_entries, count);
-            Err(Failure::Unavailable("sentinel_queue_poll"))
+            let queue = queue.queue()?;
+            let deadline = match u64::try_from(bytes::timeout(timeout_ms)?) {
+                Ok(ms) => Deadline::after(Some(Duration::from_millis(ms))),
+                Err(_) => Deadline::NEVER,
+            };
+            if timeout_ms != 0 {
+                may_wait()?;
+            }
+            let polled = queue.poll(max_entries, deadline, |entry| {
+                let place = entries.byte_add(taken * entry_size);
+                sentinel_completion_t::write(place, entry);
+                taken += 1;
+            })?;
+            empty = polled == Polled::Empty;
+            Ok(())
         })
+    };
+    if !count.is_null() && (status == SENTINEL_OK || taken > 0) {
+        // SAFETY: not NULL, so it may be written.
+        unsafe { count.write(taken) };
+    }
+    if status == SENTINEL_OK && empty {
+        SENTINEL_EMPTY
+    } else {
+        status
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
-///
-/// Makes one waiting sentinel_queue_poll return with SENTINEL_EMPTY.
+/// Makes one waiting sentinel_queue_poll return with SENTINEL_EMPTY, or the next one that would wait.
 ///
 /// # Safety
 /// `queue` is live or NULL.
@@ -114,18 +161,27 @@ pub unsafe extern "C" fn sentinel_queue_poll(
 pub unsafe extern "C" fn sentinel_queue_wake(queue: *mut sentinel_queue_t) -> sentinel_status_t {
     // SAFETY: `queue` is live or NULL.
     unsafe {
-        guard::shared(queue, ptr::null_mut(), |_| {
-            Err(Failure::Unavailable("sentinel_queue_wake"))
+        guard::shared(queue, ptr::null_mut(), |queue| {
+            queue.queue()?.wake();
+            Ok(())
         })
     }
 }
 
-/// Frees a queue and what waits in it; NULL is allowed. Calls submitted to it end, their completions go nowhere.
+/// Frees a queue and what waits in it; NULL is allowed. Threads that wait in sentinel_queue_poll return with CLOSED.
+///
+/// Calls submitted to it run to their end, their completions go nowhere; subscriptions and watches on it end.
 ///
 /// # Safety
 /// `queue` is live or NULL, and is not used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_queue_free(queue: *mut sentinel_queue_t) {
     // SAFETY: `queue` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(queue) }
+    unsafe {
+        guard::read(queue, (), |queue| {
+            queue.queue().ok()?.free();
+            Some(())
+        });
+        guard::free(queue);
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
@@ -114,6 +114,13 @@ impl<T> ForkBound<T> {
     }
 }
 
+impl<T> ForkBound<T> {
+    /// Whether this process is a fork of the one that bound it.
+    pub fn is_forked(&self) -> bool {
+        fork_count() != self.forks
+    }
+}
+
 impl<T> Deref for ForkBound<T> {
     type Target = T;
 
@@ -192,6 +199,42 @@ impl Hangups {
         let n = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 64, 0) };
         let n = usize::try_from(n).unwrap_or(0);
         events.iter().take(n).map(|event| event.u64).collect()
+    }
+}
+
+/// A descriptor that is readable while it is raised, for the event loop of the host.
+#[derive(Debug)]
+pub struct EventFd(OwnedFd);
+
+impl EventFd {
+    /// A lowered one.
+    pub fn new() -> io::Result<EventFd> {
+        // SAFETY: no pointer is passed.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just made and belongs to nobody else.
+        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Its number, valid as long as it lives.
+    pub fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Makes it readable.
+    pub fn raise(&self) {
+        let one = 1u64;
+        // SAFETY: eight readable bytes of `one`, which outlives the call. It fails only when it is raised 2^64 times.
+        unsafe { libc::write(self.raw(), (&raw const one).cast(), size_of::<u64>()) };
+    }
+
+    /// Makes it unreadable.
+    pub fn lower(&self) {
+        let mut count = 0u64;
+        // SAFETY: eight writable bytes of `count`, which outlives the call. It fails when it is lowered already.
+        unsafe { libc::read(self.raw(), (&raw mut count).cast(), size_of::<u64>()) };
     }
 }
 

@@ -1,0 +1,366 @@
+//! A bounded queue of completions, with a descriptor for event loops.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Entry;
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::sys::EventFd;
+
+/// Entries of an empty queue that it keeps room for.
+const KEEP: usize = 4096;
+
+#[derive(Debug, Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    /// Threads that wait for an entry.
+    sleepers: usize,
+    /// Wake-ups that no poll has taken yet.
+    wakes: usize,
+    /// The deployment is closed: only calls under way still add something.
+    closed: bool,
+    /// The program has freed it: what comes is dropped.
+    freed: bool,
+}
+
+/// A queue of completions. Any thread, any time.
+///
+/// The places are counted apart from the entries: a submitted call takes one when it is accepted, so that there is room
+/// for its completion whenever it comes.
+#[derive(Debug)]
+pub struct Queue {
+    capacity: usize,
+    /// Entries, and calls whose entry is still to come.
+    taken: AtomicUsize,
+    state: Mutex<State>,
+    arrived: Condvar,
+    /// Made when a program first asks for it: without one, posting costs no system call.
+    signal: OnceLock<EventFd>,
+}
+
+/// What [`Queue::poll`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polled {
+    /// So many entries were taken, at least one.
+    Some(usize),
+    /// None came in time, or somebody called [`Queue::wake`].
+    Empty,
+}
+
+impl Queue {
+    /// An empty queue for up to `capacity` entries.
+    pub fn new(capacity: usize) -> Queue {
+        Queue {
+            capacity,
+            taken: AtomicUsize::new(0),
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            signal: OnceLock::new(),
+        }
+    }
+
+    /// Takes a place for an entry that will come by [`Queue::post_taken`]; `QueueFull` when there is none left.
+    pub fn take_place(&self) -> Result<()> {
+        if self.taken.fetch_add(1, Ordering::Relaxed) < self.capacity {
+            return Ok(());
+        }
+        self.give_back(1);
+        Err(Error::new(ErrorKind::QueueFull { limit: self.capacity }))
+    }
+
+    /// Gives places back for which no entry will come.
+    pub fn give_back(&self, places: usize) {
+        let taken = self.taken.fetch_sub(places, Ordering::AcqRel) - places;
+        if taken == 0 && self.state.lock().closed {
+            self.arrived.notify_all();
+        }
+    }
+
+    /// Posts entries whose places were taken before, all at once.
+    pub fn post_taken(&self, entries: impl ExactSizeIterator<Item = Entry>) {
+        let count = entries.len();
+        if count == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.freed {
+            drop(state);
+            // Dropped outside of the lock.
+            entries.for_each(drop);
+            return;
+        }
+        let was_empty = state.entries.is_empty();
+        state.entries.extend(entries);
+        if was_empty {
+            self.raise();
+        }
+        match state.sleepers {
+            0 => {}
+            _ if count == 1 => {
+                self.arrived.notify_one();
+            }
+            _ => {
+                self.arrived.notify_all();
+            }
+        }
+    }
+
+    /// Posts an entry that nobody took a place for; false when the queue is full, closed or freed, and the entry is
+    /// dropped.
+    pub fn post(&self, entry: Entry) -> bool {
+        if self.take_place().is_err() {
+            return false;
+        }
+        if self.is_over() {
+            self.give_back(1);
+            return false;
+        }
+        self.post_taken(std::iter::once(entry));
+        true
+    }
+
+    /// Whether nothing but the calls under way will be added any more.
+    pub fn is_over(&self) -> bool {
+        let state = self.state.lock();
+        state.closed || state.freed
+    }
+
+    /// Hands up to `most` entries to `take`, waiting for the first one until the deadline. `Closed` when the deployment
+    /// is closed and everything has been taken.
+    pub fn poll(&self, most: usize, deadline: Deadline, mut take: impl FnMut(Entry)) -> Result<Polled> {
+        if most == 0 {
+            return Ok(Polled::Empty);
+        }
+        let mut state = self.state.lock();
+        loop {
+            let count = most.min(state.entries.len());
+            if count > 0 {
+                state.entries.drain(..count).for_each(&mut take);
+                if state.entries.is_empty() {
+                    state.entries.shrink_to(KEEP);
+                    self.lower();
+                }
+                drop(state);
+                self.give_back(count);
+                return Ok(Polled::Some(count));
+            }
+            if state.freed || (state.closed && self.taken.load(Ordering::Acquire) == 0) {
+                return Err(Error::new(ErrorKind::Closed));
+            }
+            if deadline.passed() {
+                return Ok(Polled::Empty);
+            }
+            if state.wakes > 0 {
+                state.wakes -= 1;
+                return Ok(Polled::Empty);
+            }
+            state.sleepers += 1;
+            match deadline.instant() {
+                None => self.arrived.wait(&mut state),
+                Some(at) => {
+                    self.arrived.wait_until(&mut state, at);
+                }
+            }
+            state.sleepers -= 1;
+        }
+    }
+
+    /// Lets one waiting poll return, or the next one that would wait.
+    pub fn wake(&self) {
+        let mut state = self.state.lock();
+        if state.wakes < state.sleepers.max(1) {
+            state.wakes += 1;
+        }
+        self.arrived.notify_all();
+    }
+
+    /// A descriptor that is readable exactly while entries wait.
+    pub fn fd(&self) -> io::Result<RawFd> {
+        if let Some(signal) = self.signal.get() {
+            return Ok(signal.raw());
+        }
+        let new = EventFd::new()?;
+        let state = self.state.lock();
+        let signal = self.signal.get_or_init(|| new);
+        if !state.entries.is_empty() {
+            signal.raise();
+        }
+        Ok(signal.raw())
+    }
+
+    /// The deployment is closed: what waits here can still be taken.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// The program gives the queue up: what waits here is dropped, and who waits is sent away.
+    pub fn free(&self) {
+        let dropped = {
+            let mut state = self.state.lock();
+            state.freed = true;
+            self.lower();
+            std::mem::take(&mut state.entries)
+        };
+        self.arrived.notify_all();
+        drop(dropped);
+    }
+
+    fn raise(&self) {
+        if let Some(signal) = self.signal.get() {
+            signal.raise();
+        }
+    }
+
+    fn lower(&self) {
+        if let Some(signal) = self.signal.get() {
+            signal.lower();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::completion::EntryKind;
+    use crate::net::sys::{Ready, wait_ready};
+    use std::os::fd::BorrowedFd;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    fn entry(tag: u64) -> Entry {
+        Entry {
+            tag,
+            kind: EntryKind::Call,
+            result: Err(Error::new(ErrorKind::Cancelled)),
+        }
+    }
+
+    fn tags(queue: &Queue, most: usize, ms: u64) -> (Result<Polled>, Vec<u64>) {
+        let mut tags = Vec::new();
+        let deadline = Deadline::after(Some(Duration::from_millis(ms)));
+        let polled = queue.poll(most, deadline, |entry| tags.push(entry.tag));
+        (polled, tags)
+    }
+
+    fn readable(queue: &Queue) -> bool {
+        let fd = queue.fd().unwrap();
+        // SAFETY: the descriptor is open as long as the queue is.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        wait_ready(fd, Ready::Read, Some(Instant::now())).unwrap()
+    }
+
+    #[test]
+    fn entries_come_out_in_order_and_the_descriptor_tells_exactly_when() {
+        let queue = Queue::new(8);
+        queue.post(entry(1));
+        assert!(readable(&queue), "made after the entry came");
+        queue.post(entry(2));
+        queue.post(entry(3));
+        assert_eq!(tags(&queue, 2, 0), (Ok(Polled::Some(2)), vec![1, 2]));
+        assert!(readable(&queue));
+        assert_eq!(tags(&queue, 8, 0), (Ok(Polled::Some(1)), vec![3]));
+        assert!(!readable(&queue));
+        queue.post(entry(4));
+        assert!(readable(&queue));
+        assert_eq!(tags(&queue, 8, 0).1, [4]);
+        assert!(!readable(&queue));
+    }
+
+    #[test]
+    fn a_full_queue_takes_nothing_more_until_it_is_polled() {
+        let queue = Queue::new(2);
+        queue.take_place().unwrap();
+        assert!(queue.post(entry(1)));
+        assert!(!queue.post(entry(2)));
+        let full = queue.take_place().unwrap_err();
+        assert_eq!(*full.kind(), ErrorKind::QueueFull { limit: 2 });
+        assert_eq!(tags(&queue, 8, 0).1, [1]);
+        assert!(queue.post(entry(3)));
+        queue.post_taken(std::iter::once(entry(4)));
+        assert_eq!(tags(&queue, 8, 0).1, [3, 4]);
+    }
+
+    #[test]
+    fn a_wake_ends_one_wait_and_is_not_lost() {
+        let queue = Arc::new(Queue::new(2));
+        queue.wake();
+        queue.wake();
+        let start = Instant::now();
+        assert_eq!(tags(&queue, 1, 10_000).0, Ok(Polled::Empty));
+        assert!(start.elapsed() < Duration::from_secs(5));
+        assert_eq!(tags(&queue, 1, 20).0, Ok(Polled::Empty));
+        assert!(
+            start.elapsed() >= Duration::from_millis(20),
+            "two wakes nobody waited for are one"
+        );
+        let waiter = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || tags(&queue, 1, 10_000))
+        };
+        while queue.state.lock().sleepers == 0 {
+            std::thread::yield_now();
+        }
+        queue.wake();
+        assert_eq!(waiter.join().unwrap(), (Ok(Polled::Empty), vec![]));
+    }
+
+    #[test]
+    fn a_closed_queue_gives_what_it_has_and_waits_for_what_was_promised() {
+        let queue = Arc::new(Queue::new(4));
+        queue.post(entry(1));
+        queue.take_place().unwrap();
+        queue.close();
+        assert!(!queue.post(entry(9)));
+        assert_eq!(tags(&queue, 4, 0).1, [1]);
+        let waiter = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || tags(&queue, 4, 10_000))
+        };
+        queue.post_taken(std::iter::once(entry(2)));
+        assert_eq!(waiter.join().unwrap().1, [2]);
+        assert_eq!(*tags(&queue, 4, 10_000).0.unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    #[test]
+    fn who_waits_on_a_freed_queue_is_sent_away() {
+        let queue = Arc::new(Queue::new(4));
+        let waiter = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || tags(&queue, 4, 10_000).0)
+        };
+        while queue.state.lock().sleepers == 0 {
+            std::thread::yield_now();
+        }
+        queue.free();
+        assert_eq!(*waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    #[test]
+    fn several_pollers_share_what_comes() {
+        let queue = Arc::new(Queue::new(10_000));
+        let pollers: Vec<_> = (0..4)
+            .map(|_| {
+                let queue = Arc::clone(&queue);
+                std::thread::spawn(move || {
+                    let mut mine = Vec::new();
+                    while queue.poll(7, Deadline::NEVER, |entry| mine.push(entry.tag)).is_ok() {}
+                    mine
+                })
+            })
+            .collect();
+        for tag in 0..1000 {
+            assert!(queue.post(entry(tag)));
+        }
+        queue.close();
+        let mut all: Vec<u64> = pollers.into_iter().flat_map(|poller| poller.join().unwrap()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..1000).collect::<Vec<_>>());
+    }
+}
