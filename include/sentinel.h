@@ -786,10 +786,13 @@ typedef struct sentinel_completion_t {
 typedef void (*sentinel_done_fn)(void *user_data, sentinel_completion_t *completion);
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+ * Submits one command; `done` is called with its completion and `user_data` on the thread `sentinel-cb`.
  *
- * Submits one command; `done` is called with its completion and `user_data`. Arguments as sentinel_command, copied.
- * `*call_id` is for sentinel_cancel. QUEUE_FULL when `max_pending` commands are in flight.
+ * Arguments and `call` as sentinel_command, copied; nothing waits, and deadline, repetition and outcome are those of
+ * sentinel_command. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and error; it may submit,
+ * cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under way when its client
+ * is freed, or the deployment closed, completes with CLOSED. The completion may come before this function returns.
+ * QUEUE_FULL when `max_pending` commands are in flight.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_submit(sentinel_client_t *client,
@@ -803,10 +806,10 @@ sentinel_status_t sentinel_submit(sentinel_client_t *client,
                                   sentinel_error_t **error);
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+ * Submits one command; its completion appears in `queue` with `tag`.
  *
- * Submits one command; its completion appears in `queue` with `tag`. Arguments as sentinel_command_packed, copied.
- * `*call_id` is for sentinel_cancel. QUEUE_FULL when `max_pending` commands are in flight or the queue is full.
+ * Arguments as sentinel_command_packed, copied; the rest as sentinel_submit. QUEUE_FULL also when the queue has no
+ * place left for the completion.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_submit_queued(sentinel_client_t *client,
@@ -821,9 +824,9 @@ sentinel_status_t sentinel_submit_queued(sentinel_client_t *client,
                                          sentinel_error_t **error);
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
- *
  * Submits a batch, copied; its completion appears in `queue` with `tag`, its reply is that of sentinel_batch_run.
+ *
+ * The batch may be changed and freed at once. The rest as sentinel_submit_queued; a batch counts as one call.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_submit_batch(sentinel_client_t *client,
@@ -835,11 +838,13 @@ sentinel_status_t sentinel_submit_batch(sentinel_client_t *client,
                                         sentinel_error_t **error);
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+ * Asks for the end of a submitted call: it completes with CANCELLED, unless it has completed already.
  *
- * Ends a submitted call with CANCELLED, unless it has completed already.
+ * The completion comes the usual way; its outcome says whether the command may have been executed. OK also for a call
+ * that has completed; INVALID_ARGUMENT for a number that no call of this client ever had.
  */
-sentinel_status_t sentinel_cancel(sentinel_client_t *client, uint64_t call_id);
+sentinel_status_t sentinel_cancel(sentinel_client_t *client,
+                                  uint64_t call_id);
 
 /* --------------------------------------------------------------------------------------------- completion queues -- */
 /*

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::client::Client;
-use crate::completion::{Queue, callbacks};
+use crate::completion::Queue;
+use crate::completion::callbacks::{self, Callbacks};
 use crate::deadline::Deadline;
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
@@ -44,6 +45,7 @@ pub struct Runtime {
     services: Mutex<HashMap<String, Arc<Service>>>,
     pools: Mutex<Vec<Weak<Pool>>>,
     queues: Mutex<Vec<Weak<Queue>>>,
+    callbacks: Arc<Callbacks>,
     troubles: Arc<Troubles>,
 }
 
@@ -94,6 +96,7 @@ impl Runtime {
             services: Mutex::new(HashMap::new()),
             pools: Mutex::default(),
             queues: Mutex::default(),
+            callbacks: Arc::default(),
             troubles,
         }))
     }
@@ -122,6 +125,18 @@ impl Runtime {
 
     fn post(&self, job: impl FnOnce(&Core) + Send + 'static) {
         let _ = self.jobs.send(Box::new(job));
+    }
+
+    /// Runs a task on sentinel-io.
+    pub(crate) fn spawn<F: Future<Output = ()> + 'static>(&self, make: impl FnOnce() -> F + Send + 'static) {
+        self.post(move |_| {
+            tokio::task::spawn_local(make());
+        });
+    }
+
+    /// What runs the callbacks.
+    pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {
+        &self.callbacks
     }
 
     /// The service `name`, watched from its first use on.
@@ -198,6 +213,13 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.close(Deadline::after(Some(END_WAIT)));
+        // A callback takes as long as the host likes: free does not wait for it.
+        let wait = if self.callbacks.is_idle() {
+            END_WAIT
+        } else {
+            Duration::ZERO
+        };
+        self.callbacks.close(Deadline::after(Some(wait)));
     }
 }
 
@@ -276,11 +298,15 @@ impl Deployment {
         }
         may_wait()?;
         let deadline = self.deadline(timeout_ms)?;
-        if self.runtime.close(deadline) {
+        let ended = self.runtime.close(deadline);
+        // What completed just now is still told.
+        let told = self.runtime.callbacks.close(deadline);
+        if ended && told {
             return Ok(());
         }
+        let thread = if ended { "sentinel-cb" } else { "sentinel-io" };
         Err(Error::new(ErrorKind::Timeout {
-            during: "waiting for sentinel-io to end".into(),
+            during: format!("waiting for {thread} to end"),
         }))
     }
 

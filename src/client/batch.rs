@@ -9,7 +9,7 @@ use super::meaning::{Remedy, of_error};
 use super::{has_name, unsupported};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::pool::{Lent, Pool, want_for};
+use crate::pool::{Generation, Lent, Pool, want_for};
 use crate::resp::{Builder, Decoder, Kind, Limits, Reply, Request, encode};
 
 /// Whether the commands of a batch run one by one or as one transaction.
@@ -53,21 +53,25 @@ impl Batch {
         Ok(())
     }
 
-    /// Whether all of it may be repeated without changing anything. Read from what goes over the wire, for it is asked
-    /// only when a batch was lost on its way.
-    fn is_read_only(&self) -> bool {
-        let mut decoder = Decoder::new(Limits {
-            max_bytes: usize::MAX,
-            ..Limits::default()
-        });
-        decoder.feed(&self.encoded);
-        (0..self.len).all(|_| {
-            let Ok(Some(command)) = decoder.next() else {
-                return false;
-            };
-            let args: Vec<&[u8]> = command.elements().map(|arg| arg.data()).collect();
-            commands::is_read_only(&args)
-        })
+    /// What a call may not ask for with a batch.
+    pub(super) fn check(&self, call: &CallOptions) -> Result<()> {
+        match call.replicas {
+            0 => Ok(()),
+            _ => Err(Error::invalid(
+                "call.replicas",
+                "a batch does not wait for replicas: use sentinel_command, or WAIT on an acquired connection",
+            )),
+        }
+    }
+
+    /// Its kind.
+    pub(super) fn kind(&self) -> BatchKind {
+        self.kind
+    }
+
+    /// Its commands as they go over the wire.
+    pub(super) fn encoded(&self) -> &[u8] {
+        &self.encoded
     }
 
     /// Commands added.
@@ -87,39 +91,122 @@ impl Batch {
     }
 }
 
-const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
-const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+/// Whether all of `len` encoded commands may be repeated without changing anything. Read from what goes over the wire,
+/// for it is asked only when a request was lost on its way.
+pub(crate) fn all_read_only(encoded: &[u8], len: usize) -> bool {
+    let mut decoder = reader(encoded);
+    (0..len).all(|_| match decoder.next() {
+        Ok(Some(command)) => commands::is_read_only(&arguments(&command)),
+        _ => false,
+    })
+}
+
+/// Runs `body` on the arguments of the first encoded command.
+pub(crate) fn with_first<T>(encoded: &[u8], body: impl FnOnce(&[&[u8]]) -> T) -> T {
+    match reader(encoded).next() {
+        Ok(Some(command)) => body(&arguments(&command)),
+        _ => body(&[]),
+    }
+}
+
+fn reader(encoded: &[u8]) -> Decoder {
+    let mut decoder = Decoder::new(Limits {
+        max_bytes: usize::MAX,
+        ..Limits::default()
+    });
+    decoder.feed(encoded);
+    decoder
+}
+
+fn arguments(command: &Reply) -> Vec<&[u8]> {
+    command.elements().map(|arg| arg.data()).collect()
+}
+
+pub(crate) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+pub(crate) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
 /// Runs the batch: an array with one element a command.
 pub(super) fn run(pool: &Arc<Pool>, batch: &Batch, call: &CallOptions, deadline: Deadline) -> Result<Reply> {
-    if call.replicas > 0 {
-        return Err(Error::invalid(
-            "call.replicas",
-            "a batch does not wait for replicas: use sentinel_command, or WAIT on an acquired connection",
-        ));
-    }
+    batch.check(call)?;
     if batch.is_empty() {
-        let mut none = Builder::new();
-        none.array(0);
-        return none.finish().ok_or_else(incomplete);
+        return in_one(&[]).ok_or_else(incomplete);
     }
     let attempt = |lent: &mut Lent| match batch.kind {
         BatchKind::Pipeline => pipeline(lent, batch, deadline),
         BatchKind::Transaction => transaction(lent, batch, deadline),
     };
     let want = want_for(batch.encoded.len());
-    repeat(pool, call, want, deadline, || batch.is_read_only(), attempt).map(|(reply, _)| reply)
+    repeat(
+        pool,
+        call,
+        want,
+        deadline,
+        || all_read_only(&batch.encoded, batch.len),
+        attempt,
+    )
+    .map(|(reply, _)| reply)
 }
 
-/// When it is cut after some were answered, these keep their replies and each other one is an error element that says
-/// what became of it.
+/// What an exchange of a batch gave.
+#[derive(Debug)]
+pub(crate) struct Exchange<'a> {
+    /// Commands in the batch.
+    pub(crate) len: usize,
+    /// Whether it came to its end.
+    pub(crate) done: Result<()>,
+    /// Bytes that were not handed to the kernel.
+    pub(crate) unsent: usize,
+    /// The node.
+    pub(crate) generation: Option<&'a Arc<Generation>>,
+}
+
+/// What came of a batch.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) reply: Reply,
+    /// Some of it was refused for what the node is: the next call must not go there.
+    pub(crate) condemn: bool,
+}
+
 fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
     let parts = [batch.encoded.as_slice()];
     let (replies, done) = lent.exchange_all(&Request::Encoded(&parts), batch.len, deadline);
+    let exchange = Exchange {
+        len: batch.len,
+        done,
+        unsent: lent.unsent(),
+        generation: lent.generation(),
+    };
+    let ran = read_pipeline(replies, exchange)?;
+    if ran.condemn {
+        lent.condemn();
+    }
+    Ok(ran.reply)
+}
+
+fn transaction(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
+    let mut replies = Vec::new();
+    let parts = [MULTI, batch.encoded.as_slice(), EXEC];
+    let done = lent.exchange(&Request::Encoded(&parts), batch.len + 2, deadline, |reply| {
+        replies.push(reply);
+    });
+    let exchange = Exchange {
+        len: batch.len,
+        done,
+        unsent: lent.unsent(),
+        generation: lent.generation(),
+    };
+    read_transaction(replies, exchange)
+}
+
+/// Reads what came of a pipeline, all replies in one array. When it is cut after some were answered, these keep their
+/// replies and each other one is an error element that says what became of it.
+pub(crate) fn read_pipeline(replies: Option<Reply>, exchange: Exchange<'_>) -> Result<Ran, Failed> {
+    let kept = |reply| Ran { reply, condemn: false };
     let answered = replies.as_ref().map_or(0, Reply::len);
-    let replies = match (replies, done) {
+    let replies = match (replies, exchange.done) {
         (Some(replies), Ok(())) => replies,
-        (Some(replies), Err(error)) if answered > 0 => return Ok(filled_up(&replies, batch.len, &error)?),
+        (Some(replies), Err(error)) if answered > 0 => return Ok(kept(filled_up(&replies, exchange.len, &error)?)),
         (_, Err(error)) => return Err(error.into()),
         (None, Ok(())) => return Err(incomplete().into()),
     };
@@ -131,43 +218,37 @@ fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply,
     match refusals.last() {
         // Refused as a whole: nothing was executed, another node may take all of it.
         Some(error) if refusals.len() == replies.len() => Err(Failed {
-            error: at_node(error.clone(), lent),
+            error: at_node(error.clone(), exchange.generation),
             remedy: Remedy::AnotherNode,
         }),
-        // Refused in the middle: the caller sees which, the next call must not go there.
-        Some(_) => {
-            lent.condemn();
-            Ok(replies)
-        }
-        None => Ok(replies),
+        // Refused in the middle: the caller sees which.
+        Some(_) => Ok(Ran {
+            reply: replies,
+            condemn: true,
+        }),
+        None => Ok(kept(replies)),
     }
 }
 
-fn transaction(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
-    let mut replies = Vec::new();
-    let parts = [MULTI, batch.encoded.as_slice(), EXEC];
-    let request = Request::Encoded(&parts);
-    let begun = |replies: &[Reply]| replies.first().is_some_and(|multi| multi.kind() == Kind::Status);
-    let done = lent.exchange(&request, batch.len + 2, deadline, |reply| replies.push(reply));
-    if let Err(error) = done {
+/// Reads what came of MULTI, the commands and EXEC.
+pub(crate) fn read_transaction(mut replies: Vec<Reply>, exchange: Exchange<'_>) -> Result<Reply, Failed> {
+    let generation = exchange.generation;
+    let begun = replies.first().is_some_and(|multi| multi.kind() == Kind::Status);
+    if let Err(error) = exchange.done {
         // EXEC stands at the end: in a transaction that has begun nothing is executed before it was written whole.
-        let unwritten = lent.unsent() > 0 && begun(&replies);
+        let unwritten = exchange.unsent > 0 && begun;
         let outcome = if unwritten { Outcome::NotSent } else { error.outcome() };
         return Err(error.with_outcome(outcome).into());
     }
-    if !begun(&replies) {
+    if !begun {
         // Without MULTI (a user may lack the right to it) the commands ran one by one.
         let text = replies
             .first()
             .map(|multi| multi.text().into_owned())
             .unwrap_or_default();
         let error = Error::new(ErrorKind::Server { text }).with_outcome(Outcome::Unknown);
-        return Err(at_node(error, lent).into());
+        return Err(at_node(error, generation).into());
     }
-    let failed = |(error, remedy): (Error, Remedy), lent: &Lent| Failed {
-        error: at_node(error, lent),
-        remedy,
-    };
     let exec = replies.pop().ok_or_else(|| {
         Error::new(ErrorKind::Internal {
             problem: "EXEC without a reply".into(),
@@ -179,33 +260,46 @@ fn transaction(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Rep
             let kind = ErrorKind::TransactionAborted {
                 text: "EXEC: a watched key was changed".into(),
             };
-            Err(at_node(Error::new(kind).with_outcome(Outcome::Refused), lent).into())
+            Err(at_node(Error::new(kind).with_outcome(Outcome::Refused), generation).into())
         }
-        Kind::Error => {
-            // EXECABORT names no cause: the first command that was refused does.
-            let cause = replies
-                .iter()
-                .find(|reply| reply.kind() == Kind::Error)
-                .map_or(&exec, |first| first);
-            let (error, remedy) = of_error(&[b"EXEC"], &cause.text());
-            let aborted = of_error(&[b"EXEC"], &exec.text());
-            Err(match remedy {
-                Remedy::AnotherNode => failed((error, remedy), lent),
-                Remedy::None if std::ptr::eq(cause, &exec) => failed(aborted, lent),
-                Remedy::None => {
-                    let kind = ErrorKind::TransactionAborted {
-                        text: cause.text().into_owned(),
-                    };
-                    failed((Error::new(kind).with_outcome(Outcome::Refused), Remedy::None), lent)
-                }
-            })
-        }
+        Kind::Error => Err(aborted(&replies, &exec, generation)),
         _ => Err(Error::new(ErrorKind::Protocol {
             problem: "EXEC's reply is not an array".into(),
         })
         .with_outcome(Outcome::Unknown)
         .into()),
     }
+}
+
+/// Why EXEC failed. EXECABORT names no cause: the first command that was refused does.
+fn aborted(replies: &[Reply], exec: &Reply, generation: Option<&Arc<Generation>>) -> Failed {
+    let cause = replies.iter().find(|reply| reply.kind() == Kind::Error);
+    let (error, remedy) = match cause {
+        None => of_error(&[b"EXEC"], &exec.text()),
+        Some(cause) => match of_error(&[b"EXEC"], &cause.text()) {
+            (error, Remedy::AnotherNode) => (error, Remedy::AnotherNode),
+            (_, Remedy::None) => {
+                let kind = ErrorKind::TransactionAborted {
+                    text: cause.text().into_owned(),
+                };
+                (Error::new(kind).with_outcome(Outcome::Refused), Remedy::None)
+            }
+        },
+    };
+    Failed {
+        error: at_node(error, generation),
+        remedy,
+    }
+}
+
+/// Replies in one array.
+pub(crate) fn in_one(replies: &[Reply]) -> Option<Reply> {
+    let mut all = Builder::new();
+    all.array(replies.len());
+    for reply in replies {
+        all.copy(reply.root());
+    }
+    all.finish()
 }
 
 /// The replies filled up to `len` with the outcome of those that have none.
@@ -225,7 +319,7 @@ fn filled_up(replies: &Reply, len: usize, cut: &Error) -> Result<Reply> {
     all.finish().ok_or_else(incomplete)
 }
 
-fn incomplete() -> Error {
+pub(crate) fn incomplete() -> Error {
     Error::new(ErrorKind::Internal {
         problem: "an incomplete array".into(),
     })
@@ -238,11 +332,11 @@ mod tests {
     #[test]
     fn a_batch_is_read_only_when_each_command_is() {
         let mut batch = Batch::new(BatchKind::Pipeline);
-        assert!(batch.is_read_only());
+        assert!(all_read_only(&batch.encoded, batch.len));
         batch.add(&[b"GET", b"k"]).unwrap();
         batch.add(&[b"LRANGE", b"list", b"0", &[b'x'; 100_000]]).unwrap();
-        assert!(batch.is_read_only());
+        assert!(all_read_only(&batch.encoded, batch.len));
         batch.add(&[b"SET", b"k", b"v"]).unwrap();
-        assert!(!batch.is_read_only());
+        assert!(!all_read_only(&batch.encoded, batch.len));
     }
 }

@@ -8,8 +8,8 @@ use super::commands;
 use super::meaning::{Remedy, of_error};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::pool::{Lent, Pool, Want};
-use crate::resp::{Kind, Reply, Request};
+use crate::pool::{Generation, Lent, Pool, Want};
+use crate::resp::{Kind, Reply, Request, control};
 use crate::topology::Role;
 
 /// Runs `args` and returns the reply.
@@ -43,20 +43,25 @@ pub(super) fn run_on(
             if reply.kind() != Kind::Error {
                 return Ok(reply);
             }
-            let text = reply.text();
-            let (error, remedy) = of_error(args, &text);
-            Err(Failed {
-                error: at_node(error, lent),
-                remedy,
-            })
+            Err(refusal(args, &reply, lent.generation()))
         },
     )
 }
 
+/// What an error reply to `args` comes to.
+pub(crate) fn refusal(args: &[&[u8]], reply: &Reply, generation: Option<&Arc<Generation>>) -> Failed {
+    let (error, remedy) = of_error(args, &reply.text());
+    Failed {
+        error: at_node(error, generation),
+        remedy,
+    }
+}
+
 /// Why an attempt failed, and whether another node would do better.
-pub(super) struct Failed {
-    pub(super) error: Error,
-    pub(super) remedy: Remedy,
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    pub(crate) remedy: Remedy,
 }
 
 impl From<Error> for Failed {
@@ -65,6 +70,69 @@ impl From<Error> for Failed {
             error,
             remedy: Remedy::None,
         }
+    }
+}
+
+/// What the attempts of one call have come to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tries {
+    failed: u32,
+    /// What one attempt left unknown stays unknown, however a later one fails.
+    executed: Outcome,
+}
+
+/// What follows a failed attempt.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The call has failed.
+    Fail(Error),
+    /// It is tried again, after a pause where it failed more than once.
+    Again(Option<Duration>),
+}
+
+impl Tries {
+    /// None yet.
+    pub(crate) fn new() -> Tries {
+        Tries {
+            failed: 0,
+            executed: Outcome::NotSent,
+        }
+    }
+
+    /// `error` with what is known of the call as a whole: for an attempt that never began.
+    pub(crate) fn end(self, error: Error) -> Error {
+        if self.executed == Outcome::Unknown {
+            error.with_outcome(Outcome::Unknown)
+        } else {
+            error
+        }
+    }
+
+    /// Decides after a failed attempt on `generation`. A node that said that it is not what it was taken for is given
+    /// up on the way.
+    pub(crate) fn failed(
+        &mut self,
+        pool: &Pool,
+        generation: Option<&Arc<Generation>>,
+        failed: Failed,
+        (call, deadline): (&CallOptions, Deadline),
+        read_only: impl Fn() -> bool,
+    ) -> Next {
+        let Failed { error, remedy } = failed;
+        if let Some(generation) = generation.filter(|_| remedy == Remedy::AnotherNode && moves_on(pool, &error)) {
+            pool.condemn(generation);
+        }
+        if pool.is_closed() {
+            let closed = Error::new(ErrorKind::Closed).with_outcome(error.outcome());
+            return Next::Fail(self.end(closed));
+        }
+        let error = self.end(error);
+        if call.no_retry || deadline.passed() || !may_repeat(pool, &error, remedy, call, &read_only) {
+            return Next::Fail(error);
+        }
+        self.executed = error.outcome();
+        self.failed = self.failed.saturating_add(1);
+        Next::Again((self.failed > 1).then(|| backoff(pool, self.failed)))
     }
 }
 
@@ -77,35 +145,19 @@ pub(super) fn repeat<T>(
     read_only: impl Fn() -> bool,
     mut attempt: impl FnMut(&mut Lent) -> Result<T, Failed>,
 ) -> Result<(T, Lent)> {
-    let mut attempts = 0u32;
-    let mut executed = Outcome::NotSent;
+    let mut tries = Tries::new();
     loop {
-        let mut lent = pool
-            .lend(want, deadline)
-            .map_err(|error| keep_unknown(error, executed))?;
+        let mut lent = pool.lend(want, deadline).map_err(|error| tries.end(error))?;
         let failed = match attempt(&mut lent) {
             Ok(value) => return Ok((value, lent)),
             Err(failed) => failed,
         };
-        let Failed { error, remedy } = failed;
-        if remedy == Remedy::AnotherNode && moves_on(pool, &error) {
-            lent.condemn();
-        }
+        let next = tries.failed(pool, lent.generation(), failed, (call, deadline), &read_only);
         drop(lent);
-        if pool.is_closed() {
-            return Err(keep_unknown(
-                Error::new(ErrorKind::Closed).with_outcome(error.outcome()),
-                executed,
-            ));
-        }
-        let error = keep_unknown(error, executed);
-        if call.no_retry || deadline.passed() || !may_repeat(pool, &error, remedy, call, &read_only) {
-            return Err(error);
-        }
-        executed = error.outcome();
-        attempts = attempts.saturating_add(1);
-        if attempts > 1 {
-            pool.pause(deadline.within(backoff(pool, attempts)));
+        match next {
+            Next::Fail(error) => return Err(error),
+            Next::Again(None) => {}
+            Next::Again(Some(pause)) => pool.pause(deadline.within(pause)),
         }
     }
 }
@@ -121,15 +173,6 @@ fn may_repeat(pool: &Pool, error: &Error, remedy: Remedy, call: &CallOptions, re
         _ => remedy == Remedy::AnotherNode && moves_on(pool, error),
     };
     transport && (error.outcome() != Outcome::Unknown || call.retry_unknown || read_only())
-}
-
-/// What one attempt left unknown stays unknown, however a later one fails.
-fn keep_unknown(error: Error, before: Outcome) -> Error {
-    if before == Outcome::Unknown {
-        error.with_outcome(Outcome::Unknown)
-    } else {
-        error
-    }
 }
 
 fn backoff(pool: &Pool, attempts: u32) -> Duration {
@@ -152,8 +195,8 @@ pub(super) fn exchange_one(lent: &mut Lent, request: &Request<'_>, deadline: Dea
     })
 }
 
-pub(super) fn at_node(error: Error, lent: &Lent) -> Error {
-    match lent.generation() {
+pub(super) fn at_node(error: Error, generation: Option<&Arc<Generation>>) -> Error {
+    match generation {
         Some(generation) => error.at(generation.endpoint.to_string()),
         None => error,
     }
@@ -162,21 +205,45 @@ pub(super) fn at_node(error: Error, lent: &Lent) -> Error {
 /// How much later than asked for a server may end a WAIT.
 const WAIT_MARGIN: Duration = Duration::from_millis(130);
 
-/// WAIT until `replicas` have what this connection wrote, or shortly before the deadline; how many have it.
-pub(super) fn wait_for_replicas(lent: &mut Lent, replicas: u32, deadline: Deadline) -> Result<u32> {
-    // The answer must still arrive in time, and a server without other work ends a WAIT up to 100 ms late (hz 10): it is
-    // given less than what is left. 0 would be no limit.
+/// The milliseconds for WAIT: the answer must still arrive in time, and a server without other work ends a WAIT up to
+/// 100 ms late (hz 10), so it is given less than what is left. 0 is no limit.
+fn wait_limit(deadline: Deadline) -> u128 {
     let margin = |left: Duration| (left / 2).min(WAIT_MARGIN);
-    let limit = deadline
+    deadline
         .left()
-        .map_or(0, |left| left.saturating_sub(margin(left)).as_millis().max(1));
-    let (replicas, limit) = (replicas.to_string(), limit.to_string());
-    let args: [&[u8]; 3] = [b"WAIT", replicas.as_bytes(), limit.as_bytes()];
+        .map_or(0, |left| left.saturating_sub(margin(left)).as_millis().max(1))
+}
+
+/// WAIT as it goes over the wire.
+pub(crate) fn wait_command(replicas: u32, deadline: Deadline) -> Vec<u8> {
+    let (replicas, limit) = (replicas.to_string(), wait_limit(deadline).to_string());
+    control(&["WAIT", &replicas, &limit])
+}
+
+/// WAIT until `replicas` have what this connection wrote, or shortly before the deadline.
+pub(super) fn wait_for_replicas(lent: &mut Lent, replicas: u32, deadline: Deadline) -> Result<()> {
+    let wait = wait_command(replicas, deadline);
+    let reply = exchange_one(lent, &Request::Encoded(&[&wait]), deadline);
     // The write itself was done: whatever happens now, it may be on this node alone.
+    let reply = reply.map_err(|error| error.with_outcome(Outcome::Unknown))?;
+    let generation = lent.generation();
+    let nowhere = || Error::new(ErrorKind::Closed).with_outcome(Outcome::Unknown);
+    read_replicas(Some(reply), replicas, generation.ok_or_else(nowhere)?)
+}
+
+/// Reads what WAIT said: an error when fewer than `replicas` have the write, which was done.
+pub(crate) fn read_replicas(wait: Option<Reply>, replicas: u32, generation: &Arc<Generation>) -> Result<()> {
     let written = |error: Error| error.with_outcome(Outcome::Unknown);
-    let reply = exchange_one(lent, &Request::Command(&args), deadline).map_err(written)?;
-    if reply.kind() == Kind::Error {
-        return Err(written(at_node(of_error(&args, &reply.text()).0, lent)));
+    let have = match wait {
+        Some(reply) if reply.kind() == Kind::Error => {
+            let error = of_error(&[b"WAIT"], &reply.text()).0;
+            return Err(written(at_node(error, Some(generation))));
+        }
+        Some(reply) => u32::try_from(reply.integer()).unwrap_or(0),
+        None => 0,
+    };
+    match have < replicas {
+        true => Err(written(Error::new(ErrorKind::NotReplicated { wanted: replicas, have }))),
+        false => Ok(()),
     }
-    Ok(u32::try_from(reply.integer()).unwrap_or(0))
 }

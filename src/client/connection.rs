@@ -59,16 +59,16 @@ impl Connection {
             let lost = ErrorKind::ConnectionLost {
                 cause: "this connection was lost: acquire another one".into(),
             };
-            return Err(at_node(Error::new(lost), &inner.lent));
+            return Err(at_node(Error::new(lost), inner.lent.generation()));
         }
         let reply = exchange_one(&mut inner.lent, &Request::Command(args), deadline)?;
         if reply.kind() == Kind::Error {
-            return Err(at_node(of_error(args, &reply.text()).0, &inner.lent));
+            return Err(at_node(of_error(args, &reply.text()).0, inner.lent.generation()));
         }
         if reply.is_nil() && args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
             let text = "EXEC: a watched key was changed".to_owned();
             let kind = ErrorKind::TransactionAborted { text };
-            return Err(at_node(Error::new(kind), &inner.lent).with_outcome(Outcome::Refused));
+            return Err(at_node(Error::new(kind), inner.lent.generation()).with_outcome(Outcome::Refused));
         }
         Ok(reply)
     }

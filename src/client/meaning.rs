@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Outcome};
 
 /// Whether another node or moment cures it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(crate) enum Remedy {
     /// The error is about the command: it would be the same anywhere.
     None,
     /// The node is not, or not now, what it was taken for.

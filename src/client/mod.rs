@@ -1,17 +1,19 @@
 //! One call's life: deadline, route, outcome, retry.
 
 pub mod batch;
-mod call;
+pub(crate) mod call;
 pub mod commands;
 pub mod connection;
 mod meaning;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::completion::calls::{Submission, SubmissionKind};
+use crate::completion::{CallId, Calls, Target};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::sys::ForkBound;
-use crate::pool::{Pool, Want, want_for};
+use crate::pool::{Pool, Submissions, Want, want_for};
 use crate::resp::{Reply, Request};
 use crate::runtime::{Runtime, read_timeout};
 use crate::topology::{Node, Role};
@@ -38,6 +40,7 @@ pub struct CallOptions {
 #[derive(Debug)]
 struct Parts {
     pool: Arc<Pool>,
+    calls: OnceLock<Arc<Calls>>,
     runtime: Arc<Runtime>,
 }
 
@@ -56,7 +59,11 @@ pub struct Client {
 impl Client {
     pub(crate) fn new(pool: Arc<Pool>, runtime: Arc<Runtime>) -> Client {
         Client {
-            parts: ForkBound::new(Arc::new(Parts { pool, runtime })),
+            parts: ForkBound::new(Arc::new(Parts {
+                pool,
+                calls: OnceLock::new(),
+                runtime,
+            })),
         }
     }
 
@@ -91,16 +98,76 @@ impl Client {
     pub fn command(&self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
         self.parts.runtime.check_to_wait()?;
         has_name(args)?;
-        let (want, deadline) = match commands::classify(args) {
-            Class::Shared if call.replicas > 0 => (Want::Lease, self.deadline(call.timeout_ms)?),
-            Class::Shared => (want_for(Request::Command(args).size()), self.deadline(call.timeout_ms)?),
-            Class::Blocking => (Want::Lease, self.blocking_deadline(args, call)?),
-            Class::Stateful { instead } | Class::Never { instead } => return Err(unsupported(args, instead)),
+        let (own, deadline) = self.terms(args, call)?;
+        let want = if own {
+            Want::Lease
+        } else {
+            want_for(Request::Command(args).size())
         };
         if call.replicas > 0 {
             return self.replicated(args, call, deadline);
         }
         call::run(self.pool(), args, call, want, deadline)
+    }
+
+    /// Whether the command runs on a connection of its own, and until when.
+    fn terms(&self, args: &[&[u8]], call: &CallOptions) -> Result<(bool, Deadline)> {
+        match commands::classify(args) {
+            Class::Shared => Ok((call.replicas > 0, self.deadline(call.timeout_ms)?)),
+            Class::Blocking => Ok((true, self.blocking_deadline(args, call)?)),
+            Class::Stateful { instead } | Class::Never { instead } => Err(unsupported(args, instead)),
+        }
+    }
+
+    /// Submits one command: it completes once, at `target`.
+    pub fn submit(&self, args: &[&[u8]], call: &CallOptions, target: Target) -> Result<CallId> {
+        self.parts.runtime.check()?;
+        has_name(args)?;
+        let (own, deadline) = self.terms(args, call)?;
+        if call.replicas > 0 {
+            self.takes_writes()?;
+        }
+        let submission = Submission {
+            request: Request::Command(args),
+            kind: SubmissionKind::Command { own },
+            options: *call,
+            deadline,
+        };
+        self.calls().submit(self.pool(), &submission, target)
+    }
+
+    /// Submits a batch: its completion has the reply of [`Client::batch`].
+    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target) -> Result<CallId> {
+        self.parts.runtime.check()?;
+        batch.check(call)?;
+        let kind = match batch.kind() {
+            BatchKind::Pipeline => SubmissionKind::Pipeline(batch.len()),
+            BatchKind::Transaction => SubmissionKind::Transaction(batch.len()),
+        };
+        let submission = Submission {
+            request: Request::Encoded(&[batch.encoded()]),
+            kind,
+            options: *call,
+            deadline: self.deadline(call.timeout_ms)?,
+        };
+        self.calls().submit(self.pool(), &submission, target)
+    }
+
+    /// Ends a submitted call with `Cancelled`, unless it has completed.
+    pub fn cancel(&self, id: CallId) -> Result<()> {
+        self.parts.runtime.check()?;
+        self.calls().cancel(self.pool(), id)
+    }
+
+    /// The submitted calls, whose keeper starts with the first of them.
+    fn calls(&self) -> &Arc<Calls> {
+        self.parts.calls.get_or_init(|| {
+            let calls = Arc::new(Calls::new(Arc::clone(self.parts.runtime.callbacks())));
+            self.pool().serve(Arc::clone(&calls) as Arc<dyn Submissions>);
+            let (kept, pool) = (Arc::clone(&calls), Arc::downgrade(self.pool()));
+            self.parts.runtime.spawn(move || kept.run(pool));
+            calls
+        })
     }
 
     /// Runs a batch: an array with one element a command.
@@ -137,22 +204,20 @@ impl Client {
 
     /// The write, then WAIT on the same connection: only there does it count that write.
     fn replicated(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
-        if self.pool().role != Role::Primary {
-            return Err(Error::invalid(
+        self.takes_writes()?;
+        let (reply, mut lent) = call::run_on(self.pool(), args, call, Want::Lease, deadline)?;
+        call::wait_for_replicas(&mut lent, call.replicas, deadline)?;
+        Ok(reply)
+    }
+
+    fn takes_writes(&self) -> Result<()> {
+        match self.pool().role {
+            Role::Primary => Ok(()),
+            _ => Err(Error::invalid(
                 "call.replicas",
                 "replicas confirm writes, and this is a client of replicas",
-            ));
+            )),
         }
-        let (reply, mut lent) = call::run_on(self.pool(), args, call, Want::Lease, deadline)?;
-        let have = call::wait_for_replicas(&mut lent, call.replicas, deadline)?;
-        if have < call.replicas {
-            let kind = ErrorKind::NotReplicated {
-                wanted: call.replicas,
-                have,
-            };
-            return Err(Error::new(kind).with_outcome(crate::error::Outcome::Unknown));
-        }
-        Ok(reply)
     }
 }
 

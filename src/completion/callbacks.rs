@@ -28,6 +28,8 @@ pub fn is_inside() -> bool {
 #[derive(Default)]
 struct State {
     due: VecDeque<(Done, Entry)>,
+    /// A function is running.
+    running: bool,
     /// The thread, once it was started.
     thread: Option<JoinHandle<()>>,
     /// Nothing is added any more: the thread ends when it has run what is due.
@@ -91,6 +93,12 @@ impl Callbacks {
         true
     }
 
+    /// Whether the thread has nothing to run.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.due.is_empty() && !state.running
+    }
+
     fn run(&self) {
         INSIDE.set(true);
         while let Some((done, entry)) = self.next() {
@@ -102,8 +110,10 @@ impl Callbacks {
 
     fn next(&self) -> Option<(Done, Entry)> {
         let mut state = self.state.lock();
+        state.running = false;
         loop {
             if let Some(due) = state.due.pop_front() {
+                state.running = true;
                 return Some(due);
             }
             if state.closed {

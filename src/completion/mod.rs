@@ -2,9 +2,13 @@
 //!
 //! Everything ends as an [`Entry`]: in a [`Queue`] that the program polls, or in a function that `sentinel-cb` runs.
 
+mod book;
 pub mod callbacks;
+pub mod calls;
 pub mod queue;
 
+pub use book::{CallId, Target};
+pub use calls::Calls;
 pub use queue::Queue;
 
 use crate::error::Error;

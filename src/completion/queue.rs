@@ -150,14 +150,15 @@ impl Queue {
                 self.give_back(count);
                 return Ok(Polled::Some(count));
             }
+            let late = deadline.passed();
+            if state.wakes > 0 && !late {
+                state.wakes -= 1;
+                return Ok(Polled::Empty);
+            }
             if state.freed || (state.closed && self.taken.load(Ordering::Acquire) == 0) {
                 return Err(Error::new(ErrorKind::Closed));
             }
-            if deadline.passed() {
-                return Ok(Polled::Empty);
-            }
-            if state.wakes > 0 {
-                state.wakes -= 1;
+            if late {
                 return Ok(Polled::Empty);
             }
             state.sleepers += 1;

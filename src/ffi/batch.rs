@@ -23,7 +23,7 @@ pub const SENTINEL_BATCH_TRANSACTION: i32 = 2;
 /// Commands to be sent in one write. One thread at a time.
 #[derive(Debug)]
 pub struct sentinel_batch_t {
-    core: Batch,
+    pub(super) core: Batch,
     poison: Poison,
 }
 

@@ -5,7 +5,9 @@
 //! to a queue that the program polls.
 
 use std::ffi::{c_char, c_void};
+use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::Arc;
 
 use super::batch::sentinel_batch_t;
 use super::bytes::Args;
@@ -13,11 +15,11 @@ use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
 use super::error::{Failure, sentinel_error_t};
 use super::guard;
-use super::handle::{self, missing};
+use super::handle::{self, Callable, missing};
 use super::queue::sentinel_queue_t;
 use super::reply::{self, sentinel_reply_t};
 use super::status::{SENTINEL_OK, sentinel_status_t};
-use crate::completion::{Entry, EntryKind};
+use crate::completion::{Entry, EntryKind, Target};
 
 /// The end of a call that was submitted.
 pub const SENTINEL_COMPLETION_CALL: i32 = 1;
@@ -79,10 +81,45 @@ impl sentinel_completion_t {
 pub type sentinel_done_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, completion: *mut sentinel_completion_t)>;
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+/// The caller's function and its data.
+struct Callback {
+    done: unsafe extern "C" fn(*mut c_void, *mut sentinel_completion_t),
+    user_data: *mut c_void,
+}
+
+// SAFETY: the caller of sentinel_submit promises that `done` may be called with `user_data` from another thread.
+unsafe impl Send for Callback {}
+
+impl Callback {
+    fn run(self, entry: Entry) {
+        let mut completion = MaybeUninit::<sentinel_completion_t>::uninit();
+        // SAFETY: the completion is local, and written before it is handed over; the caller of sentinel_submit promises
+        // that `done` may be called with `user_data` from any thread until its completion, which this is.
+        unsafe {
+            sentinel_completion_t::write(completion.as_mut_ptr(), entry);
+            (self.done)(self.user_data, completion.as_mut_ptr());
+        }
+    }
+}
+
+/// Writes the number of a call that was accepted.
 ///
-/// Submits one command; `done` is called with its completion and `user_data`. Arguments as sentinel_command, copied.
-/// `*call_id` is for sentinel_cancel. QUEUE_FULL when `max_pending` commands are in flight.
+/// # Safety
+/// `call_id` may be written or is NULL.
+unsafe fn put_id(call_id: *mut u64, id: u64) {
+    if !call_id.is_null() {
+        // SAFETY: not NULL, so it may be written.
+        unsafe { call_id.write(id) };
+    }
+}
+
+/// Submits one command; `done` is called with its completion and `user_data` on the thread `sentinel-cb`.
+///
+/// Arguments and `call` as sentinel_command, copied; nothing waits, and deadline, repetition and outcome are those of
+/// sentinel_command. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and error; it may submit,
+/// cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under way when its client
+/// is freed, or the deployment closed, completes with CLOSED. The completion may come before this function returns.
+/// QUEUE_FULL when `max_pending` commands are in flight.
 ///
 /// # Safety
 /// `client` is live or NULL, `argv` and `argvlen` have `argc` elements or are NULL, each argument has as many bytes as
@@ -101,23 +138,26 @@ pub unsafe extern "C" fn sentinel_submit(
     call_id: *mut u64,
     error: *mut *mut sentinel_error_t,
 ) -> sentinel_status_t {
-    // SAFETY: `client` is live or NULL, the arrays have `argc` elements or are NULL, `call` is readable or NULL,
-    // `error` may be written or is NULL.
+    // SAFETY: `client` is live or NULL, the arrays have `argc` elements or are NULL, `call` is readable or NULL, the
+    // outputs may be written or are NULL.
     unsafe {
-        guard::shared(client, error, |_| {
-            Args::new().read_pointers(argc, argv, argvlen)?;
-            call_options(call)?;
-            done.ok_or_else(|| missing("done"))?;
-            let _ = (user_data, call_id);
-            Err(Failure::Unavailable("sentinel_submit"))
+        guard::shared(client, error, |client| {
+            let mut args = Args::new();
+            let args = args.read_pointers(argc, argv, argvlen)?;
+            let options = call_options(call)?;
+            let done = done.ok_or_else(|| missing("done"))?;
+            let callback = Callback { done, user_data };
+            let target = Target::Done(Box::new(move |entry| callback.run(entry)));
+            put_id(call_id, client.core.submit(args, &options, target)?);
+            Ok(())
         })
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+/// Submits one command; its completion appears in `queue` with `tag`.
 ///
-/// Submits one command; its completion appears in `queue` with `tag`. Arguments as sentinel_command_packed, copied.
-/// `*call_id` is for sentinel_cancel. QUEUE_FULL when `max_pending` commands are in flight or the queue is full.
+/// Arguments as sentinel_command_packed, copied; the rest as sentinel_submit. QUEUE_FULL also when the queue has no
+/// place left for the completion.
 ///
 /// # Safety
 /// `client` and `queue` are live or NULL, `lens` has `argc` elements or is NULL, `data` has `data_len` bytes or is
@@ -137,21 +177,22 @@ pub unsafe extern "C" fn sentinel_submit_queued(
     error: *mut *mut sentinel_error_t,
 ) -> sentinel_status_t {
     // SAFETY: the handles are live or NULL, `lens` has `argc` elements and `data` `data_len` bytes or are NULL, `call`
-    // is readable or NULL, `error` may be written or is NULL.
+    // is readable or NULL, the outputs may be written or are NULL.
     unsafe {
-        guard::shared(client, error, |_| {
-            Args::new().read_packed(argc, lens, data, data_len)?;
-            call_options(call)?;
-            handle::share(queue)?;
-            let _ = (tag, call_id);
-            Err(Failure::Unavailable("sentinel_submit_queued"))
+        guard::shared(client, error, |client| {
+            let mut args = Args::new();
+            let args = args.read_packed(argc, lens, data, data_len)?;
+            let options = call_options(call)?;
+            let target = Target::Queue(Arc::clone(handle::borrow(queue)?.queue()?), tag);
+            put_id(call_id, client.core.submit(args, &options, target)?);
+            Ok(())
         })
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
-///
 /// Submits a batch, copied; its completion appears in `queue` with `tag`, its reply is that of sentinel_batch_run.
+///
+/// The batch may be changed and freed at once. The rest as sentinel_submit_queued; a batch counts as one call.
 ///
 /// # Safety
 /// `client`, `batch` and `queue` are live or NULL, `call` is readable or NULL, `call_id` and `error` may be written or
@@ -167,31 +208,28 @@ pub unsafe extern "C" fn sentinel_submit_batch(
     call_id: *mut u64,
     error: *mut *mut sentinel_error_t,
 ) -> sentinel_status_t {
-    // SAFETY: the handles are live or NULL, `call` is readable or NULL, `error` may be written or is NULL.
+    // SAFETY: the handles are live or NULL, `call` is readable or NULL, the outputs may be written or are NULL.
     unsafe {
-        guard::shared(client, error, |_| {
-            handle::borrow(batch)?;
-            call_options(call)?;
-            handle::share(queue)?;
-            let _ = (tag, call_id);
-            Err(Failure::Unavailable("sentinel_submit_batch"))
+        guard::shared(client, error, |client| {
+            let batch = handle::borrow(batch)?;
+            batch.poison().check()?;
+            let options = call_options(call)?;
+            let target = Target::Queue(Arc::clone(handle::borrow(queue)?.queue()?), tag);
+            put_id(call_id, client.core.submit_batch(&batch.core, &options, target)?);
+            Ok(())
         })
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+/// Asks for the end of a submitted call: it completes with CANCELLED, unless it has completed already.
 ///
-/// Ends a submitted call with CANCELLED, unless it has completed already.
+/// The completion comes the usual way; its outcome says whether the command may have been executed. OK also for a call
+/// that has completed; INVALID_ARGUMENT for a number that no call of this client ever had.
 ///
 /// # Safety
 /// `client` is live or NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_cancel(client: *mut sentinel_client_t, call_id: u64) -> sentinel_status_t {
     // SAFETY: `client` is live or NULL.
-    unsafe {
-        guard::shared(client, std::ptr::null_mut(), |_| {
-            let _ = call_id;
-            Err(Failure::Unavailable("sentinel_cancel"))
-        })
-    }
+    unsafe { guard::shared(client, ptr::null_mut(), |client| Ok(client.core.cancel(call_id)?)) }
 }

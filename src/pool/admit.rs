@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::direct::{Direct, next_id};
 use super::driver::Driver;
@@ -27,7 +26,10 @@ impl Keeper {
     pub(super) fn admit(&self, state: &mut State, goal: Use, greeted: Greeted, generation: &Arc<Generation>) {
         let (protocol, wire) = (greeted.protocol, greeted.wire);
         let admitted = match goal {
-            Use::Lane => self.open_lane(state, wire, generation),
+            Use::Lane => self.open_lane(state, wire, generation, false),
+            Use::Lease if state.lease_waiters.is_empty() && !state.own_waiters.is_empty() => {
+                self.open_lane(state, wire, generation, true)
+            }
             Use::Direct => self.open_direct(state, Want::Shared, protocol, wire, generation),
             Use::Lease => self.open_direct(state, Want::Lease, protocol, wire, generation),
         };
@@ -50,21 +52,16 @@ impl Keeper {
             Want::Shared | Want::Bulk => of.count_shared(),
             Want::Lease => state.leases += 1,
         }
-        let idle_until = self
-            .pool
-            .settings
-            .idle_timeout
-            .and_then(|after| Instant::now().checked_add(after));
-        state.put(want, Box::new(direct), idle_until);
+        state.put(want, Box::new(direct), self.pool.idle_until());
         true
     }
 
-    fn open_lane(&self, state: &mut State, wire: Wire, of: &Arc<Generation>) -> bool {
+    fn open_lane(&self, state: &mut State, wire: Wire, of: &Arc<Generation>, own: bool) -> bool {
         let Ok((socket, decoder)) = wire.into_parts() else {
             return false;
         };
         let (id, socket) = (next_id(), Arc::new(socket));
-        let lane = Arc::new(Lane::new(id, Arc::clone(of), Arc::clone(&socket)));
+        let lane = Arc::new(Lane::new(id, Arc::clone(of), Arc::clone(&socket), own));
         let live = of.enter(id, &socket);
         let driver = Driver::new(Arc::clone(&lane), &self.pool, Rc::clone(&self.common.gate), decoder);
         let Ok(driver) = driver else {
@@ -76,7 +73,11 @@ impl Keeper {
         }
         mark_ready(state, of);
         // A lane that found no route ends with its driver, which is dropped here.
-        let opened = state.open_lane(&lane);
+        let opened = if own {
+            state.open_own_lane(&lane, self.pool.idle_until())
+        } else {
+            state.open_lane(&lane)
+        };
         if opened {
             tokio::task::spawn_local(driver.run());
         }

@@ -12,8 +12,7 @@ use tokio::task::yield_now;
 
 use super::Pool;
 use super::gate::Gate;
-use super::lane::{Call, KEEP, Lane};
-use super::seat::Wakes;
+use super::lane::{Call, Ends, KEEP, Lane};
 use crate::error::ErrorKind;
 use crate::net::dial::plain;
 use crate::net::sys::watched;
@@ -41,7 +40,7 @@ pub(super) struct Driver {
     /// Bytes handed to the kernel over the life of the lane.
     sent: u64,
     flying: VecDeque<Flight>,
-    wakes: Wakes,
+    ends: Ends,
     ended: ErrorKind,
 }
 
@@ -58,7 +57,7 @@ impl Driver {
             written: 0,
             sent: 0,
             flying: VecDeque::new(),
-            wakes: Wakes::default(),
+            ends: Ends::default(),
             ended: ErrorKind::Closed,
         })
     }
@@ -94,6 +93,7 @@ impl Driver {
                 read = read(&self.fd, &mut self.decoder) => {
                     read.map_err(lost)?;
                     self.hand_out()?;
+                    self.offer();
                 }
                 // More has gathered meanwhile; other tasks have their turn first.
                 () = yield_now(), if more => {}
@@ -167,9 +167,18 @@ impl Driver {
                 }
             }
         };
-        self.wakes.flush();
+        self.ends.flush(&self.pool, &self.lane);
         self.decoder.trim();
         result
+    }
+
+    /// Offers a connection of one call's own to the next one.
+    fn offer(&self) {
+        if self.lane.own && self.flying.is_empty() {
+            if let Some(pool) = self.pool.upgrade() {
+                pool.own_lane_free(&self.lane);
+            }
+        }
     }
 
     fn give(&mut self, reply: Reply) -> Result<(), ErrorKind> {
@@ -187,7 +196,7 @@ impl Driver {
         if flight.call.missing > 0 {
             flight.call.sink.reply(reply);
         } else if let Some(flight) = self.flying.pop_front() {
-            flight.call.sink.end(Some(reply), Ok(()), &mut self.wakes);
+            flight.call.sink.end(Some(reply), Ok(()), &mut self.ends);
         }
         Ok(())
     }
@@ -207,7 +216,7 @@ impl Drop for Driver {
             let gone = self.sent.saturating_sub(begin);
             let unsent = call.bytes.saturating_sub(usize::try_from(gone).unwrap_or(usize::MAX));
             let end = self.lane.end_of(&kind, unsent, call.bytes);
-            call.sink.end(None, end, &mut self.wakes);
+            call.sink.end(None, end, &mut self.ends);
             if let ErrorKind::Protocol { .. } = kind {
                 let cause = kind.to_string();
                 kind = ErrorKind::ConnectionLost { cause };
@@ -215,9 +224,9 @@ impl Drop for Driver {
         }
         for call in calls {
             let end = self.lane.end_of(&kind, call.bytes, call.bytes);
-            call.sink.end(None, end, &mut self.wakes);
+            call.sink.end(None, end, &mut self.ends);
         }
-        self.wakes.flush();
+        self.ends.flush(&self.pool, &self.lane);
         self.lane.generation.leave(self.lane.id);
     }
 }

@@ -109,6 +109,7 @@ impl Keeper {
             gate.mark_unchanged();
             self.apply();
             let timer = self.work();
+            self.pool.run_errands();
             let timer = async move {
                 match timer {
                     Some(at) => sleep_until(at.into()).await,
@@ -121,6 +122,7 @@ impl Keeper {
                 dialled = self.dials.join_next(), if !self.dials.is_empty() => {
                     if let Some(Ok(dialled)) = dialled {
                         self.finish(dialled);
+                        self.pool.run_errands();
                     }
                 }
                 _ = gate.changed(), if self.gated => {}
@@ -232,6 +234,7 @@ impl Keeper {
         let pool = Arc::clone(&self.pool);
         let mut state = pool.state.lock();
         state.sweep(&[], now);
+        state.make_room(pool.settings.max_connections);
         let demand = state.demand();
         if state.routes.is_empty() {
             drop(state);
@@ -270,8 +273,13 @@ impl Keeper {
         for route in &state.routes {
             let generation = || Arc::clone(&route.generation);
             if !route.ready {
-                let dial = route.dialling == 0 && (probes || demand.any());
-                wanted.extend(dial.then(|| (Use::Direct, generation())));
+                let dial = route.dialling + route.lane_dials == 0 && (probes || demand.any());
+                // Who only submits needs nothing but a lane.
+                let goal = match demand.calls + demand.leases == 0 && demand.submitted > 0 {
+                    true => Use::Lane,
+                    false => Use::Direct,
+                };
+                wanted.extend(dial.then(|| (goal, generation())));
                 continue;
             }
             let open = route.generation.shared() + route.dialling;
@@ -280,8 +288,12 @@ impl Keeper {
             wanted.extend((0..more).map(|_| (Use::Direct, generation())));
             // Who would still wait then shares a lane.
             let crowd = demand.lanes > route.dialling + more;
-            let lanes = settings.lanes.saturating_sub(route.lanes.len() + route.lane_dials);
-            wanted.extend((0..if crowd { lanes } else { 0 }).map(|_| (Use::Lane, generation())));
+            let open = route.lanes.len() + route.lane_dials;
+            let lanes = match crowd {
+                true => settings.lanes.saturating_sub(open),
+                false => usize::from(demand.submitted > 0 && open == 0),
+            };
+            wanted.extend((0..lanes).map(|_| (Use::Lane, generation())));
         }
         let leases = demand.leases;
         let ready: Vec<&Route> = state.routes.iter().filter(|route| route.ready).collect();

@@ -1,12 +1,13 @@
 //! A connection that many callers share: their commands gather while one write is under way and go out with the next.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::Pool;
 use super::generation::{ConnectionId, Generation};
 use super::seat::{End, Failure, Ticket, Wakes};
 use crate::error::{Error, ErrorKind, Outcome};
@@ -18,11 +19,38 @@ const MOST_GATHERED: usize = 64 << 20;
 /// Bytes of gathered commands that an idle lane keeps room for.
 pub(super) const KEEP: usize = 64 << 10;
 
+/// Calls that no thread waits for, each under a number. The pool carries them and tells how they end.
+pub trait Submissions: std::fmt::Debug + Send + Sync {
+    /// Attempts have ended on `lane`.
+    fn ended(&self, pool: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>);
+    /// These may be sent on `lane` now.
+    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[u64]);
+    /// These have failed without being sent.
+    fn fail(&self, pool: &Arc<Pool>, ids: &[u64], error: &Error);
+    /// All of them end.
+    fn close(&self, pool: &Arc<Pool>);
+}
+
+/// How an attempt of such a call ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The call.
+    pub id: u64,
+    /// Its replies but for the last.
+    pub replies: Vec<Reply>,
+    /// The last one, when it came.
+    pub last: Option<Reply>,
+    /// Whether all came.
+    pub end: End,
+}
+
 /// Who is told of a call's replies.
 #[derive(Debug)]
 pub(super) enum Sink {
     /// A thread that waits on its seat.
     Seat(Ticket),
+    /// A submitted call, and its replies so far.
+    Call(u64, Vec<Reply>),
 }
 
 impl Sink {
@@ -30,14 +58,38 @@ impl Sink {
     pub(super) fn reply(&mut self, reply: Reply) {
         match self {
             Sink::Seat(ticket) => ticket.reply(reply),
+            Sink::Call(_, replies) => replies.push(reply),
         }
     }
 
     /// The last one, or why it will not come.
-    pub(super) fn end(self, last: Option<Reply>, end: End, wakes: &mut Wakes) {
+    pub(super) fn end(self, last: Option<Reply>, end: End, ends: &mut Ends) {
         match self {
-            Sink::Seat(ticket) => ticket.end(last, end, wakes),
+            Sink::Seat(ticket) => ticket.end(last, end, &mut ends.wakes),
+            Sink::Call(id, replies) => ends.calls.push(Ended { id, replies, last, end }),
         }
+    }
+}
+
+/// Ends that are told together.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    wakes: Wakes,
+    calls: Vec<Ended>,
+}
+
+impl Ends {
+    /// Tells them.
+    pub(super) fn flush(&mut self, pool: &Weak<Pool>, lane: &Lane) {
+        self.wakes.flush();
+        if self.calls.is_empty() {
+            return;
+        }
+        // Without a pool they have been told already, when it was closed.
+        if let Some(pool) = pool.upgrade() {
+            pool.calls_ended(lane, &mut self.calls);
+        }
+        self.calls.clear();
     }
 }
 
@@ -70,20 +122,61 @@ pub struct Lane {
     pub(super) id: ConnectionId,
     pub(super) generation: Arc<Generation>,
     pub(super) socket: Arc<TcpStream>,
+    /// It carries one submitted call at a time, which may wait in the server.
+    pub(super) own: bool,
     pub(super) outbox: Mutex<Outbox>,
     /// Something has gathered.
     pub(super) arrived: Notify,
 }
 
 impl Lane {
-    pub(super) fn new(id: ConnectionId, generation: Arc<Generation>, socket: Arc<TcpStream>) -> Lane {
+    pub(super) fn new(id: ConnectionId, generation: Arc<Generation>, socket: Arc<TcpStream>, own: bool) -> Lane {
         Lane {
             id,
             generation,
             socket,
+            own,
             outbox: Mutex::default(),
             arrived: Notify::new(),
         }
+    }
+
+    /// Its number, unique in this process.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Hands over a submitted call that has `count` replies.
+    pub fn submit(&self, request: &Request<'_>, count: usize, id: u64) -> Result<(), Error> {
+        self.send(request, count, Sink::Call(id, Vec::new()))
+    }
+
+    /// Takes submitted calls back. Those of which nothing was or will be sent.
+    pub(super) fn withdraw_calls(&self, ids: &HashSet<u64>) -> HashSet<u64> {
+        let mut outbox = self.outbox.lock();
+        let mut withdrawn = HashSet::new();
+        let outbox = &mut *outbox;
+        let mut kept = Vec::new();
+        let mut begin = 0;
+        outbox.calls.retain(|call| {
+            let end = begin + call.bytes;
+            let bytes = outbox.bytes.get(begin..end).unwrap_or_default();
+            begin = end;
+            match &call.sink {
+                Sink::Call(id, _) if ids.contains(id) => {
+                    withdrawn.insert(*id);
+                    false
+                }
+                _ => {
+                    kept.extend_from_slice(bytes);
+                    true
+                }
+            }
+        });
+        if !withdrawn.is_empty() {
+            outbox.bytes = kept;
+        }
+        withdrawn
     }
 
     /// The node and epoch it belongs to.

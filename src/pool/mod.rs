@@ -6,6 +6,7 @@
 mod admit;
 pub mod direct;
 mod driver;
+mod errands;
 pub mod gate;
 pub mod generation;
 pub mod hangup;
@@ -16,9 +17,9 @@ mod select;
 pub mod sentry;
 mod state;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -28,7 +29,7 @@ pub use gate::{Gate, Troubles};
 pub use generation::Generation;
 pub use hangup::HangupWatch;
 pub use keeper::{Common, Keeper};
-pub use lane::Lane;
+pub use lane::{Ended, Lane, Submissions};
 pub use sentry::Sentries;
 pub use state::Want;
 
@@ -41,6 +42,9 @@ use crate::resp::{Builder, LARGE, Reply, Request};
 use crate::topology::{Hint, Role, Service, is_final, why_unknown};
 use lane::Sink;
 use state::{Line, Route, State};
+
+/// As good as without a limit.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The pool of one client. Any thread.
 #[derive(Debug)]
@@ -56,6 +60,9 @@ pub struct Pool {
     demand: Notify,
     /// Calls under way or waiting for a connection, those with connections of their own left out.
     in_flight: AtomicUsize,
+    /// Submitted calls that have not completed.
+    submitted: AtomicUsize,
+    submissions: OnceLock<Arc<dyn Submissions>>,
     sleepers: Mutex<Vec<Giver<()>>>,
 }
 
@@ -81,6 +88,8 @@ impl Pool {
             state,
             demand: Notify::new(),
             in_flight: AtomicUsize::new(0),
+            submitted: AtomicUsize::new(0),
+            submissions: OnceLock::new(),
             sleepers: Mutex::new(Vec::new()),
         }
     }
@@ -98,7 +107,7 @@ impl Pool {
         if want != Want::Lease {
             let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
             crowded = before >= self.settings.direct;
-            if before >= self.settings.max_pending {
+            if before + self.submitted.load(Ordering::Relaxed) >= self.settings.max_pending {
                 let limit = self.settings.max_pending;
                 return Err(Error::new(ErrorKind::QueueFull { limit }));
             }
@@ -153,12 +162,20 @@ impl Pool {
     }
 
     /// Ends every call and drops every connection.
-    pub fn close(&self) {
-        let retired = {
+    pub fn close(self: &Arc<Pool>) {
+        {
             let mut state = self.state.lock();
             state.closed = true;
             state.refuse(&Error::new(ErrorKind::Closed));
             state.drop_idle_leases();
+        }
+        self.run_errands();
+        // While their lanes can still be found: what did not go out yet never will.
+        if let Some(submissions) = self.submissions.get() {
+            submissions.close(self);
+        }
+        let retired = {
+            let mut state = self.state.lock();
             let routes = std::mem::take(&mut state.routes)
                 .into_iter()
                 .map(|route| route.generation);
@@ -179,7 +196,7 @@ impl Pool {
     }
 
     /// Why no connection could be had until the deadline.
-    fn not_in_time(&self, want: Want) -> Error {
+    pub(crate) fn not_in_time(&self, want: Want) -> Error {
         let state = self.state.lock();
         if state.closed {
             return Error::new(ErrorKind::Closed);
@@ -240,12 +257,15 @@ impl Pool {
         }
     }
 
+    /// Until when a connection that becomes idle now is kept.
+    fn idle_until(&self) -> Instant {
+        let after = self.settings.idle_timeout.unwrap_or(FOR_EVER);
+        let now = Instant::now();
+        now.checked_add(after).unwrap_or(now + FOR_EVER)
+    }
+
     fn put(&self, want: Want, direct: Box<Direct>) {
-        let idle_until = self
-            .settings
-            .idle_timeout
-            .and_then(|after| Instant::now().checked_add(after));
-        let kept = self.state.lock().put(want, direct, idle_until);
+        let kept = self.state.lock().put(want, direct, self.idle_until());
         // A dropped connection left a slot to be filled again; an idle lease has an end that the keeper must know.
         if !kept || want == Want::Lease {
             self.demand.notify_one();

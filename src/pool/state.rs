@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::direct::Direct;
+use super::errands::Errand;
 use super::generation::Generation;
 use super::lane::Lane;
 use super::select::{self, Choice};
@@ -92,7 +93,7 @@ impl Route {
     }
 
     /// The lane of the next call.
-    fn lane(&mut self, calls: usize) -> Option<Arc<Lane>> {
+    pub(super) fn lane(&mut self, calls: usize) -> Option<Arc<Lane>> {
         self.lanes.retain(|lane| lane.is_usable());
         self.lanes.get(calls % self.lanes.len().max(1)).map(Arc::clone)
     }
@@ -108,9 +109,19 @@ pub(super) struct State {
     /// How replicas are selected.
     select: Select,
     /// Calls so far.
-    calls: usize,
+    pub(super) calls: usize,
     pub(super) shared_waiters: VecDeque<(Want, Giver<Grant>)>,
     pub(super) lease_waiters: VecDeque<Giver<Grant>>,
+    /// Submitted calls that wait for a lane.
+    pub(super) lane_waiters: VecDeque<u64>,
+    /// Submitted calls that wait for a connection of their own.
+    pub(super) own_waiters: VecDeque<u64>,
+    /// Connections of submitted calls' own, counted among the leases; with the end of its time where one is idle.
+    pub(super) own_lanes: Vec<(Arc<Lane>, Option<Instant>)>,
+    /// What is to be done about submitted calls once the lock is released.
+    pub(super) errands: Vec<Errand>,
+    /// Somebody is running errands: what comes meanwhile waits in line.
+    pub(super) errands_run: bool,
     /// Connections leased or kept idle after a lease.
     pub(super) leases: usize,
     pub(super) lease_dials: usize,
@@ -132,6 +143,11 @@ impl State {
             calls: 0,
             shared_waiters: VecDeque::new(),
             lease_waiters: VecDeque::new(),
+            lane_waiters: VecDeque::new(),
+            own_waiters: VecDeque::new(),
+            own_lanes: Vec::new(),
+            errands: Vec::new(),
+            errands_run: false,
             leases: 0,
             lease_dials: 0,
             idle_leases: Vec::new(),
@@ -174,7 +190,7 @@ impl State {
     }
 
     /// Where the next call goes first.
-    fn first(&self) -> usize {
+    pub(super) fn first(&self) -> usize {
         let choice = |route: &Route| Choice {
             free: route.ready && !(route.idle.is_empty() && route.lanes.is_empty()),
             micros: route.micros,
@@ -214,6 +230,7 @@ impl State {
             return false;
         };
         route.lanes.push(Arc::clone(lane));
+        self.send_waiting(lane);
         self.shared_waiters.retain(|(want, waiter)| {
             let takes = *want == Want::Shared;
             if takes {
@@ -230,11 +247,12 @@ impl State {
             route.lanes.retain(|known| !Arc::ptr_eq(known, lane));
             route.ready &= route.has_connection();
         }
+        self.drop_own_lanes(|known, _| Arc::ptr_eq(known, lane));
     }
 
     /// Takes a connection back: to the first waiter, else to the idle ones. False when it could not be used again and
     /// was dropped.
-    pub(super) fn put(&mut self, want: Want, direct: Box<Direct>, idle_until: Option<Instant>) -> bool {
+    pub(super) fn put(&mut self, want: Want, direct: Box<Direct>, idle_until: Instant) -> bool {
         let routed = self.routes.iter().any(|route| is_of(route, &direct));
         if self.closed || !routed || !direct.is_usable() {
             self.discard(want, direct);
@@ -253,7 +271,7 @@ impl State {
         }
         let Ok(Line::Direct(direct)) = grant else { return true };
         match want {
-            Want::Lease => self.idle_leases.push((direct, idle_until.unwrap_or_else(far_away))),
+            Want::Lease => self.idle_leases.push((direct, idle_until)),
             Want::Shared | Want::Bulk => {
                 if let Some(route) = self.routes.iter_mut().find(|route| is_of(route, &direct)) {
                     route.micros = select::smoothed(route.micros, direct.micros());
@@ -286,6 +304,9 @@ impl State {
         self.idle_leases
             .retain(|(direct, until)| !gone.contains(&direct.id()) && *until > now && direct.is_usable());
         self.leases -= before - self.idle_leases.len();
+        self.drop_own_lanes(|lane, idle_until| {
+            idle_until.is_some_and(|until| until <= now) || (idle_until.is_some() && !lane.is_usable())
+        });
     }
 
     /// Drops the idle connections to `endpoint`.
@@ -305,16 +326,27 @@ impl State {
         self.idle_leases
             .retain(|(direct, _)| direct.generation().endpoint != *endpoint);
         self.leases -= before - self.idle_leases.len();
+        self.drop_own_lanes(|lane, idle_until| idle_until.is_some() && lane.generation.endpoint == *endpoint);
+    }
+
+    /// Drops one connection kept after a lease.
+    pub(super) fn drop_one_idle_lease(&mut self) -> bool {
+        let dropped = self.idle_leases.pop().is_some();
+        self.leases -= usize::from(dropped);
+        dropped
     }
 
     /// Drops the connections kept after leases.
     pub(super) fn drop_idle_leases(&mut self) {
         self.leases -= self.idle_leases.drain(..).count();
+        self.drop_own_lanes(|_, idle_until| idle_until.is_some());
     }
 
     /// When the next idle lease is due to be closed.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.idle_leases.iter().map(|(_, until)| *until).min()
+        let leases = self.idle_leases.iter().map(|(_, until)| *until);
+        let own = self.own_lanes.iter().filter_map(|(_, until)| *until);
+        leases.chain(own).min()
     }
 
     /// Ends every wait of `want` with `error`.
@@ -323,11 +355,16 @@ impl State {
         for waiter in shared.chain(self.lease_waiters.drain(..)) {
             let _ = waiter.give(Err(error.clone()));
         }
+        let waiting: Vec<u64> = self.lane_waiters.drain(..).chain(self.own_waiters.drain(..)).collect();
+        if !waiting.is_empty() {
+            self.errands.push(Errand::Fail(waiting, error.clone()));
+        }
     }
 
     /// Removes the route at `place`, its idle connections with it.
     pub(super) fn remove_route(&mut self, place: usize) -> Arc<Generation> {
         let route = self.routes.remove(place);
+        route.lanes.iter().for_each(|lane| lane.leave());
         route.generation
     }
 
@@ -356,7 +393,8 @@ impl State {
         Demand {
             calls: self.shared_waiters.len(),
             lanes: self.shared_waiters.len() - bulk,
-            leases: self.lease_waiters.len(),
+            submitted: self.lane_waiters.len(),
+            leases: self.lease_waiters.len() + self.own_waiters.len(),
         }
     }
 }
@@ -368,20 +406,18 @@ pub(super) struct Demand {
     pub(super) calls: usize,
     /// Those of them who would take a lane.
     pub(super) lanes: usize,
+    /// Submitted calls, which take nothing but a lane.
+    pub(super) submitted: usize,
     /// For a connection of their own.
     pub(super) leases: usize,
 }
 
 impl Demand {
     pub(super) fn any(self) -> bool {
-        self.calls + self.leases > 0
+        self.calls + self.submitted + self.leases > 0
     }
 }
 
 fn is_of(route: &Route, direct: &Direct) -> bool {
     Arc::ptr_eq(&route.generation, direct.generation())
-}
-
-fn far_away() -> Instant {
-    Instant::now() + Duration::from_secs(365 * 24 * 3600)
 }

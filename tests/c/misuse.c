@@ -306,7 +306,7 @@ static void done(void *user_data, sentinel_completion_t *completion)
     CHECK(!"a callback of a call that was not accepted");
 }
 
-static void functions_of_later_versions_say_so(void)
+static void submissions_are_checked(void)
 {
     sentinel_t *sentinel = open_nowhere();
     sentinel_client_t *client = NULL;
@@ -314,6 +314,7 @@ static void functions_of_later_versions_say_so(void)
     sentinel_queue_t *queue = NULL;
     const char *const argv[] = {"PING"};
     const size_t lens[] = {4};
+    sentinel_completion_t entry;
     uint64_t id = 0;
     char text[8];
 
@@ -323,19 +324,26 @@ static void functions_of_later_versions_say_so(void)
     CHECK_FAILS(NULL_ARGUMENT, "queue",
                 sentinel_submit_queued(client, 1, lens, "PING", 4, NULL, NULL, 0, &id, &error), &error);
     CHECK_FAILS(INVALID, "capacity", sentinel_queue_new(sentinel, 0, &queue, &error), &error);
+    CHECK_FAILS(INVALID, "capacity", sentinel_queue_new(sentinel, SIZE_MAX, &queue, &error), &error);
+    CHECK(queue == NULL);
+    CHECK_EQUAL(-1, sentinel_queue_fd(NULL));
+    CHECK_OK(sentinel_queue_new(sentinel, 1, &queue, &error), &error);
+    CHECK_STATUS(NULL_ARGUMENT, sentinel_queue_poll(queue, NULL, sizeof entry, 1, 0, NULL));
+    CHECK_STATUS(INVALID, sentinel_queue_poll(queue, &entry, sizeof entry - 1, 1, 0, NULL));
+    CHECK_STATUS(INVALID, sentinel_queue_poll(queue, &entry, sizeof entry, 1, -2, NULL));
+    CHECK_STATUS(SENTINEL_EMPTY, sentinel_queue_poll(queue, NULL, sizeof entry, 0, 0, NULL));
+    CHECK_FAILS(INVALID, "data_len", sentinel_submit_queued(client, 1, lens, "PING", 3, NULL, queue, 0, &id, &error),
+                &error);
+    CHECK_FAILS(NULL_ARGUMENT, "batch", sentinel_submit_batch(client, NULL, NULL, queue, 0, &id, &error), &error);
+    CHECK_STATUS(INVALID, sentinel_cancel(client, 1));
+    CHECK(id == 0);
+    sentinel_queue_free(queue);
     CHECK_FAILS(INVALID, "mask", sentinel_watch_events(sentinel, 0x20u, NULL, 0, &error), &error);
     CHECK_STATUS(NULL_ARGUMENT, sentinel_metric(sentinel, NULL, NULL));
     CHECK_STATUS(NULL_ARGUMENT, sentinel_describe(sentinel, NULL, 1, NULL));
-
-    CHECK_FAILS(SENTINEL_ERR_UNAVAILABLE, "sentinel_submit",
-                sentinel_submit(client, 1, argv, NULL, NULL, done, NULL, &id, &error), &error);
-    CHECK_FAILS(SENTINEL_ERR_UNAVAILABLE, "sentinel_queue_new", sentinel_queue_new(sentinel, 16, &queue, &error),
-                &error);
-    CHECK_STATUS(SENTINEL_ERR_UNAVAILABLE, sentinel_cancel(client, 1));
     CHECK_STATUS(SENTINEL_ERR_UNAVAILABLE, sentinel_metric(sentinel, "commands_total", NULL));
     CHECK_STATUS(SENTINEL_ERR_UNAVAILABLE, sentinel_metrics_text(sentinel, text, sizeof text, NULL));
     CHECK_STATUS(SENTINEL_ERR_UNAVAILABLE, sentinel_describe(sentinel, text, sizeof text, NULL));
-    CHECK(queue == NULL);
     sentinel_client_free(client);
     sentinel_free(sentinel);
 }
@@ -362,7 +370,7 @@ int main(void)
     null_handles_are_named();
     options_are_checked();
     handles_without_a_server();
-    functions_of_later_versions_say_so();
+    submissions_are_checked();
     statuses_have_names();
     return 0;
 }

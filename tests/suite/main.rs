@@ -29,4 +29,5 @@ mod rendered;
 mod replicas;
 mod replies;
 mod slots;
+mod submitted;
 mod support;

@@ -1,0 +1,460 @@
+//! Submitted calls: their way onto a lane, what becomes of their replies, their deadlines and repetitions.
+//!
+//! They are the calls of `client::call` without a thread: the same decisions, kept in a [`Book`] instead of on a stack.
+//! Whoever takes a call out of the book completes it, so that each completes once. The book's lock is never held while
+//! a pool's is taken.
+
+use std::collections::HashSet;
+use std::future::pending;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+
+use super::book::{Book, Call, CallId, Place, Shape, Target};
+use super::callbacks::Callbacks;
+use super::{Entry, EntryKind, Queue};
+use crate::client::CallOptions;
+use crate::client::batch::{EXEC, Exchange, MULTI, Ran, all_read_only, in_one, incomplete, with_first};
+use crate::client::batch::{read_pipeline, read_transaction};
+use crate::client::call::{Failed, Next, Tries, read_replicas, refusal, wait_command};
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::pool::{Ended, Generation, Lane, Pool, Submissions};
+use crate::resp::{Kind, Reply, Request};
+
+/// What a submission asks for.
+#[derive(Debug)]
+pub(crate) struct Submission<'a> {
+    pub(crate) request: Request<'a>,
+    pub(crate) kind: SubmissionKind,
+    pub(crate) options: CallOptions,
+    pub(crate) deadline: Deadline,
+}
+
+/// What kind of submission it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubmissionKind {
+    /// A command; `own`: it waits in the server.
+    Command { own: bool },
+    /// So many commands, one after the other.
+    Pipeline(usize),
+    /// MULTI, so many commands, EXEC.
+    Transaction(usize),
+}
+
+/// A completion on its way.
+type Completed = (Target, Result<Reply, Error>);
+
+/// The submitted calls of one client. Any thread.
+#[derive(Debug)]
+pub struct Calls {
+    book: Mutex<Book>,
+    /// The agenda has a new first entry, or the calls are over.
+    changed: Notify,
+    callbacks: Arc<Callbacks>,
+}
+
+impl Calls {
+    /// None yet.
+    pub(crate) fn new(callbacks: Arc<Callbacks>) -> Calls {
+        Calls {
+            book: Mutex::default(),
+            changed: Notify::new(),
+            callbacks,
+        }
+    }
+
+    /// Accepts a call: from here on it completes once, whatever happens.
+    pub(crate) fn submit(&self, pool: &Arc<Pool>, submission: &Submission<'_>, target: Target) -> Result<CallId> {
+        match &target {
+            Target::Queue(queue, _) => queue.take_place()?,
+            Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
+        }
+        if let Err(error) = pool.count_submitted() {
+            give_back(&target);
+            return Err(error);
+        }
+        let own = submission.kind == SubmissionKind::Command { own: true };
+        let lane = if own { None } else { pool.lane() };
+        let mut book = self.book.lock();
+        let mut request = book.buffer();
+        submission.request.append(&mut request);
+        let (id, next) = book.enter(Call {
+            request,
+            shape: submission.shape(),
+            options: submission.options,
+            deadline: submission.deadline,
+            own,
+            target,
+            tries: Tries::new(),
+            place: Place::Waiting,
+        });
+        if submission.kind == SubmissionKind::Pipeline(0) || submission.kind == SubmissionKind::Transaction(0) {
+            drop(book);
+            self.complete(pool, id, in_one(&[]).ok_or_else(incomplete));
+            return Ok(id);
+        }
+        let sent = lane.is_some_and(|lane| hand_over(&mut book, id, &lane).is_ok());
+        drop(book);
+        if next {
+            self.changed.notify_one();
+        }
+        if !sent {
+            self.dispatch(pool, id);
+        }
+        Ok(id)
+    }
+
+    /// Ends a call with `Cancelled`, unless it has completed. An error for a number that no call ever had.
+    pub(crate) fn cancel(&self, pool: &Arc<Pool>, id: CallId) -> Result<()> {
+        if !self.book.lock().knows(id) {
+            return Err(Error::invalid("call_id", format!("{id} is no call of this client")));
+        }
+        self.give_up(pool, &[id], &ErrorKind::Cancelled);
+        Ok(())
+    }
+
+    /// Keeps the deadlines and ends the pauses, on sentinel-io.
+    pub(crate) async fn run(self: Arc<Calls>, pool: Weak<Pool>) {
+        loop {
+            let due = {
+                let book = self.book.lock();
+                if book.closed {
+                    return;
+                }
+                book.next_due()
+            };
+            let timer = async {
+                match due {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = timer => {}
+            }
+            let Some(pool) = pool.upgrade() else { return };
+            self.look(&pool, Instant::now());
+        }
+    }
+
+    /// Ends the calls whose deadline has passed, and tries those again whose pause is over.
+    fn look(&self, pool: &Arc<Pool>, now: Instant) {
+        let (mut late, mut rested) = (Vec::new(), Vec::new());
+        {
+            let mut book = self.book.lock();
+            for id in book.due(now) {
+                let Some(call) = book.get(id) else { continue };
+                if call.deadline.instant().is_some_and(|at| at <= now) {
+                    late.push(id);
+                } else if matches!(call.place, Place::Paused(until) if until <= now) {
+                    call.place = Place::Waiting;
+                    rested.push(id);
+                }
+            }
+        }
+        if !late.is_empty() {
+            let during = "waiting for the reply".to_owned();
+            self.give_up(pool, &late, &ErrorKind::Timeout { during });
+        }
+        for id in rested {
+            self.dispatch(pool, id);
+        }
+    }
+
+    /// Takes calls out and completes them without a reply. Once they are out nothing more of them is sent, so that
+    /// what is known of them now stays true.
+    fn give_up(&self, pool: &Arc<Pool>, ids: &[CallId], why: &ErrorKind) {
+        let taken: Vec<(CallId, Call)> = {
+            let mut book = self.book.lock();
+            ids.iter().filter_map(|id| Some((*id, book.take(*id)?))).collect()
+        };
+        let lanes: HashSet<(u64, bool)> = taken
+            .iter()
+            .filter_map(|(_, call)| match call.place {
+                Place::Lane(lane) => Some((lane, call.own)),
+                Place::Waiting | Place::Paused(_) => None,
+            })
+            .collect();
+        let ids: HashSet<CallId> = taken.iter().map(|(id, _)| *id).collect();
+        let mut unsent: HashSet<CallId> = HashSet::new();
+        for (lane, own) in lanes {
+            unsent.extend(pool.withdraw(lane, own, &ids));
+        }
+        pool.withdraw_waiting(&ids);
+        let completed = taken.into_iter().map(|(id, call)| {
+            let on_lane = matches!(call.place, Place::Lane(_));
+            let error = match why {
+                ErrorKind::Timeout { .. } if !on_lane => pool.not_in_time(call.want()),
+                why if on_lane && !unsent.contains(&id) => Error::new(why.clone()).with_outcome(Outcome::Unknown),
+                why => Error::new(why.clone()),
+            };
+            (call.target, Err(call.tries.end(error)))
+        });
+        self.deliver(pool, completed.collect());
+    }
+
+    /// Sends a call on a lane, or lets it wait for one.
+    fn dispatch(&self, pool: &Arc<Pool>, id: CallId) {
+        let own = match self.book.lock().get(id) {
+            Some(call) => call.own,
+            None => return,
+        };
+        match pool.lane_or_wait(id, own) {
+            Ok(Some(lane)) => self.send(pool, &lane, &[id]),
+            // It may have been given up just before it was entered.
+            Ok(None) if self.book.lock().get(id).is_none() => pool.withdraw_waiting(&HashSet::from([id])),
+            Ok(None) => {}
+            Err(error) => self.fail(pool, &[id], &error),
+        }
+    }
+
+    /// The end of an attempt that is more than a plain reply.
+    fn attempt_ended(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, ended: Ended) {
+        let (id, read) = {
+            let mut book = self.book.lock();
+            let Some(call) = book.get(ended.id) else { return };
+            (ended.id, read(call, ended, generation))
+        };
+        match read {
+            Ok(ran) => {
+                if ran.condemn {
+                    pool.condemn(generation);
+                }
+                self.complete(pool, id, Ok(ran.reply));
+            }
+            Err(failed) => self.attempt_failed(pool, generation, id, failed),
+        }
+    }
+
+    fn attempt_failed(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, id: CallId, failed: Failed) {
+        // What is decided takes the pool's lock, so not under the book's.
+        let known = self.book.lock().get(id).map(|call| {
+            let request = call.request.clone();
+            (call.tries, call.options, call.deadline, request, call.commands())
+        });
+        let Some((mut tries, options, deadline, request, commands)) = known else {
+            return;
+        };
+        let read_only = || all_read_only(&request, commands);
+        let next = tries.failed(pool, Some(generation), failed, (&options, deadline), read_only);
+        let pause = match next {
+            Next::Fail(error) => return self.complete(pool, id, Err(error)),
+            Next::Again(pause) => pause,
+        };
+        let first = {
+            let mut book = self.book.lock();
+            let Some(call) = book.get(id) else { return };
+            call.tries = tries;
+            let until = pause.map(|pause| Instant::now() + pause);
+            call.place = until.map_or(Place::Waiting, Place::Paused);
+            until.is_some_and(|until| book.remind(until, id))
+        };
+        if first {
+            self.changed.notify_one();
+        }
+        if pause.is_none() {
+            self.dispatch(pool, id);
+        }
+    }
+
+    fn complete(&self, pool: &Pool, id: CallId, result: Result<Reply, Error>) {
+        let taken = self.book.lock().take(id);
+        if let Some(call) = taken {
+            self.deliver(pool, vec![(call.target, result)]);
+        }
+    }
+
+    /// Hands completions out, those for one queue in a row at once.
+    fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
+        if completed.is_empty() {
+            return;
+        }
+        pool.uncount_submitted(completed.len());
+        let mut entries: Vec<Entry> = Vec::with_capacity(completed.len());
+        let mut to: Option<Arc<Queue>> = None;
+        let mut done = Vec::new();
+        for (target, result) in completed {
+            let kind = EntryKind::Call;
+            match target {
+                Target::Queue(queue, tag) => {
+                    if let Some(before) = to.take_if(|before| !Arc::ptr_eq(before, &queue)) {
+                        before.post_taken(entries.drain(..));
+                    }
+                    to = Some(queue);
+                    entries.push(Entry { tag, kind, result });
+                }
+                Target::Done(function) => done.push((function, Entry { tag: 0, kind, result })),
+            }
+        }
+        if let Some(queue) = to {
+            queue.post_taken(entries.into_iter());
+        }
+        if !done.is_empty() {
+            self.callbacks.add(done.into_iter());
+        }
+    }
+}
+
+impl Submissions for Calls {
+    fn ended(&self, pool: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>) {
+        let mut completed = Vec::with_capacity(ends.len());
+        let mut others = Vec::new();
+        {
+            let mut book = self.book.lock();
+            for mut end in ends.drain(..) {
+                let plain = end.end.is_ok()
+                    && end.last.as_ref().is_some_and(|reply| reply.kind() != Kind::Error)
+                    && book.get(end.id).is_some_and(|call| call.shape == Shape::Command);
+                let taken = if plain { book.take(end.id) } else { None };
+                match (taken, end.last.take_if(|_| plain)) {
+                    (Some(mut call), Some(reply)) => {
+                        book.reuse(std::mem::take(&mut call.request));
+                        completed.push((call.target, Ok(reply)));
+                    }
+                    _ => others.push(end),
+                }
+            }
+        }
+        self.deliver(pool, completed);
+        for end in others {
+            self.attempt_ended(pool, lane.generation(), end);
+        }
+    }
+
+    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) {
+        let mut failed = Vec::new();
+        {
+            let mut book = self.book.lock();
+            for id in ids {
+                if let Err(error) = hand_over(&mut book, *id, lane) {
+                    failed.push((*id, error));
+                }
+            }
+        }
+        for (id, error) in failed {
+            self.attempt_failed(pool, lane.generation(), id, error.into());
+        }
+    }
+
+    fn fail(&self, pool: &Arc<Pool>, ids: &[CallId], error: &Error) {
+        let completed = {
+            let mut book = self.book.lock();
+            let taken = ids.iter().filter_map(|id| book.take(*id));
+            taken
+                .map(|call| (call.target, Err(call.tries.end(error.clone()))))
+                .collect()
+        };
+        self.deliver(pool, completed);
+    }
+
+    fn close(&self, pool: &Arc<Pool>) {
+        let ids = {
+            let mut book = self.book.lock();
+            book.closed = true;
+            book.ids()
+        };
+        self.give_up(pool, &ids, &ErrorKind::Closed);
+        self.changed.notify_one();
+    }
+}
+
+impl Submission<'_> {
+    fn shape(&self) -> Shape {
+        match self.kind {
+            SubmissionKind::Command { .. } if self.options.replicas > 0 => Shape::Replicated,
+            SubmissionKind::Command { .. } => Shape::Command,
+            SubmissionKind::Pipeline(len) => Shape::Pipeline(len),
+            SubmissionKind::Transaction(len) => Shape::Transaction(len),
+        }
+    }
+}
+
+fn not_started(error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Internal {
+        problem: format!("sentinel-cb could not be started: {error}"),
+    })
+}
+
+/// Gives back what a target holds for a call that is not accepted.
+fn give_back(target: &Target) {
+    if let Target::Queue(queue, _) = target {
+        queue.give_back(1);
+    }
+}
+
+/// Hands a call to a lane, when it is still to be sent.
+fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result<()> {
+    let Some(call) = book.get(id).filter(|call| call.place == Place::Waiting) else {
+        return Ok(());
+    };
+    let request = call.request.as_slice();
+    let wait = match call.shape {
+        Shape::Replicated => wait_command(call.options.replicas, call.deadline),
+        _ => Vec::new(),
+    };
+    match call.shape {
+        Shape::Command => lane.submit(&Request::Encoded(&[request]), 1, id),
+        Shape::Replicated => lane.submit(&Request::Encoded(&[request, &wait]), 2, id),
+        Shape::Pipeline(len) => lane.submit(&Request::Encoded(&[request]), len, id),
+        Shape::Transaction(len) => lane.submit(&Request::Encoded(&[MULTI, request, EXEC]), len + 2, id),
+    }?;
+    call.place = Place::Lane(lane.id());
+    Ok(())
+}
+
+/// What the end of an attempt amounts to.
+fn read(call: &Call, ended: Ended, generation: &Arc<Generation>) -> Result<Ran, Failed> {
+    let (done, unsent) = match ended.end {
+        Ok(()) => (Ok(()), 0),
+        Err(failure) => (Err(failure.error), failure.unsent),
+    };
+    let mut replies = ended.replies;
+    replies.extend(ended.last);
+    let exchange = Exchange {
+        len: call.commands(),
+        done,
+        unsent,
+        generation: Some(generation),
+    };
+    let reply = match call.shape {
+        Shape::Pipeline(_) => return read_pipeline(in_one(&replies), exchange),
+        Shape::Transaction(_) => read_transaction(replies, exchange)?,
+        Shape::Command => {
+            exchange.done?;
+            read_one(&call.request, replies.pop(), generation)?
+        }
+        Shape::Replicated => {
+            let wait = (replies.len() > 1).then(|| replies.pop()).flatten();
+            if wait.is_none() {
+                // Without a word of the replicas the write may be on this node alone, if it was done at all.
+                let written = replies.first().is_some_and(|reply| reply.kind() != Kind::Error);
+                let unknown = |error: Error| {
+                    if written {
+                        error.with_outcome(Outcome::Unknown)
+                    } else {
+                        error
+                    }
+                };
+                exchange.done.map_err(unknown)?;
+            }
+            let reply = read_one(&call.request, replies.pop(), generation)?;
+            read_replicas(wait, call.options.replicas, generation)?;
+            reply
+        }
+    };
+    Ok(Ran { reply, condemn: false })
+}
+
+/// The reply to a lone command; an error reply is a failure.
+fn read_one(request: &[u8], reply: Option<Reply>, generation: &Arc<Generation>) -> Result<Reply, Failed> {
+    let reply = reply.ok_or_else(incomplete)?;
+    if reply.kind() != Kind::Error {
+        return Ok(reply);
+    }
+    Err(with_first(request, |args| refusal(args, &reply, Some(generation))))
+}

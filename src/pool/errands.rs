@@ -1,0 +1,264 @@
+//! Submitted calls in a pool: which lane carries them, and what is done about those that wait. They are told outside
+//! of the pool's lock, by errands.
+
+use std::collections::HashSet;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::Pool;
+use super::generation::ConnectionId;
+use super::lane::{Ended, Lane, Submissions};
+use super::state::State;
+use crate::error::{Error, ErrorKind};
+
+/// Something to tell submitted calls.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// They may go out on this lane.
+    Send(Arc<Lane>, Vec<u64>),
+    /// They cannot be sent.
+    Fail(Vec<u64>, Error),
+}
+
+impl State {
+    /// The lane for a submitted call: the first one, so that the calls of a thread stay in their order. None while
+    /// others wait.
+    fn lane_for_submitted(&mut self) -> Option<Arc<Lane>> {
+        self.used = true;
+        if self.errands_run || !self.errands.is_empty() || !self.lane_waiters.is_empty() {
+            return None;
+        }
+        self.next_lane()
+    }
+
+    fn next_lane(&mut self) -> Option<Arc<Lane>> {
+        let count = self.routes.len();
+        let first = if count > 1 { self.first() } else { 0 };
+        for step in 0..count {
+            let place = (first + step) % count;
+            let Some(route) = self.routes.get_mut(place).filter(|route| route.ready) else {
+                continue;
+            };
+            if let Some(lane) = route.lane(0) {
+                self.calls = self.calls.wrapping_add(1);
+                return Some(lane);
+            }
+        }
+        None
+    }
+
+    /// Lets everything that waits for a lane go out on `lane`.
+    pub(super) fn send_waiting(&mut self, lane: &Arc<Lane>) {
+        if !self.lane_waiters.is_empty() {
+            let waiting = self.lane_waiters.drain(..).collect();
+            self.errands.push(Errand::Send(Arc::clone(lane), waiting));
+        }
+    }
+
+    /// Puts a connection of a submitted call's own to use.
+    pub(super) fn open_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) -> bool {
+        let routed = self
+            .routes
+            .iter()
+            .any(|route| Arc::ptr_eq(&route.generation, &lane.generation));
+        if self.closed || !routed || !lane.is_usable() {
+            return false;
+        }
+        self.leases += 1;
+        self.own_lanes.push((Arc::clone(lane), None));
+        self.settle_own_lane(lane, idle_until);
+        true
+    }
+
+    /// An own connection without a call: for the first that waits, else idle until `idle_until`.
+    fn settle_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
+        let Some(place) = self.own_lanes.iter().position(|(known, _)| Arc::ptr_eq(known, lane)) else {
+            return;
+        };
+        let next = self.own_waiters.pop_front();
+        if let Some((_, idle)) = self.own_lanes.get_mut(place) {
+            *idle = if next.is_some() { None } else { Some(idle_until) };
+        }
+        if let Some(id) = next {
+            self.errands.push(Errand::Send(Arc::clone(lane), vec![id]));
+        }
+    }
+
+    /// An idle connection for a call of its own.
+    fn take_own_lane(&mut self) -> Option<Arc<Lane>> {
+        let free = |(lane, idle): &&mut (Arc<Lane>, Option<Instant>)| idle.is_some() && lane.is_usable();
+        let (lane, idle) = self.own_lanes.iter_mut().find(free)?;
+        *idle = None;
+        Some(Arc::clone(lane))
+    }
+
+    /// Lets go of own connections, and gives their slots free.
+    pub(super) fn drop_own_lanes(&mut self, which: impl Fn(&Arc<Lane>, Option<Instant>) -> bool) {
+        let before = self.own_lanes.len();
+        self.own_lanes.retain(|(lane, idle)| {
+            let goes = which(lane, *idle);
+            if goes {
+                lane.leave();
+            }
+            !goes
+        });
+        self.leases -= before - self.own_lanes.len();
+    }
+
+    /// Submitted calls and acquired connections share their slots: one that is idle on the one side makes room for who
+    /// waits on the other.
+    pub(super) fn make_room(&mut self, limit: usize) {
+        if self.leases + self.lease_dials < limit {
+            return;
+        }
+        if !self.own_waiters.is_empty() && self.drop_one_idle_lease() {
+            return;
+        }
+        let idle = self.own_lanes.iter().find(|(_, idle)| idle.is_some());
+        if let Some(lane) = idle
+            .map(|(lane, _)| Arc::clone(lane))
+            .filter(|_| !self.lease_waiters.is_empty())
+        {
+            self.drop_own_lanes(|known, _| Arc::ptr_eq(known, &lane));
+        }
+    }
+
+    /// The lane of that number.
+    fn find_lane(&self, id: ConnectionId) -> Option<Arc<Lane>> {
+        let shared = self.routes.iter().flat_map(|route| &route.lanes);
+        let own = self.own_lanes.iter().map(|(lane, _)| lane);
+        shared.chain(own).find(|lane| lane.id == id).map(Arc::clone)
+    }
+
+    /// The next errands; none when there is nothing to do any more.
+    fn next_errands(&mut self) -> Vec<Errand> {
+        if self.errands.is_empty() && !self.lane_waiters.is_empty() {
+            // They came while errands were run.
+            if let Some(lane) = self.next_lane() {
+                self.send_waiting(&lane);
+            }
+        }
+        self.errands_run = !self.errands.is_empty();
+        std::mem::take(&mut self.errands)
+    }
+}
+
+impl Pool {
+    /// Has submitted calls carried for `submissions`.
+    pub fn serve(&self, submissions: Arc<dyn Submissions>) {
+        let _ = self.submissions.set(submissions);
+    }
+
+    /// Counts a submitted call; `QueueFull` when there are as many as may be.
+    pub fn count_submitted(&self) -> Result<(), Error> {
+        let limit = self.settings.max_pending;
+        let before = self.submitted.fetch_add(1, Ordering::Relaxed);
+        if before + self.in_flight.load(Ordering::Relaxed) < limit {
+            return Ok(());
+        }
+        self.uncount_submitted(1);
+        Err(Error::new(ErrorKind::QueueFull { limit }))
+    }
+
+    /// So many submitted calls have completed.
+    pub fn uncount_submitted(&self, calls: usize) {
+        self.submitted.fetch_sub(calls, Ordering::Relaxed);
+    }
+
+    /// The lane for a submitted call, where there is one.
+    pub fn lane(&self) -> Option<Arc<Lane>> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        state.lane_for_submitted()
+    }
+
+    /// The connection for a submitted call, `own`: for it alone; `None` when it is now entered among those that wait.
+    pub fn lane_or_wait(&self, id: u64, own: bool) -> Result<Option<Arc<Lane>>, Error> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Error::new(ErrorKind::Closed));
+        }
+        state.used = true;
+        let lane = if own {
+            state.take_own_lane()
+        } else {
+            state.lane_for_submitted()
+        };
+        if lane.is_some() {
+            return Ok(lane);
+        }
+        let waiters = if own {
+            &mut state.own_waiters
+        } else {
+            &mut state.lane_waiters
+        };
+        waiters.push_back(id);
+        // Who comes while many wait changes nothing that the keeper does.
+        let news = own || waiters.len() == 1;
+        drop(state);
+        if news {
+            self.demand.notify_one();
+        }
+        Ok(None)
+    }
+
+    /// Calls that wait no more.
+    pub fn withdraw_waiting(&self, ids: &HashSet<u64>) {
+        let mut state = self.state.lock();
+        state.lane_waiters.retain(|id| !ids.contains(id));
+        state.own_waiters.retain(|id| !ids.contains(id));
+    }
+
+    /// Takes calls back from a lane: those of which nothing was or will be sent. A connection of a call's own is closed
+    /// under it, for its reply would be taken for the next call's.
+    pub fn withdraw(&self, lane: ConnectionId, own: bool, ids: &HashSet<u64>) -> HashSet<u64> {
+        let Some(lane) = self.state.lock().find_lane(lane) else {
+            return HashSet::new();
+        };
+        let withdrawn = lane.withdraw_calls(ids);
+        if own {
+            let _ = lane.socket.shutdown(Shutdown::Both);
+        }
+        withdrawn
+    }
+
+    /// Tells the calls of a lane how they ended.
+    pub(super) fn calls_ended(self: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>) {
+        if let Some(submissions) = self.submissions.get() {
+            submissions.ended(self, lane, ends);
+        }
+    }
+
+    /// A connection of a call's own has done its call.
+    pub(super) fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>) {
+        let until = self.idle_until();
+        self.state.lock().settle_own_lane(lane, until);
+        self.run_errands();
+        self.demand.notify_one();
+    }
+
+    /// Does what the state asks for. Whoever changed it calls this without its lock.
+    pub(super) fn run_errands(self: &Arc<Pool>) {
+        let mut errands = {
+            let mut state = self.state.lock();
+            // Who runs them already takes these as well.
+            if state.errands_run {
+                return;
+            }
+            state.next_errands()
+        };
+        while let Some(submissions) = self.submissions.get().filter(|_| !errands.is_empty()) {
+            for errand in errands {
+                match errand {
+                    Errand::Send(lane, ids) => submissions.send(self, &lane, &ids),
+                    Errand::Fail(ids, error) => submissions.fail(self, &ids, &error),
+                }
+            }
+            errands = self.state.lock().next_errands();
+        }
+    }
+}
