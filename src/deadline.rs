@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::net::futex::next_tick;
+
 /// The instant by which a call must have returned, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
+
+/// From here on a deadline may be a tick of the kernel late: less than one per cent, and than the 20 ms of the contract.
+const FAR: Duration = Duration::from_secs(1);
 
 impl Deadline {
     /// A call without a limit.
@@ -19,10 +24,12 @@ impl Deadline {
     /// no limit. `None` when the number is neither.
     pub fn from_ms(timeout_ms: i64, default_ms: i64) -> Option<Deadline> {
         let ms = if timeout_ms == 0 { default_ms } else { timeout_ms };
-        match ms {
-            -1 => Some(Deadline::NEVER),
-            ms => Some(Deadline::after(Some(Duration::from_millis(u64::try_from(ms).ok()?)))),
+        if ms == -1 {
+            return Some(Deadline::NEVER);
         }
+        let after = Duration::from_millis(u64::try_from(ms).ok()?);
+        let now = if after < FAR { Instant::now() } else { next_tick() };
+        Some(Deadline(now.checked_add(after)))
     }
 
     /// The instant, or `None` without a limit.
