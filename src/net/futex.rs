@@ -90,11 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn the_next_tick_is_not_past_and_at_most_a_few_milliseconds_away() {
+    fn the_next_tick_is_a_few_milliseconds_away_at_most() {
+        let most = Duration::from_millis(11);
         for _ in 0..1000 {
-            let (before, tick) = (Instant::now(), next_tick());
-            assert!(tick >= before);
-            assert!(tick.saturating_duration_since(Instant::now()) < Duration::from_millis(11));
+            let (before, tick, after) = (Instant::now(), next_tick(), Instant::now());
+            assert!(tick + most > before && tick < after + most);
         }
     }
 

@@ -29,5 +29,6 @@ mod rendered;
 mod replicas;
 mod replies;
 mod slots;
+mod storm;
 mod submitted;
 mod support;
