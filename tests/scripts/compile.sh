@@ -6,13 +6,25 @@ set -eu
 : "${CC:=cc}" "${CXX:=c++}" "${RELEASE:=target/release}" "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
 : "${SOVERSION:=0}"
 
+# Other libraries that a program names in its first comment ("libs: NAME..."), by pkg-config. Exit status 77: not here.
+extra() {
+    names=$(sed -n -e 's/.*libs: //p' -e '/\*\//q' "$1")
+    [ -n "$names" ] || return 0
+    # shellcheck disable=SC2086
+    if ! pkg-config --cflags --libs $names 2>/dev/null; then
+        echo "$1: skipped, for pkg-config does not know $names" >&2
+        exit 77
+    fi
+}
+
 compile() {
+    libraries=$(extra "$1") || exit
     case $1 in
         *.cpp) language="$CXX -std=c++11 ${CXXFLAGS:--O1 -g}" ;;
         *) language="$CC -std=c11 ${CFLAGS:--O1 -g}" ;;
     esac
     # shellcheck disable=SC2086
-    $language -Wall -Wextra -Wpedantic -Werror -pthread -Iinclude "$@" ${LDFLAGS:-}
+    $language -Wall -Wextra -Wpedantic -Werror -pthread -Iinclude "$@" $libraries ${LDFLAGS:-}
 }
 
 shared() {
@@ -32,7 +44,7 @@ static() {
 case $1 in
     examples)
         for source in examples-c/*.c; do
-            shared "$source" "$2/$(basename "$source" .c)"
+            (shared "$source" "$2/$(basename "$source" .c)") || [ $? = 77 ]
         done
         ;;
     shared) shared "$2" "$3" ;;

@@ -79,6 +79,7 @@ if [ "$1" = test ]; then
     # Debian's valgrind does not start without the symbols of the C library.
     if have dpkg; then need libc6-dbg dpkg -s libc6-dbg; fi
     want clang have clang++
+    want libevent-dev pkg-config --exists libevent
     want cmake have cmake
     want meson have meson
     want ninja-build have ninja
