@@ -9,10 +9,12 @@ use std::sync::{Arc, Weak};
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Pool;
 use super::gate::Gate;
 use super::lane::{Call, Ends, KEEP, Lane};
+use super::seat::NUDGE_EVERY;
 use crate::error::ErrorKind;
 use crate::net::dial::plain;
 use crate::net::sys::watched;
@@ -81,6 +83,8 @@ impl Driver {
 
     async fn drive(&mut self) -> Result<(), ErrorKind> {
         let lane = Arc::clone(&self.lane);
+        let mut nudge = interval(NUDGE_EVERY);
+        nudge.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if !self.gather() {
                 return Ok(());
@@ -90,6 +94,8 @@ impl Driver {
             let more = !waits && !self.may_sleep();
             tokio::select! {
                 biased;
+                // First, so that a peer that never stops talking keeps nobody from looking at the time.
+                _ = nudge.tick(), if !self.flying.is_empty() => self.nudge(),
                 read = read(&self.fd, &mut self.decoder) => {
                     read.map_err(lost)?;
                     self.hand_out()?;
@@ -147,6 +153,15 @@ impl Driver {
         self.writing.clear();
         self.written = 0;
         Ok(())
+    }
+
+    /// Has everyone who waits look at the time.
+    fn nudge(&mut self) {
+        let outbox = self.lane.outbox.lock();
+        let flying = self.flying.iter().map(|flight| &flight.call);
+        flying.chain(&outbox.calls).for_each(|call| self.ends.nudge(&call.sink));
+        drop(outbox);
+        self.ends.flush(&self.pool, &self.lane);
     }
 
     /// Gives each whole reply to its call, and wakes all who have theirs.

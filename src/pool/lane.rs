@@ -79,6 +79,13 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    /// Has a waiting thread look at the time.
+    pub(super) fn nudge(&mut self, sink: &Sink) {
+        if let Sink::Seat(ticket) = sink {
+            ticket.nudge(&mut self.wakes);
+        }
+    }
+
     /// Tells them.
     pub(super) fn flush(&mut self, pool: &Weak<Pool>, lane: &Lane) {
         self.wakes.flush();

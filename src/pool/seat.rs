@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -16,6 +17,12 @@ use crate::resp::Reply;
 
 /// Seats in a row: the bits of its word's wait mask.
 const WIDTH: u32 = 32;
+
+/// How often those who wait without a timer are woken to look at the time.
+pub const NUDGE_EVERY: Duration = Duration::from_millis(250);
+
+/// Deadlines nearer than this are waited for with a timer: four times what a nudge may take.
+const FAR: Duration = Duration::from_secs(1);
 
 /// Why a call on a lane ended without all of its replies.
 #[derive(Debug, Clone)]
@@ -116,13 +123,21 @@ impl Seat {
 
     /// Waits until the call has ended, and passes its replies on; `None` at the deadline, with the replies that came
     /// until then. What comes later is dropped.
+    ///
+    /// A timer of the kernel is an eighth of the price of a call on a lane, so the first wait for a far deadline does
+    /// without: who holds the ticket wakes the waiter every [`NUDGE_EVERY`], and it looks at the time.
     pub fn wait(&self, deadline: Deadline, mut take: impl FnMut(Reply)) -> Option<End> {
         let slot = self.row.slot(self.place)?;
-        let mut late = false;
+        let mut timed = deadline.left().is_some_and(|left| left < FAR);
+        let mut woken = false;
         loop {
             let seen = self.row.word.load(Ordering::Acquire);
             {
                 let mut slot = slot.lock();
+                let mut late = false;
+                if woken && slot.end.is_none() {
+                    (late, timed) = (deadline.passed(), true);
+                }
                 if slot.end.is_some() || late {
                     slot.call = slot.call.wrapping_add(1);
                     slot.replies.drain(..).for_each(&mut take);
@@ -132,8 +147,9 @@ impl Seat {
                     return Some(end);
                 }
             }
-            futex::wait(&self.row.word, seen, 1 << self.place, deadline.instant());
-            late = deadline.passed();
+            let until = deadline.instant().filter(|_| timed);
+            futex::wait(&self.row.word, seen, 1 << self.place, until);
+            woken = true;
         }
     }
 }
@@ -164,6 +180,11 @@ impl Ticket {
         self.with_slot(|slot| {
             slot.end = Some((last, end));
         });
+        wakes.add(self);
+    }
+
+    /// Has the waiter look at the time, with [`Wakes::flush`].
+    pub fn nudge(&self, wakes: &mut Wakes) {
         wakes.add(self);
     }
 
@@ -208,7 +229,7 @@ impl Wakes {
 mod tests {
     use super::*;
     use crate::resp::Builder;
-    use std::time::Duration;
+    use std::time::Instant;
 
     fn integer(number: i64) -> Reply {
         let mut builder = Builder::new();
@@ -241,6 +262,29 @@ mod tests {
             let (end, replies) = wait_ms(seat, 1000);
             assert!(end.is_some());
             assert_eq!(replies, [3]);
+        });
+    }
+
+    #[test]
+    fn a_far_deadline_is_kept_by_the_nudges() {
+        with_mine(|seat| {
+            let ticket = seat.ticket();
+            std::thread::scope(|scope| {
+                let (over, ended) = std::sync::mpsc::channel::<()>();
+                scope.spawn(move || {
+                    while ended.recv_timeout(NUDGE_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                        let mut wakes = Wakes::default();
+                        ticket.nudge(&mut wakes);
+                        wakes.flush();
+                    }
+                });
+                let start = Instant::now();
+                assert!(wait_ms(seat, 1200).0.is_none());
+                let took = start.elapsed();
+                assert!(took >= Duration::from_millis(1200), "{took:?}");
+                assert!(took < Duration::from_millis(1200) + NUDGE_EVERY / 2, "{took:?}");
+                drop(over);
+            });
         });
     }
 
