@@ -21,6 +21,12 @@ use crate::error::{Error, Result};
 pub const SENTINEL_CALL_RETRY_UNKNOWN: u32 = 1u32;
 /// Flag: never repeat; wins over SENTINEL_CALL_RETRY_UNKNOWN.
 pub const SENTINEL_CALL_NO_RETRY: u32 = 2u32;
+/// Flag: wait until the primary has the write in its append-only file on disk, and `replicas` replicas in theirs
+/// (`WAITAOF`, valkey 7.2, redis 7.2); `replicas` 0: the primary's alone.
+///
+/// NOT_REPLICATED when that is not confirmed in time; the write may have been done all the same. A server that has no
+/// `WAITAOF` or writes no append-only file refuses it before the write is sent: SERVER, outcome NOT_SENT.
+pub const SENTINEL_CALL_WAIT_AOF: u32 = 4u32;
 
 /// How one call differs from the client's defaults. Start from SENTINEL_CALL_INIT.
 #[repr(C)]
@@ -57,7 +63,7 @@ pub unsafe fn call_options(call: *const sentinel_call_t) -> Result<CallOptions> 
     }
     // SAFETY: the caller vouches for struct_size bytes, which are at least the fields read here.
     let call = unsafe { *call };
-    let unknown = call.flags & !(SENTINEL_CALL_RETRY_UNKNOWN | SENTINEL_CALL_NO_RETRY);
+    let unknown = call.flags & !(SENTINEL_CALL_RETRY_UNKNOWN | SENTINEL_CALL_NO_RETRY | SENTINEL_CALL_WAIT_AOF);
     if unknown != 0 {
         return Err(Error::invalid(
             "call.flags",
@@ -76,6 +82,7 @@ pub unsafe fn call_options(call: *const sentinel_call_t) -> Result<CallOptions> 
         retry_unknown: call.flags & SENTINEL_CALL_RETRY_UNKNOWN != 0 && !no_retry,
         no_retry,
         replicas: call.replicas,
+        wait_aof: call.flags & SENTINEL_CALL_WAIT_AOF != 0,
     })
 }
 

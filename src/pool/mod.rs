@@ -312,6 +312,11 @@ impl Lent {
         }
     }
 
+    /// Whether another call may use the connection, when it is the caller's own.
+    pub fn is_usable(&self) -> bool {
+        matches!(&self.line, Some(Line::Direct(direct)) if direct.is_usable())
+    }
+
     /// Sends `request` and receives `count` replies into `take`, all until the deadline.
     pub fn exchange(
         &mut self,
