@@ -15,6 +15,7 @@ pub mod lane;
 pub mod seat;
 mod select;
 pub mod sentry;
+mod silence;
 mod state;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

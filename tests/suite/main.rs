@@ -32,6 +32,7 @@ mod replicas;
 mod replies;
 mod scans;
 mod scripts;
+mod shutdown;
 mod slots;
 mod storm;
 mod submitted;
