@@ -515,7 +515,7 @@ typedef struct sentinel_call_t {
     uint32_t flags;
     /** Milliseconds, a hard deadline; 0: the client's `timeout_ms`; -1: no limit. */
     int64_t timeout_ms;
-    /** Wait until so many replicas have the write (`WAIT`); 0: do not wait. */
+    /** Wait until so many replicas have the write (`WAIT`, or `WAITAOF` with SENTINEL_CALL_WAIT_AOF); 0: do not wait. */
     uint32_t replicas;
     /** 0. */
     uint32_t reserved;
@@ -530,8 +530,13 @@ typedef struct sentinel_call_t {
  * Every command that makes sense on a shared connection works. Commands that wait (`BLPOP`, `XREAD BLOCK`, ...) delay
  * nobody else, and their own timeout extends the default deadline, never an explicit one. Commands that change a
  * connection (`SELECT`, `MULTI`, `WATCH`, `SUBSCRIBE`, `AUTH`, ...) are UNSUPPORTED_COMMAND, and the message says what
- * to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas` is not
- * met.
+ * to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas`, or
+ * SENTINEL_CALL_WAIT_AOF, is not met.
+ *
+ * What a command does is known for redis 7.0 and newer ones known by 2024. Any other (a module's) is asked for by
+ * `COMMAND INFO` before its first use, one round trip once a deployment: one that waits gets a connection of its own
+ * (its own timeout is not known: give `call.timeout_ms`), one that only reads may be repeated. Where the user may not
+ * ask, it is taken as a plain command that may write.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_command(sentinel_client_t *client,
@@ -752,7 +757,7 @@ sentinel_status_t sentinel_client_acquire(sentinel_client_t *client,
  * Commands that keep request and reply paired work, `WATCH`, `MULTI` and `SELECT` among them; the others are
  * UNSUPPORTED_COMMAND. An `EXEC` that a changed watched key kept from running is TRANSACTION_ABORTED. After
  * CONNECTION_LOST, TIMEOUT or PROTOCOL the connection is of no further use: release it. Arguments, `call` and `reply`
- * as sentinel_command, but `call.replicas` is 0: use `WAIT`.
+ * as sentinel_command, but `call` asks for no confirmation: use `WAIT` or `WAITAOF`.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_connection_command(sentinel_connection_t *connection,
@@ -891,7 +896,8 @@ typedef void (*sentinel_done_fn)(void *user_data, sentinel_completion_t *complet
  * Submits one command; `done` is called with its completion and `user_data` on the thread `sentinel-cb`.
  *
  * Arguments and `call` as sentinel_command, copied; nothing waits, and deadline, repetition and outcome are those of
- * sentinel_command. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and error; it may submit,
+ * sentinel_command, but SENTINEL_CALL_WAIT_AOF is INVALID_ARGUMENT, and a command that the library does not know is taken
+ * as a plain one unless a blocking call has asked for it before. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and error; it may submit,
  * cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under way when its client
  * is freed, or the deployment closed, completes with CLOSED. The completion may come before this function returns.
  * QUEUE_FULL when `max_pending` commands are in flight.

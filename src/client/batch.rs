@@ -263,13 +263,7 @@ pub(crate) fn read_transaction(mut replies: Vec<Reply>, exchange: Exchange<'_>) 
         return Err(error.with_outcome(outcome).into());
     }
     if !begun {
-        // Without MULTI (a user may lack the right to it) the commands ran one by one.
-        let text = replies
-            .first()
-            .map(|multi| multi.text().into_owned())
-            .unwrap_or_default();
-        let error = Error::new(ErrorKind::Server { text }).with_outcome(Outcome::Unknown);
-        return Err(at_node(error, generation).into());
+        return Err(not_begun(&replies, generation));
     }
     let exec = replies.pop().ok_or_else(|| {
         Error::new(ErrorKind::Internal {
@@ -290,6 +284,26 @@ pub(crate) fn read_transaction(mut replies: Vec<Reply>, exchange: Exchange<'_>) 
         })
         .with_outcome(Outcome::Unknown)
         .into()),
+    }
+}
+
+/// Why a transaction did not begin. Where all of it was refused, nothing was executed; without MULTI alone (a user may
+/// lack the right to it) the commands ran one by one.
+fn not_begun(replies: &[Reply], generation: Option<&Arc<Generation>>) -> Failed {
+    let refused =
+        |reply: &Reply| reply.kind() == Kind::Error && of_error(&[], &reply.text()).0.outcome() == Outcome::Refused;
+    let text = replies.first().map(Reply::text).unwrap_or_default();
+    let (error, remedy) = match replies.iter().all(refused) {
+        true => of_error(&[], &text),
+        false => {
+            let text = text.into_owned();
+            let error = Error::new(ErrorKind::Server { text }).with_outcome(Outcome::Unknown);
+            (error, Remedy::None)
+        }
+    };
+    Failed {
+        error: at_node(error, generation),
+        remedy,
     }
 }
 

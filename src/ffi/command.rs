@@ -38,7 +38,7 @@ pub struct sentinel_call_t {
     pub flags: u32,
     /// Milliseconds, a hard deadline; 0: the client's `timeout_ms`; -1: no limit.
     pub timeout_ms: i64,
-    /// Wait until so many replicas have the write (`WAIT`); 0: do not wait.
+    /// Wait until so many replicas have the write (`WAIT`, or `WAITAOF` with SENTINEL_CALL_WAIT_AOF); 0: do not wait.
     pub replicas: u32,
     /// 0.
     pub reserved: u32,
@@ -94,8 +94,13 @@ pub unsafe fn call_options(call: *const sentinel_call_t) -> Result<CallOptions> 
 /// Every command that makes sense on a shared connection works. Commands that wait (`BLPOP`, `XREAD BLOCK`, ...) delay
 /// nobody else, and their own timeout extends the default deadline, never an explicit one. Commands that change a
 /// connection (`SELECT`, `MULTI`, `WATCH`, `SUBSCRIBE`, `AUTH`, ...) are UNSUPPORTED_COMMAND, and the message says what
-/// to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas` is not
-/// met.
+/// to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas`, or
+/// SENTINEL_CALL_WAIT_AOF, is not met.
+///
+/// What a command does is known for redis 7.0 and newer ones known by 2024. Any other (a module's) is asked for by
+/// `COMMAND INFO` before its first use, one round trip once a deployment: one that waits gets a connection of its own
+/// (its own timeout is not known: give `call.timeout_ms`), one that only reads may be repeated. Where the user may not
+/// ask, it is taken as a plain command that may write.
 ///
 /// # Safety
 /// `client` is live or NULL, `argv` and `argvlen` have `argc` elements or are NULL, each argument has as many bytes as

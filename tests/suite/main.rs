@@ -19,6 +19,7 @@ mod durable;
 mod events;
 mod failover;
 mod failures;
+mod faults;
 mod forks;
 mod isolation;
 mod lanes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sentinel::Outcome;
 use sentinel_lab::{Config, Topology, wait_until};
 
-use crate::support::{PATIENCE, SERVICE, open_on, run_within, serving_port, text};
+use crate::support::{PATIENCE, SERVICE, open_on, run_within, serving_port, text, timed};
 
 /// Writers with a pause between their calls, who give up each call after `timeout_ms`: the (unknown, not sent) ones of
 /// a primary that cannot shut down at once, for one of its replicas does not listen.
@@ -36,7 +36,8 @@ fn shut_down_under(writers: usize, timeout_ms: i64) -> (usize, usize) {
             let (old, deaf) = (topology.primary(), topology.replicas()[0]);
             topology.stop(deaf);
             topology.terminate(old);
-            topology.node(old).wait_exit(PATIENCE);
+            let ((), took) = timed(|| topology.node(old).wait_exit(PATIENCE));
+            println!("the primary took {took:?} to shut down");
             topology.cont(deaf);
             let new = topology.wait_for_primary_change(old, PATIENCE);
             let before = acknowledged.load(Ordering::Relaxed);
