@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sentinel::Outcome;
-use sentinel_lab::{Config, Topology, wait_until};
+use sentinel_lab::{Config, FakeSentinel, Topology, wait_until};
 
-use crate::support::{PATIENCE, SERVICE, open_on, run_within, serving_port, text, timed};
+use crate::support::{PATIENCE, SERVICE, SLACK, open, open_on, overrides, run_within, serving_port, text, timed};
 
 /// Writers with a pause between their calls, who give up each call after `timeout_ms`: the (unknown, not sent) ones of
 /// a primary that cannot shut down at once, for one of its replicas does not listen.
@@ -69,4 +69,40 @@ fn writes_gather_unsent_while_a_primary_shuts_down() {
     // One each may be under way when it falls silent, and one each on the direct connections that are made anew.
     assert!(unknown <= 2 * writers, "{unknown} of {not_sent}");
     assert!(not_sent > 0);
+}
+
+/// A merely slow command must not cost the others of its lane more than its own time.
+#[test]
+fn a_slow_command_holds_the_calls_of_its_lane_no_longer_than_it_takes() {
+    let topology = Topology::start(Config::default().nodes(1).sentinels(0));
+    let sentinel = FakeSentinel::start(SERVICE, topology.node(0).port());
+    let keys = overrides(&[("pool.direct", "1")]);
+    let client = open(&[sentinel.port()])
+        .primary_for(Some(SERVICE), Some(&keys))
+        .unwrap();
+    text(&client, "SET k v");
+    let slow = Duration::from_millis(200);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut longest = Duration::ZERO;
+                    while !done.load(Ordering::Relaxed) {
+                        longest = longest.max(timed(|| text(&client, "GET k")).1);
+                    }
+                    longest
+                })
+            })
+            .collect();
+        for _ in 0..5 {
+            text(&client, "DEBUG SLEEP 0.2");
+        }
+        done.store(true, Ordering::Relaxed);
+        for reader in readers {
+            // Two in a row at most: one may begin just when another's call was taken with it.
+            let longest = reader.join().unwrap();
+            assert!(longest <= 2 * slow + SLACK, "{longest:?}");
+        }
+    });
 }
