@@ -68,6 +68,10 @@ typedef struct sentinel_reply_t sentinel_reply_t;
 typedef struct sentinel_batch_t sentinel_batch_t;
 /** A connection of one's own. One thread at a time. */
 typedef struct sentinel_connection_t sentinel_connection_t;
+/** A script. Immutable; any thread. */
+typedef struct sentinel_script_t sentinel_script_t;
+/** A walk through keys or elements. One thread at a time. */
+typedef struct sentinel_scan_t sentinel_scan_t;
 /** A queue of completions. Any thread, any time. */
 typedef struct sentinel_queue_t sentinel_queue_t;
 /** A set of channels and patterns. Any thread, any time. */
@@ -85,7 +89,7 @@ typedef int32_t sentinel_status_t;
 
 /** The call did what it says. */
 #define SENTINEL_OK 0
-/** Nothing arrived in the queue in time. */
+/** Nothing arrived in the queue in time; the scan is at its end. */
 #define SENTINEL_EMPTY 1
 /** -1xx, misuse by the caller: a pointer that must be given is NULL. */
 #define SENTINEL_ERR_NULL_ARGUMENT -100
@@ -494,6 +498,14 @@ void sentinel_client_free(sentinel_client_t *client);
 #define SENTINEL_CALL_RETRY_UNKNOWN 1u
 /** Flag: never repeat; wins over SENTINEL_CALL_RETRY_UNKNOWN. */
 #define SENTINEL_CALL_NO_RETRY 2u
+/**
+ * Flag: wait until the primary has the write in its append-only file on disk, and `replicas` replicas in theirs
+ * (`WAITAOF`, valkey 7.2, redis 7.2); `replicas` 0: the primary's alone.
+ *
+ * NOT_REPLICATED when that is not confirmed in time; the write may have been done all the same. A server that has no
+ * `WAITAOF` or writes no append-only file refuses it before the write is sent: SERVER, outcome NOT_SENT.
+ */
+#define SENTINEL_CALL_WAIT_AOF 4u
 
 /** How one call differs from the client's defaults. Start from SENTINEL_CALL_INIT. */
 typedef struct sentinel_call_t {
@@ -503,7 +515,7 @@ typedef struct sentinel_call_t {
     uint32_t flags;
     /** Milliseconds, a hard deadline; 0: the client's `timeout_ms`; -1: no limit. */
     int64_t timeout_ms;
-    /** Wait until so many replicas have the write (`WAIT`); 0: do not wait. */
+    /** Wait until so many replicas have the write (`WAIT`, or `WAITAOF` with SENTINEL_CALL_WAIT_AOF); 0: do not wait. */
     uint32_t replicas;
     /** 0. */
     uint32_t reserved;
@@ -518,8 +530,13 @@ typedef struct sentinel_call_t {
  * Every command that makes sense on a shared connection works. Commands that wait (`BLPOP`, `XREAD BLOCK`, ...) delay
  * nobody else, and their own timeout extends the default deadline, never an explicit one. Commands that change a
  * connection (`SELECT`, `MULTI`, `WATCH`, `SUBSCRIBE`, `AUTH`, ...) are UNSUPPORTED_COMMAND, and the message says what
- * to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas` is not
- * met.
+ * to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas`, or
+ * SENTINEL_CALL_WAIT_AOF, is not met.
+ *
+ * What a command does is known for redis 7.0 and newer ones known by 2024. Any other (a module's) is asked for by
+ * `COMMAND INFO` before its first use, one round trip once a deployment: one that waits gets a connection of its own
+ * (its own timeout is not known: give `call.timeout_ms`), one that only reads may be repeated. Where the user may not
+ * ask, it is taken as a plain command that may write.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_command(sentinel_client_t *client,
@@ -740,7 +757,7 @@ sentinel_status_t sentinel_client_acquire(sentinel_client_t *client,
  * Commands that keep request and reply paired work, `WATCH`, `MULTI` and `SELECT` among them; the others are
  * UNSUPPORTED_COMMAND. An `EXEC` that a changed watched key kept from running is TRANSACTION_ABORTED. After
  * CONNECTION_LOST, TIMEOUT or PROTOCOL the connection is of no further use: release it. Arguments, `call` and `reply`
- * as sentinel_command, but `call.replicas` is 0: use `WAIT`.
+ * as sentinel_command, but `call` asks for no confirmation: use `WAIT` or `WAITAOF`.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_connection_command(sentinel_connection_t *connection,
@@ -753,6 +770,96 @@ sentinel_status_t sentinel_connection_command(sentinel_connection_t *connection,
 
 /** Gives the connection back, reset or dropped; NULL is allowed. Never blocks. */
 void sentinel_connection_release(sentinel_connection_t *connection);
+
+/* ------------------------------------------------------------------------------------------------------- scripts -- */
+/*
+ * A Lua script with its SHA-1, made once and run by name: the source is sent only to a node that does not have it, such
+ * as a new primary. A script never changes and is used by any number of threads and clients at once.
+ */
+
+/**
+ * Flag: the script only reads. It runs by `EVALSHA_RO` and `EVAL_RO` (redis 7), which refuse writes, and is repeated as
+ * commands are that only read.
+ */
+#define SENTINEL_SCRIPT_READ_ONLY 1u
+
+/**
+ * A script of `len` bytes of source, with `SENTINEL_SCRIPT_*` flags or 0. Copies the source; does no I/O.
+ *
+ * The caller owns the script and frees it with sentinel_script_free. NULL for unknown flags, and for a source of NULL
+ * with a length.
+ */
+sentinel_script_t *sentinel_script_new(const void *source,
+                                       size_t len,
+                                       uint32_t flags);
+
+/** The script's SHA-1 in 40 hexadecimal digits, as `SCRIPT LOAD` gives it; borrowed from the script. NULL for NULL. */
+const char *sentinel_script_sha1(const sentinel_script_t *script);
+
+/**
+ * Runs a script and waits for its reply: `EVALSHA`, then `EVAL` on a node that does not have it.
+ *
+ * The first `numkeys` of the `argc` arguments are keys (`KEYS` of the script), the others its `ARGV`; `argc` may be 0,
+ * then `argv` may be NULL. Both attempts share one deadline. A script that fails may have written before: its outcome is
+ * UNKNOWN, and it is not repeated unless `call.flags` say so. Arguments, `call`, `reply` and statuses otherwise as
+ * sentinel_command.
+ */
+SENTINEL_MUST_CHECK
+sentinel_status_t sentinel_script_run(sentinel_client_t *client,
+                                      const sentinel_script_t *script,
+                                      size_t numkeys,
+                                      size_t argc,
+                                      const char *const *argv,
+                                      const size_t *argvlen,
+                                      const sentinel_call_t *call,
+                                      sentinel_reply_t **reply,
+                                      sentinel_error_t **error);
+
+/** Frees a script; NULL is allowed. */
+void sentinel_script_free(sentinel_script_t *script);
+
+/* --------------------------------------------------------------------------------------------------------- scans -- */
+/*
+ * A walk through the keys of a node, or the elements of a key, page by page. A cursor is a node's own: a scan stays on
+ * the node it began on, over one of the connections of `pool.max_connections`, and says so when that node is gone
+ * instead of skipping or repeating in silence.
+ */
+
+/**
+ * Prepares a scan: `SCAN`, or `HSCAN`, `SSCAN` or `ZSCAN` with the key, without a cursor, then the options (`MATCH`,
+ * `COUNT`, `TYPE`, ...). Does no I/O.
+ *
+ * SENTINEL_ARGS("SCAN", "MATCH", "user:*"), SENTINEL_ARGS("HSCAN", key, "COUNT", "100"). Arguments as sentinel_command.
+ * The caller owns `*out` and frees it with sentinel_scan_free, before or after the client.
+ */
+SENTINEL_MUST_CHECK
+sentinel_status_t sentinel_scan_new(sentinel_client_t *client,
+                                    size_t argc,
+                                    const char *const *argv,
+                                    const size_t *argvlen,
+                                    sentinel_scan_t **out,
+                                    sentinel_error_t **error);
+
+/**
+ * The next page: SENTINEL_OK and an array as the server gives it, which may be empty; SENTINEL_EMPTY at the end, without
+ * a reply.
+ *
+ * As the servers promise, what is there all the time is given at least once, perhaps more than once. A page that was
+ * lost is asked for again, over another connection when the same process answers there. WRONG_STATE when it does not
+ * (a failover, a restart, a replica that is gone), and from then on: sentinel_scan_restart begins anew. After any other
+ * failure the next call goes on where this one failed. `call` and the other statuses as sentinel_command.
+ */
+SENTINEL_MUST_CHECK
+sentinel_status_t sentinel_scan_next(sentinel_scan_t *scan,
+                                     const sentinel_call_t *call,
+                                     sentinel_reply_t **reply,
+                                     sentinel_error_t **error);
+
+/** Back to the beginning, on whatever node serves the client then. Does no I/O; NULL is allowed. */
+void sentinel_scan_restart(sentinel_scan_t *scan);
+
+/** Frees a scan and gives its connection back; NULL is allowed. Never blocks. */
+void sentinel_scan_free(sentinel_scan_t *scan);
 
 /* -------------------------------------------------------------------------------------------- asynchronous calls -- */
 /*
@@ -789,7 +896,8 @@ typedef void (*sentinel_done_fn)(void *user_data, sentinel_completion_t *complet
  * Submits one command; `done` is called with its completion and `user_data` on the thread `sentinel-cb`.
  *
  * Arguments and `call` as sentinel_command, copied; nothing waits, and deadline, repetition and outcome are those of
- * sentinel_command. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and error; it may submit,
+ * sentinel_command, but SENTINEL_CALL_WAIT_AOF is INVALID_ARGUMENT, and a command that the library does not know is taken
+ * as a plain one unless a blocking call has asked for it before. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and error; it may submit,
  * cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under way when its client
  * is freed, or the deployment closed, completes with CLOSED. The completion may come before this function returns.
  * QUEUE_FULL when `max_pending` commands are in flight.

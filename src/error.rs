@@ -234,6 +234,16 @@ pub enum ErrorKind {
         /// Replicas that confirmed.
         have: u32,
     },
+    /// The write was done, but not confirmed in time to be on enough disks.
+    #[error("the write is on the primary's disk: {primary}, on those of {have} of {wanted} replicas")]
+    NotOnDisk {
+        /// Whether the primary confirmed it.
+        primary: bool,
+        /// Replicas asked for.
+        wanted: u32,
+        /// Replicas that confirmed.
+        have: u32,
+    },
     /// `pool.max_connections` connections are in use.
     #[error("all {limit} connections of pool.max_connections are in use")]
     PoolExhausted {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use crate::client::Client;
+use crate::client::{Client, Learnt};
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
 use crate::deadline::Deadline;
@@ -47,6 +47,8 @@ pub struct Runtime {
     queues: Mutex<Vec<Weak<Queue>>>,
     callbacks: Arc<Callbacks>,
     troubles: Arc<Troubles>,
+    /// Commands that the table does not know.
+    pub(crate) learnt: Learnt,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -98,6 +100,7 @@ impl Runtime {
             queues: Mutex::default(),
             callbacks: Arc::default(),
             troubles,
+            learnt: Learnt::default(),
         }))
     }
 

@@ -130,11 +130,14 @@ struct call_options {
     bool retry_unknown = false;
     /** Never repeat; wins over retry_unknown. */
     bool no_retry = false;
+    /** Wait until the primary, and `replicas` replicas, have the write on disk (`WAITAOF`). */
+    bool wait_aof = false;
 
     /** The same for the functions of sentinel.h. */
     sentinel_call_t raw() const noexcept {
         sentinel_call_t call = SENTINEL_CALL_INIT;
-        call.flags = (retry_unknown ? SENTINEL_CALL_RETRY_UNKNOWN : 0u) | (no_retry ? SENTINEL_CALL_NO_RETRY : 0u);
+        call.flags = (retry_unknown ? SENTINEL_CALL_RETRY_UNKNOWN : 0u) | (no_retry ? SENTINEL_CALL_NO_RETRY : 0u) |
+                     (wait_aof ? SENTINEL_CALL_WAIT_AOF : 0u);
         call.timeout_ms = timeout.count();
         call.replicas = replicas;
         return call;

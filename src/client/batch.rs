@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::CallOptions;
 use super::call::{Failed, at_node, repeat};
 use super::commands::{self, Class};
+use super::learnt::{Learnt, unknown_name};
 use super::meaning::{Remedy, of_error};
+use super::replication::asked_by;
 use super::{has_name, unsupported};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::pool::{Generation, Lent, Pool, want_for};
+use crate::pool::{Generation, Lent, Pool, Want, want_for};
 use crate::resp::{Builder, Decoder, Kind, Limits, Reply, Request, encode};
 
 /// Whether the commands of a batch run one by one or as one transaction.
@@ -28,6 +30,8 @@ pub struct Batch {
     /// The commands as they go over the wire.
     encoded: Vec<u8>,
     len: usize,
+    /// Names of commands that the table does not know, each once.
+    unknown: Vec<Vec<u8>>,
 }
 
 impl Batch {
@@ -37,6 +41,7 @@ impl Batch {
             kind,
             encoded: Vec::new(),
             len: 0,
+            unknown: Vec::new(),
         }
     }
 
@@ -48,6 +53,11 @@ impl Batch {
             Class::Blocking => return Err(unsupported(args, "run it by itself: it would hold up the whole batch")),
             Class::Stateful { instead } | Class::Never { instead } => return Err(unsupported(args, instead)),
         }
+        if let Some(name) = unknown_name(args) {
+            if !self.unknown.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                self.unknown.push(name.to_vec());
+            }
+        }
         encode(&mut self.encoded, args);
         self.len += 1;
         Ok(())
@@ -55,10 +65,10 @@ impl Batch {
 
     /// What a call may not ask for with a batch.
     pub(super) fn check(&self, call: &CallOptions) -> Result<()> {
-        match call.replicas {
-            0 => Ok(()),
-            _ => Err(Error::invalid(
-                "call.replicas",
+        match call.is_confirmed() {
+            false => Ok(()),
+            true => Err(Error::invalid(
+                asked_by(call),
                 "a batch does not wait for replicas: use sentinel_command, or WAIT on an acquired connection",
             )),
         }
@@ -88,15 +98,21 @@ impl Batch {
     pub fn clear(&mut self) {
         self.encoded.clear();
         self.len = 0;
+        self.unknown.clear();
     }
 }
 
 /// Whether all of `len` encoded commands may be repeated without changing anything. Read from what goes over the wire,
 /// for it is asked only when a request was lost on its way.
-pub(crate) fn all_read_only(encoded: &[u8], len: usize) -> bool {
+pub(crate) fn all_read_only(encoded: &[u8], len: usize, learnt: Option<&Learnt>) -> bool {
     let mut decoder = reader(encoded);
     (0..len).all(|_| match decoder.next() {
-        Ok(Some(command)) => commands::is_read_only(&arguments(&command)),
+        Ok(Some(command)) => {
+            let args = arguments(&command);
+            let name = unknown_name(&args);
+            let traits = name.and_then(|name| learnt?.traits(name));
+            commands::is_read_only(&args) || traits.is_some_and(|traits| traits.read_only)
+        }
         _ => false,
     })
 }
@@ -126,7 +142,13 @@ pub(crate) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 pub(crate) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
 /// Runs the batch: an array with one element a command.
-pub(super) fn run(pool: &Arc<Pool>, batch: &Batch, call: &CallOptions, deadline: Deadline) -> Result<Reply> {
+pub(super) fn run(
+    pool: &Arc<Pool>,
+    batch: &Batch,
+    call: &CallOptions,
+    learnt: &Learnt,
+    deadline: Deadline,
+) -> Result<Reply> {
     batch.check(call)?;
     if batch.is_empty() {
         return in_one(&[]).ok_or_else(incomplete);
@@ -135,16 +157,16 @@ pub(super) fn run(pool: &Arc<Pool>, batch: &Batch, call: &CallOptions, deadline:
         BatchKind::Pipeline => pipeline(lent, batch, deadline),
         BatchKind::Transaction => transaction(lent, batch, deadline),
     };
-    let want = want_for(batch.encoded.len());
-    repeat(
-        pool,
-        call,
-        want,
-        deadline,
-        || all_read_only(&batch.encoded, batch.len),
-        attempt,
-    )
-    .map(|(reply, _)| reply)
+    let mut want = want_for(batch.encoded.len());
+    for name in &batch.unknown {
+        let traits = learnt.ask(pool, name, call, deadline)?;
+        // One that may wait in the server must hold up nobody else's commands.
+        if traits.is_some_and(|traits| traits.blocking) {
+            want = Want::Lease;
+        }
+    }
+    let read_only = || all_read_only(&batch.encoded, batch.len, Some(learnt));
+    repeat(pool, call, want, deadline, read_only, attempt).map(|(reply, _)| reply)
 }
 
 /// What an exchange of a batch gave.
@@ -241,13 +263,7 @@ pub(crate) fn read_transaction(mut replies: Vec<Reply>, exchange: Exchange<'_>) 
         return Err(error.with_outcome(outcome).into());
     }
     if !begun {
-        // Without MULTI (a user may lack the right to it) the commands ran one by one.
-        let text = replies
-            .first()
-            .map(|multi| multi.text().into_owned())
-            .unwrap_or_default();
-        let error = Error::new(ErrorKind::Server { text }).with_outcome(Outcome::Unknown);
-        return Err(at_node(error, generation).into());
+        return Err(not_begun(&replies, generation));
     }
     let exec = replies.pop().ok_or_else(|| {
         Error::new(ErrorKind::Internal {
@@ -268,6 +284,26 @@ pub(crate) fn read_transaction(mut replies: Vec<Reply>, exchange: Exchange<'_>) 
         })
         .with_outcome(Outcome::Unknown)
         .into()),
+    }
+}
+
+/// Why a transaction did not begin. Where all of it was refused, nothing was executed; without MULTI alone (a user may
+/// lack the right to it) the commands ran one by one.
+fn not_begun(replies: &[Reply], generation: Option<&Arc<Generation>>) -> Failed {
+    let refused =
+        |reply: &Reply| reply.kind() == Kind::Error && of_error(&[], &reply.text()).0.outcome() == Outcome::Refused;
+    let text = replies.first().map(Reply::text).unwrap_or_default();
+    let (error, remedy) = match replies.iter().all(refused) {
+        true => of_error(&[], &text),
+        false => {
+            let text = text.into_owned();
+            let error = Error::new(ErrorKind::Server { text }).with_outcome(Outcome::Unknown);
+            (error, Remedy::None)
+        }
+    };
+    Failed {
+        error: at_node(error, generation),
+        remedy,
     }
 }
 
@@ -332,11 +368,11 @@ mod tests {
     #[test]
     fn a_batch_is_read_only_when_each_command_is() {
         let mut batch = Batch::new(BatchKind::Pipeline);
-        assert!(all_read_only(&batch.encoded, batch.len));
+        assert!(all_read_only(&batch.encoded, batch.len, None));
         batch.add(&[b"GET", b"k"]).unwrap();
         batch.add(&[b"LRANGE", b"list", b"0", &[b'x'; 100_000]]).unwrap();
-        assert!(all_read_only(&batch.encoded, batch.len));
+        assert!(all_read_only(&batch.encoded, batch.len, None));
         batch.add(&[b"SET", b"k", b"v"]).unwrap();
-        assert!(!all_read_only(&batch.encoded, batch.len));
+        assert!(!all_read_only(&batch.encoded, batch.len, None));
     }
 }

@@ -4,48 +4,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::CallOptions;
-use super::commands;
+use super::commands::{self, Traits};
 use super::meaning::{Remedy, of_error};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pool::{Generation, Lent, Pool, Want};
-use crate::resp::{Kind, Reply, Request, control};
+use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
 
-/// Runs `args` and returns the reply.
+/// Runs `args` and returns the reply. `learnt`: what the server said of a command that the table does not know.
 pub(super) fn run(
     pool: &Arc<Pool>,
     args: &[&[u8]],
     call: &CallOptions,
+    learnt: Option<Traits>,
     want: Want,
     deadline: Deadline,
 ) -> Result<Reply> {
-    run_on(pool, args, call, want, deadline).map(|(reply, _)| reply)
+    let read_only = || commands::is_read_only(args) || learnt.is_some_and(|traits| traits.read_only);
+    let attempt = |lent: &mut Lent| answer(lent, args, deadline);
+    repeat(pool, call, want, deadline, read_only, attempt).map(|(reply, _)| reply)
 }
 
-/// Runs `args` and returns the reply with the connection that gave it.
-pub(super) fn run_on(
-    pool: &Arc<Pool>,
-    args: &[&[u8]],
-    call: &CallOptions,
-    want: Want,
-    deadline: Deadline,
-) -> Result<(Reply, Lent)> {
-    let request = Request::Command(args);
-    repeat(
-        pool,
-        call,
-        want,
-        deadline,
-        || commands::is_read_only(args),
-        |lent| {
-            let reply = exchange_one(lent, &request, deadline)?;
-            if reply.kind() != Kind::Error {
-                return Ok(reply);
-            }
-            Err(refusal(args, &reply, lent.generation()))
-        },
-    )
+/// One attempt at `args`; an error reply is a failure.
+pub(super) fn answer(lent: &mut Lent, args: &[&[u8]], deadline: Deadline) -> Result<Reply, Failed> {
+    let reply = exchange_one(lent, &Request::Command(args), deadline)?;
+    if reply.kind() != Kind::Error {
+        return Ok(reply);
+    }
+    Err(refusal(args, &reply, lent.generation()))
 }
 
 /// What an error reply to `args` comes to.
@@ -143,11 +130,23 @@ pub(super) fn repeat<T>(
     want: Want,
     deadline: Deadline,
     read_only: impl Fn() -> bool,
+    attempt: impl FnMut(&mut Lent) -> Result<T, Failed>,
+) -> Result<(T, Lent)> {
+    repeat_on(pool, call, deadline, || pool.lend(want, deadline), read_only, attempt)
+}
+
+/// The same on connections that `lend` gives.
+pub(super) fn repeat_on<T>(
+    pool: &Arc<Pool>,
+    call: &CallOptions,
+    deadline: Deadline,
+    mut lend: impl FnMut() -> Result<Lent>,
+    read_only: impl Fn() -> bool,
     mut attempt: impl FnMut(&mut Lent) -> Result<T, Failed>,
 ) -> Result<(T, Lent)> {
     let mut tries = Tries::new();
     loop {
-        let mut lent = pool.lend(want, deadline).map_err(|error| tries.end(error))?;
+        let mut lent = lend().map_err(|error| tries.end(error))?;
         let failed = match attempt(&mut lent) {
             Ok(value) => return Ok((value, lent)),
             Err(failed) => failed,
@@ -199,51 +198,5 @@ pub(super) fn at_node(error: Error, generation: Option<&Arc<Generation>>) -> Err
     match generation {
         Some(generation) => error.at(generation.endpoint.to_string()),
         None => error,
-    }
-}
-
-/// How much later than asked for a server may end a WAIT.
-const WAIT_MARGIN: Duration = Duration::from_millis(130);
-
-/// The milliseconds for WAIT: the answer must still arrive in time, and a server without other work ends a WAIT up to
-/// 100 ms late (hz 10), so it is given less than what is left. 0 is no limit.
-fn wait_limit(deadline: Deadline) -> u128 {
-    let margin = |left: Duration| (left / 2).min(WAIT_MARGIN);
-    deadline
-        .left()
-        .map_or(0, |left| left.saturating_sub(margin(left)).as_millis().max(1))
-}
-
-/// WAIT as it goes over the wire.
-pub(crate) fn wait_command(replicas: u32, deadline: Deadline) -> Vec<u8> {
-    let (replicas, limit) = (replicas.to_string(), wait_limit(deadline).to_string());
-    control(&["WAIT", &replicas, &limit])
-}
-
-/// WAIT until `replicas` have what this connection wrote, or shortly before the deadline.
-pub(super) fn wait_for_replicas(lent: &mut Lent, replicas: u32, deadline: Deadline) -> Result<()> {
-    let wait = wait_command(replicas, deadline);
-    let reply = exchange_one(lent, &Request::Encoded(&[&wait]), deadline);
-    // The write itself was done: whatever happens now, it may be on this node alone.
-    let reply = reply.map_err(|error| error.with_outcome(Outcome::Unknown))?;
-    let generation = lent.generation();
-    let nowhere = || Error::new(ErrorKind::Closed).with_outcome(Outcome::Unknown);
-    read_replicas(Some(reply), replicas, generation.ok_or_else(nowhere)?)
-}
-
-/// Reads what WAIT said: an error when fewer than `replicas` have the write, which was done.
-pub(crate) fn read_replicas(wait: Option<Reply>, replicas: u32, generation: &Arc<Generation>) -> Result<()> {
-    let written = |error: Error| error.with_outcome(Outcome::Unknown);
-    let have = match wait {
-        Some(reply) if reply.kind() == Kind::Error => {
-            let error = of_error(&[b"WAIT"], &reply.text()).0;
-            return Err(written(at_node(error, Some(generation))));
-        }
-        Some(reply) => u32::try_from(reply.integer()).unwrap_or(0),
-        None => 0,
-    };
-    match have < replicas {
-        true => Err(written(Error::new(ErrorKind::NotReplicated { wanted: replicas, have }))),
-        false => Ok(()),
     }
 }

@@ -187,6 +187,11 @@ pub fn traits(args: &[&[u8]]) -> Option<Traits> {
     })
 }
 
+/// Whether neither table has the command.
+pub fn is_unknown(args: &[&[u8]]) -> bool {
+    traits(args).is_none()
+}
+
 /// Whether the command may be repeated without changing anything: the server marks it read-only, or it is one of a few
 /// that are known to be harmless. What is unknown is not.
 pub fn is_read_only(args: &[&[u8]]) -> bool {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::call::{at_node, exchange_one};
 use super::commands::{self, Class};
 use super::meaning::of_error;
-use super::{CallOptions, Parts, has_name, unsupported};
-use crate::deadline::Deadline;
+use super::replication::asked_by;
+use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::sys::ForkBound;
 use crate::pool::Lent;
@@ -48,12 +48,12 @@ impl Connection {
         match commands::classify(args) {
             Class::Shared => {}
             Class::Stateful { .. } => inner.stateful = true,
-            Class::Blocking if call.timeout_ms == 0 => deadline = own_deadline(args, deadline),
-            Class::Blocking => {}
+            Class::Blocking => deadline = blocking_deadline(args, call, deadline),
             Class::Never { instead } => return Err(unsupported(args, instead)),
         }
-        if call.replicas > 0 {
-            return Err(Error::invalid("call.replicas", "use WAIT on a connection of one's own"));
+        if call.is_confirmed() {
+            let problem = "use WAIT or WAITAOF on a connection of one's own";
+            return Err(Error::invalid(asked_by(call), problem));
         }
         if inner.lent.direct().is_none_or(|direct| !direct.is_usable()) {
             let lost = ErrorKind::ConnectionLost {
@@ -71,14 +71,6 @@ impl Connection {
             return Err(at_node(Error::new(kind), inner.lent.generation()).with_outcome(Outcome::Refused));
         }
         Ok(reply)
-    }
-}
-
-fn own_deadline(args: &[&[u8]], deadline: Deadline) -> Deadline {
-    match (commands::blocking_timeout(args), deadline.left()) {
-        (Some(Some(own)), Some(left)) => Deadline::after(left.checked_add(own)),
-        (Some(None), _) => Deadline::NEVER,
-        _ => deadline,
     }
 }
 

@@ -44,6 +44,8 @@ fn is_about_the_node(text: &str) -> bool {
         "MASTERDOWN Link with MASTER is down",
         "UNBLOCKED force unblock",
         "ERR max number of clients",
+        "ERR WAIT cannot be used with replica",
+        "ERR WAITAOF cannot be used with replica",
     ]) || (text.starts_with("LOADING ") && text.contains("is loading the dataset"))
         || text.contains("-READONLY You can't write")
         || (text.starts_with("EXECABORT ") && text.contains("READONLY You can't write"))

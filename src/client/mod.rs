@@ -4,7 +4,11 @@ pub mod batch;
 pub(crate) mod call;
 pub mod commands;
 pub mod connection;
+pub mod learnt;
 mod meaning;
+pub(crate) mod replication;
+pub mod scan;
+pub mod script;
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,12 +20,15 @@ use crate::net::sys::ForkBound;
 use crate::pool::{Pool, Submissions, Want, want_for};
 use crate::resp::{Reply, Request};
 use crate::runtime::{Runtime, read_timeout};
-use crate::topology::{Node, Role};
+use crate::topology::Node;
 
 pub use batch::{Batch, BatchKind};
 pub use connection::Connection;
+pub use learnt::Learnt;
+pub use scan::Scan;
+pub use script::Script;
 
-use commands::Class;
+use commands::{Class, Traits};
 
 /// How one call differs from the client's defaults.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,6 +41,15 @@ pub struct CallOptions {
     pub no_retry: bool,
     /// Wait until so many replicas have the write.
     pub replicas: u32,
+    /// Wait until the primary, and so many replicas, have it on disk.
+    pub wait_aof: bool,
+}
+
+impl CallOptions {
+    /// Whether a write must be confirmed.
+    fn is_confirmed(&self) -> bool {
+        self.replicas > 0 || self.wait_aof
+    }
 }
 
 /// The pool, closed when its client is gone, and the runtime that serves it.
@@ -97,25 +113,25 @@ impl Client {
     /// Runs one command; an error reply is an `Err`.
     pub fn command(&self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
         self.parts.runtime.check_to_wait()?;
+        self.run(args, call, self.deadline(call.timeout_ms)?)
+    }
+
+    /// Runs one command until `deadline`.
+    fn run(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
         has_name(args)?;
-        let (own, deadline) = self.terms(args, call)?;
+        let learnt = match learnt::unknown_name(args) {
+            Some(name) => self.parts.runtime.learnt.ask(self.pool(), name, call, deadline)?,
+            None => None,
+        };
+        let (own, deadline) = terms(args, call, learnt, deadline)?;
         let want = if own {
             Want::Lease
         } else {
             want_for(Request::Command(args).size())
         };
-        if call.replicas > 0 {
-            return self.replicated(args, call, deadline);
-        }
-        call::run(self.pool(), args, call, want, deadline)
-    }
-
-    /// Whether the command runs on a connection of its own, and until when.
-    fn terms(&self, args: &[&[u8]], call: &CallOptions) -> Result<(bool, Deadline)> {
-        match commands::classify(args) {
-            Class::Shared => Ok((call.replicas > 0, self.deadline(call.timeout_ms)?)),
-            Class::Blocking => Ok((true, self.blocking_deadline(args, call)?)),
-            Class::Stateful { instead } | Class::Never { instead } => Err(unsupported(args, instead)),
+        match call.is_confirmed() {
+            true => replication::run(self.pool(), args, call, learnt, deadline),
+            false => call::run(self.pool(), args, call, learnt, want, deadline),
         }
     }
 
@@ -123,9 +139,15 @@ impl Client {
     pub fn submit(&self, args: &[&[u8]], call: &CallOptions, target: Target) -> Result<CallId> {
         self.parts.runtime.check()?;
         has_name(args)?;
-        let (own, deadline) = self.terms(args, call)?;
+        if call.wait_aof {
+            let problem = "a submitted call does not wait for disks: use sentinel_command";
+            return Err(Error::invalid("call.flags", problem));
+        }
+        // Nobody waits for a question here: what no waiting call has asked for is taken as any other command.
+        let learnt = learnt::unknown_name(args).and_then(|name| self.parts.runtime.learnt.traits(name));
+        let (own, deadline) = terms(args, call, learnt, self.deadline(call.timeout_ms)?)?;
         if call.replicas > 0 {
-            self.takes_writes()?;
+            replication::check_role(self.pool(), call)?;
         }
         let submission = Submission {
             request: Request::Command(args),
@@ -173,7 +195,8 @@ impl Client {
     /// Runs a batch: an array with one element a command.
     pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
         self.parts.runtime.check_to_wait()?;
-        batch::run(self.pool(), batch, call, self.deadline(call.timeout_ms)?)
+        let deadline = self.deadline(call.timeout_ms)?;
+        batch::run(self.pool(), batch, call, &self.parts.runtime.learnt, deadline)
     }
 
     /// A connection of one's own.
@@ -186,38 +209,26 @@ impl Client {
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
         read_timeout(timeout_ms, self.pool().settings.timeout_ms)
     }
+}
 
-    /// The command's own timeout extends the default deadline, never an explicit one.
-    fn blocking_deadline(&self, args: &[&[u8]], call: &CallOptions) -> Result<Deadline> {
-        let deadline = self.deadline(call.timeout_ms)?;
-        if call.timeout_ms != 0 {
-            return Ok(deadline);
-        }
-        Ok(match commands::blocking_timeout(args) {
-            Some(Some(own)) => deadline
-                .left()
-                .map_or(Deadline::NEVER, |left| Deadline::after(left.checked_add(own))),
-            Some(None) => Deadline::NEVER,
-            None => deadline,
-        })
+/// Whether the command runs on a connection of its own, and until when.
+fn terms(args: &[&[u8]], call: &CallOptions, learnt: Option<Traits>, deadline: Deadline) -> Result<(bool, Deadline)> {
+    match commands::classify(args) {
+        Class::Shared if learnt.is_some_and(|traits| traits.blocking) => Ok((true, deadline)),
+        Class::Shared => Ok((call.is_confirmed(), deadline)),
+        Class::Blocking => Ok((true, blocking_deadline(args, call, deadline))),
+        Class::Stateful { instead } | Class::Never { instead } => Err(unsupported(args, instead)),
     }
+}
 
-    /// The write, then WAIT on the same connection: only there does it count that write.
-    fn replicated(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
-        self.takes_writes()?;
-        let (reply, mut lent) = call::run_on(self.pool(), args, call, Want::Lease, deadline)?;
-        call::wait_for_replicas(&mut lent, call.replicas, deadline)?;
-        Ok(reply)
-    }
-
-    fn takes_writes(&self) -> Result<()> {
-        match self.pool().role {
-            Role::Primary => Ok(()),
-            _ => Err(Error::invalid(
-                "call.replicas",
-                "replicas confirm writes, and this is a client of replicas",
-            )),
-        }
+/// The command's own timeout extends the default deadline, never an explicit one.
+fn blocking_deadline(args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Deadline {
+    match commands::blocking_timeout(args) {
+        Some(Some(own)) if call.timeout_ms == 0 => deadline
+            .left()
+            .map_or(Deadline::NEVER, |left| Deadline::after(left.checked_add(own))),
+        Some(None) if call.timeout_ms == 0 => Deadline::NEVER,
+        _ => deadline,
     }
 }
 

@@ -19,7 +19,8 @@ use super::{Entry, EntryKind, Queue};
 use crate::client::CallOptions;
 use crate::client::batch::{EXEC, Exchange, MULTI, Ran, all_read_only, in_one, incomplete, with_first};
 use crate::client::batch::{read_pipeline, read_transaction};
-use crate::client::call::{Failed, Next, Tries, read_replicas, refusal, wait_command};
+use crate::client::call::{Failed, Next, Tries, refusal};
+use crate::client::replication::{read_confirmation, wait_command};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pool::{Ended, Generation, Lane, Pool, Submissions};
@@ -240,7 +241,7 @@ impl Calls {
         let Some((mut tries, options, deadline, request, commands)) = known else {
             return;
         };
-        let read_only = || all_read_only(&request, commands);
+        let read_only = || all_read_only(&request, commands, None);
         let next = tries.failed(pool, Some(generation), failed, (&options, deadline), read_only);
         let pause = match next {
             Next::Fail(error) => return self.complete(pool, id, Err(error)),
@@ -394,7 +395,7 @@ fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result<()> {
     };
     let request = call.request.as_slice();
     let wait = match call.shape {
-        Shape::Replicated => wait_command(call.options.replicas, call.deadline),
+        Shape::Replicated => wait_command(&call.options, call.deadline),
         _ => Vec::new(),
     };
     match call.shape {
@@ -443,7 +444,7 @@ fn read(call: &Call, ended: Ended, generation: &Arc<Generation>) -> Result<Ran, 
                 exchange.done.map_err(unknown)?;
             }
             let reply = read_one(&call.request, replies.pop(), generation)?;
-            read_replicas(wait, call.options.replicas, generation)?;
+            read_confirmation(wait, &call.options, generation)?;
             reply
         }
     };

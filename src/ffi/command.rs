@@ -21,6 +21,12 @@ use crate::error::{Error, Result};
 pub const SENTINEL_CALL_RETRY_UNKNOWN: u32 = 1u32;
 /// Flag: never repeat; wins over SENTINEL_CALL_RETRY_UNKNOWN.
 pub const SENTINEL_CALL_NO_RETRY: u32 = 2u32;
+/// Flag: wait until the primary has the write in its append-only file on disk, and `replicas` replicas in theirs
+/// (`WAITAOF`, valkey 7.2, redis 7.2); `replicas` 0: the primary's alone.
+///
+/// NOT_REPLICATED when that is not confirmed in time; the write may have been done all the same. A server that has no
+/// `WAITAOF` or writes no append-only file refuses it before the write is sent: SERVER, outcome NOT_SENT.
+pub const SENTINEL_CALL_WAIT_AOF: u32 = 4u32;
 
 /// How one call differs from the client's defaults. Start from SENTINEL_CALL_INIT.
 #[repr(C)]
@@ -32,7 +38,7 @@ pub struct sentinel_call_t {
     pub flags: u32,
     /// Milliseconds, a hard deadline; 0: the client's `timeout_ms`; -1: no limit.
     pub timeout_ms: i64,
-    /// Wait until so many replicas have the write (`WAIT`); 0: do not wait.
+    /// Wait until so many replicas have the write (`WAIT`, or `WAITAOF` with SENTINEL_CALL_WAIT_AOF); 0: do not wait.
     pub replicas: u32,
     /// 0.
     pub reserved: u32,
@@ -57,7 +63,7 @@ pub unsafe fn call_options(call: *const sentinel_call_t) -> Result<CallOptions> 
     }
     // SAFETY: the caller vouches for struct_size bytes, which are at least the fields read here.
     let call = unsafe { *call };
-    let unknown = call.flags & !(SENTINEL_CALL_RETRY_UNKNOWN | SENTINEL_CALL_NO_RETRY);
+    let unknown = call.flags & !(SENTINEL_CALL_RETRY_UNKNOWN | SENTINEL_CALL_NO_RETRY | SENTINEL_CALL_WAIT_AOF);
     if unknown != 0 {
         return Err(Error::invalid(
             "call.flags",
@@ -76,6 +82,7 @@ pub unsafe fn call_options(call: *const sentinel_call_t) -> Result<CallOptions> 
         retry_unknown: call.flags & SENTINEL_CALL_RETRY_UNKNOWN != 0 && !no_retry,
         no_retry,
         replicas: call.replicas,
+        wait_aof: call.flags & SENTINEL_CALL_WAIT_AOF != 0,
     })
 }
 
@@ -87,8 +94,13 @@ pub unsafe fn call_options(call: *const sentinel_call_t) -> Result<CallOptions> 
 /// Every command that makes sense on a shared connection works. Commands that wait (`BLPOP`, `XREAD BLOCK`, ...) delay
 /// nobody else, and their own timeout extends the default deadline, never an explicit one. Commands that change a
 /// connection (`SELECT`, `MULTI`, `WATCH`, `SUBSCRIBE`, `AUTH`, ...) are UNSUPPORTED_COMMAND, and the message says what
-/// to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas` is not
-/// met.
+/// to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas`, or
+/// SENTINEL_CALL_WAIT_AOF, is not met.
+///
+/// What a command does is known for redis 7.0 and newer ones known by 2024. Any other (a module's) is asked for by
+/// `COMMAND INFO` before its first use, one round trip once a deployment: one that waits gets a connection of its own
+/// (its own timeout is not known: give `call.timeout_ms`), one that only reads may be repeated. Where the user may not
+/// ask, it is taken as a plain command that may write.
 ///
 /// # Safety
 /// `client` is live or NULL, `argv` and `argvlen` have `argc` elements or are NULL, each argument has as many bytes as

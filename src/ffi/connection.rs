@@ -70,7 +70,7 @@ pub unsafe extern "C" fn sentinel_client_acquire(
 /// Commands that keep request and reply paired work, `WATCH`, `MULTI` and `SELECT` among them; the others are
 /// UNSUPPORTED_COMMAND. An `EXEC` that a changed watched key kept from running is TRANSACTION_ABORTED. After
 /// CONNECTION_LOST, TIMEOUT or PROTOCOL the connection is of no further use: release it. Arguments, `call` and `reply`
-/// as sentinel_command, but `call.replicas` is 0: use `WAIT`.
+/// as sentinel_command, but `call` asks for no confirmation: use `WAIT` or `WAITAOF`.
 ///
 /// # Safety
 /// `connection` is live or NULL, `argv` and `argvlen` have `argc` elements or are NULL, each argument has as many bytes

@@ -36,6 +36,10 @@ pub mod batch;
 
 pub mod connection;
 
+pub mod script;
+
+pub mod scan;
+
 pub mod completion;
 
 pub mod queue;
@@ -53,6 +57,7 @@ const _: () = {
     shared::<client::sentinel_client_t>();
     shared::<discovery::sentinel_nodes_t>();
     shared::<error::sentinel_error_t>();
+    shared::<script::sentinel_script_t>();
     shared::<queue::sentinel_queue_t>();
     shared::<subscription::sentinel_subscription_t>();
     shared::<crate::resp::Reply>(); // what a sentinel_reply_t points into

@@ -13,7 +13,7 @@ pub type sentinel_status_t = i32;
 
 /// The call did what it says.
 pub const SENTINEL_OK: sentinel_status_t = 0;
-/// Nothing arrived in the queue in time.
+/// Nothing arrived in the queue in time; the scan is at its end.
 pub const SENTINEL_EMPTY: sentinel_status_t = 1;
 
 /// -1xx, misuse by the caller: a pointer that must be given is NULL.
@@ -130,7 +130,7 @@ pub fn status_of(kind: &ErrorKind) -> sentinel_status_t {
         ErrorKind::Readonly { .. } => SENTINEL_ERR_READONLY,
         ErrorKind::Loading { .. } => SENTINEL_ERR_LOADING,
         ErrorKind::TransactionAborted { .. } => SENTINEL_ERR_TRANSACTION_ABORTED,
-        ErrorKind::NotReplicated { .. } => SENTINEL_ERR_NOT_REPLICATED,
+        ErrorKind::NotReplicated { .. } | ErrorKind::NotOnDisk { .. } => SENTINEL_ERR_NOT_REPLICATED,
         ErrorKind::PoolExhausted { .. } => SENTINEL_ERR_POOL_EXHAUSTED,
         ErrorKind::QueueFull { .. } => SENTINEL_ERR_QUEUE_FULL,
         ErrorKind::Cancelled => SENTINEL_ERR_CANCELLED,
@@ -148,7 +148,7 @@ fn described(status: sentinel_status_t) -> Option<&'static Described> {
 
 const DESCRIBED: &[Described] = &[
     (SENTINEL_OK, c"OK", c"success"),
-    (SENTINEL_EMPTY, c"EMPTY", c"nothing arrived in time"),
+    (SENTINEL_EMPTY, c"EMPTY", c"nothing arrived in time, or nothing is left"),
     (
         SENTINEL_ERR_NULL_ARGUMENT,
         c"NULL_ARGUMENT",

@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
@@ -15,6 +16,7 @@ use super::Pool;
 use super::gate::Gate;
 use super::lane::{Call, Ends, KEEP, Lane};
 use super::seat::NUDGE_EVERY;
+use super::silence::Silence;
 use crate::error::ErrorKind;
 use crate::net::dial::plain;
 use crate::net::sys::watched;
@@ -42,6 +44,7 @@ pub(super) struct Driver {
     /// Bytes handed to the kernel over the life of the lane.
     sent: u64,
     flying: VecDeque<Flight>,
+    silence: Silence,
     ends: Ends,
     ended: ErrorKind,
 }
@@ -59,6 +62,7 @@ impl Driver {
             written: 0,
             sent: 0,
             flying: VecDeque::new(),
+            silence: Silence::new(),
             ends: Ends::default(),
             ended: ErrorKind::Closed,
         })
@@ -86,12 +90,14 @@ impl Driver {
         let mut nudge = interval(NUDGE_EVERY);
         nudge.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if !self.gather() {
+            let held = self.silence.is_long(Instant::now());
+            if !held && !self.gather() {
                 return Ok(());
             }
             self.write().map_err(lost)?;
             let waits = !self.writing.is_empty();
-            let more = !waits && !self.may_sleep();
+            // A lane that holds back stays awake: the node's next word, or its end, is what it waits for.
+            let more = !waits && !held && !self.may_sleep();
             tokio::select! {
                 biased;
                 // First, so that a peer that never stops talking keeps nobody from looking at the time.
@@ -103,7 +109,7 @@ impl Driver {
                 }
                 // More has gathered meanwhile; other tasks have their turn first.
                 () = yield_now(), if more => {}
-                () = lane.arrived.notified(), if !waits && !more => {}
+                () = lane.arrived.notified(), if !waits && !more && !held => {}
                 ready = self.fd.writable(), if waits => ready.map_err(lost)?.clear_ready(),
             }
         }
@@ -116,6 +122,9 @@ impl Driver {
         }
         let mut outbox = self.lane.outbox.lock();
         std::mem::swap(&mut outbox.bytes, &mut self.writing);
+        if !outbox.calls.is_empty() {
+            self.silence.asked(self.sent, Instant::now());
+        }
         let mut begin = self.sent;
         for call in outbox.calls.drain(..) {
             let bytes = call.bytes as u64;
@@ -182,6 +191,8 @@ impl Driver {
                 }
             }
         };
+        self.silence
+            .heard(self.flying.front().map(|flight| flight.begin), Instant::now());
         self.ends.flush(&self.pool, &self.lane);
         self.decoder.trim();
         result

@@ -15,6 +15,7 @@ pub mod lane;
 pub mod seat;
 mod select;
 pub mod sentry;
+mod silence;
 mod state;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -310,6 +311,11 @@ impl Lent {
             Some(Line::Direct(direct)) => Some(direct),
             _ => None,
         }
+    }
+
+    /// Whether another call may use the connection, when it is the caller's own.
+    pub fn is_usable(&self) -> bool {
+        matches!(&self.line, Some(Line::Direct(direct)) if direct.is_usable())
     }
 
     /// Sends `request` and receives `count` replies into `take`, all until the deadline.

@@ -18,6 +18,9 @@ static void frees_of_null_do_nothing(void)
     sentinel_reply_free(NULL);
     sentinel_batch_free(NULL);
     sentinel_batch_clear(NULL);
+    sentinel_script_free(NULL);
+    sentinel_scan_free(NULL);
+    sentinel_scan_restart(NULL);
     sentinel_connection_release(NULL);
     sentinel_queue_free(NULL);
     sentinel_subscription_free(NULL);
@@ -62,6 +65,9 @@ static void accessors_of_null_answer_nothing(void)
     CHECK(sentinel_reply_nodes(NULL, &len, &stride) == NULL && len == 0 && stride >= sizeof(sentinel_reply_node_t));
 
     CHECK_EQUAL(0, sentinel_batch_len(NULL));
+    CHECK(sentinel_script_sha1(NULL) == NULL);
+    CHECK(sentinel_script_new("return 1", 8, 0x8u) == NULL);
+    CHECK(sentinel_script_new(NULL, 8, 0) == NULL);
     CHECK_EQUAL(-1, sentinel_queue_fd(NULL));
 }
 
@@ -91,6 +97,9 @@ static void null_handles_are_named(void)
     CHECK_STATUS(NULL_ARGUMENT, sentinel_batch_add(NULL, 1, ping, NULL));
     CHECK_STATUS(NULL_ARGUMENT, sentinel_batch_add_packed(NULL, 1, lens, "PING", 4));
     CHECK_FAILS(NULL_ARGUMENT, "client", sentinel_batch_run(NULL, NULL, NULL, NULL, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "client", sentinel_script_run(NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "client", sentinel_scan_new(NULL, 1, ping, NULL, NULL, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "scan", sentinel_scan_next(NULL, NULL, NULL, &error), &error);
     CHECK_FAILS(NULL_ARGUMENT, "client", sentinel_client_acquire(NULL, 0, NULL, &error), &error);
     CHECK_FAILS(NULL_ARGUMENT, "connection", sentinel_connection_command(NULL, 1, ping, NULL, NULL, NULL, &error),
                 &error);

@@ -37,6 +37,15 @@ impl Tally {
     }
 }
 
+/// Both replicas have the write: it outlives the primary, whichever of them comes next.
+const CONFIRMED: CallOptions = CallOptions {
+    timeout_ms: 500,
+    retry_unknown: false,
+    no_retry: false,
+    replicas: 2,
+    wait_aof: false,
+};
+
 /// Calls until `done`; a pause between them leaves the servers the processor that a failover needs.
 fn keep_calling(done: &AtomicBool, tally: &Tally, call: impl Fn(usize) -> Result<(), Error>) {
     while !done.load(Ordering::Relaxed) {
@@ -79,6 +88,7 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
         ..CallOptions::default()
     };
     let (increments, entries, insisted) = (Tally::default(), Tally::default(), Tally::default());
+    let confirmed = Mutex::new(Vec::new());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (client, done) = (&client, &done);
@@ -102,6 +112,18 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
                 });
             });
         }
+        scope.spawn(|| {
+            for turn in 0.. {
+                let entry = format!("RPUSH once:confirmed {turn}");
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                if client.command(&words(&entry), &CONFIRMED).is_ok() {
+                    confirmed.lock().unwrap().push(turn.to_string());
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
         // The writers end also when the scene panics.
         let scene = std::panic::AssertUnwindSafe(|| kill_under(&topology, client, &increments));
         let ended = std::panic::catch_unwind(scene);
@@ -138,6 +160,17 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
         assert!(seen.insert(entry.data().to_vec()), "{} was written twice", entry.text());
     }
     assert!(seen.len() <= Tally::of(&entries.made));
+    let list = run(&client, "LRANGE once:confirmed 0 -1").unwrap();
+    let kept: HashSet<String> = list.elements().map(|entry| entry.text().into_owned()).collect();
+    let confirmed = confirmed.into_inner().unwrap();
+    println!("{} entries were confirmed by both replicas", confirmed.len());
+    assert!(confirmed.len() > 100, "{} confirmed", confirmed.len());
+    for entry in &confirmed {
+        assert!(
+            kept.contains(entry),
+            "{entry} was confirmed by both replicas and is gone"
+        );
+    }
     assert_eq!(
         Tally::of(&insisted.unknown),
         0,

@@ -72,6 +72,7 @@ const ONCE: CallOptions = CallOptions {
     no_retry: true,
     retry_unknown: false,
     replicas: 0,
+    wait_aof: false,
 };
 
 /// A command that could be answered so.

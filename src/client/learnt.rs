@@ -1,0 +1,177 @@
+//! What the servers say of commands that the table does not know, those of modules and of newer servers. Each is asked
+//! for once, before its first use, and kept for the life of the deployment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::CallOptions;
+use super::call;
+use super::commands::{self, Traits};
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::pool::{Pool, Want};
+use crate::resp::{Reply, Value};
+
+/// Names kept at most; beyond it nothing is asked, so that made-up names cost no memory.
+const MOST: usize = 1024;
+
+/// The commands asked for, for all clients of a deployment.
+#[derive(Debug, Default)]
+pub struct Learnt {
+    /// By name in upper case; `None` where the server may not be asked.
+    known: Mutex<HashMap<Vec<u8>, Option<Traits>>>,
+}
+
+impl Learnt {
+    /// What is known without asking.
+    pub fn traits(&self, name: &[u8]) -> Option<Traits> {
+        self.known.lock().get(&name.to_ascii_uppercase()).copied().flatten()
+    }
+
+    /// What the table does not know of the command called `name`, asked from the server when nobody did before. `None`
+    /// when the server has no such command, which may change, or does not tell.
+    pub(super) fn ask(
+        &self,
+        pool: &Arc<Pool>,
+        name: &[u8],
+        call: &CallOptions,
+        deadline: Deadline,
+    ) -> Result<Option<Traits>> {
+        let name = name.to_ascii_uppercase();
+        {
+            let known = self.known.lock();
+            match known.get(&name) {
+                Some(traits) => return Ok(*traits),
+                None if known.len() >= MOST => return Ok(None),
+                None => {}
+            }
+        }
+        let question: [&[u8]; 3] = [b"COMMAND", b"INFO", &name];
+        let call = CallOptions {
+            no_retry: call.no_retry,
+            ..CallOptions::default()
+        };
+        let traits = match call::run(pool, &question, &call, None, Want::Shared, deadline) {
+            Ok(reply) => match described(&reply) {
+                Some(traits) => Some(traits),
+                None => return Ok(None),
+            },
+            // A user without the right to ask, or a server that cannot be asked.
+            Err(error) if matches!(error.server_code(), Some("NOPERM" | "ERR")) => None,
+            Err(error) if matches!(error.kind(), ErrorKind::Server { .. }) => return Ok(None),
+            Err(error) => return Err(not_sent(error)),
+        };
+        self.known.lock().insert(name, traits);
+        Ok(traits)
+    }
+}
+
+/// The question failed, the command itself was never sent.
+fn not_sent(error: Error) -> Error {
+    error.with_outcome(Outcome::NotSent)
+}
+
+/// Reads the answer to COMMAND INFO of one name; `None` when the server has no such command.
+fn described(reply: &Reply) -> Option<Traits> {
+    let command = reply.at(0).filter(|command| command.len() > FLAGS)?;
+    let mut traits = flags_of(command);
+    // With subcommands: it waits when one of them may, and only reads when all of them do.
+    if let Some(subcommands) = command.at(SUBCOMMANDS).filter(|all| !all.is_empty()) {
+        let each: Vec<Traits> = subcommands.elements().map(flags_of).collect();
+        traits = Traits {
+            read_only: each.iter().all(|one| one.read_only),
+            write: traits.write || each.iter().any(|one| one.write),
+            blocking: traits.blocking || each.iter().any(|one| one.blocking),
+        };
+    }
+    Some(traits)
+}
+
+/// Places in the description of a command.
+const FLAGS: usize = 2;
+const SUBCOMMANDS: usize = 9;
+
+fn flags_of(command: Value<'_>) -> Traits {
+    let has = |flag: &[u8]| {
+        let flags = command.at(FLAGS);
+        flags.is_some_and(|flags| flags.elements().any(|own| own.data() == flag))
+    };
+    Traits {
+        // A command that runs others, or publishes, is not harmless for having no flag; one that does both is a write.
+        read_only: has(b"readonly") && !has(b"write"),
+        write: has(b"write"),
+        blocking: has(b"blocking"),
+    }
+}
+
+/// The name to ask for, when the table does not know the command.
+pub(super) fn unknown_name<'a>(args: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let name = args.first().copied()?;
+    (commands::is_unknown(args) && name.len() <= LONGEST && !name.is_empty()).then_some(name)
+}
+
+/// No command is called by more, and the cache is not for keys.
+const LONGEST: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Builder;
+
+    fn command(out: &mut Builder, flags: &[&[u8]], subcommands: &[&[&[u8]]]) {
+        out.array(10).string(b"name").integer(-2);
+        out.set(flags.len());
+        for flag in flags {
+            out.status(flag);
+        }
+        for _ in 3..9 {
+            out.integer(0);
+        }
+        out.array(subcommands.len());
+        for flags in subcommands {
+            command(out, flags, &[]);
+        }
+    }
+
+    fn of(flags: &[&[u8]], subcommands: &[&[&[u8]]]) -> Traits {
+        let mut out = Builder::new();
+        out.array(1);
+        command(&mut out, flags, subcommands);
+        described(&out.finish().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_flags_of_a_description_are_read() {
+        let traits = of(&[b"readonly", b"fast"], &[]);
+        assert_eq!((traits.read_only, traits.write, traits.blocking), (true, false, false));
+        let traits = of(&[b"write", b"blocking"], &[]);
+        assert_eq!((traits.read_only, traits.write, traits.blocking), (false, true, true));
+        let traits = of(&[], &[&[b"readonly"], &[b"write", b"blocking"]]);
+        assert_eq!((traits.read_only, traits.write, traits.blocking), (false, true, true));
+        assert!(of(&[], &[&[b"readonly"], &[b"readonly"]]).read_only);
+        assert!(!of(&[], &[]).read_only, "no flag is no promise");
+    }
+
+    #[test]
+    fn a_server_without_the_command_says_nothing_of_it() {
+        let mut nil = Builder::new();
+        nil.array(1).nil();
+        assert_eq!(described(&nil.finish().unwrap()), None);
+        let mut empty = Builder::new();
+        empty.array(0);
+        assert_eq!(described(&empty.finish().unwrap()), None);
+    }
+
+    #[test]
+    fn only_what_the_table_lacks_is_asked_for() {
+        assert_eq!(unknown_name(&[b"get", b"k"]), None);
+        assert_eq!(unknown_name(&[b"hexpire", b"k"]), None);
+        assert_eq!(unknown_name(&[b"CONFIG", b"GET"]), None);
+        assert_eq!(unknown_name(&[b"json.get", b"k"]), Some(&b"json.get"[..]));
+        let long = [b'x'; 129];
+        assert_eq!(unknown_name(&[&long]), None);
+        assert_eq!(unknown_name(&[b""]), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! Scripts by their SHA-1: `EVALSHA`, and `EVAL` where a node does not have the script, as after a failover.
+
+use super::{CallOptions, Client};
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::resp::Reply;
+
+/// A Lua script with its name, made once. Never changes; any thread.
+#[derive(Debug)]
+pub struct Script {
+    source: Box<[u8]>,
+    sha1: String,
+    read_only: bool,
+}
+
+impl Script {
+    /// A script of this source. `read_only`: it runs by `EVALSHA_RO` and `EVAL_RO`, which refuse writes, and is repeated
+    /// as commands are that only read.
+    pub fn new(source: &[u8], read_only: bool) -> Script {
+        Script {
+            source: source.into(),
+            sha1: sha1_smol::Sha1::from(source).digest().to_string(),
+            read_only,
+        }
+    }
+
+    /// The SHA-1 of the source in 40 hexadecimal digits, by which the servers know it.
+    pub fn sha1(&self) -> &str {
+        &self.sha1
+    }
+}
+
+impl Client {
+    /// Runs a script; the first `keys` of `args` are the names of keys.
+    pub fn script(&self, script: &Script, keys: usize, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
+        self.parts.runtime.check_to_wait()?;
+        if keys > args.len() {
+            let problem = format!("is {keys}, but there are {} arguments", args.len());
+            return Err(Error::invalid("numkeys", problem));
+        }
+        let deadline = self.deadline(call.timeout_ms)?;
+        let keys = keys.to_string();
+        let [by_name, by_source]: [&[u8]; 2] = match script.read_only {
+            true => [b"EVALSHA_RO", b"EVAL_RO"],
+            false => [b"EVALSHA", b"EVAL"],
+        };
+        let mut command = Vec::with_capacity(3 + args.len());
+        command.extend([by_name, script.sha1.as_bytes(), keys.as_bytes()]);
+        command.extend(args);
+        let missing = match self.run(&command, call, deadline) {
+            Err(error) if is_missing(&error) => error,
+            done => return done,
+        };
+        command.splice(..2, [by_source, &script.source]);
+        self.run(&command, call, deadline)
+            .map_err(|error| match missing.outcome() {
+                // An earlier attempt by name may have run, and what it left unknown stays so.
+                Outcome::Unknown => error.with_outcome(Outcome::Unknown),
+                _ => error,
+            })
+    }
+}
+
+/// Whether the node does not have the script: in the server's own words, for a script may end with an error of any code.
+fn is_missing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Server { text } if text.starts_with("NOSCRIPT No matching script"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_named_as_the_servers_name_it() {
+        // `redis-cli SCRIPT LOAD "return 1"`
+        let script = Script::new(b"return 1", false);
+        assert_eq!(script.sha1(), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+    }
+}

@@ -1,0 +1,97 @@
+//! When a lane stops sending to a node that has fallen silent.
+//!
+//! A server that shuts down holds back the replies to writes for up to ten seconds while replicas catch up, and dies
+//! with them: whatever was sent to it meanwhile ends UNKNOWN. What gathers unsent instead moves over to the new primary.
+//! Pure.
+
+use std::time::{Duration, Instant};
+
+/// Silence that means nothing, however near the node is.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// Round trips of silence on top of it.
+const ROUND_TRIPS: u32 = 4;
+
+/// Before anything was measured.
+const GUESS: Duration = Duration::from_millis(50);
+
+/// How long a lane's node has said nothing although replies are due.
+#[derive(Debug)]
+pub(super) struct Silence {
+    /// Since when; none while no reply is due.
+    since: Option<Instant>,
+    /// A request that is being timed: where in the lane's stream it begins, and when it was taken.
+    timed: Option<(u64, Instant)>,
+    round_trip: Duration,
+}
+
+impl Silence {
+    pub(super) fn new() -> Silence {
+        Silence {
+            since: None,
+            timed: None,
+            round_trip: GUESS,
+        }
+    }
+
+    /// A request that begins at `begin` is about to be sent.
+    pub(super) fn asked(&mut self, begin: u64, now: Instant) {
+        self.since.get_or_insert(now);
+        self.timed.get_or_insert((begin, now));
+    }
+
+    /// The node said something. `due`: where the first request without a reply begins, if there is one.
+    pub(super) fn heard(&mut self, due: Option<u64>, now: Instant) {
+        self.since = due.map(|_| now);
+        let answered = |(begin, _): &mut (u64, Instant)| due.is_none_or(|due| due > *begin);
+        if let Some((_, at)) = self.timed.take_if(answered) {
+            self.round_trip = (self.round_trip * 7 + now.saturating_duration_since(at)) / 8;
+        }
+    }
+
+    /// Whether nothing more should be sent before the node says something.
+    pub(super) fn is_long(&self, now: Instant) -> bool {
+        let limit = SHORTEST + self.round_trip * ROUND_TRIPS;
+        self.since
+            .is_some_and(|since| now.saturating_duration_since(since) > limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn silence_is_long_after_some_round_trips_and_ends_with_a_word() {
+        let (mut silence, mut now) = (Silence::new(), Instant::now());
+        assert!(!silence.is_long(now + 1000 * MS), "nothing is due");
+        for begin in 0..100 {
+            silence.asked(begin, now);
+            now += MS;
+            silence.heard(None, now);
+        }
+        assert!(!silence.is_long(now + 1000 * MS));
+        silence.asked(100, now);
+        silence.asked(101, now + 8 * MS);
+        assert!(!silence.is_long(now + 8 * MS));
+        assert!(silence.is_long(now + 11 * MS), "5 ms and four round trips of 1 ms");
+        silence.heard(Some(101), now + 12 * MS);
+        assert!(!silence.is_long(now + 13 * MS), "it speaks");
+        assert!(silence.is_long(now + 60 * MS), "one of two is still due");
+    }
+
+    #[test]
+    fn a_distant_node_is_given_more_time() {
+        let (mut silence, mut now) = (Silence::new(), Instant::now());
+        for begin in 0..100 {
+            silence.asked(begin, now);
+            now += 80 * MS;
+            silence.heard(None, now);
+        }
+        silence.asked(100, now);
+        assert!(!silence.is_long(now + 300 * MS));
+        assert!(silence.is_long(now + 330 * MS));
+    }
+}

@@ -1,0 +1,230 @@
+//! Writes that the disks confirm: WAITAOF.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sentinel::client::BatchKind;
+use sentinel::{CallOptions, Client, ErrorKind, Outcome};
+use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology};
+
+use crate::support::{SERVICE, SLACK, batch, open, open_on, run, text, timed, words};
+
+fn on_disk(replicas: u32, timeout_ms: i64) -> CallOptions {
+    CallOptions {
+        replicas,
+        timeout_ms,
+        wait_aof: true,
+        ..CallOptions::default()
+    }
+}
+
+type Answer = fn(&mut Session, bool);
+
+/// A node whose WAITAOF gives `answer`, which is told whether a write was seen on the connection.
+fn node(answer: Answer) -> (FakeNode, FakeSentinel, Client) {
+    let written = AtomicBool::new(false);
+    let node = FakeNode::builder()
+        .on(move |session, args| {
+            match args[0].as_slice() {
+                b"WAITAOF" => answer(session, written.load(Ordering::SeqCst)),
+                b"SET" => {
+                    written.store(true, Ordering::SeqCst);
+                    return false;
+                }
+                _ => return false,
+            }
+            true
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    (node, sentinel, client)
+}
+
+#[test]
+fn a_write_waits_for_the_disks_on_its_own_connection() {
+    let (node, _sentinel, client) = node(|session, _| session.send("*2\r\n:1\r\n:2\r\n"));
+    for replicas in [0, 2] {
+        node.forget_commands();
+        let reply = client.command(&words("SET k v"), &on_disk(replicas, 2000)).unwrap();
+        assert_eq!(reply.text(), "OK");
+        let commands = node.commands();
+        let mine = commands.iter().filter(|command| {
+            let text = command.text();
+            text.starts_with("SET") || text.starts_with("WAITAOF")
+        });
+        let mine: Vec<_> = mine.collect();
+        assert_eq!(mine.len(), 3);
+        assert_eq!(mine[0].text(), "WAITAOF 1 0 1");
+        assert_eq!(mine[1].text(), "SET k v");
+        let last = mine[2].text();
+        assert!(last.starts_with(&format!("WAITAOF 1 {replicas} ")), "{last}");
+        assert!(mine.iter().all(|command| command.connection == mine[0].connection));
+    }
+}
+
+#[test]
+fn durability_that_was_not_confirmed_is_never_claimed() {
+    let rows: [(Answer, u32, ErrorKind); 3] = [
+        (
+            |session, written| {
+                session.send(if written {
+                    "*2\r\n:0\r\n:2\r\n"
+                } else {
+                    "*2\r\n:1\r\n:2\r\n"
+                })
+            },
+            2,
+            ErrorKind::NotOnDisk {
+                primary: false,
+                wanted: 2,
+                have: 2,
+            },
+        ),
+        (
+            |session, _| session.send("*2\r\n:1\r\n:1\r\n"),
+            2,
+            ErrorKind::NotOnDisk {
+                primary: true,
+                wanted: 2,
+                have: 1,
+            },
+        ),
+        (
+            |session, written| session.send(if written { "*0\r\n" } else { "*2\r\n:1\r\n:0\r\n" }),
+            0,
+            ErrorKind::NotOnDisk {
+                primary: false,
+                wanted: 0,
+                have: 0,
+            },
+        ),
+    ];
+    for (answer, replicas, kind) in rows {
+        let (_node, _sentinel, client) = node(answer);
+        let error = client.command(&words("SET k v"), &on_disk(replicas, 2000)).unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (&kind, Outcome::Unknown), "{error}");
+    }
+    let endings: [Answer; 3] = [
+        |session, written| {
+            if written {
+                session.close()
+            } else {
+                session.send("*2\r\n:1\r\n:0\r\n")
+            }
+        },
+        |session, written| {
+            if !written {
+                session.send("*2\r\n:1\r\n:0\r\n")
+            }
+        },
+        |session, written| match written {
+            true => session.error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."),
+            false => session.send("*2\r\n:1\r\n:0\r\n"),
+        },
+    ];
+    for answer in endings {
+        let (node, _sentinel, client) = node(answer);
+        let (result, took) = timed(|| client.command(&words("SET k v"), &on_disk(0, 500)));
+        let error = result.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+        assert!(took <= Duration::from_millis(500) + SLACK, "{took:?}");
+        assert_eq!(node.count("SET"), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_confirm_refuses_before_the_write_is_sent() {
+    let refusals: [Answer; 3] = [
+        |session, _| session.error("ERR unknown command 'WAITAOF', with args beginning with: '1' '0' '1' "),
+        |session, _| session.error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."),
+        |session, _| session.error("NOPERM User app has no permissions to run the 'waitaof' command"),
+    ];
+    for answer in refusals {
+        let (node, _sentinel, client) = node(answer);
+        let (result, took) = timed(|| client.command(&words("SET k v"), &on_disk(1, 2000)));
+        let error = result.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Server { .. }), "{error}");
+        assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+        assert_eq!(node.count("SET"), 0, "{error}");
+        assert!(took < Duration::from_millis(1000), "at once: {took:?}");
+    }
+}
+
+#[test]
+fn a_node_that_became_a_replica_is_not_asked_to_confirm() {
+    let (old, sentinel, client) = node(|session, _| {
+        session.error("ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local")
+    });
+    let (new, _other, _client) = node(|session, _| session.send("*2\r\n:1\r\n:0\r\n"));
+    client.connect(2000).unwrap();
+    sentinel.change_primary("127.0.0.1", new.port());
+    let reply = client.command(&words("SET k v"), &on_disk(0, 5000)).unwrap();
+    assert_eq!(reply.text(), "OK");
+    assert_eq!((old.count("SET"), new.count("SET")), (0, 1));
+}
+
+#[test]
+fn only_a_single_write_to_a_primary_is_confirmed() {
+    let (_node, sentinel, client) = node(|session, _| session.send("*2\r\n:1\r\n:2\r\n"));
+    let call = on_disk(0, 2000);
+    let pipeline = batch(BatchKind::Pipeline, &["SET k v"]);
+    let mut own = client.acquire(2000).unwrap();
+    let replica = open(&[sentinel.port()]).replica_for(Some(SERVICE), None).unwrap();
+    let errors = [
+        client.batch(&pipeline, &call).unwrap_err(),
+        own.command(&words("SET k v"), &call).unwrap_err(),
+        replica.command(&words("SET k v"), &call).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error.kind(), ErrorKind::InvalidArgument { .. }), "{error}");
+        assert!(error.to_string().starts_with("call.flags: "), "{error}");
+    }
+    let replicas = CallOptions {
+        replicas: 1,
+        ..CallOptions::default()
+    };
+    let error = own.command(&words("SET k v"), &replicas).unwrap_err();
+    assert!(error.to_string().starts_with("call.replicas: "), "{error}");
+    assert_eq!(
+        own.command(&words("SET k v"), &CallOptions::default()).unwrap().text(),
+        "OK"
+    );
+}
+
+#[test]
+fn a_real_server_confirms_or_says_that_it_cannot() {
+    let topology = Topology::start(
+        Config::default()
+            .node_line("appendonly yes")
+            .node_line("appendfsync always"),
+    );
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET warm up");
+    let call = on_disk(2, 5000);
+    if topology.node(0).ask(&["WAITAOF", "0", "0", "1"]).is_error() {
+        println!("skipped in part: this server has no WAITAOF");
+        let error = client.command(&words("SET k v"), &call).unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+        assert!(error.to_string().contains("WAITAOF"), "{error}");
+        assert!(run(&client, "GET k").unwrap().is_nil());
+        return;
+    }
+    for value in ["one", "two"] {
+        let set = format!("SET k {value}");
+        assert_eq!(client.command(&words(&set), &call).unwrap().text(), "OK");
+    }
+    let (result, took) = timed(|| client.command(&words("SET k three"), &on_disk(3, 400)));
+    let error = result.unwrap_err();
+    let kind = ErrorKind::NotOnDisk {
+        primary: true,
+        wanted: 3,
+        have: 2,
+    };
+    assert_eq!((error.kind(), error.outcome()), (&kind, Outcome::Unknown));
+    assert!(took <= Duration::from_millis(400) + SLACK, "{took:?}");
+    text(&client, "CONFIG SET appendonly no");
+    let error = client.command(&words("SET k four"), &call).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    assert_eq!(text(&client, "GET k"), "three");
+}
