@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::CallOptions;
-use super::call::{Failed, at_node, repeat};
+use super::call::{Failed, at_node, counted, repeat};
 use super::commands::{self, Class};
 use super::meaning::{Remedy, of_error};
 use super::{has_name, unsupported};
@@ -136,15 +136,12 @@ pub(super) fn run(pool: &Arc<Pool>, batch: &Batch, call: &CallOptions, deadline:
         BatchKind::Transaction => transaction(lent, batch, deadline),
     };
     let want = want_for(batch.encoded.len());
-    repeat(
-        pool,
-        call,
-        want,
-        deadline,
-        || all_read_only(&batch.encoded, batch.len),
-        attempt,
-    )
-    .map(|(reply, _)| reply)
+    let read_only = || all_read_only(&batch.encoded, batch.len);
+    let result = counted(pool, deadline, || {
+        repeat(pool, call, want, deadline, read_only, attempt)
+    });
+    pool.calls.more_commands.add(batch.len.saturating_sub(1) as u64);
+    result
 }
 
 /// What an exchange of a batch gave.

@@ -205,9 +205,11 @@ impl Client {
     /// The write, then WAIT on the same connection: only there does it count that write.
     fn replicated(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
         self.takes_writes()?;
-        let (reply, mut lent) = call::run_on(self.pool(), args, call, Want::Lease, deadline)?;
-        call::wait_for_replicas(&mut lent, call.replicas, deadline)?;
-        Ok(reply)
+        call::counted(self.pool(), deadline, || {
+            let (reply, mut lent) = call::run_on(self.pool(), args, call, Want::Lease, deadline)?;
+            call::wait_for_replicas(&mut lent, call.replicas, deadline)?;
+            Ok((reply, lent))
+        })
     }
 
     fn takes_writes(&self) -> Result<()> {

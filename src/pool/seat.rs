@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -115,8 +116,8 @@ impl Seat {
     }
 
     /// Waits until the call has ended, and passes its replies on; `None` at the deadline, with the replies that came
-    /// until then. What comes later is dropped.
-    pub fn wait(&self, deadline: Deadline, mut take: impl FnMut(Reply)) -> Option<End> {
+    /// until then. What comes later is dropped. `looked` gets the time of the last look at the clock, if there was one.
+    pub fn wait(&self, deadline: Deadline, mut take: impl FnMut(Reply), looked: &mut Option<Instant>) -> Option<End> {
         let slot = self.row.slot(self.place)?;
         let mut late = false;
         loop {
@@ -133,7 +134,11 @@ impl Seat {
                 }
             }
             futex::wait(&self.row.word, seen, 1 << self.place, deadline.instant());
-            late = deadline.passed();
+            if let Some(at) = deadline.instant() {
+                let now = Instant::now();
+                late = at <= now;
+                *looked = Some(now);
+            }
         }
     }
 }
@@ -144,7 +149,15 @@ impl Row {
     }
 }
 
+/// One call in so many is timed: what two looks at the clock cost is felt where a call costs a few microseconds.
+pub const TIMED: u64 = 8;
+
 impl Ticket {
+    /// Whether its call is one of those that are timed, each of which stands for [`TIMED`].
+    pub fn is_timed(&self) -> bool {
+        self.call % TIMED == TIMED - 1
+    }
+
     fn with_slot(&self, body: impl FnOnce(&mut Slot)) {
         if let Some(slot) = self.row.slot(self.place) {
             let mut slot = slot.lock();
@@ -218,9 +231,8 @@ mod tests {
 
     fn wait_ms(seat: &Seat, ms: u64) -> (Option<End>, Vec<i64>) {
         let mut replies = Vec::new();
-        let end = seat.wait(Deadline::after(Some(Duration::from_millis(ms))), |reply| {
-            replies.push(reply.integer());
-        });
+        let deadline = Deadline::after(Some(Duration::from_millis(ms)));
+        let end = seat.wait(deadline, |reply| replies.push(reply.integer()), &mut None);
         (end, replies)
     }
 

@@ -23,6 +23,7 @@ mod isolation;
 mod lanes;
 mod lifecycle;
 mod nodes;
+mod observe;
 mod pairing;
 mod refusals;
 mod rendered;
