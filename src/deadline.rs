@@ -6,18 +6,28 @@ use crate::net::futex::next_tick;
 
 /// The instant by which a call must have returned, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadline(Option<Instant>);
+pub struct Deadline {
+    at: Option<Instant>,
+    /// When it was set, which is when the call began, or a tick of the kernel later; nobody has looked where there is no
+    /// limit.
+    since: Option<Instant>,
+}
 
 /// From here on a deadline may be a tick of the kernel late: less than one per cent, and than the 20 ms of the contract.
 const FAR: Duration = Duration::from_secs(1);
 
 impl Deadline {
     /// A call without a limit.
-    pub const NEVER: Deadline = Deadline(None);
+    pub const NEVER: Deadline = Deadline { at: None, since: None };
 
     /// The deadline `after` from now; `None` is no limit.
     pub fn after(after: Option<Duration>) -> Deadline {
-        Deadline(after.and_then(|after| Instant::now().checked_add(after)))
+        let Some(after) = after else { return Deadline::NEVER };
+        let now = Instant::now();
+        Deadline {
+            at: now.checked_add(after),
+            since: Some(now),
+        }
     }
 
     /// The deadline of a call that gave `timeout_ms` under the rule of the C contract: 0 takes `default_ms`, -1 has
@@ -29,22 +39,30 @@ impl Deadline {
         }
         let after = Duration::from_millis(u64::try_from(ms).ok()?);
         let now = if after < FAR { Instant::now() } else { next_tick() };
-        Some(Deadline(now.checked_add(after)))
+        Some(Deadline {
+            at: now.checked_add(after),
+            since: Some(now),
+        })
     }
 
     /// The instant, or `None` without a limit.
     pub fn instant(self) -> Option<Instant> {
-        self.0
+        self.at
+    }
+
+    /// When it was set, or a tick of the kernel later, without another look at the clock; `None` without a limit.
+    pub fn since(self) -> Option<Instant> {
+        self.since
     }
 
     /// What is left of it now: zero when it has passed, `None` without a limit.
     pub fn left(self) -> Option<Duration> {
-        self.0.map(|at| at.saturating_duration_since(Instant::now()))
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// Whether it has passed.
     pub fn passed(self) -> bool {
-        self.0.is_some_and(|at| at <= Instant::now())
+        self.at.is_some_and(|at| at <= Instant::now())
     }
 
     /// The earlier of this deadline and `limit` from now.
@@ -52,7 +70,10 @@ impl Deadline {
         let Some(other) = Instant::now().checked_add(limit) else {
             return self;
         };
-        Deadline(Some(self.0.map_or(other, |at| at.min(other))))
+        Deadline {
+            at: Some(self.at.map_or(other, |at| at.min(other))),
+            since: self.since,
+        }
     }
 }
 

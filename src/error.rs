@@ -276,6 +276,16 @@ pub enum ErrorKind {
     },
 }
 
+impl ErrorKind {
+    /// What ended a connection, without the words that it was lost.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            ErrorKind::ConnectionLost { cause } => cause.clone(),
+            kind => kind.to_string(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parts {
     kind: ErrorKind,

@@ -11,6 +11,7 @@ pub mod error;
 pub mod ffi;
 mod handoff;
 pub mod net;
+pub mod observe;
 pub mod options;
 pub mod pool;
 pub mod resp;

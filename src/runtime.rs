@@ -21,6 +21,8 @@ use crate::discovery::watcher::{Ends, Watcher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::Latch;
 use crate::net::sys::{self, ForkBound};
+use crate::observe::metrics::Sources;
+use crate::observe::{Level, Observer, describe, metrics};
 use crate::options::{ClientSettings, DeploymentSettings, Options};
 use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
 use crate::topology::{Node, Role, Service, Snapshot, why_unknown};
@@ -49,6 +51,15 @@ pub struct Runtime {
     troubles: Arc<Troubles>,
     /// Commands that the table does not know.
     pub(crate) learnt: Learnt,
+    observer: Arc<Observer>,
+}
+
+/// What sentinel-io is given to begin with.
+struct Outfit {
+    settings: DeploymentSettings,
+    hangups: Arc<HangupWatch>,
+    troubles: Arc<Troubles>,
+    observer: Arc<Observer>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -63,7 +74,7 @@ impl std::fmt::Debug for Runtime {
 const END_WAIT: Duration = Duration::from_secs(2);
 
 impl Runtime {
-    fn start(settings: DeploymentSettings) -> Result<Arc<Runtime>> {
+    fn start(settings: DeploymentSettings, observer: Arc<Observer>) -> Result<Arc<Runtime>> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Internal {
                 problem: error.to_string(),
@@ -84,9 +95,14 @@ impl Runtime {
             .map_err(failed)?;
         let hangups = Arc::new(HangupWatch::new().map_err(failed)?);
         let troubles = Arc::new(Troubles::default());
-        let io_troubles = Arc::clone(&troubles);
+        let outfit = Outfit {
+            settings,
+            hangups,
+            troubles: Arc::clone(&troubles),
+            observer: Arc::clone(&observer),
+        };
         let thread = std::thread::Builder::new().name("sentinel-io".into());
-        let run = move || run(tokio, settings, hangups, io_troubles, queue, stopped, ending);
+        let run = move || run(tokio, outfit, queue, stopped, ending);
         let thread = sys::with_signals_blocked(|| thread.spawn(run)).map_err(failed)?;
         Ok(Arc::new(Runtime {
             jobs,
@@ -101,6 +117,7 @@ impl Runtime {
             callbacks: Arc::default(),
             troubles,
             learnt: Learnt::default(),
+            observer,
         }))
     }
 
@@ -167,12 +184,14 @@ impl Runtime {
         service
     }
 
-    fn pool(&self, service: &str, role: Role, settings: ClientSettings) -> Arc<Pool> {
+    fn pool(&self, service: &str, role: Role, settings: ClientSettings, overrides: Option<&Options>) -> Arc<Pool> {
+        let overrides = overrides.map(Options::shown_if_set).unwrap_or_default();
         let pool = Arc::new(Pool::new(
             self.service(service),
             role,
-            settings,
+            (settings, overrides),
             Arc::clone(&self.troubles),
+            Arc::clone(&self.observer),
         ));
         let mut pools = self.pools.lock();
         pools.retain(|pool| pool.strong_count() > 0);
@@ -193,9 +212,22 @@ impl Runtime {
         queue
     }
 
+    /// What the numbers and the description are read from.
+    fn sources(&self) -> Sources<'_> {
+        let mut services: Vec<Arc<Service>> = self.services.lock().values().cloned().collect();
+        services.sort_by(|one, other| one.name().cmp(other.name()));
+        Sources {
+            observer: &self.observer,
+            services,
+            pools: self.pools.lock().iter().filter_map(Weak::upgrade).collect(),
+        }
+    }
+
     /// Ends every call; true when the thread is gone by the deadline.
     fn close(&self, deadline: Deadline) -> bool {
-        self.closed.store(true, Ordering::Release);
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.observer.log.line(Level::Info, format_args!("closed"));
+        }
         let pools: Vec<Arc<Pool>> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
         for pool in pools {
             pool.close();
@@ -223,25 +255,31 @@ impl Drop for Runtime {
             Duration::ZERO
         };
         self.callbacks.close(Deadline::after(Some(wait)));
+        // From here on the host may free what its log writes to.
+        self.observer.log.end();
     }
 }
 
 /// The life of sentinel-io.
 fn run(
     tokio: tokio::runtime::Runtime,
-    settings: DeploymentSettings,
-    hangups: Arc<HangupWatch>,
-    troubles: Arc<Troubles>,
+    outfit: Outfit,
     mut queue: mpsc::UnboundedReceiver<Job>,
     mut stopped: watch::Receiver<bool>,
     ending: Arc<Latch>,
 ) {
     let local = LocalSet::new();
+    let Outfit {
+        settings,
+        hangups,
+        troubles,
+        observer,
+    } = outfit;
     local.block_on(&tokio, async move {
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
         let core = Core {
-            discovery: Rc::new(Discovery::new(settings)),
+            discovery: Rc::new(Discovery::new(settings, observer)),
             common: Rc::new(Common {
                 gate,
                 hangups,
@@ -285,7 +323,12 @@ impl Deployment {
             return Err(no_tls("sentinel.tls"));
         }
         let (service, timeout_ms) = (settings.service.clone(), settings.timeout_ms);
-        let runtime = ForkBound::new(Runtime::start(settings)?);
+        let observer = Arc::new(Observer::new(options));
+        let count = settings.sentinels.len();
+        observer
+            .log
+            .line(Level::Info, format_args!("opened with {count} Sentinels"));
+        let runtime = ForkBound::new(Runtime::start(settings, observer)?);
         Ok(Deployment {
             runtime,
             options: options.clone(),
@@ -335,6 +378,31 @@ impl Deployment {
         Ok(self.runtime.queue(capacity))
     }
 
+    /// One number by its name.
+    pub fn metric(&self, name: &str) -> Result<i64> {
+        self.runtime.check()?;
+        metrics::value(&self.runtime.sources(), name)
+    }
+
+    /// All numbers as text that Prometheus reads.
+    pub fn metrics_text(&self) -> Result<String> {
+        self.runtime.check()?;
+        Ok(metrics::text(&self.runtime.sources()))
+    }
+
+    /// The deployment as the library sees it, as JSON.
+    pub fn describe(&self) -> Result<String> {
+        self.runtime.check()?;
+        Ok(describe::text(&self.runtime.sources(), &self.options.shown()?))
+    }
+
+    /// Lets the events of `mask` go to `queue` with `tag`, in place of what it waited for before; 0: none.
+    pub fn watch_events(&self, queue: &Arc<Queue>, mask: u32, tag: u64) -> Result<()> {
+        self.runtime.check()?;
+        self.runtime.observer.bus.watch(queue, mask, tag);
+        Ok(())
+    }
+
     /// A client of the primary; no I/O.
     pub fn primary_for(&self, service: Option<&str>, overrides: Option<&Options>) -> Result<Client> {
         self.client(service, overrides, Role::Primary)
@@ -354,7 +422,7 @@ impl Deployment {
         if settings.tls.is_some() {
             return Err(no_tls("tls"));
         }
-        let pool = self.runtime.pool(self.name(service)?, role, settings);
+        let pool = self.runtime.pool(self.name(service)?, role, settings, overrides);
         Ok(Client::new(pool, Arc::clone(&self.runtime)))
     }
 

@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub primary: Option<Node>,
     /// The replicas that may be read from, by what the Sentinels say of them.
     pub replicas: Vec<Node>,
+    /// The replicas that may not, each with what keeps it out.
+    pub left_out: Vec<(Node, String)>,
     /// The Sentinels that watch the service.
     pub sentinels: Vec<Node>,
     /// Counts the changes of epoch or primary; pools start a new generation with each.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::CallOptions;
-use super::call::{Failed, at_node, repeat};
+use super::call::{Failed, at_node, counted, repeat};
 use super::commands::{self, Class};
 use super::learnt::{Learnt, unknown_name};
 use super::meaning::{Remedy, of_error};
@@ -166,7 +166,11 @@ pub(super) fn run(
         }
     }
     let read_only = || all_read_only(&batch.encoded, batch.len, Some(learnt));
-    repeat(pool, call, want, deadline, read_only, attempt).map(|(reply, _)| reply)
+    let result = counted(pool, deadline, || {
+        repeat(pool, call, want, deadline, read_only, attempt)
+    });
+    pool.calls.more_commands.add(batch.len.saturating_sub(1) as u64);
+    result
 }
 
 /// What an exchange of a batch gave.

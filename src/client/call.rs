@@ -8,6 +8,7 @@ use super::commands::{self, Traits};
 use super::meaning::{Remedy, of_error};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::observe::Timing;
 use crate::pool::{Generation, Lent, Pool, Want};
 use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
@@ -23,7 +24,9 @@ pub(super) fn run(
 ) -> Result<Reply> {
     let read_only = || commands::is_read_only(args) || learnt.is_some_and(|traits| traits.read_only);
     let attempt = |lent: &mut Lent| answer(lent, args, deadline);
-    repeat(pool, call, want, deadline, read_only, attempt).map(|(reply, _)| reply)
+    counted(pool, deadline, || {
+        repeat(pool, call, want, deadline, read_only, attempt)
+    })
 }
 
 /// One attempt at `args`; an error reply is a failure.
@@ -117,10 +120,22 @@ impl Tries {
         if call.no_retry || deadline.passed() || !may_repeat(pool, &error, remedy, call, &read_only) {
             return Next::Fail(error);
         }
+        pool.observer.retried(&pool.calls, &error);
         self.executed = error.outcome();
         self.failed = self.failed.saturating_add(1);
         Next::Again((self.failed > 1).then(|| backoff(pool, self.failed)))
     }
+}
+
+/// Runs a whole call and counts how it ended.
+pub(super) fn counted<T>(pool: &Pool, deadline: Deadline, call: impl FnOnce() -> Result<(T, Lent)>) -> Result<T> {
+    let result = call();
+    let timing = match &result {
+        Ok((_, lent)) => lent.timing().since(deadline.since()),
+        Err(_) => Timing::default(),
+    };
+    pool.calls.call_ended(&result, timing);
+    result.map(|(value, _)| value)
 }
 
 /// Tries until it succeeds, the deadline has passed, or a repetition would not be safe or not help.

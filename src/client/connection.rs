@@ -7,6 +7,7 @@ use super::commands::{self, Class};
 use super::meaning::of_error;
 use super::replication::asked_by;
 use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::sys::ForkBound;
 use crate::pool::Lent;
@@ -61,17 +62,24 @@ impl Connection {
             };
             return Err(at_node(Error::new(lost), inner.lent.generation()));
         }
-        let reply = exchange_one(&mut inner.lent, &Request::Command(args), deadline)?;
-        if reply.kind() == Kind::Error {
-            return Err(at_node(of_error(args, &reply.text()).0, inner.lent.generation()));
-        }
-        if reply.is_nil() && args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
-            let text = "EXEC: a watched key was changed".to_owned();
-            let kind = ErrorKind::TransactionAborted { text };
-            return Err(at_node(Error::new(kind), inner.lent.generation()).with_outcome(Outcome::Refused));
-        }
-        Ok(reply)
+        let result = run(&mut inner.lent, args, deadline);
+        let timing = inner.lent.timing();
+        inner.parts.pool.calls.call_ended(&result, timing);
+        result
     }
+}
+
+fn run(lent: &mut Lent, args: &[&[u8]], deadline: Deadline) -> Result<Reply> {
+    let reply = exchange_one(lent, &Request::Command(args), deadline)?;
+    if reply.kind() == Kind::Error {
+        return Err(at_node(of_error(args, &reply.text()).0, lent.generation()));
+    }
+    if reply.is_nil() && args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
+        let text = "EXEC: a watched key was changed".to_owned();
+        let kind = ErrorKind::TransactionAborted { text };
+        return Err(at_node(Error::new(kind), lent.generation()).with_outcome(Outcome::Refused));
+    }
+    Ok(reply)
 }
 
 impl Drop for Inner {

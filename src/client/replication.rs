@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::CallOptions;
-use super::call::{self, Failed, at_node, exchange_one, repeat};
+use super::call::{self, Failed, at_node, counted, exchange_one, repeat};
 use super::commands::{self, Traits};
 use super::meaning::of_error;
 use crate::deadline::Deadline;
@@ -23,6 +23,16 @@ pub(super) fn run(
     deadline: Deadline,
 ) -> Result<Reply> {
     check_role(pool, call)?;
+    counted(pool, deadline, || confirmed(pool, args, call, learnt, deadline))
+}
+
+fn confirmed(
+    pool: &Arc<Pool>,
+    args: &[&[u8]],
+    call: &CallOptions,
+    learnt: Option<Traits>,
+    deadline: Deadline,
+) -> Result<(Reply, Lent)> {
     let read_only = || commands::is_read_only(args) || learnt.is_some_and(|traits| traits.read_only);
     let attempt = |lent: &mut Lent| {
         if call.wait_aof {
@@ -38,7 +48,7 @@ pub(super) fn run(
     let generation = lent.generation();
     let nowhere = || written(Error::new(ErrorKind::Closed));
     read_confirmation(Some(confirmed), call, generation.ok_or_else(nowhere)?)?;
-    Ok(reply)
+    Ok((reply, lent))
 }
 
 /// Only a primary has writes to be confirmed.

@@ -69,6 +69,8 @@ pub(super) struct Call {
     pub(super) target: Target,
     pub(super) tries: Tries,
     pub(super) place: Place,
+    /// When it was accepted, where it is one of those that are timed.
+    pub(super) began: Option<Instant>,
 }
 
 impl Call {
@@ -228,6 +230,7 @@ mod tests {
             target: Target::Done(Box::new(drop)),
             tries: Tries::new(),
             place: Place::Waiting,
+            began: None,
         }
     }
 

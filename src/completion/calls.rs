@@ -23,6 +23,7 @@ use crate::client::call::{Failed, Next, Tries, refusal};
 use crate::client::replication::{read_confirmation, wait_command};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::observe::Timing;
 use crate::pool::{Ended, Generation, Lane, Pool, Submissions};
 use crate::resp::{Kind, Reply, Request};
 
@@ -46,8 +47,28 @@ pub(crate) enum SubmissionKind {
     Transaction(usize),
 }
 
+/// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
+const TIMED: u64 = 16;
+
 /// A completion on its way.
-type Completed = (Target, Result<Reply, Error>);
+struct Completed {
+    target: Target,
+    result: Result<Reply, Error>,
+    /// When the call was accepted, if it is timed.
+    began: Option<Instant>,
+    commands: usize,
+}
+
+impl Completed {
+    fn new(call: Call, result: Result<Reply, Error>) -> Completed {
+        Completed {
+            began: call.began,
+            commands: call.commands(),
+            target: call.target,
+            result,
+        }
+    }
+}
 
 /// The submitted calls of one client. Any thread.
 #[derive(Debug)]
@@ -90,6 +111,7 @@ impl Calls {
             deadline: submission.deadline,
             own,
             target,
+            began: (fastrand::u64(..TIMED) == 0).then(Instant::now),
             tries: Tries::new(),
             place: Place::Waiting,
         });
@@ -194,7 +216,8 @@ impl Calls {
                 why if on_lane && !unsent.contains(&id) => Error::new(why.clone()).with_outcome(Outcome::Unknown),
                 why => Error::new(why.clone()),
             };
-            (call.target, Err(call.tries.end(error)))
+            let error = call.tries.end(error);
+            Completed::new(call, Err(error))
         });
         self.deliver(pool, completed.collect());
     }
@@ -266,7 +289,7 @@ impl Calls {
     fn complete(&self, pool: &Pool, id: CallId, result: Result<Reply, Error>) {
         let taken = self.book.lock().take(id);
         if let Some(call) = taken {
-            self.deliver(pool, vec![(call.target, result)]);
+            self.deliver(pool, vec![Completed::new(call, result)]);
         }
     }
 
@@ -276,10 +299,22 @@ impl Calls {
             return;
         }
         pool.uncount_submitted(completed.len());
+        let now = Instant::now();
+        for each in &completed {
+            let timing = Timing {
+                took: each.began.map(|began| now.saturating_duration_since(began)),
+                weight: TIMED,
+                ended: Some(now),
+            };
+            pool.calls.call_ended(&each.result, timing);
+            if each.commands > 1 {
+                pool.calls.more_commands.add(each.commands.saturating_sub(1) as u64);
+            }
+        }
         let mut entries: Vec<Entry> = Vec::with_capacity(completed.len());
         let mut to: Option<Arc<Queue>> = None;
         let mut done = Vec::new();
-        for (target, result) in completed {
+        for Completed { target, result, .. } in completed {
             let kind = EntryKind::Call;
             match target {
                 Target::Queue(queue, tag) => {
@@ -315,7 +350,7 @@ impl Submissions for Calls {
                 match (taken, end.last.take_if(|_| plain)) {
                     (Some(mut call), Some(reply)) => {
                         book.reuse(std::mem::take(&mut call.request));
-                        completed.push((call.target, Ok(reply)));
+                        completed.push(Completed::new(call, Ok(reply)));
                     }
                     _ => others.push(end),
                 }
@@ -347,7 +382,10 @@ impl Submissions for Calls {
             let mut book = self.book.lock();
             let taken = ids.iter().filter_map(|id| book.take(*id));
             taken
-                .map(|call| (call.target, Err(call.tries.end(error.clone()))))
+                .map(|call| {
+                    let error = call.tries.end(error.clone());
+                    Completed::new(call, Err(error))
+                })
                 .collect()
         };
         self.deliver(pool, completed);

@@ -32,6 +32,8 @@ pub enum Kind {
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
+    /// The channel it came on.
+    pub channel: &'static str,
     /// How far it reaches.
     pub kind: Kind,
     /// The service it is about; `None`: the Sentinel itself, so every service.
@@ -43,6 +45,7 @@ pub struct Event {
 /// Service names may contain spaces, so everything is read from the right; the names of replicas and Sentinels
 /// cannot, so what stands left of the service has a fixed number of words.
 pub fn parse(channel: &str, payload: &str) -> Option<Event> {
+    let channel = CHANNELS.into_iter().find(|known| *known == channel)?;
     let kind = match channel {
         "+switch-master"
         | "+promoted-slave"
@@ -52,8 +55,7 @@ pub fn parse(channel: &str, payload: &str) -> Option<Event> {
         | "+monitor"
         | "-monitor"
         | "+reboot" => Kind::Primary,
-        channel if CHANNELS.contains(&channel) => Kind::View,
-        _ => return None,
+        _ => Kind::View,
     };
     let service = match channel {
         "+switch-master" => Some(without_last_words(payload, 4)?),
@@ -61,6 +63,7 @@ pub fn parse(channel: &str, payload: &str) -> Option<Event> {
         _ => Some(service_of(payload)?),
     };
     Some(Event {
+        channel,
         kind,
         service: service.map(str::to_owned),
     })
@@ -180,7 +183,7 @@ mod tests {
         ];
         for (channel, payload, kind, service) in rows {
             let event = parse(channel, payload).unwrap_or_else(|| panic!("{channel} {payload}"));
-            assert_eq!(event.kind, *kind, "{channel} {payload}");
+            assert_eq!((event.channel, event.kind), (*channel, *kind), "{channel} {payload}");
             assert_eq!(event.service.as_deref(), *service, "{channel} {payload}");
         }
     }

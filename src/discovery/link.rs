@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -16,6 +17,7 @@ use super::events::Event;
 use super::session::Session;
 use crate::error::{Attempt, Stage};
 use crate::net::{DialError, Endpoint, handshake};
+use crate::observe::{Observer, SentinelStats};
 use crate::options::DeploymentSettings;
 
 /// Which link of a deployment.
@@ -69,13 +71,15 @@ pub struct Link {
 
 impl Link {
     /// Starts the link's task. It dials with the first question.
-    pub fn start(id: LinkId, endpoint: Endpoint, settings: Rc<DeploymentSettings>) -> Link {
+    pub fn start(id: LinkId, endpoint: Endpoint, settings: Rc<DeploymentSettings>, observer: Arc<Observer>) -> Link {
         let (questions, asked) = unbounded_channel();
         let identity = Rc::new(RefCell::new(Identity::default()));
         let task = Task {
             id,
             endpoint: endpoint.clone(),
             settings,
+            stats: observer.sentinel(&endpoint),
+            observer,
             identity: Rc::clone(&identity),
             asked,
             services: HashMap::new(),
@@ -106,6 +110,8 @@ struct Task {
     id: LinkId,
     endpoint: Endpoint,
     settings: Rc<DeploymentSettings>,
+    observer: Arc<Observer>,
+    stats: Arc<SentinelStats>,
     identity: Rc<RefCell<Identity>>,
     asked: UnboundedReceiver<Question>,
     /// Every service ever asked about, and its watcher.
@@ -127,6 +133,7 @@ impl Task {
     async fn live(&mut self) {
         let Some(first) = self.asked.recv().await else { return };
         self.note(first);
+        self.stats.connecting();
         loop {
             let dialled = Instant::now();
             self.dials = 1;
@@ -137,6 +144,7 @@ impl Task {
                 },
                 Err(error) => error,
             };
+            self.observer.link_down(&self.stats, &error.at(&self.endpoint));
             self.fail(&error);
             if !self.pause(dialled).await {
                 return;
@@ -171,11 +179,13 @@ impl Task {
             self.dials = 2;
             Some(greet().await?.wire)
         };
+        self.observer.link_up(&self.stats, greeted.protocol);
         Ok(Session::new(
             greeted.wire,
             events,
             greeted.has_my_id,
             settings.answer_timeout,
+            Arc::clone(&self.stats),
         ))
     }
 
@@ -205,11 +215,19 @@ impl Task {
         match heard {
             Said::Answer(service, answer) => {
                 self.failures = 0;
+                self.stats.answers.count();
                 self.open.remove(&service);
                 self.report(&service, Heard::Answer(answer));
             }
-            Said::Event(event) => self.spread(event),
-            Said::RunId(run_id) => self.identity.borrow_mut().run_id = Some(run_id),
+            Said::Event(event) => {
+                let service = event.service.as_deref();
+                self.observer.heard_event(&self.stats, event.channel, service);
+                self.spread(event);
+            }
+            Said::RunId(run_id) => {
+                self.stats.named(&run_id);
+                self.identity.borrow_mut().run_id = Some(run_id);
+            }
             Said::Nothing => {}
         }
     }

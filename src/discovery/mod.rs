@@ -17,10 +17,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use answer::{Fields, entry_endpoint};
 use link::{Link, LinkId};
 
+use crate::observe::Observer;
 use crate::options::DeploymentSettings;
 
 /// The Sentinels of a deployment, shared by the watchers of all its services.
@@ -30,11 +32,12 @@ pub struct Discovery {
     links: RefCell<BTreeMap<LinkId, Rc<Link>>>,
     next: Cell<LinkId>,
     seeds: usize,
+    observer: Arc<Observer>,
 }
 
 impl Discovery {
     /// One link for each Sentinel that was named; nothing is dialled yet.
-    pub fn new(settings: DeploymentSettings) -> Discovery {
+    pub fn new(settings: DeploymentSettings, observer: Arc<Observer>) -> Discovery {
         let settings = Rc::new(settings);
         let seeds = settings.sentinels.clone();
         let discovery = Discovery {
@@ -42,6 +45,7 @@ impl Discovery {
             links: RefCell::new(BTreeMap::new()),
             next: Cell::new(0),
             seeds: seeds.len(),
+            observer,
         };
         for seed in seeds {
             discovery.add(seed);
@@ -54,6 +58,11 @@ impl Discovery {
         &self.settings
     }
 
+    /// Who is told of what is found out.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
     fn links(&self) -> Vec<Rc<Link>> {
         self.links.borrow().values().cloned().collect()
     }
@@ -64,7 +73,8 @@ impl Discovery {
 
     fn add(&self, endpoint: crate::net::Endpoint) -> LinkId {
         let id = self.next.replace(self.next.get() + 1);
-        let link = Rc::new(Link::start(id, endpoint, Rc::clone(&self.settings)));
+        let link = Link::start(id, endpoint, Rc::clone(&self.settings), Arc::clone(&self.observer));
+        let link = Rc::new(link);
         self.links.borrow_mut().insert(id, link);
         id
     }

@@ -27,18 +27,21 @@ fn view(fields: &Fields) -> View {
 struct Candidate<'a> {
     endpoint: Endpoint,
     fields: &'a Fields,
+    /// What the last Sentinel says that thinks the worst of it.
+    worst: (View, &'a Fields),
     best: View,
     up: usize,
     down: usize,
 }
 
 /// The replicas that may be read from: those that at least as many Sentinels think up as think down, without the
-/// primary. The doubtful ones only when no other is left. In the order in which the answers list them.
-pub fn usable<'a>(
+/// primary. The doubtful ones only when no other is left. In the order in which the answers list them. Then the others,
+/// each with what keeps it out.
+pub fn sorted<'a>(
     answers: impl Iterator<Item = &'a Answer>,
     primary: Option<&Endpoint>,
     map: &AddressMap,
-) -> Vec<Node> {
+) -> (Vec<Node>, Vec<(Node, String)>) {
     let mut candidates: Vec<Candidate<'a>> = Vec::new();
     for fields in answers.filter_map(|answer| answer.replicas.as_ref()).flatten() {
         let Some(endpoint) = entry_endpoint(fields, map).filter(|endpoint| Some(endpoint) != primary) else {
@@ -50,6 +53,9 @@ pub fn usable<'a>(
             Some(known) => {
                 known.up += up;
                 known.down += down;
+                if view < known.worst.0 {
+                    known.worst = (view, fields);
+                }
                 if view > known.best {
                     known.best = view;
                     known.fields = fields;
@@ -58,22 +64,47 @@ pub fn usable<'a>(
             None => candidates.push(Candidate {
                 endpoint,
                 fields,
+                worst: (view, fields),
                 best: view,
                 up,
                 down,
             }),
         }
     }
-    candidates.retain(|candidate| candidate.up > 0 && candidate.up >= candidate.down);
-    if candidates.iter().any(|candidate| candidate.best == View::Up) {
-        candidates.retain(|candidate| candidate.best == View::Up);
-    }
-    let node = |candidate: Candidate<'_>| Node {
-        endpoint: candidate.endpoint,
+    let stands = |candidate: &Candidate<'_>| candidate.up > 0 && candidate.up >= candidate.down;
+    let sure = candidates
+        .iter()
+        .any(|candidate| stands(candidate) && candidate.best == View::Up);
+    let may_be_read = |candidate: &Candidate<'_>| stands(candidate) && (!sure || candidate.best == View::Up);
+    let (usable, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(may_be_read);
+    let left_out = others.into_iter().map(|candidate| {
+        let cause = cause(&candidate);
+        let fields = candidate.worst.1;
+        (node(candidate.endpoint, fields), cause)
+    });
+    let left_out = left_out.collect();
+    let usable = usable.into_iter().map(|known| node(known.endpoint, known.fields));
+    (usable.collect(), left_out)
+}
+
+fn node(endpoint: Endpoint, fields: &Fields) -> Node {
+    Node {
+        endpoint,
         role: Role::Replica,
-        fields: candidate.fields.clone(),
-    };
-    candidates.into_iter().map(node).collect()
+        fields: fields.clone(),
+    }
+}
+
+fn cause(candidate: &Candidate<'_>) -> String {
+    let (view, fields) = candidate.worst;
+    let (down, all) = (candidate.down, candidate.up + candidate.down);
+    if view != View::Down {
+        return "its Sentinels are cut off from it, and not from others".to_owned();
+    }
+    match field(fields, "master-link-status").filter(|status| *status != "ok") {
+        Some(status) => format!("{down} of {all} Sentinels: its link to the primary is \"{status}\""),
+        None => format!("{down} of {all} Sentinels hold it to be down"),
+    }
 }
 
 #[cfg(test)]
@@ -122,9 +153,42 @@ mod tests {
         let map = AddressMap::default();
         for (answers, expected) in rows {
             let answers: Vec<Answer> = answers.iter().map(|text| answer(text)).collect();
-            let nodes = usable(answers.iter(), Some(&Endpoint::new("primary", 1)), &map);
+            let (nodes, _) = sorted(answers.iter(), Some(&Endpoint::new("primary", 1)), &map);
             let hosts: Vec<&str> = nodes.iter().map(|node| node.endpoint.host.as_str()).collect();
             assert_eq!(hosts.join(" "), *expected, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn says_why_each_other_is_left_out() {
+        let rows: &[(&[&str], &str)] = &[
+            (&["a:slave b:slave"], ""),
+            (
+                &["a:slave", "a:s_down,slave", "a:s_down,slave"],
+                "a: 2 of 3 Sentinels hold it to be down",
+            ),
+            (
+                &["a:slave:err b:slave:ok"],
+                "a: 1 of 1 Sentinels: its link to the primary is \"err\"",
+            ),
+            (
+                &["a:slave,disconnected b:slave"],
+                "a: its Sentinels are cut off from it, and not from others",
+            ),
+            (&["primary:slave"], ""),
+        ];
+        for (answers, expected) in rows {
+            let answers: Vec<Answer> = answers.iter().map(|text| answer(text)).collect();
+            let (_, others) = sorted(
+                answers.iter(),
+                Some(&Endpoint::new("primary", 1)),
+                &AddressMap::default(),
+            );
+            let shown: Vec<String> = others
+                .iter()
+                .map(|(node, cause)| format!("{}: {cause}", node.endpoint.host))
+                .collect();
+            assert_eq!(shown.join("; "), *expected, "{answers:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
@@ -10,6 +11,7 @@ use super::answer::{Answer, read_address, read_fields, read_list};
 use super::events::{self, CHANNELS, Event};
 use crate::error::Stage;
 use crate::net::{DialError, Wire};
+use crate::observe::SentinelStats;
 use crate::resp::{Kind, Reply, control};
 
 /// Something that a Sentinel said.
@@ -80,12 +82,19 @@ pub(super) struct Session {
     next_ping: Instant,
     /// A PING on the events connection that has no pong yet, since when.
     events_pinged: Option<Instant>,
+    stats: Arc<SentinelStats>,
 }
 
 impl Session {
     /// Subscribes; every subscription must be followed by questions, so that what was published before it is not
     /// missed.
-    pub(super) fn new(wire: Wire, events: Option<Wire>, has_my_id: bool, answer_timeout: Duration) -> Session {
+    pub(super) fn new(
+        wire: Wire,
+        events: Option<Wire>,
+        has_my_id: bool,
+        answer_timeout: Duration,
+        stats: Arc<SentinelStats>,
+    ) -> Session {
         let mut session = Session {
             main: Talk { wire, out: Vec::new() },
             events: events.map(|wire| Talk { wire, out: Vec::new() }),
@@ -94,6 +103,7 @@ impl Session {
             answer_timeout,
             next_ping: Instant::now() + PING_EVERY,
             events_pinged: None,
+            stats,
         };
         let mut subscribe = vec!["SUBSCRIBE"];
         subscribe.extend(CHANNELS);
@@ -174,9 +184,10 @@ impl Session {
         if reply.kind() == Kind::Push {
             return Ok(self.hear_message(reply));
         }
-        let Some((_, expected)) = self.expected.pop_front() else {
+        let Some((since, expected)) = self.expected.pop_front() else {
             return Err(DialError::new(Stage::Query, "protocol error: a reply to no question"));
         };
+        self.stats.answered_in(since.elapsed());
         match expected {
             // An error in line: without the right to subscribe the polls still work.
             Expected::Subscribed | Expected::Pong => {}

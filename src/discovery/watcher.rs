@@ -45,6 +45,8 @@ pub struct Watcher {
     council: Council,
     answers: BTreeMap<LinkId, Answer>,
     askers: Vec<Giver<bool>>,
+    /// When the first sign of another primary came that nothing was concluded from yet.
+    first_sign: Option<Instant>,
 }
 
 enum Woken {
@@ -68,6 +70,7 @@ impl Watcher {
             council,
             answers: BTreeMap::new(),
             askers: Vec::new(),
+            first_sign: None,
         }
     }
 
@@ -127,11 +130,17 @@ impl Watcher {
                 }
             }
             Heard::Event(event) if event.kind == events::Kind::Primary => {
+                self.first_sign.get_or_insert(now);
                 self.take_seats();
                 return self.council.primary_event(now);
             }
             Heard::Event(_) => return vec![Act::Ask(link)],
         };
+        if let (Some(Word::Names { primary, .. }), Some(adopted)) = (&word, self.council.adopted()) {
+            if *primary != adopted.primary {
+                self.first_sign.get_or_insert(now);
+            }
+        }
         match word {
             Some(word) => self.council.hear(link, word, callers, now, jitter),
             None => Vec::new(),
@@ -151,6 +160,7 @@ impl Watcher {
     }
 
     fn carry_out(&mut self, acts: Vec<Act>) {
+        let acts_end_a_round = acts.contains(&Act::Complete);
         self.publish_words();
         for act in acts {
             match act {
@@ -168,6 +178,10 @@ impl Watcher {
                 Act::Complete => self.learn(),
             }
         }
+        if acts_end_a_round {
+            // Whatever it was a sign of, all Sentinels have been heard since.
+            self.first_sign = None;
+        }
     }
 
     fn ask(&self, link: LinkId) {
@@ -180,7 +194,9 @@ impl Watcher {
     }
 
     fn publish_words(&self) {
-        *self.ends.words.lock() = self.council.words();
+        let words = self.council.words();
+        let before = std::mem::replace(&mut *self.ends.words.lock(), words.clone());
+        self.discovery.observer().words_changed(&self.service, &before, &words);
     }
 
     /// Adds the Sentinels that the others report, and forgets some.
@@ -212,7 +228,22 @@ impl Watcher {
         new
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let before = Arc::clone(&self.ends.snapshot.borrow());
+        self.replace_view();
+        let after = Arc::clone(&self.ends.snapshot.borrow());
+        if Arc::ptr_eq(&before, &after) {
+            return;
+        }
+        let first_sign = self.first_sign.unwrap_or_else(Instant::now);
+        if before.generation != after.generation {
+            self.first_sign = None;
+        }
+        let (observer, words) = (self.discovery.observer(), self.council.words());
+        observer.view_changed(&self.service, &before, &after, &words, first_sign);
+    }
+
+    fn replace_view(&self) {
         let Some(adopted) = self.council.adopted() else { return };
         let map = &self.discovery.settings().address_map;
         let links = self.discovery.links();
@@ -233,11 +264,14 @@ impl Watcher {
             return;
         }
         self.ends.snapshot.send_if_modified(|current| {
+            let agreed = agreeing().map(|(_, answer)| answer);
+            let (usable, left_out) = replicas::sorted(agreed, Some(&adopted.primary), map);
             let mut next = Snapshot {
                 epoch: adopted.epoch,
                 generation: current.generation,
                 primary: Some(view::primary(self.answers.values(), adopted, map)),
-                replicas: replicas::usable(agreeing().map(|(_, answer)| answer), Some(&adopted.primary), map),
+                replicas: usable,
+                left_out,
                 sentinels: view::sentinels(answered, map),
             };
             let at = |snapshot: &Snapshot| snapshot.primary.as_ref().map(|node| node.endpoint.clone());

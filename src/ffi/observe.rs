@@ -10,12 +10,13 @@ use super::bytes;
 use super::deployment::sentinel_t;
 use super::error::{Failure, sentinel_error_t};
 use super::guard;
-use super::handle::{self, missing};
+use super::handle::{self, Callable, missing};
 use super::options::sentinel_options_t;
 use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::LogHook;
+use crate::runtime::Deployment;
 
 /// Event: another node is the primary of a service.
 pub const SENTINEL_EVENT_PRIMARY_CHANGED: u32 = 1u32;
@@ -72,9 +73,23 @@ impl LogTarget {
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
-///
 /// Lets the events of `mask`, a sum of `SENTINEL_EVENT_*`, appear in `queue` with `tag`; 0 ends it.
+///
+/// A queue has one watch for a deployment: another call takes the place of the one before, and freeing the queue ends
+/// it. Each event is a completion of kind SENTINEL_COMPLETION_EVENT whose reply is a map with string keys; the receiver
+/// frees it. What is known for the first time is no event: events tell of changes from the call on. An event that finds
+/// the queue full is dropped and counted in `events_dropped_total`. Addresses are strings `host:port`, lists are
+/// arrays. Every map has `event` and `service`, then:
+/// - `primary_changed` (PRIMARY_CHANGED): `from`, `to`, `epoch` (integer), `reboot` (boolean: the primary stayed where
+///   it is but was restarted, so data may be gone; its run id is another one), `last_good_ms` (milliseconds since the
+///   last good reply of the primary before, nil when no client ever had one). `from` and `to` may be equal without a
+///   reboot: the same node was made primary again under another epoch;
+/// - `replicas_changed` (REPLICAS_CHANGED): `replicas` (all usable ones now), `added`, `removed`;
+/// - `sentinels_changed` (SENTINELS_CHANGED): `sentinel`, `change` (`added`, `removed`, `lost` or `back`), `cause` (of
+///   `lost`, else nil);
+/// - `connection` (CONNECTION): `node`, `role` (that of the node: `primary` or `replica`), `change` (`made` or `lost`),
+///   `cause` (of `lost`, else nil). Connections that the library closes itself are not lost;
+/// - `subscription_gap` (SUBSCRIPTION_GAP): `node` (that serves the subscription now, or nil).
 ///
 /// # Safety
 /// `sentinel` and `queue` are live or NULL, `error` may be written or is NULL.
@@ -88,14 +103,14 @@ pub unsafe extern "C" fn sentinel_watch_events(
 ) -> sentinel_status_t {
     // SAFETY: `sentinel` and `queue` are live or NULL, `error` may be written or is NULL.
     unsafe {
-        guard::shared(sentinel, error, |_| {
+        guard::shared(sentinel, error, |sentinel| {
             let unknown = mask & !ALL_EVENTS;
             if unknown != 0 {
                 return Err(Error::invalid("mask", format!("has the unknown bits {unknown:#x}")).into());
             }
-            handle::share(queue)?;
-            let _ = tag;
-            Err(Failure::Unavailable("sentinel_watch_events"))
+            let queue = handle::share(queue)?;
+            queue.poison().check()?;
+            Ok(sentinel.core.watch_events(queue.queue()?, mask, tag)?)
         })
     }
 }
@@ -129,9 +144,12 @@ pub unsafe extern "C" fn sentinel_options_set_log(
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
-///
 /// One number of the library's, by its name, such as `commands_total`. INVALID_ARGUMENT for a name that is none.
+///
+/// The names are those of sentinel_metrics_text, with or without `libsentinel_` in front. A name alone stands for the
+/// sum over all labels (for `epoch` and for times: the largest, -1 when there is none); with labels behind it, as in
+/// `calls_total{service="mymaster",result="ok"}`, for the sum over those that have them. Counting costs a call a few
+/// additions; asking gathers all numbers, so it is for now and then.
 ///
 /// # Safety
 /// `sentinel` is live or NULL, `name` ends with NUL or is NULL, `value` may be written or is NULL.
@@ -141,20 +159,31 @@ pub unsafe extern "C" fn sentinel_metric(
     name: *const c_char,
     value: *mut i64,
 ) -> sentinel_status_t {
-    // SAFETY: `sentinel` is live or NULL, `name` ends with NUL or is NULL.
+    // SAFETY: `sentinel` is live or NULL, `name` ends with NUL or is NULL, `value` may be written or is NULL.
     unsafe {
-        guard::shared(sentinel, ptr::null_mut(), |_| {
-            bytes::text(name, "name")?;
-            let _ = value;
-            Err(Failure::Unavailable("sentinel_metric"))
+        guard::shared(sentinel, ptr::null_mut(), |sentinel| {
+            let number = sentinel.core.metric(bytes::text(name, "name")?)?;
+            bytes::write(value, number);
+            Ok(())
         })
     }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
-///
 /// All metrics in the Prometheus text format, ended with NUL. `*len` gets its bytes without the NUL, also with
-/// BUFFER_TOO_SMALL when `capacity` is not more than that.
+/// BUFFER_TOO_SMALL when `capacity` is not more than that; then nothing is written to `buffer`.
+///
+/// All values are integers, and counters only grow while the deployment lives. Every name begins with `libsentinel_`.
+/// Labelled with `service` and `role` (that of the clients: `primary` or `replica`): `calls_total` (a command or batch
+/// each; `result`: `ok`, `not_sent`, `refused` or `unknown`), `call_errors_total` (`status`: a status in lower case),
+/// `commands_total`, `retries_total`, `call_duration_microseconds` (a histogram of the successful calls; where many share a
+/// connection, and of submitted calls, some are timed and stand for all),
+/// `pending_calls`, `clients`, `connections`, `connections_opened_total`, `connections_lost_total`,
+/// `connect_errors_total`, `fallbacks_total`. With `service`: `failovers_total`, `reboots_total`,
+/// `failover_detection_milliseconds` (of the last one: from the last good reply of the old primary to the first event or
+/// answer that told of the new one), `failover_switch_milliseconds` (from there to the first verified connection to the
+/// new one), `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name another primary than the one in force).
+/// With `sentinel`: `sentinel_up`, `sentinel_answers_total`, `sentinel_errors_total`, `sentinel_events_total`,
+/// `sentinel_rtt_microseconds`. And `events_total` (`event`), `events_dropped_total`.
 ///
 /// # Safety
 /// `sentinel` is live or NULL, `buffer` has `capacity` bytes or is NULL, `len` may be written or is NULL.
@@ -165,13 +194,19 @@ pub unsafe extern "C" fn sentinel_metrics_text(
     capacity: usize,
     len: *mut usize,
 ) -> sentinel_status_t {
-    // SAFETY: `sentinel` is live or NULL.
-    unsafe { text_of(sentinel, buffer, capacity, len, "sentinel_metrics_text") }
+    // SAFETY: this function asks of its caller what `text_of` asks.
+    unsafe { text_of(sentinel, buffer, capacity, len, |core| Ok(core.metrics_text()?)) }
 }
 
-/// Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
-///
 /// Every Sentinel and node as the library sees it now, and why, as JSON. Buffer and length as sentinel_metrics_text.
+///
+/// An object: `version`, `opened_ms` (ago; so are all times ending in `_ms` that are not options), `options` (each key
+/// with its value in force; a secret that is set is `"***"`), `sentinels` (the deployment's connections to them:
+/// `address`, `state` (`idle`, `connecting`, `up` or `down`), `since_ms`, `rtt_us`, `run_id`, `protocol`, `answers`,
+/// `errors`, `last_failure`), `services` (`name`, `epoch`, `generation`, `primary`, `replicas` and `left_out` with every
+/// field that Sentinel reported and with why one is left out, `words`: what each Sentinel last said, and the last
+/// failover's times) and `clients` (`service`, `role`, `pending`, `waiting`, `connections`, `leases`, `overrides`,
+/// `routes`: the nodes that calls go to, `failures`: how others failed). Members may be added.
 ///
 /// # Safety
 /// As sentinel_metrics_text.
@@ -182,29 +217,37 @@ pub unsafe extern "C" fn sentinel_describe(
     capacity: usize,
     len: *mut usize,
 ) -> sentinel_status_t {
-    // SAFETY: `sentinel` is live or NULL.
-    unsafe { text_of(sentinel, buffer, capacity, len, "sentinel_describe") }
+    // SAFETY: this function asks of its caller what `text_of` asks.
+    unsafe { text_of(sentinel, buffer, capacity, len, |core| Ok(core.describe()?)) }
 }
 
-/// The checks that both texts share.
+/// Writes a text to the caller's buffer.
 ///
 /// # Safety
-/// `sentinel` is live or NULL.
+/// `sentinel` is live or NULL, `buffer` has `capacity` bytes or is NULL, `len` may be written or is NULL.
 unsafe fn text_of(
     sentinel: *const sentinel_t,
     buffer: *mut c_char,
     capacity: usize,
     len: *mut usize,
-    function: &'static str,
+    make: impl FnOnce(&Deployment) -> Result<String, Failure>,
 ) -> sentinel_status_t {
-    // SAFETY: `sentinel` is live or NULL.
+    // SAFETY: `sentinel` is live or NULL, `len` may be written or is NULL; the text and its NUL fit into `buffer`, which
+    // has `capacity` bytes.
     unsafe {
-        guard::shared(sentinel, ptr::null_mut(), |_| {
+        guard::shared(sentinel, ptr::null_mut(), |sentinel| {
             if buffer.is_null() && capacity > 0 {
                 return Err(missing("buffer").into());
             }
-            let _ = len;
-            Err(Failure::Unavailable(function))
+            let text = make(&sentinel.core)?;
+            bytes::write(len, text.len());
+            if text.len() >= capacity {
+                let needed = text.len() + 1;
+                return Err(Error::new(ErrorKind::BufferTooSmall { needed }).into());
+            }
+            ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
+            buffer.add(text.len()).write(0);
+            Ok(())
         })
     }
 }

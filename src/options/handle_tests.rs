@@ -116,3 +116,24 @@ fn no_password_is_ever_shown() {
         assert!(!message.contains("hunter2"), "{message}");
     }
 }
+
+#[test]
+fn what_is_shown_of_the_options_has_no_secret_in_it() {
+    let mut options = Options::new();
+    options.set("password", "hunter2").unwrap();
+    options.set_int("database", 3).unwrap();
+    let shown = options.shown().unwrap();
+    assert_eq!(shown.len(), keys().len());
+    let of = |name: &str| {
+        shown
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.clone())
+    };
+    assert_eq!(of("password"), Some(Shown::Secret));
+    assert_eq!(of("sentinel.password"), Some(Shown::None));
+    assert_eq!(of("database"), Some(Shown::Int(3)));
+    assert_eq!(of("replica.select"), Some(Shown::Text("round_robin".into())));
+    assert_eq!(options.shown_if_set().len(), 2);
+    assert!(!format!("{shown:?}").contains("hunter2"));
+}

@@ -35,6 +35,31 @@ enum Value {
     Secret(Secret),
 }
 
+/// A value as anybody may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// No value.
+    None,
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(String),
+    /// There is a secret.
+    Secret,
+}
+
+impl Shown {
+    fn of(value: &Value) -> Shown {
+        match value {
+            Value::Int(number) => Shown::Int(*number),
+            Value::Text(text) if text.is_empty() => Shown::None,
+            Value::Text(text) => Shown::Text(text.clone()),
+            Value::Secret(secret) if secret.as_bytes().is_empty() => Shown::None,
+            Value::Secret(_) => Shown::Secret,
+        }
+    }
+}
+
 /// What `sentinel_open` and the overrides of a client are given. One thread at a time.
 ///
 /// Setting a key again replaces its value; an empty text or secret sets it to none. Nothing is changed by a call that
@@ -164,6 +189,20 @@ impl Options {
             all.values.insert(name, value.clone());
         }
         Ok(all)
+    }
+
+    /// Every key with its value in force, secrets not shown.
+    pub fn shown(&self) -> Result<Vec<(&'static str, Shown)>> {
+        let shown = |key: &Key| Ok((key.name, Shown::of(&self.value(key.name)?)));
+        keys().iter().map(shown).collect()
+    }
+
+    /// The keys that were set, with their values, secrets not shown.
+    pub fn shown_if_set(&self) -> Vec<(&'static str, Shown)> {
+        self.values
+            .iter()
+            .map(|(name, value)| (*name, Shown::of(value)))
+            .collect()
     }
 
     fn value(&self, name: &str) -> Result<Value> {

@@ -21,9 +21,20 @@ pub(super) enum Use {
     Lease,
 }
 
+impl Use {
+    /// Its word in the log.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Use::Direct => "direct",
+            Use::Lane => "lane",
+            Use::Lease => "for one caller",
+        }
+    }
+}
+
 impl Keeper {
-    /// Puts a verified connection to use.
-    pub(super) fn admit(&self, state: &mut State, goal: Use, greeted: Greeted, generation: &Arc<Generation>) {
+    /// Puts a verified connection to use; false when there is no use for it any more.
+    pub(super) fn admit(&self, state: &mut State, goal: Use, greeted: Greeted, generation: &Arc<Generation>) -> bool {
         let (protocol, wire) = (greeted.protocol, greeted.wire);
         let admitted = match goal {
             Use::Lane => self.open_lane(state, wire, generation, false),
@@ -34,11 +45,12 @@ impl Keeper {
             Use::Lease => self.open_direct(state, Want::Lease, protocol, wire, generation),
         };
         if !admitted {
-            return;
+            return false;
         }
         let Common { gate, sentries, .. } = &*self.common;
         sentries.post(gate, &self.pool, &generation.endpoint, &self.login);
         state.attempts.retain(|(at, _)| *at != generation.endpoint);
+        true
     }
 
     fn open_direct(&self, state: &mut State, want: Want, protocol: u8, wire: Wire, of: &Arc<Generation>) -> bool {

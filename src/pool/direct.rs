@@ -90,6 +90,8 @@ pub struct Direct {
     healthy: bool,
     /// It was given up by its user and not lost.
     dismissed: bool,
+    /// What ended it, when that was an exchange.
+    end: Option<String>,
     /// Bytes of the last exchange that were not handed to the kernel.
     unsent: usize,
     protocol: u8,
@@ -122,6 +124,7 @@ impl Direct {
             hangups,
             healthy: true,
             dismissed: false,
+            end: None,
             unsent: 0,
             protocol,
             micros: 0,
@@ -143,6 +146,11 @@ impl Direct {
     /// The RESP version in force on it.
     pub fn protocol(&self) -> u8 {
         self.protocol
+    }
+
+    /// When its last exchange ended.
+    pub fn used(&self) -> Instant {
+        self.used
     }
 
     /// How long its last exchange took, in microseconds.
@@ -176,6 +184,13 @@ impl Direct {
         !self.is_usable() && !self.dismissed
     }
 
+    /// What ended it.
+    pub fn end(&self) -> &str {
+        self.end
+            .as_deref()
+            .unwrap_or("the server sent more than it was asked for")
+    }
+
     /// Bytes of the last exchange that were not handed to the kernel.
     pub fn unsent(&self) -> usize {
         self.unsent
@@ -201,7 +216,10 @@ impl Direct {
         self.decoder.trim();
         self.used = Instant::now();
         self.micros = u32::try_from((self.used - began).as_micros()).unwrap_or(u32::MAX);
-        if done.is_err() || !self.is_quiet() {
+        if let Err(error) = &done {
+            self.end = Some(error.kind().cause());
+            self.spoil();
+        } else if !self.is_quiet() {
             self.spoil();
         }
         done

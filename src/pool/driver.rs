@@ -71,6 +71,7 @@ impl Driver {
     /// Runs until the connection ends, or the lane is left and empty.
     pub(super) async fn run(mut self) {
         let Err(ended) = self.drive().await else { return };
+        let cause = ended.cause();
         self.ended = ended;
         let Some(pool) = self.pool.upgrade() else { return };
         let retired = self.lane.generation.is_retired();
@@ -82,6 +83,8 @@ impl Driver {
         if !retired {
             gate.suspect(&endpoint);
             pool.lost();
+            pool.observer
+                .connection_lost(&pool.calls, &endpoint, lane.generation.role, &cause);
         }
     }
 

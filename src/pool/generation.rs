@@ -70,6 +70,11 @@ impl Generation {
         self.sockets.lock().remove(&id);
     }
 
+    /// Connections open.
+    pub(super) fn connections(&self) -> usize {
+        self.sockets.lock().len()
+    }
+
     /// Whether it has a connection.
     pub(super) fn is_in_use(&self) -> bool {
         !self.sockets.lock().is_empty()

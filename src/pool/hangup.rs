@@ -70,7 +70,7 @@ impl HangupWatch {
             let Some(owner) = owner else { continue };
             gate.suspect(&owner.endpoint);
             if let Some(pool) = owner.pool.upgrade() {
-                pool.hung_up(&[*id]);
+                pool.hung_up(&owner.endpoint, &[*id]);
             }
         }
     }

@@ -146,15 +146,19 @@ impl Keeper {
         let mut state = pool.state.lock();
         let replicas = self.readable(&mut state, &snapshot);
         let retired = self.outdated(&mut state, &snapshot, &replicas);
+        let mut fell_back = None;
         if self.pool.role == Role::Primary {
             ensure_route(&mut state, &primary.endpoint, Role::Primary, snapshot.epoch);
         } else {
             for replica in &replicas {
                 ensure_route(&mut state, replica, Role::Replica, snapshot.epoch);
             }
-            self.fall_back(&mut state, &snapshot, &primary.endpoint);
+            fell_back = self.fall_back(&mut state, &snapshot, &primary.endpoint);
         }
         drop(state);
+        if let Some(back) = fell_back {
+            pool.observer.fell_back(&pool.calls, &primary.endpoint, back);
+        }
         for generation in retired {
             generation.retire();
         }
@@ -190,18 +194,19 @@ impl Keeper {
         let mut readable = Vec::new();
         for replica in &snapshot.replicas {
             match select::too_stale(replica, freshest, &self.pool.settings) {
-                Some(cause) => state.note(
-                    &replica.endpoint,
-                    DialError::new(Stage::Query, cause).at(&replica.endpoint),
-                ),
+                Some(cause) => {
+                    let attempt = DialError::new(Stage::Query, cause).at(&replica.endpoint);
+                    state.note(&replica.endpoint, attempt);
+                }
                 None => readable.push(replica.endpoint.clone()),
             }
         }
         readable
     }
 
-    /// A replica client with no replica to read from reads from the primary, and returns when there is one again.
-    fn fall_back(&self, state: &mut State, snapshot: &Snapshot, primary: &Endpoint) {
+    /// A replica client with no replica to read from reads from the primary, and returns when there is one again. When it
+    /// turns: whether it is back.
+    fn fall_back(&self, state: &mut State, snapshot: &Snapshot, primary: &Endpoint) -> Option<bool> {
         let mut replicas = state
             .routes
             .iter()
@@ -219,11 +224,13 @@ impl Keeper {
             Some(place) if ready => {
                 let leaving = state.remove_route(place);
                 state.leaving.push(leaving);
+                Some(true)
             }
             None if !ready && all_failed && self.pool.settings.fallback_to_primary => {
                 ensure_route(state, primary, Role::Primary, snapshot.epoch);
+                Some(false)
             }
-            _ => {}
+            _ => None,
         }
     }
 
@@ -381,11 +388,19 @@ impl Keeper {
             (Use::Lease, _) => state.lease_dials -= 1,
         }
         match result {
-            Ok(greeted) if routed => self.admit(&mut state, goal, greeted, &generation),
+            Ok(greeted) if routed => {
+                let admitted = self.admit(&mut state, goal, greeted, &generation);
+                drop(state);
+                if admitted {
+                    let (observer, role) = (&pool.observer, generation.role);
+                    observer.connection_made(&pool.calls, &endpoint, role, goal.word());
+                }
+            }
             Ok(_) => {}
             Err(error) => {
                 self.duty = Some(endpoint.clone());
-                state.note(&endpoint, error.at(&endpoint));
+                let attempt = error.at(&endpoint);
+                let again = state.note(&endpoint, attempt.clone());
                 let route = state
                     .routes
                     .iter_mut()
@@ -396,6 +411,7 @@ impl Keeper {
                 }
                 self.refuse_logins(&mut state);
                 drop(state);
+                pool.observer.node_refused(&pool.calls, &endpoint, &attempt, again);
                 let hint = if error.stage == Stage::Role {
                     Hint::WrongRole
                 } else {

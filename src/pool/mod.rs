@@ -17,6 +17,7 @@ mod select;
 pub mod sentry;
 mod silence;
 mod state;
+pub mod view;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,12 +34,14 @@ pub use keeper::{Common, Keeper};
 pub use lane::{Ended, Lane, Submissions};
 pub use sentry::Sentries;
 pub use state::Want;
+pub use view::PoolView;
 
 use crate::deadline::Deadline;
 use crate::error::{Attempt, Error, ErrorKind, Outcome, Reason, Stage};
 use crate::handoff::{Giver, handoff};
 use crate::net::{DialError, Endpoint};
-use crate::options::ClientSettings;
+use crate::observe::{CallStats, Observer, Timing};
+use crate::options::{ClientSettings, Shown};
 use crate::resp::{Builder, LARGE, Reply, Request};
 use crate::topology::{Hint, Role, Service, is_final, why_unknown};
 use lane::Sink;
@@ -56,6 +59,12 @@ pub struct Pool {
     pub(crate) role: Role,
     /// The service that is followed.
     pub(crate) service: Arc<Service>,
+    /// Who is told of what happens.
+    pub(crate) observer: Arc<Observer>,
+    /// What its client sets differently from the deployment.
+    pub(crate) overrides: Vec<(&'static str, Shown)>,
+    /// The counters of clients like this one.
+    pub(crate) calls: Arc<CallStats>,
     troubles: Arc<Troubles>,
     state: Mutex<State>,
     demand: Notify,
@@ -75,16 +84,28 @@ pub struct Lent {
     line: Option<Line>,
     /// Bytes of the last exchange that were not handed to the kernel.
     unsent: usize,
+    /// What is known of the time of the last exchange on a lane.
+    timing: Timing,
 }
 
 impl Pool {
     /// A pool without a connection; its keeper makes them when calls come.
-    pub fn new(service: Arc<Service>, role: Role, settings: ClientSettings, troubles: Arc<Troubles>) -> Pool {
+    pub fn new(
+        service: Arc<Service>,
+        role: Role,
+        (settings, overrides): (ClientSettings, Vec<(&'static str, Shown)>),
+        troubles: Arc<Troubles>,
+        observer: Arc<Observer>,
+    ) -> Pool {
         let state = Mutex::new(State::new(settings.replica_select));
+        let calls = observer.calls(service.name(), role);
         Pool {
             settings,
             role,
             service,
+            observer,
+            overrides,
+            calls,
             troubles,
             state,
             demand: Notify::new(),
@@ -103,6 +124,7 @@ impl Pool {
             want,
             line: None,
             unsent: 0,
+            timing: Timing::default(),
         };
         let mut crowded = false;
         if want != Want::Lease {
@@ -145,6 +167,7 @@ impl Pool {
     /// A node said that it is not what it was taken for: nothing more is sent there before it is verified anew.
     pub fn condemn(&self, generation: &Generation) {
         generation.retire();
+        self.observer.node_condemned(&self.calls, &generation.endpoint);
         self.service.hint(Hint::WrongRole);
         self.demand.notify_one();
     }
@@ -274,8 +297,9 @@ impl Pool {
     }
 
     /// The peers of these connections have hung up: the idle ones are dropped before a command is written to them.
-    fn hung_up(&self, gone: &[generation::ConnectionId]) {
-        self.state.lock().sweep(gone, Instant::now());
+    fn hung_up(&self, endpoint: &Endpoint, gone: &[generation::ConnectionId]) {
+        let idle = self.state.lock().sweep(gone, Instant::now());
+        self.tell_lost(endpoint, idle, "the server closed it while it was idle");
         self.service.hint(Hint::Lost);
     }
 
@@ -294,13 +318,36 @@ impl Pool {
 
     /// `endpoint` does not answer: what is idle there is of no use any more.
     fn lost_touch(&self, endpoint: &Endpoint) {
-        self.state.lock().drop_idle(endpoint);
+        let idle = self.state.lock().drop_idle(endpoint);
+        self.tell_lost(endpoint, idle, "the node does not answer a PING in time");
         self.service.hint(Hint::Silent);
         self.demand.notify_one();
     }
 
     fn lost(&self) {
         self.service.hint(Hint::Lost);
+    }
+
+    /// Idle connections to a node were lost.
+    fn tell_lost(&self, endpoint: &Endpoint, count: usize, cause: &str) {
+        let primary = self
+            .service
+            .snapshot()
+            .primary
+            .as_ref()
+            .map(|node| node.endpoint.clone());
+        let role = match primary.as_ref() == Some(endpoint) {
+            true => Role::Primary,
+            false => self.role,
+        };
+        for _ in 0..count {
+            self.observer.connection_lost(&self.calls, endpoint, role, cause);
+        }
+    }
+
+    /// A node answered a PING.
+    fn answered(&self, at: Instant) {
+        self.calls.answered(at);
     }
 }
 
@@ -333,7 +380,7 @@ impl Lent {
                 done
             }
             Some(Line::Lane(lane)) => {
-                let end = on_lane(lane, request, count, deadline, take);
+                let end = on_lane(lane, request, count, deadline, take, &mut self.timing);
                 self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
                 end.map_err(|failure| failure.error)
             }
@@ -363,6 +410,18 @@ impl Lent {
         (all.finish(), done)
     }
 
+    /// What is known of the time of the last exchange.
+    pub fn timing(&self) -> Timing {
+        match &self.line {
+            Some(Line::Direct(direct)) => Timing {
+                took: Some(Duration::from_micros(u64::from(direct.micros()))),
+                weight: 1,
+                ended: Some(direct.used()),
+            },
+            _ => self.timing,
+        }
+    }
+
     /// Bytes of the last exchange that were not handed to the kernel.
     pub fn unsent(&self) -> usize {
         self.unsent
@@ -386,8 +445,16 @@ impl Lent {
 }
 
 /// One call of this thread on a lane.
-fn on_lane(lane: &Lane, request: &Request<'_>, count: usize, deadline: Deadline, take: impl FnMut(Reply)) -> seat::End {
+fn on_lane(
+    lane: &Lane,
+    request: &Request<'_>,
+    count: usize,
+    deadline: Deadline,
+    take: impl FnMut(Reply),
+    timing: &mut Timing,
+) -> seat::End {
     let bytes = request.size();
+    *timing = Timing::default();
     let late = |outcome, unsent| {
         let during = "waiting for the reply".to_owned();
         Err(seat::Failure {
@@ -397,10 +464,17 @@ fn on_lane(lane: &Lane, request: &Request<'_>, count: usize, deadline: Deadline,
     };
     seat::with_mine(|seat| {
         let ticket = seat.ticket();
+        let began = ticket.is_timed().then(Instant::now);
         let sink = Sink::Seat(ticket.name());
         let sent = lane.send(request, count, sink);
         sent.map_err(|error| seat::Failure { error, unsent: bytes })?;
-        if let Some(end) = seat.wait(deadline, take) {
+        let end = seat.wait(deadline, take, &mut timing.ended);
+        if let Some(began) = began {
+            let ended = *timing.ended.get_or_insert_with(Instant::now);
+            timing.took = Some(ended.saturating_duration_since(began));
+            timing.weight = seat::TIMED;
+        }
+        if let Some(end) = end {
             return end;
         }
         let is_mine = |sink: &Sink| matches!(sink, Sink::Seat(other) if other.is(&ticket));
@@ -419,6 +493,11 @@ impl Drop for Lent {
         if let Some(Line::Direct(direct)) = self.line.take() {
             if direct.is_lost() {
                 self.pool.lost();
+                let generation = direct.generation();
+                if !generation.is_retired() {
+                    let (observer, calls) = (&self.pool.observer, &self.pool.calls);
+                    observer.connection_lost(calls, &generation.endpoint, generation.role, direct.end());
+                }
             }
             self.pool.put(self.want, direct);
         }

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -122,11 +122,11 @@ impl Seat {
     }
 
     /// Waits until the call has ended, and passes its replies on; `None` at the deadline, with the replies that came
-    /// until then. What comes later is dropped.
+    /// until then. What comes later is dropped. `looked` gets the time of the last look at the clock, if there was one.
     ///
     /// A timer of the kernel is an eighth of the price of a call on a lane, so the first wait for a far deadline does
     /// without: who holds the ticket wakes the waiter every [`NUDGE_EVERY`], and it looks at the time.
-    pub fn wait(&self, deadline: Deadline, mut take: impl FnMut(Reply)) -> Option<End> {
+    pub fn wait(&self, deadline: Deadline, mut take: impl FnMut(Reply), looked: &mut Option<Instant>) -> Option<End> {
         let slot = self.row.slot(self.place)?;
         let mut timed = deadline.left().is_some_and(|left| left < FAR);
         let mut woken = false;
@@ -136,7 +136,10 @@ impl Seat {
                 let mut slot = slot.lock();
                 let mut late = false;
                 if woken && slot.end.is_none() {
-                    (late, timed) = (deadline.passed(), true);
+                    let now = Instant::now();
+                    late = deadline.instant().is_some_and(|at| at <= now);
+                    timed = true;
+                    *looked = Some(now);
                 }
                 if slot.end.is_some() || late {
                     slot.call = slot.call.wrapping_add(1);
@@ -160,7 +163,15 @@ impl Row {
     }
 }
 
+/// One call in so many is timed: what two looks at the clock cost is felt where a call costs a few microseconds.
+pub const TIMED: u64 = 8;
+
 impl Ticket {
+    /// Whether its call is one of those that are timed, each of which stands for [`TIMED`].
+    pub fn is_timed(&self) -> bool {
+        self.call % TIMED == TIMED - 1
+    }
+
     fn with_slot(&self, body: impl FnOnce(&mut Slot)) {
         if let Some(slot) = self.row.slot(self.place) {
             let mut slot = slot.lock();
@@ -229,7 +240,6 @@ impl Wakes {
 mod tests {
     use super::*;
     use crate::resp::Builder;
-    use std::time::Instant;
 
     fn integer(number: i64) -> Reply {
         let mut builder = Builder::new();
@@ -239,9 +249,8 @@ mod tests {
 
     fn wait_ms(seat: &Seat, ms: u64) -> (Option<End>, Vec<i64>) {
         let mut replies = Vec::new();
-        let end = seat.wait(Deadline::after(Some(Duration::from_millis(ms))), |reply| {
-            replies.push(reply.integer());
-        });
+        let deadline = Deadline::after(Some(Duration::from_millis(ms)));
+        let end = seat.wait(deadline, |reply| replies.push(reply.integer()), &mut None);
         (end, replies)
     }
 

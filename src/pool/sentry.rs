@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
@@ -105,11 +105,15 @@ impl Sentry {
             if !answered {
                 return true;
             }
+            let now = Instant::now();
+            for pool in self.sentries.users(&self.endpoint) {
+                pool.answered(now);
+            }
         }
     }
 
     async fn connect(&self, pool: &Pool) -> Option<Wire> {
-        if self.gate.entry(&self.endpoint, std::time::Instant::now()) != Entry::Open {
+        if self.gate.entry(&self.endpoint, Instant::now()) != Entry::Open {
             return None;
         }
         let pass = self.gate.pass(&self.endpoint);

@@ -53,7 +53,7 @@ pub(super) struct Route {
     /// Dials under way.
     pub(super) dialling: usize,
     /// Smoothed time of a call, in microseconds.
-    micros: u32,
+    pub(super) micros: u32,
 }
 
 impl Route {
@@ -291,15 +291,22 @@ impl State {
         drop(direct);
     }
 
-    /// Drops idle connections whose peer has hung up or whose time has come.
-    pub(super) fn sweep(&mut self, gone: &[u64], now: Instant) {
+    /// Drops idle connections whose peer has hung up or whose time has come. How many of them had been hung up.
+    pub(super) fn sweep(&mut self, gone: &[u64], now: Instant) -> usize {
+        let mut hung_up = 0;
         for route in &mut self.routes {
             let before = route.idle.len();
             route.idle.retain(|direct| !gone.contains(&direct.id()));
             for _ in route.idle.len()..before {
                 route.generation.discount_shared();
             }
+            hung_up += before - route.idle.len();
         }
+        let of_leases = self
+            .idle_leases
+            .iter()
+            .filter(|(direct, _)| gone.contains(&direct.id()));
+        hung_up += of_leases.count();
         let before = self.idle_leases.len();
         self.idle_leases
             .retain(|(direct, until)| !gone.contains(&direct.id()) && *until > now && direct.is_usable());
@@ -307,15 +314,18 @@ impl State {
         self.drop_own_lanes(|lane, idle_until| {
             idle_until.is_some_and(|until| until <= now) || (idle_until.is_some() && !lane.is_usable())
         });
+        hung_up
     }
 
-    /// Drops the idle connections to `endpoint`.
-    pub(super) fn drop_idle(&mut self, endpoint: &Endpoint) {
+    /// Drops the idle connections to `endpoint`. How many these were.
+    pub(super) fn drop_idle(&mut self, endpoint: &Endpoint) -> usize {
+        let mut dropped = 0;
         for route in self
             .routes
             .iter_mut()
             .filter(|route| route.generation.endpoint == *endpoint)
         {
+            dropped += route.idle.len();
             for _ in route.idle.drain(..) {
                 route.generation.discount_shared();
             }
@@ -327,6 +337,7 @@ impl State {
             .retain(|(direct, _)| direct.generation().endpoint != *endpoint);
         self.leases -= before - self.idle_leases.len();
         self.drop_own_lanes(|lane, idle_until| idle_until.is_some() && lane.generation.endpoint == *endpoint);
+        dropped + before - self.idle_leases.len()
     }
 
     /// Drops one connection kept after a lease.
@@ -378,10 +389,12 @@ impl State {
         end
     }
 
-    /// Notes how a node failed, in place of its earlier failure.
-    pub(super) fn note(&mut self, endpoint: &Endpoint, attempt: Attempt) {
+    /// Notes how a node failed, in place of its earlier failure. Whether that was the same.
+    pub(super) fn note(&mut self, endpoint: &Endpoint, attempt: Attempt) -> bool {
+        let again = self.attempts.iter().any(|(_, before)| *before == attempt);
         self.attempts.retain(|(at, _)| at != endpoint);
         self.attempts.push((endpoint.clone(), attempt));
+        again
     }
 
     /// Waiters that are still there.

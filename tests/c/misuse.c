@@ -349,10 +349,10 @@ static void submissions_are_checked(void)
     sentinel_queue_free(queue);
     CHECK_FAILS(INVALID, "mask", sentinel_watch_events(sentinel, 0x20u, NULL, 0, &error), &error);
     CHECK_STATUS(NULL_ARGUMENT, sentinel_metric(sentinel, NULL, NULL));
+    CHECK_STATUS(INVALID, sentinel_metric(sentinel, "no_such_metric", NULL));
     CHECK_STATUS(NULL_ARGUMENT, sentinel_describe(sentinel, NULL, 1, NULL));
-    CHECK_STATUS(SENTINEL_ERR_UNAVAILABLE, sentinel_metric(sentinel, "commands_total", NULL));
-    CHECK_STATUS(SENTINEL_ERR_UNAVAILABLE, sentinel_metrics_text(sentinel, text, sizeof text, NULL));
-    CHECK_STATUS(SENTINEL_ERR_UNAVAILABLE, sentinel_describe(sentinel, text, sizeof text, NULL));
+    CHECK_STATUS(SENTINEL_ERR_BUFFER_TOO_SMALL, sentinel_metrics_text(sentinel, text, sizeof text, NULL));
+    CHECK_STATUS(SENTINEL_ERR_BUFFER_TOO_SMALL, sentinel_describe(sentinel, text, sizeof text, NULL));
     sentinel_client_free(client);
     sentinel_free(sentinel);
 }

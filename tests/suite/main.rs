@@ -26,6 +26,7 @@ mod lanes;
 mod learnt;
 mod lifecycle;
 mod nodes;
+mod observe;
 mod pairing;
 mod refusals;
 mod rendered;

@@ -1,0 +1,430 @@
+//! What happened, as values; and the queues that wait to be told.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::calls::Counter;
+use crate::completion::{Entry, EntryKind, Queue};
+use crate::net::Endpoint;
+use crate::resp::{Builder, Reply};
+use crate::topology::Role;
+
+/// What an event is about. The bits are those of the C surface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Another node is the primary, or it began anew.
+    Primary = 0x01,
+    /// Other replicas are usable.
+    Replicas = 0x02,
+    /// A Sentinel came or went.
+    Sentinels = 0x04,
+    /// A connection was made or lost.
+    Connection = 0x08,
+    /// Messages may have been missed.
+    Gap = 0x10,
+}
+
+/// All topics, in the order of their bits.
+pub const TOPICS: [Topic; 5] = [
+    Topic::Primary,
+    Topic::Replicas,
+    Topic::Sentinels,
+    Topic::Connection,
+    Topic::Gap,
+];
+
+impl Topic {
+    fn bit(self) -> u32 {
+        match self {
+            Topic::Primary => 0x01,
+            Topic::Replicas => 0x02,
+            Topic::Sentinels => 0x04,
+            Topic::Connection => 0x08,
+            Topic::Gap => 0x10,
+        }
+    }
+
+    /// Its word: what `event` says in the map, and the label of its counter.
+    pub fn word(self) -> &'static str {
+        match self {
+            Topic::Primary => "primary_changed",
+            Topic::Replicas => "replicas_changed",
+            Topic::Sentinels => "sentinels_changed",
+            Topic::Connection => "connection",
+            Topic::Gap => "subscription_gap",
+        }
+    }
+}
+
+/// Something that happened to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The service.
+    pub service: String,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Another primary, the same one under another epoch, or the same one begun anew.
+    Primary {
+        /// The primary before.
+        from: Endpoint,
+        /// The primary now.
+        to: Endpoint,
+        /// Its epoch.
+        epoch: u64,
+        /// It is the same node, restarted: its run id is another one.
+        reboot: bool,
+        /// Since the last good reply of the one before, if a client ever had one.
+        last_good_ms: Option<u64>,
+    },
+    /// Other replicas are usable.
+    Replicas {
+        /// All that are usable now.
+        usable: Vec<Endpoint>,
+        /// Those of them that were not.
+        added: Vec<Endpoint>,
+        /// Those that were and are not any more.
+        removed: Vec<Endpoint>,
+    },
+    /// A Sentinel came or went.
+    Sentinel {
+        /// Which one.
+        sentinel: Endpoint,
+        /// What became of it.
+        change: SentinelChange,
+    },
+    /// A connection was made or lost.
+    Connection {
+        /// To which node.
+        node: Endpoint,
+        /// The role that the node holds.
+        role: Role,
+        /// Why it was lost; `None`: it was made.
+        lost: Option<String>,
+    },
+    /// Messages of a subscription may have been missed.
+    Gap {
+        /// The node that serves it now.
+        node: Option<Endpoint>,
+    },
+}
+
+/// What became of a Sentinel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SentinelChange {
+    /// The others told of it.
+    Added,
+    /// Nobody reports it any more.
+    Removed,
+    /// It does not answer, and why.
+    Lost(String),
+    /// It answers again.
+    Back,
+}
+
+impl SentinelChange {
+    /// Its word in the map.
+    pub fn word(&self) -> &'static str {
+        match self {
+            SentinelChange::Added => "added",
+            SentinelChange::Removed => "removed",
+            SentinelChange::Lost(_) => "lost",
+            SentinelChange::Back => "back",
+        }
+    }
+}
+
+/// The word for a role.
+pub fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Primary => "primary",
+        Role::Replica => "replica",
+        Role::Sentinel => "sentinel",
+    }
+}
+
+/// A value of the map.
+enum Field<'a> {
+    Text(&'a str),
+    At(&'a Endpoint),
+    List(&'a [Endpoint]),
+    Number(Option<u64>),
+    Flag(bool),
+    Nil,
+}
+
+impl Event {
+    /// What it is about.
+    pub fn topic(&self) -> Topic {
+        match self.what {
+            What::Primary { .. } => Topic::Primary,
+            What::Replicas { .. } => Topic::Replicas,
+            What::Sentinel { .. } => Topic::Sentinels,
+            What::Connection { .. } => Topic::Connection,
+            What::Gap { .. } => Topic::Gap,
+        }
+    }
+
+    /// The map that a program gets.
+    pub fn reply(&self) -> Option<Reply> {
+        let mut fields = vec![
+            ("event", Field::Text(self.topic().word())),
+            ("service", Field::Text(&self.service)),
+        ];
+        fields.extend(self.fields());
+        let mut map = Builder::new();
+        map.map(fields.len());
+        for (name, value) in fields {
+            map.string(name.as_bytes());
+            write(&mut map, &value);
+        }
+        map.finish()
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Field<'_>)> {
+        match &self.what {
+            What::Primary {
+                from,
+                to,
+                epoch,
+                reboot,
+                last_good_ms,
+            } => vec![
+                ("from", Field::At(from)),
+                ("to", Field::At(to)),
+                ("epoch", Field::Number(Some(*epoch))),
+                ("reboot", Field::Flag(*reboot)),
+                ("last_good_ms", Field::Number(*last_good_ms)),
+            ],
+            What::Replicas { usable, added, removed } => vec![
+                ("replicas", Field::List(usable)),
+                ("added", Field::List(added)),
+                ("removed", Field::List(removed)),
+            ],
+            What::Sentinel { sentinel, change } => vec![
+                ("sentinel", Field::At(sentinel)),
+                ("change", Field::Text(change.word())),
+                (
+                    "cause",
+                    match change {
+                        SentinelChange::Lost(cause) => Field::Text(cause),
+                        _ => Field::Nil,
+                    },
+                ),
+            ],
+            What::Connection { node, role, lost } => vec![
+                ("node", Field::At(node)),
+                ("role", Field::Text(role_word(*role))),
+                ("change", Field::Text(if lost.is_some() { "lost" } else { "made" })),
+                ("cause", lost.as_deref().map_or(Field::Nil, Field::Text)),
+            ],
+            What::Gap { node } => vec![("node", node.as_ref().map_or(Field::Nil, Field::At))],
+        }
+    }
+}
+
+fn write(map: &mut Builder, value: &Field<'_>) {
+    match value {
+        Field::Text(text) => map.string(text.as_bytes()),
+        Field::At(endpoint) => map.string(endpoint.to_string().as_bytes()),
+        Field::List(endpoints) => endpoints.iter().fold(map.array(endpoints.len()), |map, endpoint| {
+            map.string(endpoint.to_string().as_bytes())
+        }),
+        Field::Number(Some(number)) => map.integer(i64::try_from(*number).unwrap_or(i64::MAX)),
+        Field::Flag(flag) => map.boolean(*flag),
+        Field::Number(None) | Field::Nil => map.nil(),
+    };
+}
+
+/// A queue that waits for events. It is not kept alive: the program frees it, and the watch ends.
+#[derive(Debug)]
+struct Watch {
+    queue: Weak<Queue>,
+    mask: u32,
+    tag: u64,
+}
+
+/// Brings events to the queues that asked for them.
+#[derive(Debug, Default)]
+pub struct Bus {
+    /// What anybody waits for, so that nothing is made that nobody does.
+    wanted: AtomicU32,
+    watches: Mutex<Vec<Watch>>,
+    /// Events that happened, by topic.
+    happened: [Counter; TOPICS.len()],
+    /// Events that found their queue full.
+    pub dropped: Counter,
+}
+
+impl Bus {
+    /// Lets the events of `mask` go to `queue` with `tag`, in place of what it waited for before; 0: none.
+    pub fn watch(&self, queue: &Arc<Queue>, mask: u32, tag: u64) {
+        let mut watches = self.watches.lock();
+        watches
+            .retain(|watch| watch.queue.strong_count() > 0 && !std::ptr::eq(watch.queue.as_ptr(), &raw const **queue));
+        if mask != 0 {
+            let queue = Arc::downgrade(queue);
+            watches.push(Watch { queue, mask, tag });
+        }
+        self.wanted.store(all(&watches), Ordering::Relaxed);
+    }
+
+    /// Tells everyone who waits for it. All see events in the same order.
+    pub fn post(&self, event: &Event) {
+        let topic = event.topic();
+        if let Some(count) = TOPICS
+            .iter()
+            .position(|each| *each == topic)
+            .and_then(|at| self.happened.get(at))
+        {
+            count.count();
+        }
+        if self.wanted.load(Ordering::Relaxed) & topic.bit() == 0 {
+            return;
+        }
+        let mut watches = self.watches.lock();
+        watches.retain(|watch| {
+            let Some(queue) = watch.queue.upgrade() else {
+                return false;
+            };
+            if watch.mask & topic.bit() != 0 {
+                self.deliver(event, &queue, watch.tag);
+            }
+            true
+        });
+        self.wanted.store(all(&watches), Ordering::Relaxed);
+    }
+
+    fn deliver(&self, event: &Event, queue: &Queue, tag: u64) {
+        let Some(reply) = event.reply() else { return };
+        let entry = Entry {
+            tag,
+            kind: EntryKind::Event,
+            result: Ok(reply),
+        };
+        if !queue.post(entry) {
+            self.dropped.count();
+        }
+    }
+
+    /// Events that happened so far, by the word of their topic.
+    pub fn happened(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let words = TOPICS.iter().map(|topic| topic.word());
+        words.zip(self.happened.iter().map(Counter::get))
+    }
+}
+
+fn all(watches: &[Watch]) -> u32 {
+    watches.iter().fold(0, |all, watch| all | watch.mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline::Deadline;
+
+    fn replicas(service: &str) -> Event {
+        Event {
+            service: service.into(),
+            what: What::Replicas {
+                usable: vec![Endpoint::new("a", 1)],
+                added: vec![Endpoint::new("a", 1)],
+                removed: vec![],
+            },
+        }
+    }
+
+    fn taken(queue: &Queue) -> Vec<(u64, String)> {
+        let mut entries = Vec::new();
+        let now = Deadline::after(Some(std::time::Duration::ZERO));
+        queue.poll(99, now, |entry| entries.push(entry)).unwrap();
+        let text = |entry: Entry| {
+            assert_eq!(entry.kind, EntryKind::Event);
+            let reply = entry.result.unwrap();
+            (entry.tag, reply.get(b"event").unwrap().text().into_owned())
+        };
+        entries.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn an_event_is_a_map_of_its_fields() {
+        let event = Event {
+            service: "my service".into(),
+            what: What::Primary {
+                from: Endpoint::new("::1", 1),
+                to: Endpoint::new("b", 2),
+                epoch: 7,
+                reboot: false,
+                last_good_ms: None,
+            },
+        };
+        let map = event.reply().unwrap();
+        let text = |name: &str| map.get(name.as_bytes()).unwrap().text().into_owned();
+        assert_eq!(text("event"), "primary_changed");
+        assert_eq!(text("service"), "my service");
+        assert_eq!((text("from"), text("to")), ("[::1]:1".into(), "b:2".into()));
+        assert_eq!(map.get(b"epoch").unwrap().integer(), 7);
+        assert_eq!(map.get(b"reboot").unwrap().integer(), 0);
+        assert!(map.get(b"last_good_ms").unwrap().is_nil());
+        let map = replicas("s").reply().unwrap();
+        assert_eq!(map.get(b"added").unwrap().len(), 1);
+        assert_eq!(map.get(b"removed").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn every_kind_of_event_makes_a_whole_map() {
+        let node = || Endpoint::new("n", 1);
+        let whats = [
+            What::Sentinel {
+                sentinel: node(),
+                change: SentinelChange::Lost("x".into()),
+            },
+            What::Connection {
+                node: node(),
+                role: Role::Replica,
+                lost: None,
+            },
+            What::Gap { node: Some(node()) },
+        ];
+        for what in whats {
+            let service = "s".to_owned();
+            assert!(Event { service, what }.reply().is_some());
+        }
+    }
+
+    #[test]
+    fn each_queue_gets_what_it_waits_for_and_a_full_one_loses_it() {
+        let (bus, one, other) = (Bus::default(), Arc::new(Queue::new(1)), Arc::new(Queue::new(9)));
+        bus.watch(&one, Topic::Replicas.bit(), 1);
+        bus.watch(&other, Topic::Primary.bit(), 2);
+        bus.post(&replicas("s"));
+        bus.post(&replicas("s"));
+        assert_eq!(taken(&one), [(1, "replicas_changed".to_owned())]);
+        assert_eq!(taken(&other), []);
+        assert_eq!(bus.dropped.get(), 1);
+        assert_eq!(bus.happened().nth(1), Some(("replicas_changed", 2)));
+        // The last mask counts, and none ends it.
+        bus.watch(&other, Topic::Replicas.bit() | Topic::Gap.bit(), 3);
+        bus.watch(&one, 0, 1);
+        bus.post(&replicas("s"));
+        assert_eq!(taken(&one), []);
+        assert_eq!(taken(&other), [(3, "replicas_changed".to_owned())]);
+    }
+
+    #[test]
+    fn a_queue_that_was_freed_is_forgotten() {
+        let (bus, queue) = (Bus::default(), Arc::new(Queue::new(1)));
+        bus.watch(&queue, 0x1f, 1);
+        drop(queue);
+        bus.post(&replicas("s"));
+        assert_eq!(bus.watches.lock().len(), 0);
+        assert_eq!(bus.wanted.load(Ordering::Relaxed), 0);
+        assert_eq!(bus.dropped.get(), 0);
+    }
+}

@@ -1,0 +1,486 @@
+//! The numbers by name, and as text that Prometheus reads.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::Observer;
+use super::calls::{BOUNDS, CallStats};
+use super::decisions::millis;
+use super::events::role_word;
+use super::nodes::LinkState;
+use crate::error::{Error, Result};
+use crate::pool::Pool;
+use crate::topology::{Service, Word};
+
+/// What stands before every name in the text, and may be left out where one is asked for.
+const PREFIX: &str = "libsentinel_";
+
+/// What kind of number it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// What a name without labels stands for when there are several numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    Sum,
+    Largest,
+}
+
+/// A metric.
+#[derive(Debug)]
+struct Metric {
+    name: &'static str,
+    kind: Kind,
+    whole: Whole,
+    labels: &'static [&'static str],
+    help: &'static str,
+}
+
+const fn metric(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Metric {
+    let whole = Whole::Sum;
+    Metric {
+        name,
+        kind,
+        whole,
+        labels,
+        help,
+    }
+}
+
+const fn largest(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    let (kind, whole) = (Kind::Gauge, Whole::Largest);
+    Metric {
+        name,
+        kind,
+        whole,
+        labels,
+        help,
+    }
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+const CLIENTS: &[&str] = &["service", "role"];
+const OF_SERVICE: &[&str] = &["service"];
+const OF_SENTINEL: &[&str] = &["sentinel"];
+
+/// Every metric, in the order of the text.
+#[rustfmt::skip] // a table: one line a metric
+static METRICS: &[Metric] = &[
+    metric("calls_total", Counter, &["service", "role", "result"], "Calls ended, a command or a batch each, by result: ok or the outcome of the failure"),
+    metric("call_errors_total", Counter, &["service", "role", "status"], "Calls failed, by status"),
+    metric("commands_total", Counter, CLIENTS, "Commands of the calls ended; a batch has several"),
+    metric("retries_total", Counter, CLIENTS, "Attempts after the first"),
+    metric("call_duration_microseconds", Histogram, &["service", "role", "le"], "Time of the successful calls; of many at once some are timed and stand for all"),
+    metric("pending_calls", Gauge, CLIENTS, "Calls under way or waiting for a connection"),
+    metric("clients", Gauge, CLIENTS, "Clients open"),
+    metric("connections", Gauge, CLIENTS, "Connections open to data nodes"),
+    metric("connections_opened_total", Counter, CLIENTS, "Connections verified and put to use"),
+    metric("connections_lost_total", Counter, CLIENTS, "Connections that ended without the library's wish"),
+    metric("connect_errors_total", Counter, CLIENTS, "Attempts to connect to a data node that failed"),
+    metric("fallbacks_total", Counter, CLIENTS, "Times that a replica client turned to the primary"),
+    metric("failovers_total", Counter, OF_SERVICE, "Switches to another primary or epoch"),
+    metric("reboots_total", Counter, OF_SERVICE, "Restarts of a primary in its place"),
+    largest("failover_detection_milliseconds", OF_SERVICE, "Last failover: from the last good reply to the first sign of the new primary"),
+    largest("failover_switch_milliseconds", OF_SERVICE, "Last failover: from that sign to the first verified connection to the new primary"),
+    largest("epoch", OF_SERVICE, "Config epoch of the primary in force; -1: none is known"),
+    metric("usable_replicas", Gauge, OF_SERVICE, "Replicas that may be read from"),
+    metric("disagreeing_sentinels", Gauge, OF_SERVICE, "Sentinels that name another primary than the one in force"),
+    metric("sentinel_up", Gauge, OF_SENTINEL, "1 while the Sentinel is connected"),
+    metric("sentinel_answers_total", Counter, OF_SENTINEL, "Questions that the Sentinel answered"),
+    metric("sentinel_errors_total", Counter, OF_SENTINEL, "Attempts and connections to the Sentinel that failed"),
+    metric("sentinel_events_total", Counter, OF_SENTINEL, "Events that the Sentinel published"),
+    largest("sentinel_rtt_microseconds", OF_SENTINEL, "Last round trip to the Sentinel"),
+    metric("events_total", Counter, &["event"], "Events that happened, whether anybody waits for them or not"),
+    metric("events_dropped_total", Counter, &[], "Events that found their queue full"),
+];
+
+/// What the numbers are read from.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    /// What is counted.
+    pub observer: &'a Observer,
+    /// The services in use.
+    pub services: Vec<Arc<Service>>,
+    /// The clients open.
+    pub pools: Vec<Arc<Pool>>,
+}
+
+/// A number with its labels.
+#[derive(Debug)]
+struct Sample {
+    metric: &'static str,
+    suffix: &'static str,
+    labels: Vec<(&'static str, String)>,
+    value: i64,
+}
+
+/// The numbers of one moment.
+#[derive(Debug, Default)]
+struct Samples(Vec<Sample>);
+
+impl Samples {
+    fn add(&mut self, metric: &'static str, labels: &[(&'static str, &str)], value: impl TryInto<i64>) {
+        self.add_part(metric, "", labels, value);
+    }
+
+    fn add_part(
+        &mut self,
+        metric: &'static str,
+        suffix: &'static str,
+        labels: &[(&'static str, &str)],
+        value: impl TryInto<i64>,
+    ) {
+        let labels = labels
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        let value = value.try_into().unwrap_or(i64::MAX);
+        self.0.push(Sample {
+            metric,
+            suffix,
+            labels,
+            value,
+        });
+    }
+
+    fn of<'a>(&'a self, metric: &'a Metric) -> impl Iterator<Item = &'a Sample> {
+        self.0.iter().filter(|sample| sample.metric == metric.name)
+    }
+}
+
+fn collect(sources: &Sources<'_>) -> Samples {
+    let mut samples = Samples::default();
+    let observer = sources.observer;
+    for calls in observer.all_calls() {
+        add_calls(&mut samples, &calls);
+        add_clients(&mut samples, &calls, &sources.pools);
+    }
+    for service in &sources.services {
+        add_service(&mut samples, observer, service);
+    }
+    for sentinel in observer.sentinels() {
+        let address = sentinel.endpoint.to_string();
+        let labels = [("sentinel", address.as_str())];
+        let up = sentinel.now().state == LinkState::Up;
+        samples.add("sentinel_up", &labels, i64::from(up));
+        samples.add("sentinel_answers_total", &labels, sentinel.answers.get());
+        samples.add("sentinel_errors_total", &labels, sentinel.errors.get());
+        samples.add("sentinel_events_total", &labels, sentinel.events.get());
+        if let Some(rtt) = sentinel.rtt_micros() {
+            samples.add("sentinel_rtt_microseconds", &labels, rtt);
+        }
+    }
+    for (word, count) in observer.bus.happened() {
+        samples.add("events_total", &[("event", word)], count);
+    }
+    samples.add("events_dropped_total", &[], observer.bus.dropped.get());
+    samples
+}
+
+fn add_calls(samples: &mut Samples, calls: &CallStats) {
+    let labels = [("service", calls.service.as_str()), ("role", role_word(calls.role))];
+    let with = |name, value| [labels.as_slice(), &[(name, value)]].concat();
+    let (buckets, micros) = calls.latency();
+    let successes = calls.successes();
+    samples.add("calls_total", &with("result", "ok"), successes);
+    let mut ended = successes;
+    for (outcome, count) in calls.failed_outcomes() {
+        samples.add("calls_total", &with("result", outcome), count);
+        ended += count;
+    }
+    for (status, count) in calls.failures().filter(|(_, count)| *count > 0) {
+        samples.add("call_errors_total", &with("status", status), count);
+    }
+    samples.add("commands_total", &labels, ended + calls.more_commands.get());
+    samples.add("retries_total", &labels, calls.retries.get());
+    let bounds = BOUNDS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
+    let mut so_far = 0;
+    for (bound, count) in bounds.zip(buckets) {
+        so_far += count;
+        let labels = [labels.as_slice(), &[("le", bound.as_str())]].concat();
+        samples.add_part("call_duration_microseconds", "_bucket", &labels, so_far);
+    }
+    samples.add_part("call_duration_microseconds", "_sum", &labels, micros);
+    samples.add_part("call_duration_microseconds", "_count", &labels, so_far);
+    samples.add("connections_opened_total", &labels, calls.opened.get());
+    samples.add("connections_lost_total", &labels, calls.lost.get());
+    samples.add("connect_errors_total", &labels, calls.refused.get());
+    samples.add("fallbacks_total", &labels, calls.fallbacks.get());
+}
+
+fn add_clients(samples: &mut Samples, calls: &Arc<CallStats>, pools: &[Arc<Pool>]) {
+    let labels = [("service", calls.service.as_str()), ("role", role_word(calls.role))];
+    let of = |pool: &&Arc<Pool>| Arc::ptr_eq(&pool.calls, calls) && !pool.is_closed();
+    let views: Vec<_> = pools.iter().filter(of).map(|pool| pool.view()).collect();
+    let connections = views.iter().map(|view| view.connections).sum::<usize>();
+    samples.add(
+        "pending_calls",
+        &labels,
+        views.iter().map(|view| view.pending).sum::<usize>(),
+    );
+    samples.add("clients", &labels, views.len());
+    samples.add("connections", &labels, connections);
+}
+
+fn add_service(samples: &mut Samples, observer: &Observer, service: &Service) {
+    let labels = [("service", service.name())];
+    let (stats, snapshot) = (observer.service(service.name()), service.snapshot());
+    samples.add("failovers_total", &labels, stats.failovers.get());
+    samples.add("reboots_total", &labels, stats.reboots.get());
+    let (detection, switch) = stats.last_failover();
+    if let Some(time) = detection {
+        samples.add("failover_detection_milliseconds", &labels, millis(time));
+    }
+    if let Some(time) = switch {
+        samples.add("failover_switch_milliseconds", &labels, millis(time));
+    }
+    let in_force = snapshot.primary.as_ref().map(|node| &node.endpoint);
+    let epoch = in_force.map_or(-1, |_| i64::try_from(snapshot.epoch).unwrap_or(i64::MAX));
+    samples.add("epoch", &labels, epoch);
+    samples.add("usable_replicas", &labels, snapshot.replicas.len());
+    let disagrees = |word: &Word| matches!(word, Word::Names { primary, .. } if Some(primary) != in_force);
+    let words = service.words();
+    let count = words.iter().filter(|(_, word)| disagrees(word)).count();
+    samples.add("disagreeing_sentinels", &labels, count);
+}
+
+/// All of them in the text exposition format 0.0.4.
+pub fn text(sources: &Sources<'_>) -> String {
+    let samples = collect(sources);
+    let mut text = String::with_capacity(8 << 10);
+    for metric in METRICS {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let (name, help) = (metric.name, metric.help);
+        let _ = writeln!(text, "# HELP {PREFIX}{name} {help}.");
+        let _ = writeln!(text, "# TYPE {PREFIX}{name} {kind}");
+        for sample in samples.of(metric) {
+            let _ = write!(text, "{PREFIX}{name}{}", sample.suffix);
+            write_labels(&mut text, &sample.labels);
+            let _ = writeln!(text, " {}", sample.value);
+        }
+    }
+    text
+}
+
+fn write_labels(text: &mut String, labels: &[(&'static str, String)]) {
+    for (place, (name, value)) in labels.iter().enumerate() {
+        text.push(if place == 0 { '{' } else { ',' });
+        let _ = write!(text, "{name}=\"");
+        for character in value.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+    }
+    if !labels.is_empty() {
+        text.push('}');
+    }
+}
+
+/// One number: `name`, or `name{label="value",...}` for those with these labels alone.
+pub fn value(sources: &Sources<'_>, asked: &str) -> Result<i64> {
+    let unknown = || Error::invalid("name", format!("there is no metric \"{asked}\""));
+    let (name, labels) = parse(asked).ok_or_else(unknown)?;
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    let (metric, suffix) = METRICS
+        .iter()
+        .find_map(|metric| Some((metric, part(metric, name)?)))
+        .ok_or_else(unknown)?;
+    if let Some((label, _)) = labels.iter().find(|(label, _)| !metric.labels.contains(label)) {
+        let problem = format!("the metric \"{name}\" has no label \"{label}\"");
+        return Err(Error::invalid("name", problem));
+    }
+    let samples = collect(sources);
+    let has = |sample: &Sample, (label, value): &(&str, String)| {
+        sample.labels.iter().any(|(name, own)| name == label && own == value)
+    };
+    let chosen = samples
+        .of(metric)
+        .filter(|sample| sample.suffix == suffix && labels.iter().all(|label| has(sample, label)))
+        .map(|sample| sample.value);
+    Ok(match metric.whole {
+        Whole::Sum => chosen.fold(0, i64::saturating_add),
+        Whole::Largest => chosen.max().unwrap_or(-1),
+    })
+}
+
+/// Which part of `metric` bears `name`: of a histogram `_bucket`, `_sum` or `_count`.
+fn part(metric: &Metric, name: &str) -> Option<&'static str> {
+    let rest = name.strip_prefix(metric.name)?;
+    match (metric.kind, rest) {
+        (Kind::Histogram, "_bucket") => Some("_bucket"),
+        (Kind::Histogram, "_sum") => Some("_sum"),
+        (Kind::Histogram, "_count") => Some("_count"),
+        (Kind::Counter | Kind::Gauge, "") => Some(""),
+        _ => None,
+    }
+}
+
+/// Takes a name and its labels apart; `None` when it is not written as the text format has it.
+fn parse(asked: &str) -> Option<(&str, Vec<(&str, String)>)> {
+    let Some((name, rest)) = asked.split_once('{') else {
+        return Some((asked, Vec::new()));
+    };
+    let mut rest = rest;
+    let mut labels = Vec::new();
+    loop {
+        if let Some(end) = rest.strip_prefix('}') {
+            return end.is_empty().then_some((name, labels));
+        }
+        let (label, value) = rest.split_once("=\"")?;
+        let (value, behind) = parse_value(value)?;
+        labels.push((label, value));
+        rest = behind.strip_prefix(',').unwrap_or(behind);
+    }
+}
+
+/// A quoted value up to its closing quote, and what stands behind that.
+fn parse_value(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((place, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, text.get(place + 1..)?)),
+            '\\' => value.push(match characters.next()?.1 {
+                'n' => '\n',
+                other => other,
+            }),
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{ErrorKind, Outcome};
+    use crate::observe::Timing;
+    use crate::options::Options;
+    use crate::topology::Role;
+    use std::time::{Duration, Instant};
+
+    fn seen() -> Observer {
+        let observer = Observer::new(&Options::new());
+        let now = Instant::now();
+        let odd = observer.calls("a \"b\"\\\nc", Role::Primary);
+        let timed = |micros| Timing {
+            took: Some(Duration::from_micros(micros)),
+            weight: 1,
+            ended: Some(now),
+        };
+        odd.call_ended(&Ok(()), timed(80));
+        odd.call_ended(&Ok(()), timed(3000));
+        odd.more_commands.add(9);
+        let lost = Error::new(ErrorKind::ConnectionLost { cause: "x".into() });
+        let plain = observer.calls("plain", Role::Replica);
+        plain.call_ended::<()>(&Err(lost.with_outcome(Outcome::Unknown)), timed(1));
+        observer
+    }
+
+    fn sources(observer: &Observer) -> Sources<'_> {
+        Sources {
+            observer,
+            services: Vec::new(),
+            pools: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_number_is_found_by_its_name_and_labels() {
+        let observer = seen();
+        let ask = |name: &str| value(&sources(&observer), name).unwrap();
+        assert_eq!(ask("calls_total"), 3);
+        assert_eq!(ask("libsentinel_calls_total"), 3);
+        assert_eq!(ask("calls_total{result=\"ok\"}"), 2);
+        assert_eq!(ask("calls_total{service=\"plain\",result=\"unknown\"}"), 1);
+        assert_eq!(ask("calls_total{service=\"a \\\"b\\\"\\\\\\nc\"}"), 2);
+        assert_eq!(ask("calls_total{service=\"another\"}"), 0);
+        assert_eq!(ask("commands_total"), 12);
+        assert_eq!(ask("call_errors_total{status=\"connection_lost\"}"), 1);
+        assert_eq!(ask("call_duration_microseconds_count"), 2);
+        assert_eq!(ask("call_duration_microseconds_sum"), 3080);
+        assert_eq!(ask("call_duration_microseconds_bucket{le=\"100\"}"), 1);
+        assert_eq!(ask("epoch"), -1, "no service, so nothing is known");
+    }
+
+    #[test]
+    fn every_metric_is_in_the_readme_and_in_the_header() {
+        let texts = [include_str!("../../README.md"), include_str!("../ffi/observe.rs")];
+        for metric in METRICS {
+            let name = format!("`{}`", metric.name);
+            assert!(texts.iter().all(|text| text.contains(&name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_metric_is_named() {
+        let observer = seen();
+        for name in [
+            "",
+            "no_such",
+            "calls_total{",
+            "calls_total{result=\"ok\"",
+            "calls_total{result}",
+            "calls_totals",
+        ] {
+            let error = value(&sources(&observer), name).unwrap_err().to_string();
+            assert!(error.contains(&format!("\"{name}\"")), "{error}");
+        }
+        let error = value(&sources(&observer), "epoch{role=\"x\"}").unwrap_err().to_string();
+        assert!(error.contains("no label \"role\""), "{error}");
+        assert!(value(&sources(&observer), "call_duration_microseconds").is_err());
+    }
+
+    #[test]
+    fn the_text_escapes_what_the_format_asks_for() {
+        let text = text(&sources(&seen()));
+        let line = "libsentinel_calls_total{service=\"a \\\"b\\\"\\\\\\nc\",role=\"primary\",result=\"ok\"} 2";
+        assert!(text.lines().any(|each| each == line), "{text}");
+        assert!(text.ends_with('\n'));
+    }
+
+    #[test]
+    fn buckets_only_grow_and_end_with_all() {
+        let text = text(&sources(&seen()));
+        let counts: Vec<u64> = text
+            .lines()
+            .filter(|line| line.starts_with("libsentinel_call_duration_microseconds_bucket{service=\"a "))
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(counts.len(), BOUNDS.len() + 1);
+        assert!(counts.is_sorted());
+        assert_eq!(counts.last(), Some(&2));
+    }
+
+    #[test]
+    fn every_sample_is_of_a_metric_in_the_table_with_its_labels() {
+        for sample in collect(&sources(&seen())).0 {
+            let metric = METRICS.iter().find(|metric| metric.name == sample.metric);
+            let metric = metric.unwrap_or_else(|| panic!("{}", sample.metric));
+            assert!(
+                sample.labels.iter().all(|(name, _)| metric.labels.contains(name)),
+                "{sample:?}"
+            );
+            assert_eq!(
+                metric.kind == Kind::Counter,
+                metric.name.ends_with("_total"),
+                "{}",
+                metric.name
+            );
+        }
+    }
+}
