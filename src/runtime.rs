@@ -23,7 +23,7 @@ use crate::handoff::Latch;
 use crate::net::sys::{self, ForkBound};
 use crate::options::{ClientSettings, DeploymentSettings, Options};
 use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
-use crate::topology::{Node, Role, Service, Snapshot, why_unknown};
+use crate::topology::{Node, Role, Service, Snapshot, unknown_primary};
 
 /// What sentinel-io runs between its tasks.
 type Job = Box<dyn FnOnce(&Core) + Send>;
@@ -237,12 +237,14 @@ fn run(
     local.block_on(&tokio, async move {
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
+        let names = settings.address_map.clone();
         let core = Core {
             discovery: Rc::new(Discovery::new(settings)),
             common: Rc::new(Common {
                 gate,
                 hangups,
                 sentries: Rc::default(),
+                names,
             }),
         };
         loop {
@@ -278,9 +280,6 @@ impl Deployment {
     pub fn open(options: &Options) -> Result<Deployment> {
         let settings = options.deployment()?;
         options.client()?;
-        if settings.tls.is_some() {
-            return Err(no_tls("sentinel.tls"));
-        }
         let (service, timeout_ms) = (settings.service.clone(), settings.timeout_ms);
         let runtime = ForkBound::new(Runtime::start(settings)?);
         Ok(Deployment {
@@ -348,9 +347,6 @@ impl Deployment {
             Some(overrides) => self.options.overridden_by(overrides)?.client()?,
             None => self.options.client()?,
         };
-        if settings.tls.is_some() {
-            return Err(no_tls("tls"));
-        }
         let pool = self.runtime.pool(self.name(service)?, role, settings);
         Ok(Client::new(pool, Arc::clone(&self.runtime)))
     }
@@ -365,12 +361,7 @@ impl Deployment {
             return Ok(service.snapshot());
         }
         self.runtime.check()?;
-        let (reason, attempts) = why_unknown(&service.words());
-        let service = name.to_owned();
-        let kind = match role {
-            Role::Replica => ErrorKind::ReplicaNotFound { service, reason },
-            Role::Primary | Role::Sentinel => ErrorKind::PrimaryNotFound { service, reason },
-        };
+        let (kind, attempts) = unknown_primary(name, role, &service.words());
         Err(Error::new(kind).with_attempts(attempts))
     }
 
@@ -406,8 +397,4 @@ pub(crate) fn read_timeout(timeout_ms: i64, default_ms: i64) -> Result<Deadline>
             format!("{timeout_ms} is neither -1 (no limit), 0 (the default), nor more"),
         )
     })
-}
-
-fn no_tls(key: &str) -> Error {
-    Error::invalid(key, "TLS is not available in this version; the option must be 0")
 }

@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::events::Event;
 use super::session::Session;
 use crate::error::{Attempt, Stage};
-use crate::net::{DialError, Endpoint, handshake};
+use crate::net::{DialError, Endpoint, Transport, handshake};
 use crate::options::DeploymentSettings;
 
 /// Which link of a deployment.
@@ -69,13 +69,14 @@ pub struct Link {
 
 impl Link {
     /// Starts the link's task. It dials with the first question.
-    pub fn start(id: LinkId, endpoint: Endpoint, settings: Rc<DeploymentSettings>) -> Link {
+    pub fn start(id: LinkId, endpoint: Endpoint, settings: Rc<DeploymentSettings>, transport: Rc<Transport>) -> Link {
         let (questions, asked) = unbounded_channel();
         let identity = Rc::new(RefCell::new(Identity::default()));
         let task = Task {
             id,
             endpoint: endpoint.clone(),
             settings,
+            transport,
             identity: Rc::clone(&identity),
             asked,
             services: HashMap::new(),
@@ -106,6 +107,7 @@ struct Task {
     id: LinkId,
     endpoint: Endpoint,
     settings: Rc<DeploymentSettings>,
+    transport: Rc<Transport>,
     identity: Rc<RefCell<Identity>>,
     asked: UnboundedReceiver<Question>,
     /// Every service ever asked about, and its watcher.
@@ -151,11 +153,12 @@ impl Task {
 
     async fn connect(&mut self) -> Result<Session, DialError> {
         let (settings, endpoint) = (Rc::clone(&self.settings), self.endpoint.clone());
+        let transport = Rc::clone(&self.transport);
         let greet = || {
             handshake::greet_sentinel(
                 &endpoint,
                 &settings.credentials,
-                &settings.tcp,
+                &transport,
                 settings.connect_timeout,
                 settings.answer_timeout,
             )

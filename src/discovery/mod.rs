@@ -21,12 +21,14 @@ use std::rc::Rc;
 use answer::{Fields, entry_endpoint};
 use link::{Link, LinkId};
 
+use crate::net::{Tls, Transport};
 use crate::options::DeploymentSettings;
 
 /// The Sentinels of a deployment, shared by the watchers of all its services.
 #[derive(Debug)]
 pub struct Discovery {
     settings: Rc<DeploymentSettings>,
+    transport: Rc<Transport>,
     links: RefCell<BTreeMap<LinkId, Rc<Link>>>,
     next: Cell<LinkId>,
     seeds: usize,
@@ -35,10 +37,16 @@ pub struct Discovery {
 impl Discovery {
     /// One link for each Sentinel that was named; nothing is dialled yet.
     pub fn new(settings: DeploymentSettings) -> Discovery {
+        let tls = settings.tls.clone();
+        let transport = Transport {
+            tcp: settings.tcp.clone(),
+            tls: tls.map(|tls| Tls::new(tls, settings.address_map.clone())),
+        };
         let settings = Rc::new(settings);
         let seeds = settings.sentinels.clone();
         let discovery = Discovery {
             settings,
+            transport: Rc::new(transport),
             links: RefCell::new(BTreeMap::new()),
             next: Cell::new(0),
             seeds: seeds.len(),
@@ -64,7 +72,12 @@ impl Discovery {
 
     fn add(&self, endpoint: crate::net::Endpoint) -> LinkId {
         let id = self.next.replace(self.next.get() + 1);
-        let link = Rc::new(Link::start(id, endpoint, Rc::clone(&self.settings)));
+        let link = Rc::new(Link::start(
+            id,
+            endpoint,
+            Rc::clone(&self.settings),
+            Rc::clone(&self.transport),
+        ));
         self.links.borrow_mut().insert(id, link);
         id
     }

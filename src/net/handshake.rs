@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
 use super::Endpoint;
-use super::dial::{DialError, dial};
+use super::dial::{DialError, Transport, dial};
+use super::secure::secure;
 use super::wire::{Wire, WireError};
 use crate::error::Stage;
-use crate::options::{Credentials, TcpSettings};
-use crate::resp::{Kind, Limits, Reply, encode};
+use crate::options::Credentials;
+use crate::resp::{DecodeError, Kind, Limits, Reply, encode};
 use crate::topology::Role;
 
 /// What a data node must be told before it serves a client.
@@ -44,34 +45,65 @@ pub struct Greeted {
 pub async fn greet_node(
     endpoint: &Endpoint,
     login: &Login,
-    tcp: &TcpSettings,
+    transport: &Transport,
     limits: Limits,
     limit: Duration,
 ) -> Result<Greeted, DialError> {
     let until = Instant::now() + limit;
-    let wire = Wire::new(dial(endpoint, tcp, limit).await?, limits);
+    let wire = connect(endpoint, transport, limits, limit).await?;
+    let talk = async { node_words(shake(wire, endpoint, transport).await?, login).await };
     let late = || DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis()));
-    timeout_at(until.into(), node_words(wire, login))
-        .await
-        .unwrap_or_else(|_| Err(late()))
+    timeout_at(until.into(), talk).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Connects to a Sentinel within `connect_limit` and logs in within `answer_limit`. RESP3 where the Sentinel speaks it.
 pub async fn greet_sentinel(
     endpoint: &Endpoint,
     credentials: &Credentials,
-    tcp: &TcpSettings,
+    transport: &Transport,
     connect_limit: Duration,
     answer_limit: Duration,
 ) -> Result<Greeted, DialError> {
-    let wire = Wire::new(dial(endpoint, tcp, connect_limit).await?, SENTINEL_LIMITS);
+    let wire = connect(endpoint, transport, SENTINEL_LIMITS, connect_limit).await?;
+    let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, credentials).await };
     let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
-    timeout_at(
-        (Instant::now() + answer_limit).into(),
-        sentinel_words(wire, credentials),
-    )
-    .await
-    .unwrap_or_else(|_| Err(late()))
+    timeout_at((Instant::now() + answer_limit).into(), talk)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+/// An open connection. What TLS needs is looked at first: without it not even a connection is made.
+async fn connect(
+    endpoint: &Endpoint,
+    transport: &Transport,
+    limits: Limits,
+    limit: Duration,
+) -> Result<Wire, DialError> {
+    let until = Instant::now() + limit;
+    let late = || {
+        DialError::new(
+            Stage::Tls,
+            format!("the files could not be read in {} ms", limit.as_millis()),
+        )
+    };
+    let tls = match &transport.tls {
+        Some(tls) => Some(
+            timeout_at(until.into(), tls.prepare(endpoint))
+                .await
+                .map_err(|_| late())??,
+        ),
+        None => None,
+    };
+    let stream = dial(endpoint, &transport.tcp, limit).await?;
+    Ok(Wire::new(stream, tls, limits))
+}
+
+/// No byte of ours goes out before the peer has proven who it is.
+async fn shake(wire: Wire, endpoint: &Endpoint, transport: &Transport) -> Result<Wire, DialError> {
+    match &transport.tls {
+        Some(tls) => secure(wire, endpoint, tls).await,
+        None => Ok(wire),
+    }
 }
 
 /// A Sentinel's longest answer lists its replicas, about 1 KiB each.
@@ -117,7 +149,7 @@ async fn node_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError>
     let mut script = Script::new();
     script.hello(login.protocol, &login.credentials, login.client_name.as_deref());
     say_node_rest(&mut script, login, &database);
-    send(&wire, &script).await?;
+    send(&mut wire, &script).await?;
     let hello = receive(&mut wire, Stage::Connect).await?;
     if hello.kind() != Kind::Error {
         let rest = hear_node_rest(&mut wire, login).await?;
@@ -150,7 +182,7 @@ async fn node_words_resp2(mut wire: Wire, login: &Login, database: &str) -> Resu
         script.say(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
     }
     say_node_rest(&mut script, login, database);
-    send(&wire, &script).await?;
+    send(&mut wire, &script).await?;
     if logs_in {
         hear_auth(&mut wire, &login.credentials).await?;
     }
@@ -282,7 +314,7 @@ async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
 
 async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
     let mut script = Script::new();
-    send(&wire, script.hello(3, credentials, None)).await?;
+    send(&mut wire, script.hello(3, credentials, None)).await?;
     let hello = receive(&mut wire, Stage::Connect).await?;
     let mut protocol = 3;
     if hello.kind() == Kind::Error {
@@ -291,7 +323,7 @@ async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Gre
         protocol = 2;
         let mut script = Script::new();
         if say_auth(&mut script, credentials) {
-            send(&wire, &script).await?;
+            send(&mut wire, &script).await?;
             hear_auth(&mut wire, credentials).await?;
         }
     } else if hello.kind() != Kind::Map {
@@ -362,10 +394,25 @@ fn without_secret(text: &str, credentials: &Credentials) -> String {
     }
 }
 
-async fn send(wire: &Wire, script: &Script) -> Result<(), DialError> {
+async fn send(wire: &mut Wire, script: &Script) -> Result<(), DialError> {
     wire.send(&script.bytes)
         .await
-        .map_err(|error| DialError::new(Stage::Connect, error.to_string()))
+        .map_err(|error| ended(error, Stage::Connect))
+}
+
+/// The first byte of an alert: how a TLS server answers what is not TLS.
+const ALERT: u8 = 21;
+
+/// What the end of a wire says of the attempt that was at `stage`.
+fn ended(error: WireError, stage: Stage) -> DialError {
+    match error {
+        WireError::Tls(cause) => DialError::new(Stage::Tls, cause),
+        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(
+            Stage::Tls,
+            "the server speaks TLS there, and the options say that it does not",
+        ),
+        error => DialError::new(stage, error.to_string()),
+    }
 }
 
 /// The next reply that is not a push: none is asked for here.
@@ -374,10 +421,7 @@ async fn receive(wire: &mut Wire, stage: Stage) -> Result<Reply, DialError> {
         match wire.receive().await {
             Ok(reply) if reply.kind() == Kind::Push => {}
             Ok(reply) => return Ok(reply),
-            Err(WireError::Protocol(problem)) => {
-                return Err(DialError::new(stage, format!("protocol error: {problem}")));
-            }
-            Err(error) => return Err(DialError::new(stage, error.to_string())),
+            Err(error) => return Err(ended(error, stage)),
         }
     }
 }

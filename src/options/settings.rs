@@ -58,8 +58,10 @@ pub struct TcpSettings {
 }
 
 /// How TLS is to be spoken. The files are not opened before a connection needs them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
+    /// The key that these belong to, for messages: `tls` or `sentinel.tls`.
+    pub key: &'static str,
     /// Trusted roots; none: the system's.
     pub ca_file: Option<String>,
     /// Client certificate chain.
@@ -68,6 +70,8 @@ pub struct TlsSettings {
     pub key_file: Option<String>,
     /// Name to verify; none: the host.
     pub server_name: Option<String>,
+    /// Whether the certificate is checked at all.
+    pub verify: bool,
 }
 
 /// Which replica a call goes to.
@@ -264,10 +268,12 @@ fn tls(options: &Options, prefix: &'static str) -> Result<Option<TlsSettings>> {
     }
     let text = |name: &str| options.text(&format!("{prefix}.{name}"));
     let settings = TlsSettings {
+        key: prefix,
         ca_file: text("ca_file")?,
         cert_file: text("cert_file")?,
         key_file: text("key_file")?,
         server_name: text("server_name")?,
+        verify: text("verify")?.as_deref() != Some("none"),
     };
     match (&settings.cert_file, &settings.key_file) {
         (Some(_), None) => Err(Error::invalid(

@@ -37,7 +37,7 @@ impl Keeper {
             return;
         }
         let Common { gate, sentries, .. } = &*self.common;
-        sentries.post(gate, &self.pool, &generation.endpoint, &self.login);
+        sentries.post(gate, &self.pool, &generation.endpoint, &self.login, &self.transport);
         state.attempts.retain(|(at, _)| *at != generation.endpoint);
     }
 
@@ -57,13 +57,14 @@ impl Keeper {
     }
 
     fn open_lane(&self, state: &mut State, wire: Wire, of: &Arc<Generation>, own: bool) -> bool {
-        let Ok((socket, decoder)) = wire.into_parts() else {
+        let Ok((socket, tls, decoder)) = wire.into_parts() else {
             return false;
         };
         let (id, socket) = (next_id(), Arc::new(socket));
         let lane = Arc::new(Lane::new(id, Arc::clone(of), Arc::clone(&socket), own));
         let live = of.enter(id, &socket);
-        let driver = Driver::new(Arc::clone(&lane), &self.pool, Rc::clone(&self.common.gate), decoder);
+        let gate = Rc::clone(&self.common.gate);
+        let driver = Driver::new(Arc::clone(&lane), &self.pool, gate, tls, decoder);
         let Ok(driver) = driver else {
             of.leave(id);
             return false;

@@ -16,7 +16,7 @@ use super::select;
 use super::sentry::Sentries;
 use super::state::{Demand, Route, State};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::net::{DialError, Endpoint, Greeted, Login, handshake};
+use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
 use crate::topology::{Hint, Role, Snapshot, Unserved};
 
 /// What the keepers of a deployment share.
@@ -28,6 +28,8 @@ pub struct Common {
     pub hangups: Arc<HangupWatch>,
     /// The watch on nodes that are gone without a word.
     pub sentries: Rc<Sentries>,
+    /// Which name the certificate of an address must have, where that was given.
+    pub names: AddressMap,
 }
 
 /// How often a keeper whose callers wait for a primary to be named looks whether they still do.
@@ -52,6 +54,7 @@ pub struct Keeper {
     pub(super) pool: Arc<Pool>,
     pub(super) common: Rc<Common>,
     pub(super) login: Rc<Login>,
+    pub(super) transport: Rc<Transport>,
     dials: JoinSet<Dialled>,
     /// The generation of the snapshot that the routes follow.
     applied: u64,
@@ -84,11 +87,17 @@ impl Keeper {
             client_name: settings.client_name.clone(),
             protocol: settings.protocol,
         };
+        let tls = settings.tls.clone();
+        let transport = Transport {
+            tcp: settings.tcp.clone(),
+            tls: tls.map(|tls| Tls::new(tls, common.names.clone())),
+        };
         let next_look = Instant::now();
         Keeper {
             pool,
             common,
             login: Rc::new(login),
+            transport: Rc::new(transport),
             dials: JoinSet::new(),
             applied: 0,
             gated: false,
@@ -343,10 +352,10 @@ impl Keeper {
         }
         let pass = self.common.gate.pass(&generation.endpoint);
         let login = Rc::clone(&self.login);
-        let (tcp, limits) = (self.pool.settings.tcp.clone(), self.pool.settings.limits);
+        let (transport, limits) = (Rc::clone(&self.transport), self.pool.settings.limits);
         let limit = self.pool.settings.connect_timeout;
         self.dials.spawn_local(async move {
-            let result = handshake::greet_node(&generation.endpoint, &login, &tcp, limits, limit).await;
+            let result = handshake::greet_node(&generation.endpoint, &login, &transport, limits, limit).await;
             let result = result.and_then(|greeted| verify(greeted, generation.role));
             match &result {
                 Ok(_) => pass.succeeded(),

@@ -32,3 +32,4 @@ mod slots;
 mod storm;
 mod submitted;
 mod support;
+mod tls;
