@@ -21,9 +21,9 @@ use crate::discovery::watcher::{Ends, Watcher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::Latch;
 use crate::net::sys::{self, ForkBound};
-use crate::options::{ClientSettings, DeploymentSettings, Options};
+use crate::options::{ClientSettings, Credentials, DeploymentSettings, Options, Vault};
 use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
-use crate::topology::{Node, Role, Service, Snapshot, unknown_primary};
+use crate::topology::{Hint, Node, Role, Service, Snapshot, unknown_primary};
 
 /// What sentinel-io runs between its tasks.
 type Job = Box<dyn FnOnce(&Core) + Send>;
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Runtime {
 const END_WAIT: Duration = Duration::from_secs(2);
 
 impl Runtime {
-    fn start(settings: DeploymentSettings) -> Result<Arc<Runtime>> {
+    fn start(settings: DeploymentSettings, vault: Arc<Vault>) -> Result<Arc<Runtime>> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Internal {
                 problem: error.to_string(),
@@ -84,7 +84,8 @@ impl Runtime {
         let troubles = Arc::new(Troubles::default());
         let io_troubles = Arc::clone(&troubles);
         let thread = std::thread::Builder::new().name("sentinel-io".into());
-        let run = move || run(tokio, settings, hangups, io_troubles, queue, stopped, ending);
+        let owned = (settings, vault);
+        let run = move || run(tokio, owned, hangups, io_troubles, queue, stopped, ending);
         let thread = sys::with_signals_blocked(|| thread.spawn(run)).map_err(failed)?;
         Ok(Arc::new(Runtime {
             jobs,
@@ -164,11 +165,12 @@ impl Runtime {
         service
     }
 
-    fn pool(&self, service: &str, role: Role, settings: ClientSettings) -> Arc<Pool> {
+    fn pool(&self, service: &str, role: Role, settings: ClientSettings, vault: Arc<Vault>) -> Arc<Pool> {
         let pool = Arc::new(Pool::new(
             self.service(service),
             role,
             settings,
+            vault,
             Arc::clone(&self.troubles),
         ));
         let mut pools = self.pools.lock();
@@ -188,6 +190,17 @@ impl Runtime {
         queues.retain(|queue| queue.strong_count() > 0);
         queues.push(Arc::downgrade(&queue));
         queue
+    }
+
+    /// There are new credentials, of the nodes or of the Sentinels: whoever refused the old ones is asked again at once.
+    fn renew_logins(&self) {
+        self.post(|core| core.common.gate.forgive_logins());
+        for pool in self.pools.lock().iter().filter_map(Weak::upgrade) {
+            pool.renew_logins();
+        }
+        for service in self.services.lock().values() {
+            service.hint(Hint::Lost);
+        }
     }
 
     /// Ends every call; true when the thread is gone by the deadline.
@@ -226,7 +239,7 @@ impl Drop for Runtime {
 /// The life of sentinel-io.
 fn run(
     tokio: tokio::runtime::Runtime,
-    settings: DeploymentSettings,
+    (settings, vault): (DeploymentSettings, Arc<Vault>),
     hangups: Arc<HangupWatch>,
     troubles: Arc<Troubles>,
     mut queue: mpsc::UnboundedReceiver<Job>,
@@ -239,7 +252,7 @@ fn run(
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
         let names = settings.address_map.clone();
         let core = Core {
-            discovery: Rc::new(Discovery::new(settings)),
+            discovery: Rc::new(Discovery::new(settings, vault)),
             common: Rc::new(Common {
                 gate,
                 hangups,
@@ -271,6 +284,9 @@ fn run(
 pub struct Deployment {
     runtime: ForkBound<Arc<Runtime>>,
     options: Options,
+    /// The login at the nodes, for all clients that have none of their own, and that at the Sentinels.
+    nodes: Arc<Vault>,
+    sentinels: Arc<Vault>,
     service: Option<String>,
     timeout_ms: i64,
 }
@@ -279,12 +295,15 @@ impl Deployment {
     /// Starts the thread; does no I/O.
     pub fn open(options: &Options) -> Result<Deployment> {
         let settings = options.deployment()?;
-        options.client()?;
+        let nodes = Vault::new(options.client()?.credentials);
+        let sentinels = Vault::new(settings.credentials.clone());
         let (service, timeout_ms) = (settings.service.clone(), settings.timeout_ms);
-        let runtime = ForkBound::new(Runtime::start(settings)?);
+        let runtime = ForkBound::new(Runtime::start(settings, Arc::clone(&sentinels))?);
         Ok(Deployment {
             runtime,
             options: options.clone(),
+            nodes,
+            sentinels,
             service,
             timeout_ms,
         })
@@ -341,13 +360,34 @@ impl Deployment {
         self.client(service, overrides, Role::Replica)
     }
 
+    /// Other credentials for the data nodes, from now on: those of all clients that have none of their own.
+    pub fn update_credentials(&self, credentials: Credentials) -> Result<()> {
+        self.renew(&self.nodes, credentials)
+    }
+
+    /// Other credentials for the Sentinels, from now on.
+    pub fn update_sentinel_credentials(&self, credentials: Credentials) -> Result<()> {
+        self.renew(&self.sentinels, credentials)
+    }
+
+    fn renew(&self, vault: &Vault, credentials: Credentials) -> Result<()> {
+        self.runtime.check()?;
+        vault.replace(credentials);
+        self.runtime.renew_logins();
+        Ok(())
+    }
+
     fn client(&self, service: Option<&str>, overrides: Option<&Options>, role: Role) -> Result<Client> {
         self.runtime.check()?;
         let settings = match overrides {
             Some(overrides) => self.options.overridden_by(overrides)?.client()?,
             None => self.options.client()?,
         };
-        let pool = self.runtime.pool(self.name(service)?, role, settings);
+        let vault = match overrides.filter(|overrides| overrides.have_login()) {
+            Some(_) => Vault::new(settings.credentials.clone()),
+            None => Arc::clone(&self.nodes),
+        };
+        let pool = self.runtime.pool(self.name(service)?, role, settings, vault);
         Ok(Client::new(pool, Arc::clone(&self.runtime)))
     }
 

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -16,7 +17,7 @@ use super::events::Event;
 use super::session::Session;
 use crate::error::{Attempt, Stage};
 use crate::net::{DialError, Endpoint, Transport, handshake};
-use crate::options::DeploymentSettings;
+use crate::options::{DeploymentSettings, Vault};
 
 /// Which link of a deployment.
 pub type LinkId = usize;
@@ -69,7 +70,13 @@ pub struct Link {
 
 impl Link {
     /// Starts the link's task. It dials with the first question.
-    pub fn start(id: LinkId, endpoint: Endpoint, settings: Rc<DeploymentSettings>, transport: Rc<Transport>) -> Link {
+    pub fn start(
+        id: LinkId,
+        endpoint: Endpoint,
+        settings: Rc<DeploymentSettings>,
+        transport: Rc<Transport>,
+        vault: Arc<Vault>,
+    ) -> Link {
         let (questions, asked) = unbounded_channel();
         let identity = Rc::new(RefCell::new(Identity::default()));
         let task = Task {
@@ -77,6 +84,7 @@ impl Link {
             endpoint: endpoint.clone(),
             settings,
             transport,
+            vault,
             identity: Rc::clone(&identity),
             asked,
             services: HashMap::new(),
@@ -108,6 +116,7 @@ struct Task {
     endpoint: Endpoint,
     settings: Rc<DeploymentSettings>,
     transport: Rc<Transport>,
+    vault: Arc<Vault>,
     identity: Rc<RefCell<Identity>>,
     asked: UnboundedReceiver<Question>,
     /// Every service ever asked about, and its watcher.
@@ -153,11 +162,11 @@ impl Task {
 
     async fn connect(&mut self) -> Result<Session, DialError> {
         let (settings, endpoint) = (Rc::clone(&self.settings), self.endpoint.clone());
-        let transport = Rc::clone(&self.transport);
+        let (transport, vault) = (Rc::clone(&self.transport), Arc::clone(&self.vault));
         let greet = || {
             handshake::greet_sentinel(
                 &endpoint,
-                &settings.credentials,
+                &vault,
                 &transport,
                 settings.connect_timeout,
                 settings.answer_timeout,

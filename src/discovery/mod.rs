@@ -17,18 +17,21 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use answer::{Fields, entry_endpoint};
 use link::{Link, LinkId};
 
 use crate::net::{Tls, Transport};
-use crate::options::DeploymentSettings;
+use crate::options::{DeploymentSettings, Vault};
 
 /// The Sentinels of a deployment, shared by the watchers of all its services.
 #[derive(Debug)]
 pub struct Discovery {
     settings: Rc<DeploymentSettings>,
     transport: Rc<Transport>,
+    /// The login at the Sentinels.
+    vault: Arc<Vault>,
     links: RefCell<BTreeMap<LinkId, Rc<Link>>>,
     next: Cell<LinkId>,
     seeds: usize,
@@ -36,17 +39,16 @@ pub struct Discovery {
 
 impl Discovery {
     /// One link for each Sentinel that was named; nothing is dialled yet.
-    pub fn new(settings: DeploymentSettings) -> Discovery {
+    pub fn new(settings: DeploymentSettings, vault: Arc<Vault>) -> Discovery {
         let tls = settings.tls.clone();
-        let transport = Transport {
-            tcp: settings.tcp.clone(),
-            tls: tls.map(|tls| Tls::new(tls, settings.address_map.clone())),
-        };
+        let tls = tls.map(|tls| Tls::new(tls, settings.address_map.clone()));
+        let transport = Transport::new(settings.tcp.clone(), tls);
         let settings = Rc::new(settings);
         let seeds = settings.sentinels.clone();
         let discovery = Discovery {
             settings,
             transport: Rc::new(transport),
+            vault,
             links: RefCell::new(BTreeMap::new()),
             next: Cell::new(0),
             seeds: seeds.len(),
@@ -77,6 +79,7 @@ impl Discovery {
             endpoint,
             Rc::clone(&self.settings),
             Rc::clone(&self.transport),
+            Arc::clone(&self.vault),
         ));
         self.links.borrow_mut().insert(id, link);
         id

@@ -1,5 +1,7 @@
 //! From a name to an open TCP connection.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::secure::speaks_tls;
 use super::{Endpoint, Tls};
 use crate::error::{Attempt, Stage};
 use crate::options::TcpSettings;
@@ -47,6 +50,40 @@ pub struct Transport {
     pub tcp: TcpSettings,
     /// None: bytes go as they are.
     pub tls: Option<Tls>,
+    /// Servers that hung up on plain words: when they were asked whether they speak TLS, and whether they do.
+    wondered: RefCell<HashMap<Endpoint, (Instant, bool)>>,
+}
+
+/// So rarely is one of them asked.
+const WONDER_EVERY: Duration = Duration::from_secs(10);
+
+impl Transport {
+    /// Plain connections, or TLS.
+    pub fn new(tcp: TcpSettings, tls: Option<Tls>) -> Transport {
+        Transport {
+            tcp,
+            tls,
+            wondered: RefCell::default(),
+        }
+    }
+
+    /// Whether a server that hung up on plain words speaks TLS. It is asked now and then, in between its last answer
+    /// holds.
+    pub(super) async fn is_of_tls(&self, endpoint: &Endpoint) -> bool {
+        if self.tls.is_some() {
+            return false;
+        }
+        if let Some((at, answer)) = self.wondered.borrow().get(endpoint) {
+            if at.elapsed() < WONDER_EVERY {
+                return *answer;
+            }
+        }
+        let answer = speaks_tls(endpoint, &self.tcp).await;
+        self.wondered
+            .borrow_mut()
+            .insert(endpoint.clone(), (Instant::now(), answer));
+        answer
+    }
 }
 
 /// How long the first address of a name has the field to itself, and each next one after it (RFC 8305, section 5).

@@ -112,7 +112,8 @@ impl Records {
 pub(super) fn explain(error: &rustls::Error) -> String {
     use rustls::Error;
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        // The second is what an authority of the same name with another key comes to.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "the certificate is signed by no authority that is trusted here".to_owned()
         }
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {

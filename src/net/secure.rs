@@ -5,20 +5,52 @@ use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::dial::dial;
 use super::records::Records;
+use super::tls::stranger;
 use super::wire::{Wire, WireError};
 use super::{DialError, Endpoint, Tls};
 use crate::error::Stage;
+use crate::options::TcpSettings;
 
 /// A peer that has left the hello unanswered for so long is asked on another connection whether it speaks TLS at all.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// How long the end of the one connection may come after that of the other, where the peer ended both.
 const TOGETHER: Duration = Duration::from_millis(10);
+
+/// How long a peer may take to show that it speaks TLS.
+const REVEALED: Duration = Duration::from_millis(100);
+
+/// Record types of TLS: what answers a hello, and what answers something else.
+const ANSWERS: [u8; 2] = [22, 21];
+
+/// Whether whoever hung up on plain words answers a hello of TLS. Nothing but that hello is sent.
+pub(super) async fn speaks_tls(endpoint: &Endpoint, tcp: &TcpSettings) -> bool {
+    let asked = async {
+        let name = ServerName::try_from(endpoint.host.clone()).ok()?;
+        let mut tls = stranger(name).ok()?;
+        let stream = dial(endpoint, tcp, REVEALED).await.ok()?;
+        stream.writable().await.ok()?;
+        tls.push(&SockRef::from(&stream)).ok()?;
+        let mut first = [0; 1];
+        loop {
+            stream.readable().await.ok()?;
+            match stream.try_read(&mut first) {
+                Ok(1) => return first.first().copied(),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                _ => return None,
+            }
+        }
+    };
+    let first = timeout(REVEALED, asked).await.ok().flatten();
+    first.is_some_and(|first| ANSWERS.contains(&first))
+}
 
 /// Brings the handshake to its end. A failure at [`Stage::Tls`] is final: the same would fail again.
 pub(super) async fn secure(mut wire: Wire, endpoint: &Endpoint, tls: &Tls) -> Result<Wire, DialError> {

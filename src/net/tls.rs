@@ -113,6 +113,15 @@ fn current(settings: &TlsSettings, built: &mut Option<Built>) -> Result<Arc<Clie
     Ok(config)
 }
 
+/// For the question whether somebody speaks TLS at all: nothing is told and nothing believed.
+pub(super) fn stranger(name: ServerName<'static>) -> Result<Records, String> {
+    let nobody = TlsSettings {
+        verify: false,
+        ..TlsSettings::default()
+    };
+    Records::new(Arc::new(build(&nobody, None)?), name)
+}
+
 fn system_roots() -> Option<&'static str> {
     SYSTEM_ROOTS.into_iter().find(|file| fs::metadata(file).is_ok())
 }

@@ -46,6 +46,20 @@ pub struct Credentials {
     pub password: Option<Secret>,
 }
 
+impl Credentials {
+    /// Those that a rotation gives; empty ones are none.
+    pub fn new(username: Option<&str>, password: &[u8]) -> Result<Credentials> {
+        let username = username.filter(|name| !name.is_empty());
+        if username.is_some_and(|name| name.chars().any(char::is_control)) {
+            return Err(Error::invalid("username", "it takes text without control characters"));
+        }
+        Ok(Credentials {
+            username: username.map(str::to_owned),
+            password: Some(password).filter(|bytes| !bytes.is_empty()).map(Secret::new),
+        })
+    }
+}
+
 /// Socket options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpSettings {
@@ -58,7 +72,7 @@ pub struct TcpSettings {
 }
 
 /// How TLS is to be spoken. The files are not opened before a connection needs them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The key that these belong to, for messages: `tls` or `sentinel.tls`.
     pub key: &'static str,

@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::dial::plain;
 use crate::net::sys::{Ready, wait_ready};
-use crate::net::{Records, Wire};
+use crate::net::{Greeted, Records};
 use crate::resp::{Decoder, Kind, Reply, Request};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -103,6 +103,8 @@ pub struct Direct {
     /// Bytes of the last exchange that are in records.
     sealed: usize,
     protocol: u8,
+    /// The number of the credentials it logged in with.
+    login: u64,
     /// How long the last exchange took.
     micros: u32,
     /// When it ended.
@@ -111,12 +113,10 @@ pub struct Direct {
 
 impl Direct {
     /// Takes a greeted connection out of sentinel-io's hands. `None` when the generation was retired meanwhile.
-    pub fn new(
-        wire: Wire,
-        protocol: u8,
-        generation: Arc<Generation>,
-        hangups: Arc<HangupWatch>,
-    ) -> io::Result<Option<Direct>> {
+    pub fn new(greeted: Greeted, generation: Arc<Generation>, hangups: Arc<HangupWatch>) -> io::Result<Option<Direct>> {
+        let Greeted {
+            wire, protocol, login, ..
+        } = greeted;
         let (socket, tls, decoder) = wire.into_parts()?;
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(LONGEST_READ))?;
@@ -136,6 +136,7 @@ impl Direct {
             unsent: 0,
             sealed: 0,
             protocol,
+            login,
             micros: 0,
             used: Instant::now(),
         };
@@ -167,8 +168,13 @@ impl Direct {
         &self.socket
     }
 
-    /// Whether another call may use it: nothing is left of an earlier one, and the service has not moved on.
+    /// Whether another call may use it: nothing is left of an earlier one, the service has not moved on, and no newer
+    /// credentials are in force.
     pub fn is_usable(&self) -> bool {
+        self.is_alive() && self.generation.takes(self.login)
+    }
+
+    fn is_alive(&self) -> bool {
         self.healthy && !self.generation.is_retired()
     }
 
@@ -185,7 +191,7 @@ impl Direct {
 
     /// Whether it ended without its user's doing.
     pub fn is_lost(&self) -> bool {
-        !self.is_usable() && !self.dismissed
+        !self.is_alive() && !self.dismissed
     }
 
     /// Bytes of the last exchange that were not handed to the kernel.

@@ -82,16 +82,14 @@ impl Keeper {
     pub fn new(pool: Arc<Pool>, common: Rc<Common>) -> Keeper {
         let settings = &pool.settings;
         let login = Login {
-            credentials: settings.credentials.clone(),
+            vault: Arc::clone(&pool.vault),
             database: settings.database,
             client_name: settings.client_name.clone(),
             protocol: settings.protocol,
         };
         let tls = settings.tls.clone();
-        let transport = Transport {
-            tcp: settings.tcp.clone(),
-            tls: tls.map(|tls| Tls::new(tls, common.names.clone())),
-        };
+        let tls = tls.map(|tls| Tls::new(tls, common.names.clone()));
+        let transport = Transport::new(settings.tcp.clone(), tls);
         let next_look = Instant::now();
         Keeper {
             pool,
@@ -291,7 +289,11 @@ impl Keeper {
                 wanted.extend(dial.then(|| (goal, generation())));
                 continue;
             }
-            let open = route.generation.shared() + route.dialling;
+            // Newer credentials are shown to the node before connections with the old ones are given up: where they are
+            // refused, those serve on.
+            let unshown = !route.generation.was_shown(self.login.vault.number());
+            wanted.extend((unshown && route.dialling == 0).then(|| (Use::Direct, generation())));
+            let open = route.generation.shared() + route.dialling + usize::from(unshown);
             let room = settings.direct.saturating_sub(open);
             let more = demand.calls.saturating_sub(route.dialling).min(room);
             wanted.extend((0..more).map(|_| (Use::Direct, generation())));
@@ -352,6 +354,7 @@ impl Keeper {
         }
         let pass = self.common.gate.pass(&generation.endpoint);
         let login = Rc::clone(&self.login);
+        generation.show(login.vault.number());
         let (transport, limits) = (Rc::clone(&self.transport), self.pool.settings.limits);
         let limit = self.pool.settings.connect_timeout;
         self.dials.spawn_local(async move {
@@ -394,6 +397,9 @@ impl Keeper {
             Ok(_) => {}
             Err(error) => {
                 self.duty = Some(endpoint.clone());
+                if error.stage != Stage::Auth {
+                    generation.unshow();
+                }
                 state.note(&endpoint, error.at(&endpoint));
                 let route = state
                     .routes

@@ -37,7 +37,7 @@ use crate::deadline::Deadline;
 use crate::error::{Attempt, Error, ErrorKind, Outcome, Reason, Stage};
 use crate::handoff::{Giver, handoff};
 use crate::net::{DialError, Endpoint};
-use crate::options::ClientSettings;
+use crate::options::{ClientSettings, Vault};
 use crate::resp::{Builder, LARGE, Reply, Request};
 use crate::topology::{Hint, Role, Service, is_final, turned_away, unknown_primary};
 use lane::Sink;
@@ -55,6 +55,8 @@ pub struct Pool {
     pub(crate) role: Role,
     /// The service that is followed.
     pub(crate) service: Arc<Service>,
+    /// The login at the nodes.
+    vault: Arc<Vault>,
     troubles: Arc<Troubles>,
     state: Mutex<State>,
     demand: Notify,
@@ -78,12 +80,19 @@ pub struct Lent {
 
 impl Pool {
     /// A pool without a connection; its keeper makes them when calls come.
-    pub fn new(service: Arc<Service>, role: Role, settings: ClientSettings, troubles: Arc<Troubles>) -> Pool {
+    pub fn new(
+        service: Arc<Service>,
+        role: Role,
+        settings: ClientSettings,
+        vault: Arc<Vault>,
+        troubles: Arc<Troubles>,
+    ) -> Pool {
         let state = Mutex::new(State::new(settings.replica_select));
         Pool {
             settings,
             role,
             service,
+            vault,
             troubles,
             state,
             demand: Notify::new(),
@@ -145,6 +154,11 @@ impl Pool {
     pub fn condemn(&self, generation: &Generation) {
         generation.retire();
         self.service.hint(Hint::WrongRole);
+        self.demand.notify_one();
+    }
+
+    /// There are new credentials: nodes whose connections were made with older ones are shown them.
+    pub fn renew_logins(&self) {
         self.demand.notify_one();
     }
 

@@ -28,6 +28,7 @@ mod refusals;
 mod rendered;
 mod replicas;
 mod replies;
+mod rotation;
 mod slots;
 mod storm;
 mod submitted;
