@@ -23,7 +23,7 @@ use crate::handoff::Latch;
 use crate::net::sys::{self, ForkBound};
 use crate::options::{ClientSettings, Credentials, DeploymentSettings, Options, Vault};
 use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
-use crate::topology::{Hint, Node, Role, Service, Snapshot, unknown_primary};
+use crate::topology::{Node, Role, Service, Snapshot, unknown_primary};
 
 /// What sentinel-io runs between its tasks.
 type Job = Box<dyn FnOnce(&Core) + Send>;
@@ -199,7 +199,7 @@ impl Runtime {
             pool.renew_logins();
         }
         for service in self.services.lock().values() {
-            service.hint(Hint::Lost);
+            service.renew();
         }
     }
 

@@ -92,6 +92,15 @@ pub enum Word {
     },
 }
 
+impl Word {
+    /// Makes a refused login one that was not tried yet.
+    pub fn forget_refusal(&mut self) {
+        if let Word::Refused(_) = self {
+            *self = Word::Asked;
+        }
+    }
+}
+
 /// The words of all Sentinels, in the order in which they are asked.
 pub type Words = Vec<(Endpoint, Word)>;
 
@@ -200,6 +209,8 @@ pub enum Request {
     Look(Hint),
     /// Ask all Sentinels now; true when one of them named a primary, false when asking again cannot help.
     Ask(Giver<bool>),
+    /// There are new credentials: ask whoever refused the old ones.
+    Renew,
 }
 
 /// A service as everything outside of discovery sees it. Any thread.
@@ -271,6 +282,14 @@ impl Service {
     /// Asks discovery to look again. Many hints make one question.
     pub fn hint(&self, hint: Hint) {
         let _ = self.requests.send(Request::Look(hint));
+    }
+
+    /// There are new credentials for the Sentinels: what was said to the old ones holds for no later call.
+    pub fn renew(&self) {
+        for (_, word) in self.words.lock().iter_mut() {
+            word.forget_refusal();
+        }
+        let _ = self.requests.send(Request::Renew);
     }
 
     /// Asks all Sentinels and waits for the outcome: true when one named a primary, false when asking again cannot

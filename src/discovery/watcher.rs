@@ -113,6 +113,7 @@ impl Watcher {
                 self.council.request(now, jitter)
             }
             Request::Look(_) => self.council.hint(now, jitter),
+            Request::Renew => self.council.renew(now),
         }
     }
 

@@ -203,6 +203,10 @@ pub fn plain(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use sentinel_lab::{BlackHole, free_port};
+
     use super::*;
 
     #[test]
@@ -218,5 +222,38 @@ mod tests {
         );
         assert_eq!(mixed(&["1.1.1.1:7", "[::1]:7"]), ["1.1.1.1:7", "[::1]:7"]);
         assert!(mixed(&[]).is_empty());
+    }
+
+    fn race_within(addresses: &[SocketAddr], ms: u64) -> (Result<SocketAddr, DialError>, Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let began = Instant::now();
+            let raced = race(addresses, began + Duration::from_millis(ms), || "no answer".to_owned()).await;
+            (raced.map(|stream| stream.peer_addr().unwrap()), began.elapsed())
+        })
+    }
+
+    #[test]
+    fn a_black_hole_costs_a_moment_and_a_refusal_nothing() {
+        let (black_hole, down) = (BlackHole::start(), free_port());
+        let hole: SocketAddr = format!("127.0.0.1:{}", black_hole.port()).parse().unwrap();
+        let refusing: SocketAddr = format!("127.0.0.1:{}", down.number()).parse().unwrap();
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let (won, took) = race_within(&[hole, open], 5000);
+        assert_eq!(won.unwrap(), open);
+        assert!(took >= HEAD_START && took < HEAD_START * 4, "{took:?}");
+        let (won, took) = race_within(&[refusing, open], 5000);
+        assert_eq!(won.unwrap(), open);
+        assert!(took < HEAD_START, "{took:?}");
+        let (lost, took) = race_within(&[hole, refusing], 400);
+        let both = format!("{}: no answer, {}: Connection refused", hole.ip(), refusing.ip());
+        assert_eq!(lost.unwrap_err(), DialError::new(Stage::Connect, both));
+        assert!(
+            took >= Duration::from_millis(400),
+            "{took:?}: the first may still have answered"
+        );
+        let (lost, took) = race_within(&[refusing, refusing], 5000);
+        assert!(lost.is_err() && took < HEAD_START, "{took:?}");
     }
 }

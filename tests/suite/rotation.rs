@@ -49,12 +49,13 @@ fn wait_for_new_connection(client: &Client, before: i64) {
     });
 }
 
+/// How many logins the server refused.
 fn denied(server: &Server) -> usize {
-    let info = server.ask(&["INFO", "stats"]).as_text();
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("acl_access_denied_auth:"));
-    line.and_then(|count| count.parse().ok()).unwrap_or(0)
+    let log = server.ask(&["ACL", "LOG"]);
+    let refused = log.as_items().iter().filter(|entry| entry.field("reason") == "auth");
+    refused
+        .map(|entry| entry.field("count").parse::<usize>().unwrap())
+        .sum()
 }
 
 #[test]

@@ -573,3 +573,35 @@ fn an_idle_connection_outlives_what_the_protocol_sends_unasked_and_notices_a_clo
     assert_eq!(counted.integer(), 1, "a close is known before anything is written");
     assert_ne!(id(), first);
 }
+
+#[test]
+fn names_and_ipv6_addresses_that_servers_announce_are_verified_as_they_are() {
+    for (host, config) in [
+        ("localhost", Config::default().hostnames(true)),
+        ("::1", Config::default().ipv6(true)),
+    ] {
+        let other = Authority::new();
+        let own = other.issue("own", &[host]);
+        let ca = other.ca();
+        let world = World::new(config.nodes(2).sentinels(1), |tls| Tls {
+            ca: ca.clone(),
+            identity: own,
+            ..tls
+        });
+        let mut options = Options::new();
+        options.add_sentinel(host, world.sentinels(true)[0]).unwrap();
+        let pairs = [
+            ("tls", "1"),
+            ("tls.ca_file", ca.as_str()),
+            ("sentinel.tls", "1"),
+            ("sentinel.tls.ca_file", ca.as_str()),
+        ];
+        let deployment = Deployment::open(&with(options, &pairs)).unwrap();
+        let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+        assert_eq!(text(&client, "SET k v"), "OK", "{host}");
+        let old = world.topology.primary();
+        world.topology.kill(old);
+        let result = run_within(&client, "SET k w", 20_000);
+        assert!(result.is_ok(), "{host}: {result:?}");
+    }
+}
