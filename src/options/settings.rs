@@ -88,6 +88,18 @@ pub struct TlsSettings {
     pub verify: bool,
 }
 
+impl TlsSettings {
+    /// What the log must say as a warning when a deployment is opened, or a client made, with these.
+    pub fn warning(&self) -> Option<String> {
+        let of = match self.key {
+            "sentinel.tls" => "Sentinels",
+            _ => "data nodes",
+        };
+        let told = || format!("{}.verify is none: whoever answers is taken for the {of}", self.key);
+        (!self.verify).then(told)
+    }
+}
+
 /// Which replica a call goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Select {
