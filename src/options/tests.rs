@@ -472,7 +472,11 @@ fn settings_that_contradict_each_other_are_refused() {
     assert_eq!(refused(backoff.client()), message);
     assert_eq!(refused(backoff.deployment()), message);
     let unverified = with(&[("tls", "1"), ("tls.verify", "none"), ("sentinel.tls", "1")]);
-    let warning = unverified.client().ok().and_then(|client| client.tls).and_then(|tls| tls.warning());
+    let warning = unverified
+        .client()
+        .ok()
+        .and_then(|client| client.tls)
+        .and_then(|tls| tls.warning());
     assert_eq!(
         warning.as_deref(),
         Some("tls.verify is none: whoever answers is taken for the data nodes")
