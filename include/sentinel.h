@@ -337,6 +337,33 @@ sentinel_status_t sentinel_open(const sentinel_options_t *options,
                                 sentinel_error_t **error);
 
 /**
+ * Replaces the login at the data nodes, without a restart and without a failed call.
+ *
+ * For all clients whose overrides name no user and no password; the others keep theirs. `username` NULL: the user
+ * `default`; `password` has `len` bytes, which need not be text; none: no login. Returns at once. New connections log
+ * in with these; each node in use is shown them on a new connection, and once it has taken them the connections made
+ * with older ones are closed as their calls end. A node that refuses them is served on over the connections there are.
+ * A login that is refused while it is being replaced is repeated once with the newest.
+ */
+sentinel_status_t sentinel_update_credentials(sentinel_t *sentinel,
+                                              const char *username,
+                                              const void *password,
+                                              size_t len,
+                                              sentinel_error_t **error);
+
+/**
+ * Replaces the login at the Sentinels, as sentinel_update_credentials that at the data nodes.
+ *
+ * New connections log in with these. Those that are open stay: a server does not ask for a login twice. A Sentinel that
+ * refused the old ones is asked again at once.
+ */
+sentinel_status_t sentinel_update_sentinel_credentials(sentinel_t *sentinel,
+                                                       const char *username,
+                                                       const void *password,
+                                                       size_t len,
+                                                       sentinel_error_t **error);
+
+/**
  * Ends every call on the deployment and its clients with CLOSED, and waits for its thread to end.
  *
  * `timeout_ms`: milliseconds; 0: the deployment's `timeout_ms`; -1: no limit. TIMEOUT when the thread is not done by

@@ -23,9 +23,9 @@ use crate::handoff::Latch;
 use crate::net::sys::{self, ForkBound};
 use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer, describe, metrics};
-use crate::options::{ClientSettings, DeploymentSettings, Options};
+use crate::options::{ClientSettings, Credentials, DeploymentSettings, Options, Vault};
 use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
-use crate::topology::{Node, Role, Service, Snapshot, why_unknown};
+use crate::topology::{Node, Role, Service, Snapshot, unknown_primary};
 
 /// What sentinel-io runs between its tasks.
 type Job = Box<dyn FnOnce(&Core) + Send>;
@@ -59,6 +59,7 @@ struct Outfit {
     settings: DeploymentSettings,
     hangups: Arc<HangupWatch>,
     troubles: Arc<Troubles>,
+    vault: Arc<Vault>,
     observer: Arc<Observer>,
 }
 
@@ -74,7 +75,7 @@ impl std::fmt::Debug for Runtime {
 const END_WAIT: Duration = Duration::from_secs(2);
 
 impl Runtime {
-    fn start(settings: DeploymentSettings, observer: Arc<Observer>) -> Result<Arc<Runtime>> {
+    fn start(settings: DeploymentSettings, vault: Arc<Vault>, observer: Arc<Observer>) -> Result<Arc<Runtime>> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Internal {
                 problem: error.to_string(),
@@ -99,6 +100,7 @@ impl Runtime {
             settings,
             hangups,
             troubles: Arc::clone(&troubles),
+            vault,
             observer: Arc::clone(&observer),
         };
         let thread = std::thread::Builder::new().name("sentinel-io".into());
@@ -184,12 +186,20 @@ impl Runtime {
         service
     }
 
-    fn pool(&self, service: &str, role: Role, settings: ClientSettings, overrides: Option<&Options>) -> Arc<Pool> {
+    fn pool(
+        &self,
+        service: &str,
+        role: Role,
+        settings: ClientSettings,
+        overrides: Option<&Options>,
+        vault: Arc<Vault>,
+    ) -> Arc<Pool> {
         let overrides = overrides.map(Options::shown_if_set).unwrap_or_default();
         let pool = Arc::new(Pool::new(
             self.service(service),
             role,
             (settings, overrides),
+            vault,
             Arc::clone(&self.troubles),
             Arc::clone(&self.observer),
         ));
@@ -220,6 +230,17 @@ impl Runtime {
             observer: &self.observer,
             services,
             pools: self.pools.lock().iter().filter_map(Weak::upgrade).collect(),
+        }
+    }
+
+    /// There are new credentials, of the nodes or of the Sentinels: whoever refused the old ones is asked again at once.
+    fn renew_logins(&self) {
+        self.post(|core| core.common.gate.forgive_logins());
+        for pool in self.pools.lock().iter().filter_map(Weak::upgrade) {
+            pool.renew_logins();
+        }
+        for service in self.services.lock().values() {
+            service.renew();
         }
     }
 
@@ -273,17 +294,20 @@ fn run(
         settings,
         hangups,
         troubles,
+        vault,
         observer,
     } = outfit;
     local.block_on(&tokio, async move {
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
+        let names = settings.address_map.clone();
         let core = Core {
-            discovery: Rc::new(Discovery::new(settings, observer)),
+            discovery: Rc::new(Discovery::new(settings, vault, observer)),
             common: Rc::new(Common {
                 gate,
                 hangups,
                 sentries: Rc::default(),
+                names,
             }),
         };
         loop {
@@ -310,6 +334,9 @@ fn run(
 pub struct Deployment {
     runtime: ForkBound<Arc<Runtime>>,
     options: Options,
+    /// The login at the nodes, for all clients that have none of their own, and that at the Sentinels.
+    nodes: Arc<Vault>,
+    sentinels: Arc<Vault>,
     service: Option<String>,
     timeout_ms: i64,
 }
@@ -318,20 +345,20 @@ impl Deployment {
     /// Starts the thread; does no I/O.
     pub fn open(options: &Options) -> Result<Deployment> {
         let settings = options.deployment()?;
-        options.client()?;
-        if settings.tls.is_some() {
-            return Err(no_tls("sentinel.tls"));
-        }
+        let nodes = Vault::new(options.client()?.credentials);
+        let sentinels = Vault::new(settings.credentials.clone());
         let (service, timeout_ms) = (settings.service.clone(), settings.timeout_ms);
         let observer = Arc::new(Observer::new(options));
         let count = settings.sentinels.len();
         observer
             .log
             .line(Level::Info, format_args!("opened with {count} Sentinels"));
-        let runtime = ForkBound::new(Runtime::start(settings, observer)?);
+        let runtime = ForkBound::new(Runtime::start(settings, Arc::clone(&sentinels), observer)?);
         Ok(Deployment {
             runtime,
             options: options.clone(),
+            nodes,
+            sentinels,
             service,
             timeout_ms,
         })
@@ -413,16 +440,34 @@ impl Deployment {
         self.client(service, overrides, Role::Replica)
     }
 
+    /// Other credentials for the data nodes, from now on: those of all clients that have none of their own.
+    pub fn update_credentials(&self, credentials: Credentials) -> Result<()> {
+        self.renew(&self.nodes, credentials)
+    }
+
+    /// Other credentials for the Sentinels, from now on.
+    pub fn update_sentinel_credentials(&self, credentials: Credentials) -> Result<()> {
+        self.renew(&self.sentinels, credentials)
+    }
+
+    fn renew(&self, vault: &Vault, credentials: Credentials) -> Result<()> {
+        self.runtime.check()?;
+        vault.replace(credentials);
+        self.runtime.renew_logins();
+        Ok(())
+    }
+
     fn client(&self, service: Option<&str>, overrides: Option<&Options>, role: Role) -> Result<Client> {
         self.runtime.check()?;
         let settings = match overrides {
             Some(overrides) => self.options.overridden_by(overrides)?.client()?,
             None => self.options.client()?,
         };
-        if settings.tls.is_some() {
-            return Err(no_tls("tls"));
-        }
-        let pool = self.runtime.pool(self.name(service)?, role, settings, overrides);
+        let vault = match overrides.filter(|overrides| overrides.have_login()) {
+            Some(_) => Vault::new(settings.credentials.clone()),
+            None => Arc::clone(&self.nodes),
+        };
+        let pool = self.runtime.pool(self.name(service)?, role, settings, overrides, vault);
         Ok(Client::new(pool, Arc::clone(&self.runtime)))
     }
 
@@ -436,12 +481,7 @@ impl Deployment {
             return Ok(service.snapshot());
         }
         self.runtime.check()?;
-        let (reason, attempts) = why_unknown(&service.words());
-        let service = name.to_owned();
-        let kind = match role {
-            Role::Replica => ErrorKind::ReplicaNotFound { service, reason },
-            Role::Primary | Role::Sentinel => ErrorKind::PrimaryNotFound { service, reason },
-        };
+        let (kind, attempts) = unknown_primary(name, role, &service.words());
         Err(Error::new(kind).with_attempts(attempts))
     }
 
@@ -477,8 +517,4 @@ pub(crate) fn read_timeout(timeout_ms: i64, default_ms: i64) -> Result<Deadline>
             format!("{timeout_ms} is neither -1 (no limit), 0 (the default), nor more"),
         )
     })
-}
-
-fn no_tls(key: &str) -> Error {
-    Error::invalid(key, "TLS is not available in this version; the option must be 0")
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use crate::deadline::Deadline;
-use crate::error::{Attempt, Reason};
+use crate::error::{Attempt, ErrorKind, Reason, Stage};
 use crate::handoff::{Giver, handoff};
 use crate::net::Endpoint;
 
@@ -94,12 +94,21 @@ pub enum Word {
     },
 }
 
+impl Word {
+    /// Makes a refused login one that was not tried yet.
+    pub fn forget_refusal(&mut self) {
+        if let Word::Refused(_) = self {
+            *self = Word::Asked;
+        }
+    }
+}
+
 /// The words of all Sentinels, in the order in which they are asked.
 pub type Words = Vec<(Endpoint, Word)>;
 
 /// Why no primary is known, from what each Sentinel last said.
 pub fn why_unknown(words: &Words) -> (Reason, Vec<Attempt>) {
-    use crate::error::Stage::Query;
+    use Stage::Query;
     let mut refused = 0;
     let (mut unknown, mut few, mut failed) = (false, false, false);
     let mut attempts = Vec::new();
@@ -144,11 +153,40 @@ pub fn why_unknown(words: &Words) -> (Reason, Vec<Attempt>) {
     (reason, attempts)
 }
 
-/// Whether asking again cannot help: every Sentinel known refuses the login, or a majority knows no such service and
-/// none does.
+/// The error of a service whose Sentinels name no primary, and all attempts.
+pub fn unknown_primary(service: &str, role: Role, words: &Words) -> (ErrorKind, Vec<Attempt>) {
+    let (reason, attempts) = why_unknown(words);
+    let service = service.to_owned();
+    let kind = match (tls_failure(words), role) {
+        (Some(cause), _) => ErrorKind::Tls { cause },
+        (None, Role::Replica) => ErrorKind::ReplicaNotFound { service, reason },
+        (None, Role::Primary | Role::Sentinel) => ErrorKind::PrimaryNotFound { service, reason },
+    };
+    (kind, attempts)
+}
+
+/// What is wrong with TLS, when that is what keeps every Sentinel known from being asked.
+pub fn tls_failure(words: &Words) -> Option<String> {
+    let causes = words.iter().map(|(_, word)| match word {
+        Word::Failed(attempt) if attempt.stage == Stage::Tls => Some(attempt.cause.clone()),
+        _ => None,
+    });
+    let causes: Option<Vec<String>> = causes.collect();
+    causes?.into_iter().next()
+}
+
+/// Whether it is for who or what we are that the Sentinels cannot be asked: what their callers wait for then is of no use.
+pub fn turned_away(words: &Words) -> bool {
+    why_unknown(words).0 == Reason::SentinelAuth || tls_failure(words).is_some()
+}
+
+/// Whether asking again cannot help: every Sentinel known refuses the login or fails in TLS, or a majority knows no such
+/// service and none does.
 pub fn is_final(words: &Words) -> bool {
     let count = |want: fn(&Word) -> bool| words.iter().filter(|(_, word)| want(word)).count();
-    let refused = count(|word| matches!(word, Word::Refused(_)));
+    let turned_away =
+        |word: &Word| matches!(word, Word::Refused(_)) || matches!(word, Word::Failed(at) if at.stage == Stage::Tls);
+    let refused = count(turned_away);
     let unknown = count(|word| matches!(word, Word::Unknown));
     let silent = count(|word| matches!(word, Word::Failed(_) | Word::Refused(_)));
     let others = words.len() - unknown - silent;
@@ -173,6 +211,8 @@ pub enum Request {
     Look(Hint),
     /// Ask all Sentinels now; true when one of them named a primary, false when asking again cannot help.
     Ask(Giver<bool>),
+    /// There are new credentials: ask whoever refused the old ones.
+    Renew,
 }
 
 /// A service as everything outside of discovery sees it. Any thread.
@@ -246,6 +286,14 @@ impl Service {
         let _ = self.requests.send(Request::Look(hint));
     }
 
+    /// There are new credentials for the Sentinels: what was said to the old ones holds for no later call.
+    pub fn renew(&self) {
+        for (_, word) in self.words.lock().iter_mut() {
+            word.forget_refusal();
+        }
+        let _ = self.requests.send(Request::Renew);
+    }
+
     /// Asks all Sentinels and waits for the outcome: true when one named a primary, false when asking again cannot
     /// help, `None` at the deadline.
     pub fn ask(&self, deadline: Deadline) -> Option<bool> {
@@ -258,7 +306,6 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Stage;
 
     fn failed(cause: &str) -> Attempt {
         Attempt {
@@ -306,5 +353,22 @@ mod tests {
             attempts,
             ["a:1: query: no answer yet", "b:2: query: it knows no such service"]
         );
+    }
+
+    #[test]
+    fn tls_is_to_blame_only_when_no_sentinel_can_be_asked_for_it() {
+        let at = || Endpoint::new("a", 1);
+        let tls = || Attempt {
+            stage: Stage::Tls,
+            ..failed("the certificate has expired")
+        };
+        let both = vec![(at(), Word::Failed(tls())), (at(), Word::Failed(tls()))];
+        assert_eq!(tls_failure(&both).as_deref(), Some("the certificate has expired"));
+        assert!(is_final(&both));
+        let one = vec![(at(), Word::Failed(tls())), (at(), Word::Failed(failed("x")))];
+        assert_eq!(tls_failure(&one), None);
+        assert!(!is_final(&one));
+        assert_eq!(tls_failure(&vec![]), None);
+        assert!(!is_final(&vec![]));
     }
 }

@@ -135,6 +135,14 @@ impl Council {
         }
     }
 
+    /// There are new credentials: whoever refused the old ones may take these.
+    pub fn renew(&mut self, now: Instant) -> Vec<Act> {
+        for (_, word) in self.seats.values_mut() {
+            word.forget_refusal();
+        }
+        self.ask_anew(now)
+    }
+
     /// A Sentinel published that the primary may be another one. A question under way may be answered from before
     /// that: every Sentinel is asked anew.
     pub fn primary_event(&mut self, now: Instant) -> Vec<Act> {

@@ -16,9 +16,9 @@ use super::answer::Answer;
 use super::events::Event;
 use super::session::Session;
 use crate::error::{Attempt, Stage};
-use crate::net::{DialError, Endpoint, handshake};
+use crate::net::{DialError, Endpoint, Transport, handshake};
 use crate::observe::{Observer, SentinelStats};
-use crate::options::DeploymentSettings;
+use crate::options::{DeploymentSettings, Vault};
 
 /// Which link of a deployment.
 pub type LinkId = usize;
@@ -71,7 +71,13 @@ pub struct Link {
 
 impl Link {
     /// Starts the link's task. It dials with the first question.
-    pub fn start(id: LinkId, endpoint: Endpoint, settings: Rc<DeploymentSettings>, observer: Arc<Observer>) -> Link {
+    pub fn start(
+        id: LinkId,
+        endpoint: Endpoint,
+        settings: Rc<DeploymentSettings>,
+        (transport, vault): (Rc<Transport>, Arc<Vault>),
+        observer: Arc<Observer>,
+    ) -> Link {
         let (questions, asked) = unbounded_channel();
         let identity = Rc::new(RefCell::new(Identity::default()));
         let task = Task {
@@ -80,6 +86,8 @@ impl Link {
             settings,
             stats: observer.sentinel(&endpoint),
             observer,
+            transport,
+            vault,
             identity: Rc::clone(&identity),
             asked,
             services: HashMap::new(),
@@ -112,6 +120,8 @@ struct Task {
     settings: Rc<DeploymentSettings>,
     observer: Arc<Observer>,
     stats: Arc<SentinelStats>,
+    transport: Rc<Transport>,
+    vault: Arc<Vault>,
     identity: Rc<RefCell<Identity>>,
     asked: UnboundedReceiver<Question>,
     /// Every service ever asked about, and its watcher.
@@ -159,11 +169,12 @@ impl Task {
 
     async fn connect(&mut self) -> Result<Session, DialError> {
         let (settings, endpoint) = (Rc::clone(&self.settings), self.endpoint.clone());
+        let (transport, vault) = (Rc::clone(&self.transport), Arc::clone(&self.vault));
         let greet = || {
             handshake::greet_sentinel(
                 &endpoint,
-                &settings.credentials,
-                &settings.tcp,
+                &vault,
+                &transport,
                 settings.connect_timeout,
                 settings.answer_timeout,
             )

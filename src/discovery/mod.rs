@@ -22,13 +22,17 @@ use std::sync::Arc;
 use answer::{Fields, entry_endpoint};
 use link::{Link, LinkId};
 
+use crate::net::{Tls, Transport};
 use crate::observe::Observer;
-use crate::options::DeploymentSettings;
+use crate::options::{DeploymentSettings, Vault};
 
 /// The Sentinels of a deployment, shared by the watchers of all its services.
 #[derive(Debug)]
 pub struct Discovery {
     settings: Rc<DeploymentSettings>,
+    transport: Rc<Transport>,
+    /// The login at the Sentinels.
+    vault: Arc<Vault>,
     links: RefCell<BTreeMap<LinkId, Rc<Link>>>,
     next: Cell<LinkId>,
     seeds: usize,
@@ -37,11 +41,16 @@ pub struct Discovery {
 
 impl Discovery {
     /// One link for each Sentinel that was named; nothing is dialled yet.
-    pub fn new(settings: DeploymentSettings, observer: Arc<Observer>) -> Discovery {
+    pub fn new(settings: DeploymentSettings, vault: Arc<Vault>, observer: Arc<Observer>) -> Discovery {
+        let tls = settings.tls.clone();
+        let tls = tls.map(|tls| Tls::new(tls, settings.address_map.clone()));
+        let transport = Transport::new(settings.tcp.clone(), tls);
         let settings = Rc::new(settings);
         let seeds = settings.sentinels.clone();
         let discovery = Discovery {
             settings,
+            transport: Rc::new(transport),
+            vault,
             links: RefCell::new(BTreeMap::new()),
             next: Cell::new(0),
             seeds: seeds.len(),
@@ -73,8 +82,9 @@ impl Discovery {
 
     fn add(&self, endpoint: crate::net::Endpoint) -> LinkId {
         let id = self.next.replace(self.next.get() + 1);
-        let link = Link::start(id, endpoint, Rc::clone(&self.settings), Arc::clone(&self.observer));
-        let link = Rc::new(link);
+        let way = (Rc::clone(&self.transport), Arc::clone(&self.vault));
+        let (settings, observer) = (Rc::clone(&self.settings), Arc::clone(&self.observer));
+        let link = Rc::new(Link::start(id, endpoint, settings, way, observer));
         self.links.borrow_mut().insert(id, link);
         id
     }

@@ -16,10 +16,10 @@ use super::council::{Act, Council};
 use super::events;
 use super::link::{Heard, LinkId, Question, Report};
 use super::{replicas, view};
-use crate::error::{Reason, Stage};
+use crate::error::Stage;
 use crate::handoff::Giver;
 use crate::net::Endpoint;
-use crate::topology::{Request, Snapshot, Word, Words, why_unknown};
+use crate::topology::{Request, Snapshot, Word, Words, turned_away};
 
 /// The ends of a service that discovery writes to and reads from.
 #[derive(Debug)]
@@ -116,6 +116,7 @@ impl Watcher {
                 self.council.request(now, jitter)
             }
             Request::Look(_) => self.council.hint(now, jitter),
+            Request::Renew => self.council.renew(now),
         }
     }
 
@@ -170,7 +171,7 @@ impl Watcher {
                     for asker in self.askers.drain(..) {
                         let _ = asker.give(named);
                     }
-                    if !named && why_unknown(&self.council.words()).0 == Reason::SentinelAuth {
+                    if !named && turned_away(&self.council.words()) {
                         // The pools end their callers' waits.
                         self.ends.snapshot.send_modify(|_| {});
                     }

@@ -3,12 +3,16 @@
 //! A sentinel_t knows a set of Sentinels and follows the services they watch. Each has one thread, `sentinel-io`, which
 //! blocks all signals. One for a program is enough: clients of many services share it.
 
+use std::ffi::{c_char, c_void};
+
 use super::bytes;
 use super::error::sentinel_error_t;
 use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
+use crate::error::Result;
+use crate::options::Credentials;
 use crate::runtime::Deployment;
 
 /// A deployment: a set of Sentinels and the services they watch. Any thread, any time.
@@ -59,6 +63,75 @@ pub unsafe extern "C" fn sentinel_open(
             Ok(())
         })
     }
+}
+
+/// Replaces the login at the data nodes, without a restart and without a failed call.
+///
+/// For all clients whose overrides name no user and no password; the others keep theirs. `username` NULL: the user
+/// `default`; `password` has `len` bytes, which need not be text; none: no login. Returns at once. New connections log
+/// in with these; each node in use is shown them on a new connection, and once it has taken them the connections made
+/// with older ones are closed as their calls end. A node that refuses them is served on over the connections there are.
+/// A login that is refused while it is being replaced is repeated once with the newest.
+///
+/// # Safety
+/// `sentinel` is live or NULL, `username` ends with NUL or is NULL, `password` has `len` bytes or is NULL, `error` may
+/// be written or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_update_credentials(
+    sentinel: *mut sentinel_t,
+    username: *const c_char,
+    password: *const c_void,
+    len: usize,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    // SAFETY: `sentinel` is live or NULL, `username` ends with NUL or is NULL, `password` has `len` bytes or is NULL,
+    // `error` may be written or is NULL.
+    unsafe {
+        guard::shared(sentinel, error, |sentinel| {
+            let credentials = credentials(username, password, len)?;
+            Ok(sentinel.core.update_credentials(credentials)?)
+        })
+    }
+}
+
+/// Replaces the login at the Sentinels, as sentinel_update_credentials that at the data nodes.
+///
+/// New connections log in with these. Those that are open stay: a server does not ask for a login twice. A Sentinel that
+/// refused the old ones is asked again at once.
+///
+/// # Safety
+/// As sentinel_update_credentials.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_update_sentinel_credentials(
+    sentinel: *mut sentinel_t,
+    username: *const c_char,
+    password: *const c_void,
+    len: usize,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    // SAFETY: `sentinel` is live or NULL, `username` ends with NUL or is NULL, `password` has `len` bytes or is NULL,
+    // `error` may be written or is NULL.
+    unsafe {
+        guard::shared(sentinel, error, |sentinel| {
+            let credentials = credentials(username, password, len)?;
+            Ok(sentinel.core.update_sentinel_credentials(credentials)?)
+        })
+    }
+}
+
+/// The copy of a login that C gives.
+///
+/// # Safety
+/// `username` ends with NUL or is NULL, `password` has `len` bytes or is NULL.
+unsafe fn credentials(username: *const c_char, password: *const c_void, len: usize) -> Result<Credentials> {
+    // SAFETY: `username` ends with NUL or is NULL, `password` has `len` bytes or is NULL.
+    let (username, password) = unsafe {
+        (
+            bytes::optional_text(username, "username")?,
+            bytes::bytes(password, len, || "password".to_owned())?,
+        )
+    };
+    Credentials::new(username, password)
 }
 
 /// Ends every call on the deployment and its clients with CLOSED, and waits for its thread to end.

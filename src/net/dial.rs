@@ -1,13 +1,17 @@
 //! From a name to an open TCP connection.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use super::Endpoint;
+use super::secure::speaks_tls;
+use super::{Endpoint, Tls};
 use crate::error::{Attempt, Stage};
 use crate::options::TcpSettings;
 
@@ -39,31 +43,124 @@ impl DialError {
     }
 }
 
-/// Connects to the first address of `endpoint` that takes the connection, all within `limit`. Names are resolved anew
-/// each time; the addresses share the time that is left, so one black hole does not use up the others' share.
-pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Result<TcpStream, DialError> {
-    let until = Instant::now() + limit;
-    let addresses = resolve(endpoint, until).await?;
-    let mut last = DialError::new(Stage::Resolve, "the name has no address");
-    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in addresses {
-        let share = until.saturating_duration_since(Instant::now()) / left.max(1);
-        left = left.saturating_sub(1);
-        match timeout_at((Instant::now() + share).into(), TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                configure(&stream, tcp);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = DialError::new(Stage::Connect, plain(&error)),
-            Err(_) => {
-                last = DialError::new(
-                    Stage::Connect,
-                    format!("no answer in {} ms", (share.as_micros() + 500) / 1000),
-                )
-            }
+/// How connections are made.
+#[derive(Debug)]
+pub struct Transport {
+    /// Options of the sockets.
+    pub tcp: TcpSettings,
+    /// None: bytes go as they are.
+    pub tls: Option<Tls>,
+    /// Servers that hung up on plain words: when they were asked whether they speak TLS, and whether they do.
+    wondered: RefCell<HashMap<Endpoint, (Instant, bool)>>,
+}
+
+/// So rarely is one of them asked.
+const WONDER_EVERY: Duration = Duration::from_secs(10);
+
+impl Transport {
+    /// Plain connections, or TLS.
+    pub fn new(tcp: TcpSettings, tls: Option<Tls>) -> Transport {
+        Transport {
+            tcp,
+            tls,
+            wondered: RefCell::default(),
         }
     }
-    Err(last)
+
+    /// Whether a server that hung up on plain words speaks TLS. It is asked now and then, in between its last answer
+    /// holds.
+    pub(super) async fn is_of_tls(&self, endpoint: &Endpoint) -> bool {
+        if self.tls.is_some() {
+            return false;
+        }
+        if let Some((at, answer)) = self.wondered.borrow().get(endpoint) {
+            if at.elapsed() < WONDER_EVERY {
+                return *answer;
+            }
+        }
+        let answer = speaks_tls(endpoint, &self.tcp).await;
+        self.wondered
+            .borrow_mut()
+            .insert(endpoint.clone(), (Instant::now(), answer));
+        answer
+    }
+}
+
+/// How long the first address of a name has the field to itself, and each next one after it (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(150);
+
+/// Connects to an address of `endpoint`, within `limit`. Names are resolved anew each time. All addresses are tried, each
+/// a moment after the one before or as soon as that has failed, and the first that takes the connection is taken: one
+/// black hole costs that moment.
+pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Result<TcpStream, DialError> {
+    let until = Instant::now() + limit;
+    let addresses = interleaved(resolve(endpoint, until).await?);
+    let silent = || format!("no answer in {} ms", limit.as_millis());
+    let connected = match addresses.as_slice() {
+        [] => Err(DialError::new(Stage::Resolve, "the name has no address")),
+        [only] => match timeout_at(until.into(), TcpStream::connect(only)).await {
+            Ok(connected) => connected.map_err(|error| DialError::new(Stage::Connect, plain(&error))),
+            Err(_) => Err(DialError::new(Stage::Connect, silent())),
+        },
+        several => race(several, until, silent).await,
+    };
+    let stream = connected?;
+    configure(&stream, tcp);
+    Ok(stream)
+}
+
+/// The first of the addresses that takes a connection.
+async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> String) -> Result<TcpStream, DialError> {
+    let mut racing = JoinSet::new();
+    let mut waiting = addresses.iter();
+    let mut causes: Vec<(SocketAddr, String)> = Vec::new();
+    let mut start = Instant::now();
+    loop {
+        if start <= Instant::now() {
+            if let Some(&address) = waiting.next() {
+                racing.spawn(async move { (address, TcpStream::connect(address).await) });
+            }
+            start = if waiting.len() > 0 {
+                Instant::now() + HEAD_START
+            } else {
+                until
+            };
+        }
+        match timeout_at(start.min(until).into(), racing.join_next()).await {
+            Ok(Some(Ok((_, Ok(stream))))) => return Ok(stream),
+            Ok(Some(Ok((address, Err(error))))) => {
+                causes.push((address, plain(&error)));
+                start = Instant::now();
+            }
+            Ok(Some(Err(_))) => {}
+            Ok(None) => break,
+            Err(_) if Instant::now() >= until => break,
+            Err(_) => {}
+        }
+    }
+    let cause = |address: &SocketAddr| {
+        let known = causes.iter().find(|(failed, _)| failed == address);
+        let cause = known.map_or_else(&silent, |(_, cause)| cause.clone());
+        format!("{}: {cause}", address.ip())
+    };
+    let causes: Vec<String> = addresses.iter().map(cause).collect();
+    Err(DialError::new(Stage::Connect, causes.join(", ")))
+}
+
+/// The resolver's order, its first family first, the families in turn: where one of them leads nowhere, the other is
+/// tried next (RFC 8305, section 4).
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == first_is_ipv6);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut mixed = Vec::new();
+    while one.len() + other.len() > 0 {
+        mixed.extend(one.next());
+        mixed.extend(other.next());
+    }
+    mixed
 }
 
 async fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, DialError> {
@@ -102,4 +199,61 @@ fn configure(stream: &TcpStream, tcp: &TcpSettings) {
 pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use sentinel_lab::{BlackHole, free_port};
+
+    use super::*;
+
+    #[test]
+    fn the_families_take_turns_and_the_resolvers_first_comes_first() {
+        let mixed = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            let mixed = interleaved(addresses).into_iter();
+            mixed.map(|address| address.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            mixed(&["[::1]:7", "[::2]:7", "[::3]:7", "1.1.1.1:7", "1.1.1.2:7"]),
+            ["[::1]:7", "1.1.1.1:7", "[::2]:7", "1.1.1.2:7", "[::3]:7"]
+        );
+        assert_eq!(mixed(&["1.1.1.1:7", "[::1]:7"]), ["1.1.1.1:7", "[::1]:7"]);
+        assert!(mixed(&[]).is_empty());
+    }
+
+    fn race_within(addresses: &[SocketAddr], ms: u64) -> (Result<SocketAddr, DialError>, Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let began = Instant::now();
+            let raced = race(addresses, began + Duration::from_millis(ms), || "no answer".to_owned()).await;
+            (raced.map(|stream| stream.peer_addr().unwrap()), began.elapsed())
+        })
+    }
+
+    #[test]
+    fn a_black_hole_costs_a_moment_and_a_refusal_nothing() {
+        let (black_hole, down) = (BlackHole::start(), free_port());
+        let hole: SocketAddr = format!("127.0.0.1:{}", black_hole.port()).parse().unwrap();
+        let refusing: SocketAddr = format!("127.0.0.1:{}", down.number()).parse().unwrap();
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let (won, took) = race_within(&[hole, open], 5000);
+        assert_eq!(won.unwrap(), open);
+        assert!(took >= HEAD_START && took < HEAD_START * 4, "{took:?}");
+        let (won, took) = race_within(&[refusing, open], 5000);
+        assert_eq!(won.unwrap(), open);
+        assert!(took < HEAD_START, "{took:?}");
+        let (lost, took) = race_within(&[hole, refusing], 400);
+        let both = format!("{}: no answer, {}: Connection refused", hole.ip(), refusing.ip());
+        assert_eq!(lost.unwrap_err(), DialError::new(Stage::Connect, both));
+        assert!(
+            took >= Duration::from_millis(400),
+            "{took:?}: the first may still have answered"
+        );
+        let (lost, took) = race_within(&[refusing, refusing], 5000);
+        assert!(lost.is_err() && took < HEAD_START, "{took:?}");
+    }
 }

@@ -1,22 +1,25 @@
 //! The first words on a connection: protocol, login, database, and what the peer says it is.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
+use zeroize::Zeroizing;
 
 use super::Endpoint;
-use super::dial::{DialError, dial};
+use super::dial::{DialError, Transport, dial};
+use super::secure::secure;
 use super::wire::{Wire, WireError};
 use crate::error::Stage;
-use crate::options::{Credentials, TcpSettings};
-use crate::resp::{Kind, Limits, Reply, encode};
+use crate::options::{Credentials, Vault};
+use crate::resp::{DecodeError, Kind, Limits, Reply, encode};
 use crate::topology::Role;
 
 /// What a data node must be told before it serves a client.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// `username` and `password`.
-    pub credentials: Credentials,
+    /// `username` and `password`, as they are when the connection is made.
+    pub vault: Arc<Vault>,
     /// The database to select; 0 needs no command.
     pub database: u32,
     /// A name for `CLIENT LIST`.
@@ -36,6 +39,8 @@ pub struct Greeted {
     pub serving: Result<(), String>,
     /// The protocol in force.
     pub protocol: u8,
+    /// The number of the credentials that were taken.
+    pub login: u64,
     /// It knows SENTINEL MYID: the version that HELLO told is 6.2 or newer.
     pub has_my_id: bool,
 }
@@ -44,34 +49,108 @@ pub struct Greeted {
 pub async fn greet_node(
     endpoint: &Endpoint,
     login: &Login,
-    tcp: &TcpSettings,
+    transport: &Transport,
     limits: Limits,
     limit: Duration,
 ) -> Result<Greeted, DialError> {
-    let until = Instant::now() + limit;
-    let wire = Wire::new(dial(endpoint, tcp, limit).await?, limits);
-    let late = || DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis()));
-    timeout_at(until.into(), node_words(wire, login))
-        .await
-        .unwrap_or_else(|_| Err(late()))
+    with_newest(&login.vault, async |credentials| {
+        let until = Instant::now() + limit;
+        let wire = connect(endpoint, transport, limits, limit).await?;
+        let talk = async { node_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
+        let talk = or_tls(talk, endpoint, transport);
+        let late = || DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis()));
+        timeout_at(until.into(), talk).await.unwrap_or_else(|_| Err(late()))
+    })
+    .await
+}
+
+/// Greets with the newest credentials; once more where they were replaced meanwhile by others than were refused.
+async fn with_newest(
+    vault: &Vault,
+    greet: impl AsyncFn(Arc<Credentials>) -> Result<Greeted, DialError>,
+) -> Result<Greeted, DialError> {
+    let (number, credentials) = vault.newest();
+    let greeted = greet(credentials).await;
+    let (newest, credentials) = vault.newest();
+    match greeted {
+        Err(error) if error.stage == Stage::Auth && newest != number => {
+            greet(credentials).await.map(|greeted| Greeted {
+                login: newest,
+                ..greeted
+            })
+        }
+        greeted => greeted.map(|greeted| Greeted {
+            login: number,
+            ..greeted
+        }),
+    }
 }
 
 /// Connects to a Sentinel within `connect_limit` and logs in within `answer_limit`. RESP3 where the Sentinel speaks it.
 pub async fn greet_sentinel(
     endpoint: &Endpoint,
-    credentials: &Credentials,
-    tcp: &TcpSettings,
+    vault: &Vault,
+    transport: &Transport,
     connect_limit: Duration,
     answer_limit: Duration,
 ) -> Result<Greeted, DialError> {
-    let wire = Wire::new(dial(endpoint, tcp, connect_limit).await?, SENTINEL_LIMITS);
-    let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
-    timeout_at(
-        (Instant::now() + answer_limit).into(),
-        sentinel_words(wire, credentials),
-    )
+    with_newest(vault, async |credentials| {
+        let wire = connect(endpoint, transport, SENTINEL_LIMITS, connect_limit).await?;
+        let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, &credentials).await };
+        let talk = or_tls(talk, endpoint, transport);
+        let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
+        let until = Instant::now() + answer_limit;
+        timeout_at(until.into(), talk).await.unwrap_or_else(|_| Err(late()))
+    })
     .await
-    .unwrap_or_else(|_| Err(late()))
+}
+
+/// An open connection. What TLS needs is looked at first: without it not even a connection is made.
+async fn connect(
+    endpoint: &Endpoint,
+    transport: &Transport,
+    limits: Limits,
+    limit: Duration,
+) -> Result<Wire, DialError> {
+    let until = Instant::now() + limit;
+    let late = || {
+        DialError::new(
+            Stage::Tls,
+            format!("the files could not be read in {} ms", limit.as_millis()),
+        )
+    };
+    let tls = match &transport.tls {
+        Some(tls) => Some(
+            timeout_at(until.into(), tls.prepare(endpoint))
+                .await
+                .map_err(|_| late())??,
+        ),
+        None => None,
+    };
+    let stream = dial(endpoint, &transport.tcp, limit).await?;
+    Ok(Wire::new(stream, tls, limits))
+}
+
+/// No byte of ours goes out before the peer has proven who it is.
+async fn shake(wire: Wire, endpoint: &Endpoint, transport: &Transport) -> Result<Wire, DialError> {
+    match &transport.tls {
+        Some(tls) => secure(wire, endpoint, tls).await,
+        None => Ok(wire),
+    }
+}
+
+/// A server that hangs up on plain words may be one that speaks TLS: then that is what its caller must hear.
+async fn or_tls(
+    talk: impl Future<Output = Result<Greeted, DialError>>,
+    endpoint: &Endpoint,
+    transport: &Transport,
+) -> Result<Greeted, DialError> {
+    let greeted = talk.await;
+    let hung_up = greeted.as_ref().is_err_and(|error| error.stage == Stage::Connect);
+    if hung_up && transport.is_of_tls(endpoint).await {
+        return Err(DialError::new(Stage::Tls, UNAWARE));
+    }
+    greeted
 }
 
 /// A Sentinel's longest answer lists its replicas, about 1 KiB each.
@@ -80,15 +159,22 @@ pub const SENTINEL_LIMITS: Limits = Limits {
     max_depth: 16,
 };
 
-/// Collects commands for one write.
+/// Collects commands for one write, and is wiped after it.
 struct Script {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Script {
-    fn new() -> Script {
+    /// Room for all that is ever said together: a buffer that grows leaves pieces of the password behind.
+    fn new(credentials: &Credentials, name: Option<&str>) -> Script {
+        let password = credentials
+            .password
+            .as_ref()
+            .map_or(0, |secret| secret.as_bytes().len());
+        let texts = [credentials.username.as_deref(), name].into_iter().flatten();
+        let room = 512 + password + texts.map(str::len).sum::<usize>();
         Script {
-            bytes: Vec::with_capacity(256),
+            bytes: Zeroizing::new(Vec::with_capacity(room)),
         }
     }
 
@@ -112,15 +198,15 @@ impl Script {
     }
 }
 
-async fn node_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError> {
+async fn node_words(mut wire: Wire, login: &Login, credentials: &Credentials) -> Result<Greeted, DialError> {
     let database = login.database.to_string();
-    let mut script = Script::new();
-    script.hello(login.protocol, &login.credentials, login.client_name.as_deref());
+    let mut script = Script::new(credentials, login.client_name.as_deref());
+    script.hello(login.protocol, credentials, login.client_name.as_deref());
     say_node_rest(&mut script, login, &database);
-    send(&wire, &script).await?;
+    send(&mut wire, &script).await?;
     let hello = receive(&mut wire, Stage::Connect).await?;
     if hello.kind() != Kind::Error {
-        let rest = hear_node_rest(&mut wire, login).await?;
+        let rest = hear_node_rest(&mut wire, login, credentials).await?;
         let role = match rest.role {
             Some(role) => Some(role),
             None => match hello_role(&hello) {
@@ -134,31 +220,37 @@ async fn node_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError>
             role,
             serving: rest.serving,
             protocol,
+            login: 0,
             has_my_id: false,
         });
     }
-    refused_login(&hello, &login.credentials)?;
+    refused_login(&hello, credentials)?;
     // No HELLO here (Redis 5), or not this protocol: the answers to the rest of that write say nothing more.
     hear_raw(&mut wire, node_rest_len(login)).await?;
-    node_words_resp2(wire, login, &database).await
+    node_words_resp2(wire, login, credentials, &database).await
 }
 
-async fn node_words_resp2(mut wire: Wire, login: &Login, database: &str) -> Result<Greeted, DialError> {
-    let mut script = Script::new();
-    let logs_in = say_auth(&mut script, &login.credentials);
+async fn node_words_resp2(
+    mut wire: Wire,
+    login: &Login,
+    credentials: &Credentials,
+    database: &str,
+) -> Result<Greeted, DialError> {
+    let mut script = Script::new(credentials, login.client_name.as_deref());
+    let logs_in = say_auth(&mut script, credentials);
     if let Some(name) = &login.client_name {
         script.say(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
     }
     say_node_rest(&mut script, login, database);
-    send(&wire, &script).await?;
+    send(&mut wire, &script).await?;
     if logs_in {
-        hear_auth(&mut wire, &login.credentials).await?;
+        hear_auth(&mut wire, credentials).await?;
     }
     if login.client_name.is_some() {
         // A name is a convenience: a server that refuses it is still served from.
         receive(&mut wire, Stage::Connect).await?;
     }
-    let rest = hear_node_rest(&mut wire, login).await?;
+    let rest = hear_node_rest(&mut wire, login, credentials).await?;
     let role = match rest.role {
         Some(role) => Some(role),
         None => info_role(&mut wire).await?,
@@ -168,6 +260,7 @@ async fn node_words_resp2(mut wire: Wire, login: &Login, database: &str) -> Resu
         role,
         serving: rest.serving,
         protocol: 2,
+        login: 0,
         has_my_id: false,
     })
 }
@@ -188,11 +281,11 @@ fn say_node_rest(script: &mut Script, login: &Login, database: &str) {
     script.say(&[b"ROLE"]).say(&[b"PING"]);
 }
 
-async fn hear_node_rest(wire: &mut Wire, login: &Login) -> Result<NodeRest, DialError> {
+async fn hear_node_rest(wire: &mut Wire, login: &Login, credentials: &Credentials) -> Result<NodeRest, DialError> {
     if login.database != 0 {
         let select = receive(wire, Stage::Connect).await?;
         if select.kind() == Kind::Error {
-            refused_login(&select, &login.credentials)?;
+            refused_login(&select, credentials)?;
             // "ERR DB index is out of range": no retry cures it. BUSY or LOADING: a later one does.
             let final_word = has_code(&select.text(), &["ERR"]);
             let stage = if final_word { Stage::Auth } else { Stage::Query };
@@ -206,7 +299,7 @@ async fn hear_node_rest(wire: &mut Wire, login: &Login) -> Result<NodeRest, Dial
     let ping = receive(wire, Stage::Role).await?;
     // A user without the right to ROLE is served all the same; one that is not logged in is not.
     if role.kind() == Kind::Error && !has_code(&role.text(), &["NOPERM"]) {
-        refused_login(&role, &login.credentials)?;
+        refused_login(&role, credentials)?;
     }
     // LOADING shows in PING alone (ROLE already says master), MASTERDOWN is a replica that serves nothing.
     let not_serving = ping.kind() == Kind::Error && has_code(&ping.text(), &["LOADING", "MASTERDOWN"]);
@@ -266,7 +359,7 @@ fn hello_role(hello: &Reply) -> Option<Role> {
 
 /// For users that may neither HELLO nor ROLE: `INFO replication`, as redis-server 5 has it.
 async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
-    let mut script = Script::new();
+    let mut script = Script::new(&Credentials::default(), None);
     script.say(&[b"INFO", b"replication"]);
     send(wire, &script).await?;
     let info = receive(wire, Stage::Role).await?;
@@ -281,17 +374,17 @@ async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
 }
 
 async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
-    let mut script = Script::new();
-    send(&wire, script.hello(3, credentials, None)).await?;
+    let mut script = Script::new(credentials, None);
+    send(&mut wire, script.hello(3, credentials, None)).await?;
     let hello = receive(&mut wire, Stage::Connect).await?;
     let mut protocol = 3;
     if hello.kind() == Kind::Error {
         refused_login(&hello, credentials)?;
         // Redis 5 has no HELLO: the login of its day, then RESP2.
         protocol = 2;
-        let mut script = Script::new();
+        let mut script = Script::new(credentials, None);
         if say_auth(&mut script, credentials) {
-            send(&wire, &script).await?;
+            send(&mut wire, &script).await?;
             hear_auth(&mut wire, credentials).await?;
         }
     } else if hello.kind() != Kind::Map {
@@ -302,6 +395,7 @@ async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Gre
         role: None,
         serving: Ok(()),
         protocol,
+        login: 0,
         has_my_id: hello_version(&hello).is_some_and(|version| version >= (6, 2)),
     })
 }
@@ -362,10 +456,27 @@ fn without_secret(text: &str, credentials: &Credentials) -> String {
     }
 }
 
-async fn send(wire: &Wire, script: &Script) -> Result<(), DialError> {
+async fn send(wire: &mut Wire, script: &Script) -> Result<(), DialError> {
     wire.send(&script.bytes)
         .await
-        .map_err(|error| DialError::new(Stage::Connect, error.to_string()))
+        .map_err(|error| ended(error, Stage::Connect))
+}
+
+/// The first byte of an alert: how some TLS servers answer what is not TLS. Others hang up.
+const ALERT: u8 = 21;
+
+const UNAWARE: &str = "the server speaks TLS there, and the options say that it does not";
+
+/// What the end of a wire says of the attempt that was at `stage`.
+fn ended(error: WireError, stage: Stage) -> DialError {
+    match error {
+        WireError::Tls(cause) => DialError::new(Stage::Tls, cause),
+        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(
+            Stage::Tls,
+            "the server speaks TLS there, and the options say that it does not",
+        ),
+        error => DialError::new(stage, error.to_string()),
+    }
 }
 
 /// The next reply that is not a push: none is asked for here.
@@ -374,10 +485,7 @@ async fn receive(wire: &mut Wire, stage: Stage) -> Result<Reply, DialError> {
         match wire.receive().await {
             Ok(reply) if reply.kind() == Kind::Push => {}
             Ok(reply) => return Ok(reply),
-            Err(WireError::Protocol(problem)) => {
-                return Err(DialError::new(stage, format!("protocol error: {problem}")));
-            }
-            Err(error) => return Err(DialError::new(stage, error.to_string())),
+            Err(error) => return Err(ended(error, stage)),
         }
     }
 }

@@ -1,13 +1,18 @@
-//! Name resolution, TCP, handshake, and the few unsafe lines to the kernel.
+//! Name resolution, TCP, TLS, handshake, and the few unsafe lines to the kernel.
 
 pub mod dial;
 pub mod endpoint;
 pub mod futex;
 pub mod handshake;
+pub mod records;
+mod secure;
 pub mod sys;
+pub mod tls;
 pub mod wire;
 
-pub use dial::DialError;
+pub use dial::{DialError, Transport};
 pub use endpoint::{AddressMap, Endpoint};
 pub use handshake::{Greeted, Login};
+pub use records::Records;
+pub use tls::Tls;
 pub use wire::{Wire, WireError};

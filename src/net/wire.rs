@@ -8,6 +8,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::dial::plain;
+use super::records::Records;
 use crate::resp::{DecodeError, Decoder, Limits, Reply};
 
 /// Why a wire ended.
@@ -19,6 +20,9 @@ pub enum WireError {
     /// The system ended it.
     #[error("{0}")]
     Io(String),
+    /// TLS ended it.
+    #[error("{0}")]
+    Tls(String),
     /// The peer broke the protocol.
     #[error("protocol error: {0}")]
     Protocol(#[from] DecodeError),
@@ -26,7 +30,11 @@ pub enum WireError {
 
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> WireError {
-        WireError::Io(plain(&error))
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => WireError::Closed,
+            io::ErrorKind::InvalidData => WireError::Tls(plain(&error)),
+            _ => WireError::Io(plain(&error)),
+        }
     }
 }
 
@@ -34,14 +42,17 @@ impl From<io::Error> for WireError {
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
+    /// None: bytes go as they are.
+    tls: Option<Box<Records>>,
     decoder: Decoder,
 }
 
 impl Wire {
-    /// A wire over `stream`.
-    pub fn new(stream: TcpStream, limits: Limits) -> Wire {
+    /// A wire over `stream`; with `tls`, the handshake is the first thing to do.
+    pub fn new(stream: TcpStream, tls: Option<Records>, limits: Limits) -> Wire {
         Wire {
             stream,
+            tls: tls.map(Box::new),
             decoder: Decoder::new(limits),
         }
     }
@@ -51,12 +62,23 @@ impl Wire {
         self.stream.peer_addr().ok()
     }
 
+    /// Brings the handshake of TLS to its end, where there is one.
+    pub async fn shake(&mut self) -> Result<(), WireError> {
+        while self.tls.as_ref().is_some_and(|tls| tls.is_shaking()) || self.has_records() {
+            self.write_some(&[])?;
+            if self.stream.ready(self.interest(false)).await?.is_readable() {
+                self.read_some()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Hands all of `bytes` to the kernel.
-    pub async fn send(&self, bytes: &[u8]) -> Result<(), WireError> {
-        let mut out = bytes.to_vec();
-        while !out.is_empty() {
+    pub async fn send(&mut self, mut bytes: &[u8]) -> Result<(), WireError> {
+        while !bytes.is_empty() || self.has_records() {
             self.stream.writable().await?;
-            self.write_some(&mut out)?;
+            let taken = self.write_some(bytes)?;
+            bytes = bytes.get(taken..).unwrap_or_default();
         }
         Ok(())
     }
@@ -67,52 +89,86 @@ impl Wire {
     }
 
     /// The next whole reply, while `out` is being written. Dropped half-way it loses nothing: what was read stays in
-    /// the decoder, what was not written stays in `out`.
+    /// the decoder, what was not written stays in `out` or in the records.
     pub async fn exchange(&mut self, out: &mut Vec<u8>) -> Result<Reply, WireError> {
         loop {
             if let Some(reply) = self.decoder.next()? {
                 return Ok(reply);
             }
-            self.write_some(out)?;
-            let interest = if out.is_empty() {
-                Interest::READABLE
-            } else {
-                Interest::READABLE | Interest::WRITABLE
+            if !out.is_empty() || self.has_records() {
+                let taken = self.write_some(out)?;
+                out.drain(..taken.min(out.len()));
+            }
+            let interest = self.interest(!out.is_empty());
+            if self.stream.ready(interest).await?.is_readable() {
+                self.read_some()?;
+            }
+        }
+    }
+
+    fn has_records(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_output())
+    }
+
+    fn interest(&self, writes: bool) -> Interest {
+        match writes || self.has_records() {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        }
+    }
+
+    /// Receives once, if there is something.
+    fn read_some(&mut self) -> Result<(), WireError> {
+        let Some(tls) = &mut self.tls else {
+            return match self.stream.try_read(self.decoder.spare()) {
+                Ok(0) => Err(WireError::Closed),
+                Ok(n) => {
+                    self.decoder.filled(n);
+                    Ok(())
+                }
+                Err(error) if is_transient(&error) => Ok(()),
+                Err(error) => Err(error.into()),
             };
-            if !self.stream.ready(interest).await?.is_readable() {
-                continue;
-            }
-            match self.stream.try_read(self.decoder.spare()) {
-                Ok(0) => return Err(WireError::Closed),
-                Ok(n) => self.decoder.filled(n),
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Hands to the kernel what it takes of `out` without waiting.
-    fn write_some(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
-        if out.is_empty() {
-            return Ok(());
-        }
+        };
         let socket = SockRef::from(&self.stream);
-        match self
-            .stream
-            .try_io(Interest::WRITABLE, || socket.send_with_flags(out, libc::MSG_NOSIGNAL))
-        {
-            Ok(sent) => {
-                out.drain(..sent.min(out.len()));
-                Ok(())
-            }
-            Err(error) if is_transient(&error) => Ok(()),
-            Err(error) => Err(error.into()),
+        let decoder = &mut self.decoder;
+        match self.stream.try_io(Interest::READABLE, || tls.pull(&socket, decoder)) {
+            Err(error) if !is_transient(&error) => Err(error.into()),
+            _ => Ok(()),
         }
     }
 
-    /// The bare socket, still non-blocking, and its decoder, for the direct path.
-    pub fn into_parts(self) -> io::Result<(std::net::TcpStream, Decoder)> {
-        Ok((self.stream.into_std()?, self.decoder))
+    /// Hands to the kernel what it takes of `out` without waiting; how much of `out` needs no more to be given.
+    fn write_some(&mut self, out: &[u8]) -> Result<usize, WireError> {
+        let socket = SockRef::from(&self.stream);
+        let Some(tls) = &mut self.tls else {
+            if out.is_empty() {
+                return Ok(0);
+            }
+            let send = || socket.send_with_flags(out, libc::MSG_NOSIGNAL);
+            return match self.stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if is_transient(&error) => Ok(0),
+                sent => Ok(sent?),
+            };
+        };
+        let sealed = if out.is_empty() { 0 } else { tls.seal(out)? };
+        match self.stream.try_io(Interest::WRITABLE, || tls.push(&socket)) {
+            Err(error) if !is_transient(&error) => Err(self.last_word(error)),
+            _ => Ok(sealed),
+        }
+    }
+
+    /// A peer that took no more may have said why: its alert is still to be read.
+    fn last_word(&mut self, error: io::Error) -> WireError {
+        match self.read_some() {
+            Err(alert @ WireError::Tls(_)) => alert,
+            _ => error.into(),
+        }
+    }
+
+    /// The bare socket, still non-blocking, its TLS, and its decoder, for the direct path.
+    pub fn into_parts(self) -> io::Result<(std::net::TcpStream, Option<Box<Records>>, Decoder)> {
+        Ok((self.stream.into_std()?, self.tls, self.decoder))
     }
 }
 

@@ -85,6 +85,9 @@ const fn int(min: i64, max: i64) -> Kind {
 use Kind::{Choice, ClientName, Flag, Limit, Text, User};
 use Scope::{Both, Client, Deployment};
 
+/// What is checked of a certificate.
+const VERIFY: Kind = Choice(&["full", "none"]);
+
 #[rustfmt::skip] // a table: one line an option
 static KEYS: &[Key] = &[
     key("sentinel.username", User, "", Deployment, "user of the login at the Sentinels"),
@@ -109,11 +112,13 @@ static KEYS: &[Key] = &[
     key("tls.cert_file", Text, "", Client, "PEM file: client certificate chain"),
     key("tls.key_file", Text, "", Client, "PEM file: key of that certificate"),
     key("tls.server_name", Text, "", Client, "name to verify; none: the host"),
+    key("tls.verify", VERIFY, "full", Client, "none: take whoever answers for the server"),
     key("sentinel.tls", Flag, "0", Deployment, "TLS to the Sentinels"),
     key("sentinel.tls.ca_file", Text, "", Deployment, "PEM file: trusted roots; none: the system's"),
     key("sentinel.tls.cert_file", Text, "", Deployment, "PEM file: client certificate chain"),
     key("sentinel.tls.key_file", Text, "", Deployment, "PEM file: key of that certificate"),
     key("sentinel.tls.server_name", Text, "", Deployment, "name to verify; none: the host"),
+    key("sentinel.tls.verify", VERIFY, "full", Deployment, "none: take whoever answers for the server"),
     key("pool.direct", int(1, 1024), "2", Client, "connections whose callers do their own I/O"),
     key("pool.lanes", int(1, 64), "1", Client, "shared connections for all other callers"),
     key("pool.max_connections", int(1, 65535), "64", Client, "acquired and blocking connections at most"),

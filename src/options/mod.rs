@@ -9,6 +9,7 @@ mod tests;
 mod url;
 #[cfg(test)]
 mod url_tests;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use keys::{Key, Kind, Scope, keys};
 pub use settings::{ClientSettings, Credentials, DeploymentSettings, Secret, Select, TcpSettings, TlsSettings};
+pub use vault::Vault;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::Endpoint;
@@ -203,6 +205,11 @@ impl Options {
             .iter()
             .map(|(name, value)| (*name, Shown::of(value)))
             .collect()
+    }
+
+    /// Whether they say by whom the data nodes are entered.
+    pub fn have_login(&self) -> bool {
+        self.values.contains_key("username") || self.values.contains_key("password")
     }
 
     fn value(&self, name: &str) -> Result<Value> {

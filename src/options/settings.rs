@@ -46,6 +46,20 @@ pub struct Credentials {
     pub password: Option<Secret>,
 }
 
+impl Credentials {
+    /// Those that a rotation gives; empty ones are none.
+    pub fn new(username: Option<&str>, password: &[u8]) -> Result<Credentials> {
+        let username = username.filter(|name| !name.is_empty());
+        if username.is_some_and(|name| name.chars().any(char::is_control)) {
+            return Err(Error::invalid("username", "it takes text without control characters"));
+        }
+        Ok(Credentials {
+            username: username.map(str::to_owned),
+            password: Some(password).filter(|bytes| !bytes.is_empty()).map(Secret::new),
+        })
+    }
+}
+
 /// Socket options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpSettings {
@@ -60,6 +74,8 @@ pub struct TcpSettings {
 /// How TLS is to be spoken. The files are not opened before a connection needs them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsSettings {
+    /// The key that these belong to, for messages: `tls` or `sentinel.tls`.
+    pub key: &'static str,
     /// Trusted roots; none: the system's.
     pub ca_file: Option<String>,
     /// Client certificate chain.
@@ -68,6 +84,20 @@ pub struct TlsSettings {
     pub key_file: Option<String>,
     /// Name to verify; none: the host.
     pub server_name: Option<String>,
+    /// Whether the certificate is checked at all.
+    pub verify: bool,
+}
+
+impl TlsSettings {
+    /// What the log must say as a warning when a deployment is opened, or a client made, with these.
+    pub fn warning(&self) -> Option<String> {
+        let of = match self.key {
+            "sentinel.tls" => "Sentinels",
+            _ => "data nodes",
+        };
+        let told = || format!("{}.verify is none: whoever answers is taken for the {of}", self.key);
+        (!self.verify).then(told)
+    }
 }
 
 /// Which replica a call goes to.
@@ -264,10 +294,12 @@ fn tls(options: &Options, prefix: &'static str) -> Result<Option<TlsSettings>> {
     }
     let text = |name: &str| options.text(&format!("{prefix}.{name}"));
     let settings = TlsSettings {
+        key: prefix,
         ca_file: text("ca_file")?,
         cert_file: text("cert_file")?,
         key_file: text("key_file")?,
         server_name: text("server_name")?,
+        verify: text("verify")?.as_deref() != Some("none"),
     };
     match (&settings.cert_file, &settings.key_file) {
         (Some(_), None) => Err(Error::invalid(

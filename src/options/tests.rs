@@ -29,11 +29,13 @@ const CONTRACT: &[(&str, &str)] = &[
     ("tls.cert_file", ""),
     ("tls.key_file", ""),
     ("tls.server_name", ""),
+    ("tls.verify", "full"),
     ("sentinel.tls", "0"),
     ("sentinel.tls.ca_file", ""),
     ("sentinel.tls.cert_file", ""),
     ("sentinel.tls.key_file", ""),
     ("sentinel.tls.server_name", ""),
+    ("sentinel.tls.verify", "full"),
     ("pool.direct", "2"),
     ("pool.lanes", "1"),
     ("pool.max_connections", "64"),
@@ -469,6 +471,16 @@ fn settings_that_contradict_each_other_are_refused() {
     let message = "retry.backoff_min_ms: 600 is more than the 500 of retry.backoff_max_ms";
     assert_eq!(refused(backoff.client()), message);
     assert_eq!(refused(backoff.deployment()), message);
+    let unverified = with(&[("tls", "1"), ("tls.verify", "none"), ("sentinel.tls", "1")]);
+    let warning = unverified
+        .client()
+        .ok()
+        .and_then(|client| client.tls)
+        .and_then(|tls| tls.warning());
+    assert_eq!(
+        warning.as_deref(),
+        Some("tls.verify is none: whoever answers is taken for the data nodes")
+    );
     let no_key = with(&[("tls", "1"), ("tls.cert_file", "c.pem")]);
     assert_eq!(refused(no_key.client()), "tls.cert_file: it needs tls.key_file");
     let no_cert = with(&[("sentinel.tls", "1"), ("sentinel.tls.key_file", "k.pem")]);

@@ -189,5 +189,8 @@ fn decode_text<'a>(text: &'a str, place: &str) -> Result<Cow<'a, str>> {
 
 fn decode_secret(text: &str, place: &str) -> Result<Secret> {
     check_escapes(text, place)?;
-    Ok(Secret::from_bytes(percent_decode_str(text).collect()))
+    // Room for all of it at once: a vector that grows leaves pieces of the secret behind.
+    let mut bytes = Vec::with_capacity(text.len());
+    bytes.extend(percent_decode_str(text));
+    Ok(Secret::from_bytes(bytes))
 }

@@ -10,7 +10,7 @@ use super::keeper::{Common, Keeper};
 use super::lane::Lane;
 use super::state::{Route, State, Want};
 use crate::error::Stage;
-use crate::net::{DialError, Greeted, Wire};
+use crate::net::{DialError, Greeted};
 use crate::topology::Role;
 
 /// What a connection is dialled for.
@@ -35,27 +35,28 @@ impl Use {
 impl Keeper {
     /// Puts a verified connection to use; false when there is no use for it any more.
     pub(super) fn admit(&self, state: &mut State, goal: Use, greeted: Greeted, generation: &Arc<Generation>) -> bool {
-        let (protocol, wire) = (greeted.protocol, greeted.wire);
+        generation.took(greeted.login);
+        state.drop_outdated(generation);
         let admitted = match goal {
-            Use::Lane => self.open_lane(state, wire, generation, false),
+            Use::Lane => self.open_lane(state, greeted, generation, false),
             Use::Lease if state.lease_waiters.is_empty() && !state.own_waiters.is_empty() => {
-                self.open_lane(state, wire, generation, true)
+                self.open_lane(state, greeted, generation, true)
             }
-            Use::Direct => self.open_direct(state, Want::Shared, protocol, wire, generation),
-            Use::Lease => self.open_direct(state, Want::Lease, protocol, wire, generation),
+            Use::Direct => self.open_direct(state, Want::Shared, greeted, generation),
+            Use::Lease => self.open_direct(state, Want::Lease, greeted, generation),
         };
         if !admitted {
             return false;
         }
         let Common { gate, sentries, .. } = &*self.common;
-        sentries.post(gate, &self.pool, &generation.endpoint, &self.login);
+        sentries.post(gate, &self.pool, &generation.endpoint, &self.login, &self.transport);
         state.attempts.retain(|(at, _)| *at != generation.endpoint);
         true
     }
 
-    fn open_direct(&self, state: &mut State, want: Want, protocol: u8, wire: Wire, of: &Arc<Generation>) -> bool {
+    fn open_direct(&self, state: &mut State, want: Want, greeted: Greeted, of: &Arc<Generation>) -> bool {
         let hangups = Arc::clone(&self.common.hangups);
-        let Ok(Some(direct)) = Direct::new(wire, protocol, Arc::clone(of), hangups) else {
+        let Ok(Some(direct)) = Direct::new(greeted, Arc::clone(of), hangups) else {
             return false;
         };
         self.common.hangups.add(&direct, &self.pool);
@@ -68,14 +69,16 @@ impl Keeper {
         true
     }
 
-    fn open_lane(&self, state: &mut State, wire: Wire, of: &Arc<Generation>, own: bool) -> bool {
-        let Ok((socket, decoder)) = wire.into_parts() else {
+    fn open_lane(&self, state: &mut State, greeted: Greeted, of: &Arc<Generation>, own: bool) -> bool {
+        let login = greeted.login;
+        let Ok((socket, tls, decoder)) = greeted.wire.into_parts() else {
             return false;
         };
         let (id, socket) = (next_id(), Arc::new(socket));
-        let lane = Arc::new(Lane::new(id, Arc::clone(of), Arc::clone(&socket), own));
+        let lane = Arc::new(Lane::new(id, Arc::clone(of), Arc::clone(&socket), login, own));
         let live = of.enter(id, &socket);
-        let driver = Driver::new(Arc::clone(&lane), &self.pool, Rc::clone(&self.common.gate), decoder);
+        let gate = Rc::clone(&self.common.gate);
+        let driver = Driver::new(Arc::clone(&lane), &self.pool, gate, tls, decoder);
         let Ok(driver) = driver else {
             of.leave(id);
             return false;

@@ -13,9 +13,9 @@ use super::generation::{ConnectionId, Generation};
 use super::hangup::HangupWatch;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::net::Wire;
 use crate::net::dial::plain;
 use crate::net::sys::{Ready, wait_ready};
+use crate::net::{Greeted, Records};
 use crate::resp::{Decoder, Kind, Reply, Request};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -46,6 +46,12 @@ struct Outgoing<'a> {
 
 /// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// What is wrong with bytes that come while no call waits.
+const UNASKED: &str = "the server sent a reply that nobody asked for";
+
+/// Reads until a peer that goes on talking is given up.
+const MOST_LOOKS: usize = 16;
 
 /// Parts handed to the kernel at once; the rest follows with the next call.
 const PARTS: usize = 64;
@@ -83,6 +89,8 @@ impl<'a> Outgoing<'a> {
 pub struct Direct {
     id: ConnectionId,
     socket: Arc<TcpStream>,
+    /// None: bytes go as they are.
+    tls: Option<Box<Records>>,
     decoder: Decoder,
     out: Vec<u8>,
     generation: Arc<Generation>,
@@ -92,9 +100,13 @@ pub struct Direct {
     dismissed: bool,
     /// What ended it, when that was an exchange.
     end: Option<String>,
-    /// Bytes of the last exchange that were not handed to the kernel.
+    /// Bytes of the last exchange that were not handed to the kernel. Those in a record count with its first byte.
     unsent: usize,
+    /// Bytes of the last exchange that are in records.
+    sealed: usize,
     protocol: u8,
+    /// The number of the credentials it logged in with.
+    login: u64,
     /// How long the last exchange took.
     micros: u32,
     /// When it ended.
@@ -103,13 +115,11 @@ pub struct Direct {
 
 impl Direct {
     /// Takes a greeted connection out of sentinel-io's hands. `None` when the generation was retired meanwhile.
-    pub fn new(
-        wire: Wire,
-        protocol: u8,
-        generation: Arc<Generation>,
-        hangups: Arc<HangupWatch>,
-    ) -> io::Result<Option<Direct>> {
-        let (socket, decoder) = wire.into_parts()?;
+    pub fn new(greeted: Greeted, generation: Arc<Generation>, hangups: Arc<HangupWatch>) -> io::Result<Option<Direct>> {
+        let Greeted {
+            wire, protocol, login, ..
+        } = greeted;
+        let (socket, tls, decoder) = wire.into_parts()?;
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(LONGEST_READ))?;
         let socket = Arc::new(socket);
@@ -118,6 +128,7 @@ impl Direct {
         let direct = Direct {
             id,
             socket,
+            tls,
             decoder,
             out: Vec::new(),
             generation,
@@ -126,7 +137,9 @@ impl Direct {
             dismissed: false,
             end: None,
             unsent: 0,
+            sealed: 0,
             protocol,
+            login,
             micros: 0,
             used: Instant::now(),
         };
@@ -163,8 +176,13 @@ impl Direct {
         &self.socket
     }
 
-    /// Whether another call may use it: nothing is left of an earlier one, and the service has not moved on.
+    /// Whether another call may use it: nothing is left of an earlier one, the service has not moved on, and no newer
+    /// credentials are in force.
     pub fn is_usable(&self) -> bool {
+        self.is_alive() && self.generation.takes(self.login)
+    }
+
+    fn is_alive(&self) -> bool {
         self.healthy && !self.generation.is_retired()
     }
 
@@ -181,7 +199,7 @@ impl Direct {
 
     /// Whether it ended without its user's doing.
     pub fn is_lost(&self) -> bool {
-        !self.is_usable() && !self.dismissed
+        !self.is_alive() && !self.dismissed
     }
 
     /// What ended it.
@@ -240,6 +258,9 @@ impl Direct {
 
     /// Bytes beyond the replies asked for would be taken for the next call's reply. Pushes are nobody's.
     fn is_quiet(&mut self) -> bool {
+        if self.tls.as_ref().is_some_and(|tls| tls.is_closed()) {
+            return false;
+        }
         while !self.decoder.is_empty() {
             match self.decoder.next() {
                 Ok(Some(reply)) if reply.kind() == Kind::Push => {}
@@ -259,6 +280,7 @@ impl Direct {
     ) -> Result<(), Error> {
         let mut missing = count;
         self.unsent = out.len;
+        self.sealed = 0;
         if self.generation.is_retired() {
             return Err(self.lost("the service has another primary now", Outcome::NotSent));
         }
@@ -273,7 +295,7 @@ impl Direct {
             false => Outcome::Unknown,
         };
         while missing > 0 {
-            if self.unsent > 0 {
+            if self.is_sending() {
                 let sent = self.send(out, out.len - self.unsent);
                 let sent = sent.map_err(|error| self.lost(&plain(&error), outcome(self.unsent)))?;
                 self.unsent = self.unsent.saturating_sub(sent);
@@ -292,23 +314,52 @@ impl Direct {
 
     /// Looks whether something came while nobody asked: the end of the stream, or a reply that would be taken for the
     /// next call's. Only after a pause, so that calls in a row pay no system call for it.
-    fn look(&self) -> Result<(), String> {
+    fn look(&mut self) -> Result<(), String> {
         let mut first = [0u8; 1];
         if !self.has_input()? {
             return Ok(());
         }
+        if self.tls.is_some() {
+            return self.look_within();
+        }
         match self.socket.peek(&mut first) {
             Ok(0) => Err("the server closed the connection".to_owned()),
             Ok(_) if first == *b">" => Ok(()),
-            Ok(_) => Err("the server sent a reply that nobody asked for".to_owned()),
+            Ok(_) => Err(UNASKED.to_owned()),
             Err(error) if is_transient(&error) => Ok(()),
             Err(error) => Err(plain(&error)),
         }
     }
 
+    /// The same where only the records tell what came: session tickets and key updates are the protocol's own.
+    fn look_within(&mut self) -> Result<(), String> {
+        for _ in 0..MOST_LOOKS {
+            let drained = self.read().map_err(|error| plain(&error))?;
+            if !self.is_quiet() {
+                return Err(match self.decoder.is_empty() {
+                    true => "the server closed the connection".to_owned(),
+                    false => UNASKED.to_owned(),
+                });
+            }
+            if drained || !self.has_input()? {
+                return Ok(());
+            }
+        }
+        Err("the server talks without being asked".to_owned())
+    }
+
+    /// Whether something is left to hand to the kernel: of the request, or of the records that hold it.
+    fn is_sending(&self) -> bool {
+        self.unsent > 0 || self.tls.as_ref().is_some_and(|tls| tls.has_output())
+    }
+
     /// Hands to the kernel what it takes behind the first `from` bytes.
-    fn send(&self, out: &Outgoing<'_>, from: usize) -> io::Result<usize> {
+    fn send(&mut self, out: &Outgoing<'_>, from: usize) -> io::Result<usize> {
         let socket = SockRef::from(&*self.socket);
+        if let Some(tls) = &mut self.tls {
+            let sent = send_sealed(tls, &socket, out, &mut self.sealed)?;
+            return Ok(if sent { self.sealed.saturating_sub(from) } else { 0 });
+        }
         let sent = if out.large.is_empty() {
             let rest = out.own.get(from..).unwrap_or_default();
             socket.send_with_flags(rest, SEND_FLAGS)
@@ -323,32 +374,42 @@ impl Direct {
 
     /// Waits for bytes, or for room to send on, and receives what there is; false at the deadline.
     fn receive(&mut self, now: Instant, deadline: Deadline) -> Result<bool, String> {
-        use std::io::Read;
         // One system call where the kernel may do the waiting: a reply is all that is missing, and the deadline is not
         // so near that the socket's own limit would overrun it.
         let far = deadline.instant().is_none_or(|at| at > now + LONGEST_READ);
-        if self.unsent > 0 || !far {
-            let ready = match self.unsent {
-                0 => Ready::Read,
-                _ => Ready::ReadOrWrite,
+        let sends = self.is_sending();
+        if sends || !far {
+            let ready = match sends {
+                false => Ready::Read,
+                true => Ready::ReadOrWrite,
             };
             let in_time = wait_ready(self.socket.as_fd(), ready, deadline.instant());
             // Data that keeps coming must not carry the call past its deadline.
             if !in_time.map_err(|error| plain(&error))? || deadline.passed() {
                 return Ok(false);
             }
-            if self.unsent > 0 && !self.has_input()? {
+            if sends && !self.has_input()? {
                 return Ok(true);
             }
         }
-        match (&*self.socket).read(self.decoder.spare()) {
-            Ok(0) => Err("the server closed the connection".to_owned()),
-            Ok(n) => {
+        match self.read() {
+            Err(error) if !is_transient(&error) => Err(plain(&error)),
+            _ => Ok(true),
+        }
+    }
+
+    /// Receives once. True when the kernel is known to have no more.
+    fn read(&mut self) -> io::Result<bool> {
+        use std::io::Read;
+        if let Some(tls) = &mut self.tls {
+            return tls.pull(&SockRef::from(&*self.socket), &mut self.decoder);
+        }
+        match (&*self.socket).read(self.decoder.spare())? {
+            0 => Err(io::Error::other("the server closed the connection")),
+            n => {
                 self.decoder.filled(n);
-                Ok(true)
+                Ok(false)
             }
-            Err(error) if is_transient(&error) => Ok(true),
-            Err(error) => Err(plain(&error)),
         }
     }
 
@@ -415,6 +476,26 @@ impl Direct {
         Error::new(kind)
             .with_outcome(outcome)
             .at(self.generation.endpoint.to_string())
+    }
+}
+
+/// Puts what there is room for behind the first `sealed` bytes in records, and hands records to the kernel. True when it
+/// took any: then all that is sealed may be on its way.
+fn send_sealed(tls: &mut Records, socket: &SockRef<'_>, out: &Outgoing<'_>, sealed: &mut usize) -> io::Result<bool> {
+    if out.large.is_empty() {
+        *sealed += tls.seal(out.own.get(*sealed..).unwrap_or_default())?;
+    } else {
+        for part in out.parts(*sealed) {
+            let taken = tls.seal(&part)?;
+            *sealed += taken;
+            if taken < part.len() {
+                break;
+            }
+        }
+    }
+    match tls.push(socket) {
+        Err(error) if is_transient(&error) => Ok(false),
+        pushed => pushed.map(|bytes| bytes > 0),
     }
 }
 

@@ -18,6 +18,7 @@ use super::lane::{Call, Ends, KEEP, Lane};
 use super::seat::NUDGE_EVERY;
 use super::silence::Silence;
 use crate::error::ErrorKind;
+use crate::net::Records;
 use crate::net::dial::plain;
 use crate::net::sys::watched;
 use crate::resp::{Decoder, Kind, Reply};
@@ -37,12 +38,16 @@ pub(super) struct Driver {
     pool: Weak<Pool>,
     gate: Rc<Gate>,
     fd: AsyncFd<Arc<TcpStream>>,
+    /// None: bytes go as they are.
+    tls: Option<Box<Records>>,
     decoder: Decoder,
-    /// What is being written, and how much of it was.
+    /// What is being written, and how much of it was, to the kernel or into records.
     writing: Vec<u8>,
     written: usize,
-    /// Bytes handed to the kernel over the life of the lane.
+    /// Bytes handed to the kernel over the life of the lane. Those in a record count with its first byte.
     sent: u64,
+    /// Bytes of the lane's life before those in `writing`.
+    gathered: u64,
     flying: VecDeque<Flight>,
     silence: Silence,
     ends: Ends,
@@ -50,17 +55,25 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(lane: Arc<Lane>, pool: &Arc<Pool>, gate: Rc<Gate>, decoder: Decoder) -> io::Result<Driver> {
+    pub(super) fn new(
+        lane: Arc<Lane>,
+        pool: &Arc<Pool>,
+        gate: Rc<Gate>,
+        tls: Option<Box<Records>>,
+        decoder: Decoder,
+    ) -> io::Result<Driver> {
         let fd = watched(Arc::clone(&lane.socket))?;
         Ok(Driver {
             lane,
             pool: Arc::downgrade(pool),
             gate,
             fd,
+            tls,
             decoder,
             writing: Vec::new(),
             written: 0,
             sent: 0,
+            gathered: 0,
             flying: VecDeque::new(),
             silence: Silence::new(),
             ends: Ends::default(),
@@ -98,17 +111,20 @@ impl Driver {
                 return Ok(());
             }
             self.write().map_err(lost)?;
-            let waits = !self.writing.is_empty();
+            let waits = !self.writing.is_empty() || self.has_records();
             // A lane that holds back stays awake: the node's next word, or its end, is what it waits for.
             let more = !waits && !held && !self.may_sleep();
             tokio::select! {
                 biased;
                 // First, so that a peer that never stops talking keeps nobody from looking at the time.
                 _ = nudge.tick(), if !self.flying.is_empty() => self.nudge(),
-                read = read(&self.fd, &mut self.decoder) => {
+                read = read(&self.fd, self.tls.as_deref_mut(), &mut self.decoder) => {
                     read.map_err(lost)?;
                     self.hand_out()?;
                     self.offer();
+                    if self.tls.as_ref().is_some_and(|tls| tls.is_closed()) {
+                        return Err(lost(closed()));
+                    }
                 }
                 // More has gathered meanwhile; other tasks have their turn first.
                 () = yield_now(), if more => {}
@@ -129,6 +145,7 @@ impl Driver {
             self.silence.asked(self.sent, Instant::now());
         }
         let mut begin = self.sent;
+        self.gathered = begin;
         for call in outbox.calls.drain(..) {
             let bytes = call.bytes as u64;
             self.flying.push_back(Flight { call, begin });
@@ -148,8 +165,15 @@ impl Driver {
         !outbox.awake
     }
 
+    fn has_records(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_output())
+    }
+
     /// Hands to the kernel what it takes.
     fn write(&mut self) -> io::Result<()> {
+        if self.tls.is_some() {
+            return self.write_sealed();
+        }
         while let Some(rest) = self.writing.get(self.written..).filter(|rest| !rest.is_empty()) {
             let socket = SockRef::from(&*self.lane.socket);
             match socket.send_with_flags(rest, libc::MSG_NOSIGNAL) {
@@ -174,6 +198,31 @@ impl Driver {
         flying.chain(&outbox.calls).for_each(|call| self.ends.nudge(&call.sink));
         drop(outbox);
         self.ends.flush(&self.pool, &self.lane);
+    }
+
+    /// The same in records. What is sealed counts as sent as soon as the kernel has taken any of it.
+    fn write_sealed(&mut self) -> io::Result<()> {
+        let socket = SockRef::from(&*self.lane.socket);
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        loop {
+            let rest = self.writing.get(self.written..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.written += tls.seal(rest)?;
+            }
+            if !tls.has_output() {
+                break;
+            }
+            match tls.push(&socket) {
+                Ok(_) => self.sent = self.gathered + self.written as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.gathered += self.written as u64;
+        self.writing.clear();
+        self.written = 0;
+        Ok(())
     }
 
     /// Gives each whole reply to its call, and wakes all who have theirs.
@@ -264,19 +313,22 @@ fn lost(error: io::Error) -> ErrorKind {
     ErrorKind::ConnectionLost { cause: plain(&error) }
 }
 
+fn closed() -> io::Error {
+    io::Error::other("the server closed the connection")
+}
+
 /// Reads once into `decoder`, when there is something to read.
-async fn read(fd: &AsyncFd<Arc<TcpStream>>, decoder: &mut Decoder) -> io::Result<()> {
-    use std::io::Read;
+async fn read(fd: &AsyncFd<Arc<TcpStream>>, mut tls: Option<&mut Records>, decoder: &mut Decoder) -> io::Result<()> {
     loop {
         let mut ready = fd.readable().await?;
-        let spare = decoder.spare();
-        let room = spare.len();
-        match (&**fd.get_ref()).read(spare) {
-            Ok(0) => return Err(io::Error::other("the server closed the connection")),
-            Ok(n) => {
-                decoder.filled(n);
-                // Less than there was room for: the kernel has no more, and will say when it has.
-                if n < room {
+        let done = match &mut tls {
+            Some(tls) => tls.pull(&SockRef::from(&**fd.get_ref()), decoder),
+            None => read_plain(fd.get_ref(), decoder),
+        };
+        match done {
+            Ok(drained) => {
+                // The kernel has no more, and will say when it has.
+                if drained {
                     ready.clear_ready();
                 }
                 return Ok(());
@@ -284,6 +336,20 @@ async fn read(fd: &AsyncFd<Arc<TcpStream>>, decoder: &mut Decoder) -> io::Result
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// True when the kernel had less than there was room for.
+fn read_plain(mut socket: &TcpStream, decoder: &mut Decoder) -> io::Result<bool> {
+    use std::io::Read;
+    let spare = decoder.spare();
+    let room = spare.len();
+    match socket.read(spare)? {
+        0 => Err(closed()),
+        n => {
+            decoder.filled(n);
+            Ok(n < room)
         }
     }
 }

@@ -143,6 +143,20 @@ impl Gate {
         }
     }
 
+    /// There are new credentials: whoever refused the old ones may be dialled at once.
+    pub fn forgive_logins(&self) {
+        let mut standings = self.standings.borrow_mut();
+        self.troubles.0.lock().retain(|endpoint, error| {
+            let refused = error.stage == Stage::Auth;
+            if refused {
+                standings.remove(endpoint);
+            }
+            !refused
+        });
+        drop(standings);
+        self.tell();
+    }
+
     /// How the last dial to `endpoint` failed, if it is in trouble.
     pub fn error(&self, endpoint: &Endpoint) -> Option<DialError> {
         self.troubles.of(endpoint)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,6 +28,9 @@ pub struct Generation {
     retired: AtomicBool,
     /// Connections open for shared use.
     shared: AtomicUsize,
+    /// The newest credentials that the node has taken, and the newest that were shown to it.
+    login: AtomicU64,
+    shown: AtomicU64,
     sockets: Mutex<HashMap<ConnectionId, Arc<TcpStream>>>,
 }
 
@@ -40,6 +43,8 @@ impl Generation {
             epoch,
             retired: AtomicBool::new(false),
             shared: AtomicUsize::new(0),
+            login: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
             sockets: Mutex::new(HashMap::new()),
         }
     }
@@ -58,6 +63,32 @@ impl Generation {
             let _ = SockRef::from(&**socket).set_linger(Some(Duration::ZERO));
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Whether a connection that logged in with these credentials may take another call: not once the node has taken newer
+    /// ones, for the old may be those of somebody who was shut out.
+    pub(super) fn takes(&self, login: u64) -> bool {
+        login >= self.login.load(Ordering::Relaxed)
+    }
+
+    /// The node has taken these.
+    pub(super) fn took(&self, login: u64) {
+        self.login.fetch_max(login, Ordering::Relaxed);
+    }
+
+    /// These are shown to the node.
+    pub(super) fn show(&self, login: u64) {
+        self.shown.fetch_max(login, Ordering::Relaxed);
+    }
+
+    /// The node could not be asked for its word on them.
+    pub(super) fn unshow(&self) {
+        self.shown.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether these were.
+    pub(super) fn was_shown(&self, login: u64) -> bool {
+        self.shown.load(Ordering::Relaxed) >= login
     }
 
     /// Enters a connection. False when the generation was retired meanwhile: the connection must not be used.

@@ -16,7 +16,7 @@ use super::select;
 use super::sentry::Sentries;
 use super::state::{Demand, Route, State};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::net::{DialError, Endpoint, Greeted, Login, handshake};
+use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
 use crate::topology::{Hint, Role, Snapshot, Unserved};
 
 /// What the keepers of a deployment share.
@@ -28,6 +28,8 @@ pub struct Common {
     pub hangups: Arc<HangupWatch>,
     /// The watch on nodes that are gone without a word.
     pub sentries: Rc<Sentries>,
+    /// Which name the certificate of an address must have, where that was given.
+    pub names: AddressMap,
 }
 
 /// How often a keeper whose callers wait for a primary to be named looks whether they still do.
@@ -52,6 +54,7 @@ pub struct Keeper {
     pub(super) pool: Arc<Pool>,
     pub(super) common: Rc<Common>,
     pub(super) login: Rc<Login>,
+    pub(super) transport: Rc<Transport>,
     dials: JoinSet<Dialled>,
     /// The generation of the snapshot that the routes follow.
     applied: u64,
@@ -79,16 +82,20 @@ impl Keeper {
     pub fn new(pool: Arc<Pool>, common: Rc<Common>) -> Keeper {
         let settings = &pool.settings;
         let login = Login {
-            credentials: settings.credentials.clone(),
+            vault: Arc::clone(&pool.vault),
             database: settings.database,
             client_name: settings.client_name.clone(),
             protocol: settings.protocol,
         };
+        let tls = settings.tls.clone();
+        let tls = tls.map(|tls| Tls::new(tls, common.names.clone()));
+        let transport = Transport::new(settings.tcp.clone(), tls);
         let next_look = Instant::now();
         Keeper {
             pool,
             common,
             login: Rc::new(login),
+            transport: Rc::new(transport),
             dials: JoinSet::new(),
             applied: 0,
             gated: false,
@@ -289,7 +296,11 @@ impl Keeper {
                 wanted.extend(dial.then(|| (goal, generation())));
                 continue;
             }
-            let open = route.generation.shared() + route.dialling;
+            // Newer credentials are shown to the node before connections with the old ones are given up: where they are
+            // refused, those serve on.
+            let unshown = !route.generation.was_shown(self.login.vault.number());
+            wanted.extend((unshown && route.dialling == 0).then(|| (Use::Direct, generation())));
+            let open = route.generation.shared() + route.dialling + usize::from(unshown);
             let room = settings.direct.saturating_sub(open);
             let more = demand.calls.saturating_sub(route.dialling).min(room);
             wanted.extend((0..more).map(|_| (Use::Direct, generation())));
@@ -350,10 +361,11 @@ impl Keeper {
         }
         let pass = self.common.gate.pass(&generation.endpoint);
         let login = Rc::clone(&self.login);
-        let (tcp, limits) = (self.pool.settings.tcp.clone(), self.pool.settings.limits);
+        generation.show(login.vault.number());
+        let (transport, limits) = (Rc::clone(&self.transport), self.pool.settings.limits);
         let limit = self.pool.settings.connect_timeout;
         self.dials.spawn_local(async move {
-            let result = handshake::greet_node(&generation.endpoint, &login, &tcp, limits, limit).await;
+            let result = handshake::greet_node(&generation.endpoint, &login, &transport, limits, limit).await;
             let result = result.and_then(|greeted| verify(greeted, generation.role));
             match &result {
                 Ok(_) => pass.succeeded(),
@@ -399,6 +411,9 @@ impl Keeper {
             Ok(_) => {}
             Err(error) => {
                 self.duty = Some(endpoint.clone());
+                if error.stage != Stage::Auth {
+                    generation.unshow();
+                }
                 let attempt = error.at(&endpoint);
                 let again = state.note(&endpoint, attempt.clone());
                 let route = state

@@ -131,18 +131,27 @@ pub struct Lane {
     pub(super) socket: Arc<TcpStream>,
     /// It carries one submitted call at a time, which may wait in the server.
     pub(super) own: bool,
+    /// The number of the credentials it logged in with.
+    login: u64,
     pub(super) outbox: Mutex<Outbox>,
     /// Something has gathered.
     pub(super) arrived: Notify,
 }
 
 impl Lane {
-    pub(super) fn new(id: ConnectionId, generation: Arc<Generation>, socket: Arc<TcpStream>, own: bool) -> Lane {
+    pub(super) fn new(
+        id: ConnectionId,
+        generation: Arc<Generation>,
+        socket: Arc<TcpStream>,
+        login: u64,
+        own: bool,
+    ) -> Lane {
         Lane {
             id,
             generation,
             socket,
             own,
+            login,
             outbox: Mutex::default(),
             arrived: Notify::new(),
         }
@@ -193,7 +202,7 @@ impl Lane {
 
     /// Whether it takes calls.
     pub(super) fn is_usable(&self) -> bool {
-        !self.generation.is_retired()
+        !self.generation.is_retired() && self.generation.takes(self.login)
     }
 
     /// Hands over a request that has `count` replies. It is copied; nothing waits.

@@ -41,9 +41,9 @@ use crate::error::{Attempt, Error, ErrorKind, Outcome, Reason, Stage};
 use crate::handoff::{Giver, handoff};
 use crate::net::{DialError, Endpoint};
 use crate::observe::{CallStats, Observer, Timing};
-use crate::options::{ClientSettings, Shown};
+use crate::options::{ClientSettings, Shown, Vault};
 use crate::resp::{Builder, LARGE, Reply, Request};
-use crate::topology::{Hint, Role, Service, is_final, why_unknown};
+use crate::topology::{Hint, Role, Service, is_final, turned_away, unknown_primary};
 use lane::Sink;
 use state::{Line, Route, State};
 
@@ -65,6 +65,8 @@ pub struct Pool {
     pub(crate) overrides: Vec<(&'static str, Shown)>,
     /// The counters of clients like this one.
     pub(crate) calls: Arc<CallStats>,
+    /// The login at the nodes.
+    vault: Arc<Vault>,
     troubles: Arc<Troubles>,
     state: Mutex<State>,
     demand: Notify,
@@ -94,6 +96,7 @@ impl Pool {
         service: Arc<Service>,
         role: Role,
         (settings, overrides): (ClientSettings, Vec<(&'static str, Shown)>),
+        vault: Arc<Vault>,
         troubles: Arc<Troubles>,
         observer: Arc<Observer>,
     ) -> Pool {
@@ -106,6 +109,7 @@ impl Pool {
             observer,
             overrides,
             calls,
+            vault,
             troubles,
             state,
             demand: Notify::new(),
@@ -169,6 +173,11 @@ impl Pool {
         generation.retire();
         self.observer.node_condemned(&self.calls, &generation.endpoint);
         self.service.hint(Hint::WrongRole);
+        self.demand.notify_one();
+    }
+
+    /// There are new credentials: nodes whose connections were made with older ones are shown them.
+    pub fn renew_logins(&self) {
         self.demand.notify_one();
     }
 
@@ -240,19 +249,21 @@ impl Pool {
     /// The error of a service that cannot be served: why, and everything that was tried.
     fn not_found(&self, state: &State) -> Error {
         let snapshot = self.service.snapshot();
-        let (unknown, mut attempts) = why_unknown(&self.service.words());
+        let service = self.service.name();
+        let (unknown, mut attempts) = unknown_primary(service, self.role, &self.service.words());
         let node_attempts = self.node_attempts(state);
         let reason = match &snapshot.primary {
-            None => unknown,
-            Some(_) if state.routes.is_empty() && self.role == Role::Replica => Reason::NoUsableReplica,
-            Some(_) if node_attempts.iter().any(|attempt| attempt.stage == Stage::Role) => Reason::WrongRole,
-            Some(_) => Reason::NodeUnreachable,
+            None => None,
+            Some(_) if state.routes.is_empty() && self.role == Role::Replica => Some(Reason::NoUsableReplica),
+            Some(_) if node_attempts.iter().any(|attempt| attempt.stage == Stage::Role) => Some(Reason::WrongRole),
+            Some(_) => Some(Reason::NodeUnreachable),
         };
         attempts.extend(node_attempts);
-        let service = self.service.name().to_owned();
-        let kind = match self.role {
-            Role::Replica => ErrorKind::ReplicaNotFound { service, reason },
-            Role::Primary | Role::Sentinel => ErrorKind::PrimaryNotFound { service, reason },
+        let service = service.to_owned();
+        let kind = match (reason, self.role) {
+            (None, _) => unknown,
+            (Some(reason), Role::Replica) => ErrorKind::ReplicaNotFound { service, reason },
+            (Some(reason), Role::Primary | Role::Sentinel) => ErrorKind::PrimaryNotFound { service, reason },
         };
         Error::new(kind).with_attempts(attempts)
     }
@@ -270,11 +281,10 @@ impl Pool {
         attempts
     }
 
-    /// Ends the waits when no time will help: every Sentinel refuses the login.
+    /// Ends the waits when no time will help: every Sentinel refuses the login or cannot be spoken to.
     fn refuse_if_final(&self) {
         let words = self.service.words();
-        let (reason, _) = why_unknown(&words);
-        if is_final(&words) && reason == Reason::SentinelAuth && self.service.snapshot().primary.is_none() {
+        if is_final(&words) && turned_away(&words) && self.service.snapshot().primary.is_none() {
             let mut state = self.state.lock();
             let error = self.not_found(&state);
             state.refuse(&error);

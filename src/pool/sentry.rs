@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Pool;
 use super::gate::{Entry, Gate};
-use crate::net::{Endpoint, Login, Wire, WireError, handshake};
+use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake};
 use crate::resp::{Kind, control};
 
 /// Between two PINGs, and for a pong: together less than the 2 s within which a dead connection must be noticed.
@@ -30,7 +30,14 @@ pub struct Sentries {
 
 impl Sentries {
     /// Watches `endpoint` on behalf of `pool` until no pool uses it any more or a pong is missed.
-    pub(super) fn post(self: &Rc<Sentries>, gate: &Rc<Gate>, pool: &Arc<Pool>, endpoint: &Endpoint, login: &Rc<Login>) {
+    pub(super) fn post(
+        self: &Rc<Sentries>,
+        gate: &Rc<Gate>,
+        pool: &Arc<Pool>,
+        endpoint: &Endpoint,
+        login: &Rc<Login>,
+        transport: &Rc<Transport>,
+    ) {
         let mut posts = self.posts.borrow_mut();
         let stands = posts.contains_key(endpoint);
         let pools = posts.entry(endpoint.clone()).or_default();
@@ -46,6 +53,7 @@ impl Sentries {
                 gate: Rc::clone(gate),
                 endpoint: endpoint.clone(),
                 login: Rc::clone(login),
+                transport: Rc::clone(transport),
             };
             tokio::task::spawn_local(sentry.stand());
         }
@@ -68,6 +76,7 @@ struct Sentry {
     gate: Rc<Gate>,
     endpoint: Endpoint,
     login: Rc<Login>,
+    transport: Rc<Transport>,
 }
 
 impl Sentry {
@@ -119,7 +128,7 @@ impl Sentry {
         let pass = self.gate.pass(&self.endpoint);
         let settings = &pool.settings;
         let limit = settings.connect_timeout;
-        let greeted = handshake::greet_node(&self.endpoint, &self.login, &settings.tcp, settings.limits, limit)
+        let greeted = handshake::greet_node(&self.endpoint, &self.login, &self.transport, settings.limits, limit)
             .await
             .ok()?;
         pass.succeeded();

@@ -347,6 +347,21 @@ impl State {
         dropped
     }
 
+    /// Drops what is idle there under older credentials than the node has taken; lanes end with the calls they carry.
+    pub(super) fn drop_outdated(&mut self, generation: &Arc<Generation>) {
+        let of = |route: &&mut Route| Arc::ptr_eq(&route.generation, generation);
+        for route in self.routes.iter_mut().filter(of) {
+            let before = route.idle.len();
+            route.idle.retain(|direct| direct.is_usable());
+            for _ in route.idle.len()..before {
+                route.generation.discount_shared();
+            }
+            let outdated = route.lanes.extract_if(.., |lane| !lane.is_usable());
+            outdated.for_each(|lane| lane.leave());
+        }
+        self.sweep(&[], Instant::now());
+    }
+
     /// Drops the connections kept after leases.
     pub(super) fn drop_idle_leases(&mut self) {
         self.leases -= self.idle_leases.drain(..).count();

@@ -2,6 +2,21 @@
 
 use std::path::Path;
 
+use crate::certificates::Identity;
+
+/// How servers speak TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// File of the authority whose client certificates are taken.
+    pub ca: String,
+    /// The servers' certificate and key.
+    pub identity: Identity,
+    /// Whether a client must have a certificate.
+    pub clients_have_certificates: bool,
+    /// Whether the servers speak TLS with each other too, and announce those ports.
+    pub among_servers: bool,
+}
+
 /// The wish for a [`Topology`](crate::Topology): one primary and two replicas under three sentinels unless changed.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -19,6 +34,22 @@ pub struct Config {
     pub(crate) failover_timeout_ms: Option<u64>,
     pub(crate) hostnames: bool,
     pub(crate) ipv6: bool,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) plain: u16,
+    pub(crate) tls: Option<u16>,
+}
+
+impl Ports {
+    /// The port by which the others know it.
+    pub(crate) fn announced(self, config: &Config) -> u16 {
+        let tls = config.tls.as_ref().is_some_and(|tls| tls.among_servers);
+        self.tls.filter(|_| tls).unwrap_or(self.plain)
+    }
 }
 
 impl Default for Config {
@@ -38,6 +69,7 @@ impl Default for Config {
             failover_timeout_ms: None,
             hostnames: false,
             ipv6: false,
+            tls: None,
         }
     }
 }
@@ -138,6 +170,11 @@ impl Config {
         Config { ipv6, ..self }
     }
 
+    /// Lets every server listen for TLS too. The plain ports stay, for the laboratory itself.
+    pub fn tls(self, tls: Tls) -> Config {
+        Config { tls: Some(tls), ..self }
+    }
+
     pub(crate) fn majority_or_quorum(&self) -> usize {
         self.quorum.unwrap_or(self.sentinels / 2 + 1)
     }
@@ -161,26 +198,36 @@ impl Config {
         by_password.or_else(|| self.user.clone().map(|(name, password)| (Some(name), password)))
     }
 
-    fn common_lines(&self, port: u16, dir: &Path) -> Vec<String> {
+    fn common_lines(&self, ports: Ports, dir: &Path) -> Vec<String> {
         let bind = match (self.hostnames, self.ipv6) {
             (true, _) => "127.0.0.1 -::1",
             (false, true) => "::1",
             (false, false) => "127.0.0.1",
         };
         let dir = dir.display();
-        vec![
-            format!("port {port}"),
+        let mut lines = vec![
+            format!("port {}", ports.plain),
             format!("bind {bind}"),
             format!("dir \"{dir}\""),
             format!("logfile \"{dir}/log\""),
             "daemonize no".into(),
             "protected-mode no".into(),
-        ]
+        ];
+        let word = |flag| if flag { "yes" } else { "no" };
+        if let (Some(tls), Some(port)) = (&self.tls, ports.tls) {
+            lines.push(format!("tls-port {port}"));
+            lines.push(format!("tls-ca-cert-file \"{}\"", tls.ca));
+            lines.push(format!("tls-cert-file \"{}\"", tls.identity.cert()));
+            lines.push(format!("tls-key-file \"{}\"", tls.identity.key()));
+            lines.push(format!("tls-auth-clients {}", word(tls.clients_have_certificates)));
+            lines.push(format!("tls-replication {}", word(tls.among_servers)));
+        }
+        lines
     }
 
     /// The file of one data node; `primary` is the port to replicate from.
-    pub(crate) fn node_file(&self, port: u16, dir: &Path, primary: Option<u16>, version: u32) -> String {
-        let mut lines = self.common_lines(port, dir);
+    pub(crate) fn node_file(&self, ports: Ports, dir: &Path, primary: Option<u16>, version: u32) -> String {
+        let mut lines = self.common_lines(ports, dir);
         lines.extend(["save \"\"", "appendonly no", "repl-diskless-sync yes"].map(String::from));
         lines.push("repl-diskless-sync-delay 0".into());
         if version >= 7 {
@@ -208,10 +255,10 @@ impl Config {
     }
 
     /// The file of one sentinel, which the sentinel itself will rewrite.
-    pub(crate) fn sentinel_file(&self, port: u16, dir: &Path, primary: u16) -> String {
+    pub(crate) fn sentinel_file(&self, ports: Ports, dir: &Path, primary: u16) -> String {
         let (host, name) = (self.host(), format!("\"{}\"", self.service));
         let default_failover = if self.fast { 2000 } else { 10_000 };
-        let mut lines = self.common_lines(port, dir);
+        let mut lines = self.common_lines(ports, dir);
         if self.hostnames {
             lines.extend(["sentinel resolve-hostnames yes", "sentinel announce-hostnames yes"].map(String::from));
             lines.push("sentinel announce-ip localhost".into());

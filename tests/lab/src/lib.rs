@@ -4,6 +4,7 @@
 //! Everything here panics when it cannot do what it was asked to: a test has no use for a half-built laboratory.
 
 mod acceptor;
+mod certificates;
 mod client;
 mod config;
 mod fake_node;
@@ -23,8 +24,9 @@ mod topology;
 mod wait;
 mod wire;
 
+pub use certificates::{Authority, Identity};
 pub use client::Control;
-pub use config::Config;
+pub use config::{Config, Tls};
 pub use fake_node::{FakeNode, FakeNodeBuilder, NodeView, Role};
 pub use fake_sentinel::{FakeReplica, FakeSentinel, FakeSentinelBuilder, Mode, SentinelView};
 pub use link::Cut;

@@ -97,6 +97,9 @@ pub struct Server {
     name: String,
     host: String,
     port: Port,
+    /// The other of the plain port and that of TLS, where there are two.
+    other: Option<Port>,
+    plain: u16,
     dir: PathBuf,
     program: Program,
     credentials: Option<(Option<String>, String)>,
@@ -110,13 +113,20 @@ impl Server {
         Server {
             name,
             host: host.into(),
+            plain: port.number(),
             port,
+            other: None,
             dir,
             program,
             credentials: None,
             after_start,
             life,
         }
+    }
+
+    /// With a second port; `plain` is the one on which it speaks no TLS.
+    pub(crate) fn with_other_port(self, other: Option<Port>, plain: u16) -> Server {
+        Server { other, plain, ..self }
     }
 
     pub(crate) fn with_credentials(self, credentials: Option<(Option<String>, String)>) -> Server {
@@ -140,6 +150,11 @@ impl Server {
     /// The port, the same after a restart.
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// The port of TLS when [`port`](Server::port) is plain, and the other way round; the same where there is no TLS.
+    pub fn other_port(&self) -> u16 {
+        self.other.as_ref().map_or(self.port(), Port::number)
     }
 
     /// Host and port as one argument, IPv6 in brackets.
@@ -185,7 +200,7 @@ impl Server {
 
     /// A connection that has authenticated, with `timeout` for each reply.
     pub fn connect(&self, timeout: Duration) -> io::Result<Control> {
-        let mut control = Control::connect_within((self.host.as_str(), self.port()), timeout)?;
+        let mut control = Control::connect_within((self.host.as_str(), self.plain), timeout)?;
         if let Some((user, password)) = &self.credentials {
             let mut command = vec!["AUTH"];
             command.extend(user.as_deref());

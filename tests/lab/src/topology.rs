@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::config::Config;
+use crate::config::{Config, Ports};
 use crate::ports::{Port, free_port};
 use crate::server::{Program, Server};
 use crate::settled::{ASK_WITHIN, Scene};
@@ -74,18 +74,29 @@ impl Topology {
             .prefix("lab-")
             .tempdir()
             .expect("create a folder; is TMPDIR writable?");
-        let node_ports: Vec<Port> = (0..config.nodes).map(|_| free_port()).collect();
-        let primary = node_ports[0].number();
+        let two_ports = || (free_port(), config.tls.as_ref().map(|_| free_port()));
+        let ports = |(plain, tls): &(Port, Option<Port>)| Ports {
+            plain: plain.number(),
+            tls: tls.as_ref().map(Port::number),
+        };
+        let node_ports: Vec<(Port, Option<Port>)> = (0..config.nodes).map(|_| two_ports()).collect();
+        let primary = ports(&node_ports[0]).announced(config);
         let (node_program, sentinel_program) = (Program::server(), Program::sentinel());
         let version = node_program.major_version();
-        let make = |kind: &str, index: usize, port: Port, program: &Program| {
+        let make = |kind: &str, index: usize, both: (Port, Option<Port>), program: &Program| {
             let dir = folder.path().join(format!("{kind}-{index}"));
             fs::create_dir(&dir).expect("create a server's folder; is the disk full?");
+            let ports = ports(&both);
+            let (port, other) = match both {
+                (plain, Some(tls)) if ports.announced(config) == tls.number() => (tls, Some(plain)),
+                both => both,
+            };
             let server = Server::new(format!("{kind} {index}"), config.host(), port, dir, program.clone());
-            let (port, dir) = (server.port(), server.dir());
+            let server = server.with_other_port(other, ports.plain);
+            let dir = server.dir();
             let text = match kind {
-                "node" => config.node_file(port, dir, (index > 0).then_some(primary), version),
-                _ => config.sentinel_file(port, dir, primary),
+                "node" => config.node_file(ports, dir, (index > 0).then_some(primary), version),
+                _ => config.sentinel_file(ports, dir, primary),
             };
             fs::write(dir.join("conf"), text).expect("write a configuration file; is the disk full?");
             server
@@ -95,7 +106,7 @@ impl Topology {
             .map(|(index, port)| make("node", index, port, &node_program).with_credentials(config.node_credentials()));
         let sentinels = (0..config.sentinels).map(|index| {
             let credentials = config.sentinel_password.clone().map(|password| (None, password));
-            make("sentinel", index, free_port(), &sentinel_program).with_credentials(credentials)
+            make("sentinel", index, two_ports(), &sentinel_program).with_credentials(credentials)
         });
         let (nodes, sentinels) = (nodes.collect(), sentinels.collect());
         Topology {

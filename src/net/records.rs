@@ -1,0 +1,137 @@
+//! TLS on an open connection: plain bytes in, records out, and back. It belongs to whoever reads and writes the socket,
+//! a caller's own thread included; it has no thread and no lock.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
+use socket2::SockRef;
+
+use crate::resp::Decoder;
+
+/// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
+const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// The TLS state of one connection.
+#[derive(Debug)]
+pub struct Records {
+    tls: ClientConnection,
+    /// The peer has said that nothing more will come.
+    closed: bool,
+}
+
+/// The socket below, as the records need it.
+struct Below<'a> {
+    socket: &'a SockRef<'a>,
+    /// The last read was given less than it had room for: the kernel has no more.
+    drained: bool,
+}
+
+impl Read for Below<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let n = (&mut &**self.socket).read(room)?;
+        self.drained = n < room.len();
+        Ok(n)
+    }
+}
+
+impl Write for Below<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.send_with_flags(bytes, SEND_FLAGS)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.send_vectored_with_flags(parts, SEND_FLAGS)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Records {
+    /// The client's side of a connection whose peer must prove to be `name`.
+    pub fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Records, String> {
+        let tls = ClientConnection::new(config, name).map_err(|error| explain(&error))?;
+        Ok(Records { tls, closed: false })
+    }
+
+    /// The handshake is not over.
+    pub fn is_shaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    /// Records wait to be handed to the kernel.
+    pub fn has_output(&self) -> bool {
+        self.tls.wants_write()
+    }
+
+    /// The peer has closed its side.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Puts what there is room for (64 KiB) of `bytes` in records; how many bytes.
+    pub fn seal(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tls.writer().write(bytes)
+    }
+
+    /// Hands records to the kernel in one system call; how many bytes of them it took. Never waits.
+    pub fn push(&mut self, socket: &SockRef<'_>) -> io::Result<usize> {
+        self.tls.write_tls(&mut Below { socket, drained: false })
+    }
+
+    /// Receives once and gives `decoder` what the records that are whole now hold: nothing, where they are the
+    /// protocol's own. True when the kernel has no more. An end of the stream is an error, `InvalidData` one of TLS.
+    pub fn pull(&mut self, socket: &SockRef<'_>, decoder: &mut Decoder) -> io::Result<bool> {
+        let mut below = Below { socket, drained: false };
+        if self.tls.read_tls(&mut below)? == 0 {
+            let end = "the server closed the connection";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, end));
+        }
+        let processed = self.tls.process_new_packets();
+        if self.tls.wants_write() {
+            // The answer to a key update, or the alert that tells the peer what was wrong. What the kernel does not take
+            // now goes in front of the next request.
+            let _ = self.tls.write_tls(&mut below);
+        }
+        let state = processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, explain(&error)))?;
+        self.closed |= state.peer_has_closed();
+        let mut left = state.plaintext_bytes_to_read();
+        while left > 0 {
+            let n = self.tls.reader().read(decoder.spare())?;
+            decoder.filled(n);
+            left = left.saturating_sub(n.max(1));
+        }
+        Ok(below.drained)
+    }
+}
+
+/// What went wrong, for an operator.
+pub(super) fn explain(error: &rustls::Error) -> String {
+    use rustls::Error;
+    match error {
+        // The second is what an authority of the same name with another key comes to.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "the certificate is signed by no authority that is trusted here".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "the certificate has expired".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            "the certificate is not valid yet".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) => format!(
+            "the certificate is not that of {}, but of {}",
+            expected.to_str(),
+            presented.join(", ")
+        ),
+        Error::InvalidMessage(_) => "what the server sent is not TLS".to_owned(),
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the server wants a client certificate".to_owned()
+        }
+        Error::AlertReceived(alert) => format!("the server broke off: {alert:?}"),
+        error => error.to_string(),
+    }
+}

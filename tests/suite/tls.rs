@@ -1,0 +1,607 @@
+//! TLS to real servers: every mix of Sentinels and nodes, who is trusted, and what a call is told when nobody is.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use sentinel::client::BatchKind;
+use sentinel::error::Stage;
+use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Options, Outcome};
+use sentinel_lab::{Authority, Config, Cut, Identity, Proxy, Tls, Topology, wait_until};
+
+use crate::support::{
+    PATIENCE, SERVICE, SLACK, batch, options, overrides, run, run_within, serving_port, text, timed, with, within,
+};
+
+/// The names by which the laboratory's servers are reached.
+const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
+
+/// Servers with certificates, and the authority that signed them.
+struct World {
+    authority: Authority,
+    topology: Topology,
+    tls: Tls,
+}
+
+impl World {
+    fn new(config: Config, change: impl FnOnce(Tls) -> Tls) -> World {
+        let authority = Authority::new();
+        let tls = Tls {
+            ca: authority.ca(),
+            identity: authority.issue("server", &NAMES),
+            clients_have_certificates: false,
+            among_servers: true,
+        };
+        let tls = change(tls);
+        let topology = Topology::start(config.tls(tls.clone()));
+        World {
+            authority,
+            topology,
+            tls,
+        }
+    }
+
+    /// A primary and its Sentinel, which is as much as most tests look at.
+    fn small() -> World {
+        World::new(Config::default().nodes(1).sentinels(1), |tls| tls)
+    }
+
+    /// The Sentinels' ports of TLS, or the plain ones.
+    fn sentinels(&self, tls: bool) -> Vec<u16> {
+        let count = self.topology.sentinels().len();
+        let ports = (0..count).map(|index| {
+            let sentinel = self.topology.sentinel(index);
+            let announced = tls == self.tls.among_servers;
+            if announced {
+                sentinel.port()
+            } else {
+                sentinel.other_port()
+            }
+        });
+        ports.collect()
+    }
+
+    /// Options for TLS to both, with the authority trusted.
+    fn options(&self) -> Options {
+        let ca = self.authority.ca();
+        with(
+            options(&self.sentinels(true)),
+            &[
+                ("tls", "1"),
+                ("tls.ca_file", &ca),
+                ("sentinel.tls", "1"),
+                ("sentinel.tls.ca_file", &ca),
+            ],
+        )
+    }
+
+    fn open(&self, pairs: &[(&str, &str)]) -> Deployment {
+        Deployment::open(&with(self.options(), pairs)).unwrap()
+    }
+
+    fn client(&self, pairs: &[(&str, &str)]) -> Client {
+        self.open(pairs).primary_for(Some(SERVICE), None).unwrap()
+    }
+
+    /// A client whose connections to the primary lead through `proxy`.
+    fn client_through(&self, proxy: &Proxy, pairs: &[(&str, &str)]) -> Client {
+        let map = format!("127.0.0.1:{}=127.0.0.1:{}", self.topology.node(0).port(), proxy.port());
+        let mut all = vec![("address.map", map.as_str())];
+        all.extend(pairs);
+        self.client(&all)
+    }
+}
+
+/// Fails a call within the time that says that nobody waited for a deadline, and gives its error.
+#[track_caller]
+fn refused(client: &Client) -> Error {
+    let (result, took) = timed(|| run_within(client, "SET k v", 10_000));
+    let error = result.expect_err("the call succeeded");
+    assert!(took < Duration::from_secs(1), "{took:?}: {error}");
+    assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    error
+}
+
+/// Checks that a call is told at once that TLS failed, and why.
+#[track_caller]
+fn assert_tls(client: &Client, cause: &str) {
+    let error = refused(client);
+    assert!(matches!(error.kind(), ErrorKind::Tls { .. }), "{error:?}");
+    assert!(error.to_string().contains(cause), "{error}");
+    let staged = error.attempts().iter().filter(|attempt| attempt.stage == Stage::Tls);
+    assert!(staged.count() > 0, "{error:?}");
+}
+
+fn survives_a_failover(world: &World, options: Options) {
+    let deployment = Deployment::open(&options).unwrap();
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    assert_eq!(text(&client, "SET k before"), "OK");
+    let old = world.topology.primary();
+    world.topology.kill(old);
+    // Known to be dead before anything is written to it, the old primary costs no call.
+    let result = run_within(&client, "SET k after", 20_000);
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(text(&client, "SET k later"), "OK");
+    assert_eq!(text(&client, "GET k"), "later");
+    let primary = world.topology.wait_for_primary_change(old, PATIENCE);
+    let node = world.topology.node(primary);
+    assert!([node.port(), node.other_port()].contains(&serving_port(&client)));
+    let replica = deployment.replica_for(Some(SERVICE), None).unwrap();
+    wait_until("a read", PATIENCE, || run(&replica, "GET k").is_ok());
+}
+
+#[test]
+fn tls_to_both_survives_a_failover() {
+    let world = World::new(Config::default(), |tls| tls);
+    survives_a_failover(&world, world.options());
+}
+
+#[test]
+fn tls_to_the_nodes_alone_survives_a_failover() {
+    let world = World::new(Config::default(), |tls| tls);
+    let seeds = options(&world.sentinels(false));
+    let ca = world.authority.ca();
+    let pairs = [("tls", "1"), ("tls.ca_file", ca.as_str()), ("sentinel.learn", "0")];
+    survives_a_failover(&world, with(seeds, &pairs));
+}
+
+#[test]
+fn tls_to_the_sentinels_alone_and_to_nobody_survive_a_failover() {
+    let world = World::new(Config::default(), |tls| Tls {
+        among_servers: false,
+        ..tls
+    });
+    let seeds = options(&world.sentinels(true));
+    let ca = world.authority.ca();
+    let pairs = [
+        ("sentinel.tls", "1"),
+        ("sentinel.tls.ca_file", ca.as_str()),
+        ("sentinel.learn", "0"),
+    ];
+    survives_a_failover(&world, with(seeds, &pairs));
+    let plain = Deployment::open(&options(&world.sentinels(false))).unwrap();
+    let client = plain.primary_for(Some(SERVICE), None).unwrap();
+    assert_eq!(text(&client, "GET k"), "later");
+}
+
+#[test]
+fn the_url_scheme_for_tls_speaks_it_to_both() {
+    let world = World::small();
+    let (port, ca) = (world.sentinels(true)[0], world.authority.ca());
+    let mut options = Options::new();
+    let url = format!("rediss+sentinel://127.0.0.1:{port}/{SERVICE}?tls.ca_file={ca}&sentinel.tls.ca_file={ca}");
+    options.parse_url(&url).unwrap();
+    let deployment = Deployment::open(&options).unwrap();
+    let client = deployment.primary_for(None, None).unwrap();
+    assert_eq!(text(&client, "SET k v"), "OK");
+}
+
+#[test]
+fn a_client_certificate_is_shown_and_its_lack_is_told_at_once() {
+    for versions in ["TLSv1.3", "TLSv1.2"] {
+        let config = Config::default().nodes(1).sentinels(1);
+        let line = format!("tls-protocols \"{versions}\"");
+        let config = config.node_line(&line).sentinel_line(&line);
+        let world = World::new(config, |tls| Tls {
+            clients_have_certificates: true,
+            ..tls
+        });
+        let own = world.authority.issue("client", &["client.example"]);
+        let both = [
+            ("tls.cert_file", own.cert()),
+            ("tls.key_file", own.key()),
+            ("sentinel.tls.cert_file", own.cert()),
+            ("sentinel.tls.key_file", own.key()),
+        ];
+        assert_eq!(text(&world.client(&both), "SET k v"), "OK", "{versions}");
+        let word = if versions == "TLSv1.3" {
+            "wants a client certificate"
+        } else {
+            "broke off"
+        };
+        assert_tls(&world.client(&both[2..]), word);
+        assert_tls(&world.client(&both[..2]), word);
+        let foreign = Authority::new().issue("client", &["client.example"]);
+        let mixed = [
+            both[2],
+            both[3],
+            ("tls.cert_file", foreign.cert()),
+            ("tls.key_file", foreign.key()),
+        ];
+        assert_tls(&world.client(&mixed), "");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_expired_of_another_name_or_of_another_authority_lets_nobody_in() {
+    let other = Authority::new();
+    type Issue = fn(&Authority) -> Identity;
+    let cases: [(&str, Issue); 2] = [
+        ("has expired", |authority| authority.issue_expired("bad", &NAMES)),
+        ("is not that of 127.0.0.1, but of", |authority| {
+            authority.issue("bad", &["db.example"])
+        }),
+    ];
+    for (cause, issue) in cases {
+        let config = Config::default().nodes(1).sentinels(1);
+        // What the servers show each other is not looked at by name, and an expired one they would not take.
+        let world = World::new(config, |tls| Tls {
+            among_servers: false,
+            ..tls
+        });
+        let bad = issue(&world.authority);
+        let (node, sentinel) = (world.topology.node(0), world.topology.sentinel(0));
+        let config_of = |identity: &Identity| {
+            let reply = node.ask(&[
+                "CONFIG",
+                "SET",
+                "tls-cert-file",
+                identity.cert(),
+                "tls-key-file",
+                identity.key(),
+            ]);
+            assert!(!reply.is_error(), "{reply:?}");
+        };
+        config_of(&bad);
+        let map = format!("127.0.0.1:{}=127.0.0.1:{}", node.port(), node.other_port());
+        let learn = [("sentinel.learn", "0"), ("address.map", map.as_str())];
+        assert_tls(&world.client(&learn), cause);
+        // The same at the Sentinel.
+        let lines = std::fs::read_to_string(sentinel.dir().join("conf")).unwrap();
+        let lines = lines
+            .replace(world.tls.identity.cert(), bad.cert())
+            .replace(world.tls.identity.key(), bad.key());
+        std::fs::write(sentinel.dir().join("conf"), lines).unwrap();
+        config_of(&world.tls.identity);
+        world.topology.restart_sentinel(0);
+        assert_tls(&world.client(&learn), cause);
+        let unverified = [learn[0], learn[1], ("sentinel.tls.verify", "none")];
+        assert_eq!(text(&world.client(&unverified), "SET k v"), "OK");
+    }
+    let world = World::small();
+    let foreign = other.ca();
+    assert_tls(
+        &world.client(&[("tls.ca_file", &foreign)]),
+        "no authority that is trusted here",
+    );
+    assert_tls(
+        &world.client(&[("sentinel.tls.ca_file", &foreign)]),
+        "no authority that is trusted here",
+    );
+    assert_tls(
+        &world.client(&[("tls.ca_file", "")]),
+        "no authority that is trusted here",
+    );
+    let unverified = [("tls.ca_file", foreign.as_str()), ("tls.verify", "none")];
+    assert_eq!(text(&world.client(&unverified), "SET k v"), "OK");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named_with_its_option() {
+    let world = World::small();
+    let garbage = world.authority.path("garbage.pem");
+    std::fs::write(&garbage, "no certificate").unwrap();
+    let (one, other) = (
+        world.authority.issue("one", &NAMES),
+        world.authority.issue("other", &NAMES),
+    );
+    assert_tls(
+        &world.client(&[("tls.ca_file", "/nonexistent/ca.pem")]),
+        "tls.ca_file cannot be used: No such file",
+    );
+    assert_tls(
+        &world.client(&[("sentinel.tls.ca_file", &garbage)]),
+        "sentinel.tls.ca_file cannot be used",
+    );
+    let mismatch = [("tls.cert_file", one.cert()), ("tls.key_file", other.key())];
+    assert_tls(&world.client(&mismatch), "tls.cert_file or key_file cannot be used");
+    let no_key = [("tls.cert_file", one.cert()), ("tls.key_file", garbage.as_str())];
+    assert_tls(&world.client(&no_key), "tls.key_file cannot be used");
+}
+
+#[test]
+fn tls_to_a_plain_port_and_plain_to_one_of_tls_are_told_at_once() {
+    let world = World::small();
+    let node = world.topology.node(0);
+    let map = format!("127.0.0.1:{}=127.0.0.1:{}", node.port(), node.other_port());
+    assert_tls(&world.client(&[("address.map", &map)]), "the server does not speak TLS");
+    assert_tls(&world.client(&[("tls", "0")]), "the server speaks TLS there");
+    assert_tls(&world.client(&[("sentinel.tls", "0")]), "the server speaks TLS there");
+    let plain = with(
+        options(&world.sentinels(false)),
+        &[("sentinel.tls", "1"), ("sentinel.learn", "0")],
+    );
+    let ca = world.authority.ca();
+    let plain = Deployment::open(&with(plain, &[("sentinel.tls.ca_file", &ca)])).unwrap();
+    assert_tls(
+        &plain.primary_for(Some(SERVICE), None).unwrap(),
+        "the server does not speak TLS",
+    );
+}
+
+#[test]
+fn a_frozen_server_is_waited_for_and_is_not_taken_for_a_plain_one() {
+    let world = World::small();
+    let client = world.client(&[("connect_timeout_ms", "400")]);
+    world.topology.stop(0);
+    let (result, took) = timed(|| run_within(&client, "SET k v", 1000));
+    let error = result.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::PrimaryNotFound { .. }), "{error:?}");
+    assert!(
+        took >= Duration::from_secs(1) && took < Duration::from_secs(1) + SLACK,
+        "{took:?}"
+    );
+    world.topology.cont(0);
+    assert_eq!(text(&client, "SET k v"), "OK");
+}
+
+#[test]
+fn the_name_to_verify_is_the_option_or_that_of_the_address_map() {
+    let named = |tls: Tls, authority: &Authority| Tls {
+        identity: authority.issue("named", &["db.example"]),
+        ..tls
+    };
+    let authority = Authority::new();
+    let ca = authority.ca();
+    let config = Config::default().nodes(1).sentinels(1);
+    let world = World::new(config, |tls| Tls {
+        ca: ca.clone(),
+        ..named(tls, &authority)
+    });
+    let node = world.topology.node(0);
+    let trusted = [("tls.ca_file", ca.as_str()), ("sentinel.tls.ca_file", ca.as_str())];
+    let client = |pairs: &[(&str, &str)]| world.client(&[&trusted, pairs].concat());
+    let sentinels = ("sentinel.tls.server_name", "db.example");
+    assert_tls(&client(&[]), "is not that of 127.0.0.1");
+    assert_tls(&client(&[sentinels]), "is not that of 127.0.0.1");
+    assert_eq!(
+        text(&client(&[sentinels, ("tls.server_name", "db.example")]), "SET k v"),
+        "OK"
+    );
+    let map = format!("127.0.0.1:{0}=127.0.0.1:{0}#db.example", node.port());
+    assert_eq!(text(&client(&[sentinels, ("address.map", &map)]), "SET k v"), "OK");
+    let wrong = [
+        sentinels,
+        ("address.map", map.as_str()),
+        ("tls.server_name", "other.example"),
+    ];
+    assert_tls(&client(&wrong), "is not that of other.example, but of");
+}
+
+#[test]
+fn a_server_that_speaks_only_the_older_version_is_served_from() {
+    let line = "tls-protocols \"TLSv1.2\"";
+    let config = Config::default().nodes(1).sentinels(1);
+    let world = World::new(config.node_line(line).sentinel_line(line), |tls| tls);
+    let client = world.client(&[]);
+    assert_eq!(text(&client, "SET k v"), "OK");
+    assert_eq!(text(&client, "GET k"), "v");
+}
+
+#[test]
+fn a_certificate_replaced_on_disk_counts_from_the_next_connection_on() {
+    let world = World::new(Config::default().nodes(1).sentinels(1), |tls| Tls {
+        clients_have_certificates: true,
+        ..tls
+    });
+    let own = world.authority.issue("client", &["client.example"]);
+    let files = [
+        ("sentinel.tls.cert_file", own.cert()),
+        ("sentinel.tls.key_file", own.key()),
+        ("tls.cert_file", own.cert()),
+        ("tls.key_file", own.key()),
+    ];
+    let client = world.client(&files);
+    assert_eq!(text(&client, "SET k v"), "OK");
+    world.authority.issue_expired("client", &["client.example"]);
+    assert_eq!(text(&client, "SET k v"), "OK", "the connection is open");
+    let kill = || world.topology.node(0).ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    kill();
+    assert_tls(&client, "broke off");
+    world.authority.issue("client", &["client.example"]);
+    wait_until("the good certificate to be used", PATIENCE, || {
+        run(&client, "SET k v").is_ok()
+    });
+}
+
+#[test]
+fn large_values_and_batches_arrive_whole_both_ways() {
+    let world = World::small();
+    let client = world.client(&[("timeout_ms", "60000")]);
+    for (megabytes, turns) in [(1usize, 5u8), (64, 1)] {
+        for turn in 0..turns {
+            let value: Vec<u8> = (0..megabytes << 20)
+                .map(|at| (at * 31 + usize::from(turn)).to_le_bytes()[1])
+                .collect();
+            let set = client
+                .command(&[b"SET", b"large", &value], &CallOptions::default())
+                .unwrap();
+            assert_eq!(set.text(), "OK");
+            let got = client.command(&[b"GET", b"large"], &CallOptions::default()).unwrap();
+            assert!(got.data() == value, "{megabytes} MiB differ");
+        }
+    }
+    let commands: Vec<String> = (0..20_000).map(|n| format!("SET key:{n} {n}")).collect();
+    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    let set = client
+        .batch(&batch(BatchKind::Pipeline, &commands), &within(60_000))
+        .unwrap();
+    assert!(set.len() == 20_000 && (0..20_000).all(|n| set.at(n).unwrap().text() == "OK"));
+    let gets: Vec<String> = (0..20_000).map(|n| format!("GET key:{n}")).collect();
+    let gets: Vec<&str> = gets.iter().map(String::as_str).collect();
+    let got = client
+        .batch(&batch(BatchKind::Transaction, &gets), &within(60_000))
+        .unwrap();
+    let own = (0..20_000).all(|n| got.at(n).unwrap().text() == n.to_string());
+    assert!(got.len() == 20_000 && own);
+}
+
+#[test]
+fn a_stalled_line_costs_each_call_its_deadline_and_no_more() {
+    let world = World::small();
+    let proxy = Proxy::to(world.topology.node(0).port());
+    let client = world.client_through(&proxy, &[("pool.direct", "1")]);
+    assert_eq!(text(&client, "SET k v"), "OK");
+    proxy.black_hole();
+    let large = vec![b'x'; 16 << 20];
+    for (name, args) in [
+        ("small", vec![b"SET".as_slice(), b"k", b"w"]),
+        ("large", vec![b"SET", b"k", &large]),
+    ] {
+        for timeout_ms in [50, 700] {
+            let (result, took) = timed(|| client.command(&args, &within(timeout_ms)));
+            let error = result.unwrap_err();
+            let limit = Duration::from_millis(timeout_ms.unsigned_abs());
+            assert!(
+                took >= limit && took < limit + SLACK,
+                "{name}: {took:?} of {limit:?}: {error}"
+            );
+        }
+    }
+    // On lanes too.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let client = &client;
+            scope.spawn(move || {
+                let (result, took) = timed(|| run_within(client, "SET k w", 300));
+                assert!(result.is_err() && took < Duration::from_millis(300) + SLACK, "{took:?}");
+            });
+        }
+    });
+    proxy.pass();
+    wait_until("the line to carry calls again", PATIENCE, || {
+        run(&client, "SET k v").is_ok()
+    });
+}
+
+/// Callers count up while the line is cut at any byte: what was counted lies between the calls that were answered and
+/// those whose outcome is at least unknown.
+fn counts_through_cuts(callers: usize, seed: u64) {
+    let world = World::small();
+    let proxy = Proxy::to(world.topology.node(0).port());
+    let client = world.client_through(&proxy, &[("pool.direct", "1"), ("retry.backoff_max_ms", "20")]);
+    assert_eq!(text(&client, "SET n 0"), "OK");
+    let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..callers {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    match run_within(&client, "INCR n", 5000) {
+                        Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
+                        Err(error) if error.outcome() == Outcome::Unknown => unknown.fetch_add(1, Ordering::Relaxed),
+                        Err(_) => 0,
+                    };
+                }
+            });
+        }
+        let mut random = fastrand_like(seed);
+        for turn in 0..60 {
+            let (bytes, how) = (random() % 3000, if turn % 2 == 0 { Cut::Close } else { Cut::Reset });
+            let before = proxy.connections().len();
+            match random() % 2 {
+                0 => proxy.cut_after_from_client(bytes, how),
+                _ => proxy.cut_after_from_server(bytes, how),
+            }
+            wait_until("a cut", PATIENCE, || proxy.connections().len() > before);
+            proxy.pass();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let (answered, unknown) = (answered.into_inner(), unknown.into_inner());
+    let counted: u64 = text(&client, "GET n").parse().unwrap();
+    let told = format!("seed {seed}: {answered} answered, {unknown} unknown, {counted} counted");
+    assert!(
+        answered > 0 && (answered..=answered + unknown).contains(&counted),
+        "{told}"
+    );
+}
+
+/// Numbers that follow from a seed.
+fn fastrand_like(mut state: u64) -> impl FnMut() -> usize {
+    move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 40).unwrap()
+    }
+}
+
+#[test]
+fn cut_at_random_bytes_a_lone_callers_writes_are_never_counted_wrong() {
+    counts_through_cuts(1, 7);
+}
+
+#[test]
+fn cut_at_random_bytes_a_crowds_writes_are_never_counted_wrong() {
+    counts_through_cuts(8, 11);
+}
+
+#[test]
+fn a_crowd_gets_its_own_replies_over_lanes() {
+    let world = World::small();
+    let client = world.open(&[]);
+    let client = client.primary_for(
+        Some(SERVICE),
+        Some(&overrides(&[("pool.direct", "1"), ("pool.lanes", "2")])),
+    );
+    let client = client.unwrap();
+    std::thread::scope(|scope| {
+        for caller in 0..16usize {
+            let client = &client;
+            scope.spawn(move || {
+                for turn in 0..60usize {
+                    let own = "x".repeat((caller * 977 + turn * 7919) % 40_000) + &format!("{caller}:{turn}");
+                    assert_eq!(text(client, &format!("ECHO {own}")), own);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn an_idle_connection_outlives_what_the_protocol_sends_unasked_and_notices_a_close() {
+    let world = World::small();
+    let client = world.client(&[("pool.direct", "1")]);
+    assert_eq!(text(&client, "SET k v"), "OK");
+    let id = || run(&client, "CLIENT ID").unwrap().integer();
+    let first = id();
+    // The tickets of the handshake have come by now; the connection must not be taken for one with a stray reply.
+    assert_eq!(text(&client, "GET k"), "v");
+    assert_eq!(id(), first);
+    world.topology.node(0).ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let counted = run(&client, "INCR n").unwrap();
+    assert_eq!(counted.integer(), 1, "a close is known before anything is written");
+    assert_ne!(id(), first);
+}
+
+#[test]
+fn names_and_ipv6_addresses_that_servers_announce_are_verified_as_they_are() {
+    for (host, config) in [
+        ("localhost", Config::default().hostnames(true)),
+        ("::1", Config::default().ipv6(true)),
+    ] {
+        let other = Authority::new();
+        let own = other.issue("own", &[host]);
+        let ca = other.ca();
+        let world = World::new(config.nodes(2).sentinels(1), |tls| Tls {
+            ca: ca.clone(),
+            identity: own,
+            ..tls
+        });
+        let mut options = Options::new();
+        options.add_sentinel(host, world.sentinels(true)[0]).unwrap();
+        let pairs = [
+            ("tls", "1"),
+            ("tls.ca_file", ca.as_str()),
+            ("sentinel.tls", "1"),
+            ("sentinel.tls.ca_file", ca.as_str()),
+        ];
+        let deployment = Deployment::open(&with(options, &pairs)).unwrap();
+        let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+        assert_eq!(text(&client, "SET k v"), "OK", "{host}");
+        let old = world.topology.primary();
+        world.topology.kill(old);
+        let result = run_within(&client, "SET k w", 20_000);
+        assert!(result.is_ok(), "{host}: {result:?}");
+    }
+}
