@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use crate::client::Client;
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
+use crate::completion::subscription::Followed;
 use crate::deadline::Deadline;
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
@@ -179,6 +180,13 @@ impl Runtime {
             tokio::task::spawn_local(Keeper::new(kept, Rc::clone(&core.common)).run());
         });
         pool
+    }
+
+    /// Keeps a subscription in force.
+    pub(crate) fn follow(&self, pool: Arc<Pool>, subscription: Followed) {
+        self.post(move |core| {
+            tokio::task::spawn_local(subscription.run(pool, Rc::clone(&core.common)));
+        });
     }
 
     /// A queue that learns when the deployment is closed.

@@ -91,6 +91,11 @@ impl Wire {
         }
     }
 
+    /// The next reply of those that were read already.
+    pub fn decoded(&mut self) -> Result<Option<Reply>, WireError> {
+        Ok(self.decoder.next()?)
+    }
+
     /// Hands to the kernel what it takes of `out` without waiting.
     fn write_some(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
         if out.is_empty() {

@@ -33,6 +33,9 @@ pub use lane::{Ended, Lane, Submissions};
 pub use sentry::Sentries;
 pub use state::Want;
 
+pub(crate) use admit::verify;
+pub(crate) use select::readable as readable_replicas;
+
 use crate::deadline::Deadline;
 use crate::error::{Attempt, Error, ErrorKind, Outcome, Reason, Stage};
 use crate::handoff::{Giver, handoff};
