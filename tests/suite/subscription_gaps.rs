@@ -1,5 +1,7 @@
 //! Pub/sub through failovers and other losses of the connection: what is restored where, and what is told of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::Deployment;
@@ -189,12 +191,14 @@ fn names_are_restored_in_the_order_in_which_they_were_added_and_cut_at_the_event
 
 #[test]
 fn what_comes_before_all_is_restored_comes_after_the_gap() {
-    // Confirms the first of two names, sends a message of it, and the second name only then.
+    // Confirms the first of two names, sends a message of it, and the second name only when it may.
+    let may = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&may);
     let new = FakeNode::builder()
-        .on(|session, args| {
-            let second = args[0] == b"SUBSCRIBE" && args[1] == b"second";
-            if second {
+        .on(move |session, args| {
+            if args[0] == b"SUBSCRIBE" && args[1] == b"second" {
                 session.send(">3\r\n$7\r\nmessage\r\n$5\r\nfirst\r\n$5\r\nearly\r\n");
+                wait_until("the word", PATIENCE, || told.load(Ordering::SeqCst));
             }
             false
         })
@@ -206,6 +210,9 @@ fn what_comes_before_all_is_restored_comes_after_the_gap() {
     hearer.add("second");
     sentinel.wait_for_subscribers(1, PATIENCE);
     sentinel.switch_master("127.0.0.1", new.port());
+    new.wait_for_command("SUBSCRIBE second", PATIENCE);
+    assert_eq!(hearer.poll(Duration::from_millis(200), drop), Ok(Polled::Empty));
+    may.store(true, Ordering::SeqCst);
     assert!(hearer.next().is_gap());
     assert_eq!(hearer.next(), message("first", "early"));
 }
