@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::Shared;
+use super::gap::Gap;
 use super::names::{ChannelKind, Names};
 use super::outlet::{Notice, Outlet};
 use super::route::{Target, candidates};
@@ -64,10 +65,13 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>, pool: Arc<Pool>, common: Rc<Common>) -> Follower {
+        let watched = Arc::clone(&pool);
+        let watchers = Box::new(move |gap: &Gap| tell_watchers(&watched, gap));
+        let outlet = Outlet::new(Arc::clone(&shared.queue), shared.tag, pool.service.name(), watchers);
         Follower {
             snapshots: pool.service.changes(),
             gate_changes: common.gate.changes(),
-            outlet: Outlet::new(Arc::clone(&shared.queue), shared.tag, pool.service.name()),
+            outlet,
             shared,
             pool,
             common,
@@ -310,6 +314,10 @@ struct Listening {
     messages: Vec<(ChannelKind, Reply)>,
     dropped: u64,
 }
+
+/// The one place at which a gap becomes known to those who watch SENTINEL_EVENT_SUBSCRIPTION_GAP: `gap.reply()` is the
+/// event for each of them.
+fn tell_watchers(_pool: &Pool, _gap: &Gap) {}
 
 /// Returns when the service has changed.
 async fn changed(snapshots: &mut watch::Receiver<Arc<Snapshot>>) {

@@ -27,23 +27,25 @@ pub(super) enum Notice {
 }
 
 /// The way to the program.
-#[derive(Debug)]
 pub(super) struct Outlet {
     queue: Arc<Queue>,
     tag: u64,
     service: Arc<str>,
     notices: VecDeque<Notice>,
     gap: Option<Gap>,
+    /// Tells those who watch the service of a gap.
+    watchers: Box<dyn Fn(&Gap)>,
 }
 
 impl Outlet {
-    pub(super) fn new(queue: Arc<Queue>, tag: u64, service: &str) -> Outlet {
+    pub(super) fn new(queue: Arc<Queue>, tag: u64, service: &str, watchers: Box<dyn Fn(&Gap)>) -> Outlet {
         Outlet {
             queue,
             tag,
             service: service.into(),
             notices: VecDeque::new(),
             gap: None,
+            watchers,
         }
     }
 
@@ -123,7 +125,7 @@ impl Outlet {
                     return false;
                 }
             }
-            tell_watchers(gap);
+            (self.watchers)(gap);
             self.gap = None;
         }
         true
@@ -155,20 +157,19 @@ impl Notice {
     }
 }
 
-/// The one place at which a gap becomes known to those who watch SENTINEL_EVENT_SUBSCRIPTION_GAP: `gap.reply()` is the
-/// event for each of them.
-fn tell_watchers(_gap: &Gap) {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::deadline::Deadline;
+    use std::cell::Cell;
+    use std::rc::Rc;
 
     struct Scene {
         queue: Arc<Queue>,
         outlet: Outlet,
         names: Names,
         node: Endpoint,
+        watched: Rc<Cell<u64>>,
     }
 
     impl Scene {
@@ -176,8 +177,12 @@ mod tests {
             let queue = Arc::new(Queue::new(capacity));
             let mut names = Names::default();
             names.add(ChannelKind::Channel, b"c");
+            let watched = Rc::new(Cell::new(0));
+            let told = Rc::clone(&watched);
+            let watchers = Box::new(move |gap: &Gap| told.set(told.get() + gap.dropped));
             Scene {
-                outlet: Outlet::new(Arc::clone(&queue), 7, "s"),
+                outlet: Outlet::new(Arc::clone(&queue), 7, "s", watchers),
+                watched,
                 queue,
                 names,
                 node: Endpoint::new("h", 1),
@@ -234,6 +239,7 @@ mod tests {
         assert_eq!(scene.take(9), ["1", "2", "subscription_gap 3"]);
         scene.messages(7..9);
         assert_eq!(scene.take(9), ["subscription_gap 1", "7", "8"]);
+        assert_eq!(scene.watched.get(), 4, "whoever watches is told the same");
         assert!(!scene.outlet.waits());
     }
 
