@@ -899,7 +899,7 @@ void sentinel_scan_free(sentinel_scan_t *scan);
 #define SENTINEL_COMPLETION_CALL 1
 /** A message of a subscription. */
 #define SENTINEL_COMPLETION_MESSAGE 2
-/** An event of sentinel_watch_events. */
+/** An event of sentinel_watch_events or of a subscription. */
 #define SENTINEL_COMPLETION_EVENT 3
 
 /** What became of a submission, or a message, or an event. */
@@ -908,7 +908,7 @@ typedef struct sentinel_completion_t {
     uint64_t tag;
     /** `SENTINEL_COMPLETION_*`. */
     int32_t kind;
-    /** Of the call; SENTINEL_OK for messages and events. */
+    /** Of the call; SENTINEL_OK for messages and events, but for a subscription that is refused. */
     sentinel_status_t status;
     /** The receiver frees it; NULL on failure. */
     sentinel_reply_t *reply;
@@ -1035,21 +1035,48 @@ void sentinel_queue_free(sentinel_queue_t *queue);
 
 /* ------------------------------------------------------------------------------------------------------- pub/sub -- */
 /*
- * A subscription follows its client's service through failovers; its messages are completions in a queue.
+ * A subscription is a set of channels, patterns and sharded channels on a connection of its own to the node of its
+ * client's role. Everything arrives in its queue with its tag, in the order in which the server sent it; no call waits.
+ *
+ * A message is a SENTINEL_COMPLETION_MESSAGE, a SENTINEL_REPLY_PUSH of strings, the same in RESP2 and RESP3:
+ * `message`, channel, payload; `pmessage`, pattern, channel, payload; `smessage`, channel, payload.
+ *
+ * The rest is SENTINEL_COMPLETION_EVENT, a SENTINEL_REPLY_MAP whose first pair is `event`:
+ *
+ * `subscribed`: `service`, `kind` (`channel`, `pattern` or `sharded`), `channel` (the name or pattern), `node`
+ * (`host:port`). Once for each add with SENTINEL_SUBSCRIBE_CONFIRM, when it is in force.
+ *
+ * `subscription_gap`: `service`, `from` and `to` (`host:port`), `milliseconds`, `dropped`. Messages may be missing
+ * here. After a failover, or any other loss of the connection, everything is restored on a node that holds the role, in
+ * the order in which it was added, and then one such event comes, before the first message of the new connection;
+ * `milliseconds` have passed since the last sign of life of the old one. The other cause is a full queue: messages that
+ * find no room are dropped, the newest ones, and counted; once there is room the event tells how many were `dropped`,
+ * before the next message. Events wait for room. Gaps that find none come as one.
+ *
+ * An event with another status than SENTINEL_OK, and an error in place of the map: SERVER when the server refuses a
+ * name (an ACL; SSUBSCRIBE before Redis 7), whose message ends with the command and the name: `NOPERM ... (SUBSCRIBE
+ * "news")`. The name stays and is tried again on the next connection, or when it is added again. AUTH or TLS when the
+ * node refuses the login, once until a connection succeeds; it is tried again for ever.
+ *
+ * A connection that is silent for 2 seconds is replaced. A client of replicas listens to one of them, or to the primary
+ * when none can be connected to, until that connection ends.
  */
 
 /** A channel by its name (`SUBSCRIBE`). */
 #define SENTINEL_SUBSCRIBE_CHANNEL 1
 /** Channels by a pattern (`PSUBSCRIBE`). */
 #define SENTINEL_SUBSCRIBE_PATTERN 2
-/** A sharded channel (`SSUBSCRIBE`). */
+/** A sharded channel (`SSUBSCRIBE`), Redis 7 and newer. */
 #define SENTINEL_SUBSCRIBE_SHARDED 3
+/** To be added to one of the kinds: an event `subscribed` tells when the name is in force for the first time. */
+#define SENTINEL_SUBSCRIBE_CONFIRM 16
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+ * An empty subscription whose messages and events appear in `queue` with `tag`. Does no I/O: the first add does.
  *
- * An empty subscription whose messages appear in `queue` with `tag`. The caller owns `*out` and frees it with
- * sentinel_subscription_free.
+ * It connects with the options of `client`, for itself alone. The caller owns `*out` and frees it with
+ * sentinel_subscription_free; it lives on when the client is freed before it. It ends with sentinel_close and with
+ * sentinel_queue_free: after these nothing more is posted, and adding to it is CLOSED.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_subscription_new(sentinel_client_t *client,
@@ -1059,9 +1086,10 @@ sentinel_status_t sentinel_subscription_new(sentinel_client_t *client,
                                             sentinel_error_t **error);
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
+ * Adds a channel or pattern, any bytes, copied. `kind`: `SENTINEL_SUBSCRIBE_*`. One that is there already is no error.
  *
- * Adds a channel or pattern, any bytes, copied. `kind`: `SENTINEL_SUBSCRIBE_*`.
+ * Returns at once. With SENTINEL_SUBSCRIBE_CONFIRM added to `kind` the event `subscribed` tells when it is in force,
+ * also when that takes a failover. Messages published before that are missed.
  */
 sentinel_status_t sentinel_subscription_add(sentinel_subscription_t *subscription,
                                             int32_t kind,
@@ -1070,9 +1098,9 @@ sentinel_status_t sentinel_subscription_add(sentinel_subscription_t *subscriptio
                                             sentinel_error_t **error);
 
 /**
- * Not available in this version: returns SENTINEL_ERR_UNAVAILABLE.
- *
  * Removes a channel or pattern; one that was not added is no error. `kind`: `SENTINEL_SUBSCRIBE_*`.
+ *
+ * Returns at once. None of its messages is posted after that; those that are in the queue stay there.
  */
 sentinel_status_t sentinel_subscription_remove(sentinel_subscription_t *subscription,
                                                int32_t kind,
@@ -1080,7 +1108,7 @@ sentinel_status_t sentinel_subscription_remove(sentinel_subscription_t *subscrip
                                                size_t len,
                                                sentinel_error_t **error);
 
-/** Ends and frees a subscription; NULL is allowed. Messages that are in the queue stay there. */
+/** Ends and frees a subscription; NULL is allowed. Nothing is posted after that; what is in the queue stays there. */
 void sentinel_subscription_free(sentinel_subscription_t *subscription);
 
 /* ------------------------------------------------------------------------------------------ events, log, metrics -- */

@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use crate::client::{Client, Learnt};
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
+use crate::completion::subscription::Followed;
 use crate::deadline::Deadline;
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
@@ -23,7 +24,7 @@ use crate::handoff::Latch;
 use crate::net::sys::{self, ForkBound};
 use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer, describe, metrics};
-use crate::options::{ClientSettings, Credentials, DeploymentSettings, Options, Vault};
+use crate::options::{ClientSettings, Credentials, DeploymentSettings, Options, TlsSettings, Vault};
 use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
 use crate::topology::{Node, Role, Service, Snapshot, unknown_primary};
 
@@ -213,6 +214,13 @@ impl Runtime {
         pool
     }
 
+    /// Keeps a subscription in force.
+    pub(crate) fn follow(&self, pool: Arc<Pool>, subscription: Followed) {
+        self.post(move |core| {
+            tokio::task::spawn_local(subscription.run(pool, Rc::clone(&core.common)));
+        });
+    }
+
     /// A queue that learns when the deployment is closed.
     fn queue(&self, capacity: usize) -> Arc<Queue> {
         let queue = Arc::new(Queue::new(capacity));
@@ -353,6 +361,7 @@ impl Deployment {
         observer
             .log
             .line(Level::Info, format_args!("opened with {count} Sentinels"));
+        warn_of(&observer, settings.tls.as_ref());
         let runtime = ForkBound::new(Runtime::start(settings, Arc::clone(&sentinels), observer)?);
         Ok(Deployment {
             runtime,
@@ -498,6 +507,13 @@ impl Deployment {
 
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
         read_timeout(timeout_ms, self.timeout_ms)
+    }
+}
+
+/// The log says when whoever answers is believed.
+fn warn_of(observer: &Observer, tls: Option<&TlsSettings>) {
+    if let Some(warning) = tls.and_then(TlsSettings::warning) {
+        observer.log.line(Level::Warn, format_args!("{warning}"));
     }
 }
 

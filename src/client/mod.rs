@@ -13,7 +13,7 @@ pub mod script;
 use std::sync::{Arc, OnceLock};
 
 use crate::completion::calls::{Submission, SubmissionKind};
-use crate::completion::{CallId, Calls, Target};
+use crate::completion::{CallId, Calls, Queue, Subscription, Target};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::sys::ForkBound;
@@ -204,6 +204,14 @@ impl Client {
         self.parts.runtime.check_to_wait()?;
         let lent = self.pool().lend(Want::Lease, self.deadline(timeout_ms)?)?;
         Ok(Connection::new(lent, Arc::clone(&self.parts)))
+    }
+
+    /// An empty subscription to the nodes of this client's role; its messages go to `queue` with `tag`. It outlives the
+    /// client.
+    pub fn subscribe(&self, queue: &Arc<Queue>, tag: u64) -> Result<Subscription> {
+        self.parts.runtime.check()?;
+        let (pool, runtime) = (Arc::clone(self.pool()), Arc::clone(&self.parts.runtime));
+        Ok(Subscription::new(pool, runtime, Arc::clone(queue), tag))
     }
 
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {

@@ -6,10 +6,12 @@ mod book;
 pub mod callbacks;
 pub mod calls;
 pub mod queue;
+pub mod subscription;
 
 pub use book::{CallId, Target};
 pub use calls::Calls;
 pub use queue::Queue;
+pub use subscription::{ChannelKind, Subscription};
 
 use crate::error::Error;
 use crate::resp::Reply;

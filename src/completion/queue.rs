@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
 
 use super::Entry;
 use crate::deadline::Deadline;
@@ -42,6 +43,10 @@ pub struct Queue {
     arrived: Condvar,
     /// Made when a program first asks for it: without one, posting costs no system call.
     signal: OnceLock<EventFd>,
+    /// A task waits for room.
+    crowded: AtomicBool,
+    /// Tells tasks that there is room again, or that the queue is closed or freed.
+    moved: Notify,
 }
 
 /// What [`Queue::poll`] found.
@@ -62,6 +67,8 @@ impl Queue {
             state: Mutex::default(),
             arrived: Condvar::new(),
             signal: OnceLock::new(),
+            crowded: AtomicBool::new(false),
+            moved: Notify::new(),
         }
     }
 
@@ -76,7 +83,10 @@ impl Queue {
 
     /// Gives places back for which no entry will come.
     pub fn give_back(&self, places: usize) {
-        let taken = self.taken.fetch_sub(places, Ordering::AcqRel) - places;
+        let taken = self.taken.fetch_sub(places, Ordering::SeqCst) - places;
+        if self.crowded.load(Ordering::SeqCst) && self.crowded.swap(false, Ordering::SeqCst) {
+            self.moved.notify_waiters();
+        }
         if taken == 0 && self.state.lock().closed {
             self.arrived.notify_all();
         }
@@ -123,6 +133,50 @@ impl Queue {
         }
         self.post_taken(std::iter::once(entry));
         true
+    }
+
+    /// Posts as many of `entries` as there is room for, from the front, and leaves the others there; none once it is
+    /// closed or freed.
+    pub fn post_some(&self, entries: &mut VecDeque<Entry>) {
+        let mut places = 0;
+        let room = |taken: usize| {
+            places = entries.len().min(self.capacity.saturating_sub(taken));
+            (places > 0).then_some(taken + places)
+        };
+        let taken = self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room);
+        if taken.is_err() {
+            return;
+        }
+        if self.is_over() {
+            self.give_back(places);
+            return;
+        }
+        self.post_taken(entries.drain(..places));
+    }
+
+    /// Returns when there is room for an entry, as far as anybody can know before it is posted; never once the queue is
+    /// closed or freed.
+    pub async fn room(&self) {
+        loop {
+            let moved = self.moved.notified();
+            // Before the look: whoever makes room after it sees this.
+            self.crowded.store(true, Ordering::SeqCst);
+            if self.taken.load(Ordering::SeqCst) < self.capacity && !self.is_over() {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Returns when nothing but the calls under way will be added any more.
+    pub async fn over(&self) {
+        loop {
+            let moved = self.moved.notified();
+            if self.is_over() {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Whether nothing but the calls under way will be added any more.
@@ -199,6 +253,7 @@ impl Queue {
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.arrived.notify_all();
+        self.moved.notify_waiters();
     }
 
     /// The program gives the queue up: what waits here is dropped, and who waits is sent away.
@@ -210,6 +265,7 @@ impl Queue {
             std::mem::take(&mut state.entries)
         };
         self.arrived.notify_all();
+        self.moved.notify_waiters();
         drop(dropped);
     }
 
@@ -286,6 +342,46 @@ mod tests {
         assert!(queue.post(entry(3)));
         queue.post_taken(std::iter::once(entry(4)));
         assert_eq!(tags(&queue, 8, 0).1, [3, 4]);
+    }
+
+    #[test]
+    fn as_many_are_posted_as_there_is_room_for_and_the_others_stay() {
+        let queue = Queue::new(3);
+        queue.take_place().unwrap();
+        let mut entries: VecDeque<Entry> = (1..=5).map(entry).collect();
+        queue.post_some(&mut entries);
+        assert_eq!(entries.iter().map(|entry| entry.tag).collect::<Vec<_>>(), [3, 4, 5]);
+        queue.post_some(&mut entries);
+        assert_eq!(entries.len(), 3);
+        assert_eq!(tags(&queue, 8, 0).1, [1, 2]);
+        queue.post_some(&mut entries);
+        assert_eq!(tags(&queue, 8, 0).1, [3, 4]);
+        queue.close();
+        queue.post_some(&mut entries);
+        assert_eq!((entries.len(), queue.taken.load(Ordering::Relaxed)), (1, 1));
+    }
+
+    #[test]
+    fn a_task_is_told_of_room_and_of_the_end() {
+        use std::pin::pin;
+        use std::task::{Context, Poll, Waker};
+        let queue = Queue::new(1);
+        queue.post(entry(1));
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut room, mut over) = (pin!(queue.room()), pin!(queue.over()));
+        assert_eq!(room.as_mut().poll(&mut context), Poll::Pending);
+        assert_eq!(over.as_mut().poll(&mut context), Poll::Pending);
+        assert_eq!(tags(&queue, 1, 0).1, [1]);
+        assert_eq!(room.as_mut().poll(&mut context), Poll::Ready(()));
+        assert_eq!(over.as_mut().poll(&mut context), Poll::Pending);
+        queue.free();
+        assert_eq!(over.as_mut().poll(&mut context), Poll::Ready(()));
+        let mut room = pin!(queue.room());
+        assert_eq!(
+            room.as_mut().poll(&mut context),
+            Poll::Pending,
+            "nothing is posted any more"
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::completion::{Entry, EntryKind, Target};
 pub const SENTINEL_COMPLETION_CALL: i32 = 1;
 /// A message of a subscription.
 pub const SENTINEL_COMPLETION_MESSAGE: i32 = 2;
-/// An event of sentinel_watch_events.
+/// An event of sentinel_watch_events or of a subscription.
 pub const SENTINEL_COMPLETION_EVENT: i32 = 3;
 
 /// What became of a submission, or a message, or an event.
@@ -36,7 +36,7 @@ pub struct sentinel_completion_t {
     pub tag: u64,
     /// `SENTINEL_COMPLETION_*`.
     pub kind: i32,
-    /// Of the call; SENTINEL_OK for messages and events.
+    /// Of the call; SENTINEL_OK for messages and events, but for a subscription that is refused.
     pub status: sentinel_status_t,
     /// The receiver frees it; NULL on failure.
     pub reply: *mut sentinel_reply_t,

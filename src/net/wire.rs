@@ -138,6 +138,11 @@ impl Wire {
         }
     }
 
+    /// The next reply of those that were read already.
+    pub fn decoded(&mut self) -> Result<Option<Reply>, WireError> {
+        Ok(self.decoder.next()?)
+    }
+
     /// Hands to the kernel what it takes of `out` without waiting; how much of `out` needs no more to be given.
     fn write_some(&mut self, out: &[u8]) -> Result<usize, WireError> {
         let socket = SockRef::from(&self.stream);

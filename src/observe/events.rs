@@ -110,8 +110,14 @@ pub enum What {
     },
     /// Messages of a subscription may have been missed.
     Gap {
-        /// The node that serves it now.
-        node: Option<Endpoint>,
+        /// The node that the last message before it came from.
+        from: Endpoint,
+        /// The node that the first message after it comes from.
+        to: Endpoint,
+        /// How long it was.
+        milliseconds: u64,
+        /// Messages that were received and dropped.
+        dropped: u64,
     },
 }
 
@@ -224,7 +230,17 @@ impl Event {
                 ("change", Field::Text(if lost.is_some() { "lost" } else { "made" })),
                 ("cause", lost.as_deref().map_or(Field::Nil, Field::Text)),
             ],
-            What::Gap { node } => vec![("node", node.as_ref().map_or(Field::Nil, Field::At))],
+            What::Gap {
+                from,
+                to,
+                milliseconds,
+                dropped,
+            } => vec![
+                ("from", Field::At(from)),
+                ("to", Field::At(to)),
+                ("milliseconds", Field::Number(Some(*milliseconds))),
+                ("dropped", Field::Number(Some(*dropped))),
+            ],
         }
     }
 }
@@ -390,7 +406,12 @@ mod tests {
                 role: Role::Replica,
                 lost: None,
             },
-            What::Gap { node: Some(node()) },
+            What::Gap {
+                from: node(),
+                to: node(),
+                milliseconds: 7,
+                dropped: 0,
+            },
         ];
         for what in whats {
             let service = "s".to_owned();

@@ -110,7 +110,7 @@ fn mark_ready(state: &mut State, generation: &Arc<Generation>) {
 }
 
 /// The role is checked on the connection itself: an answer of a Sentinel may be old, and a node may not serve yet.
-pub(super) fn verify(greeted: Greeted, role: Role) -> Result<Greeted, DialError> {
+pub(crate) fn verify(greeted: Greeted, role: Role) -> Result<Greeted, DialError> {
     let wrong = |cause: String| Err(DialError::new(Stage::Role, cause));
     match greeted.role {
         Some(has) if has == role => match &greeted.serving {

@@ -80,16 +80,7 @@ impl std::fmt::Debug for Dialled {
 impl Keeper {
     /// A keeper that does nothing until the pool has a caller.
     pub fn new(pool: Arc<Pool>, common: Rc<Common>) -> Keeper {
-        let settings = &pool.settings;
-        let login = Login {
-            vault: Arc::clone(&pool.vault),
-            database: settings.database,
-            client_name: settings.client_name.clone(),
-            protocol: settings.protocol,
-        };
-        let tls = settings.tls.clone();
-        let tls = tls.map(|tls| Tls::new(tls, common.names.clone()));
-        let transport = Transport::new(settings.tcp.clone(), tls);
+        let (login, transport) = way_in(&pool, &common);
         let next_look = Instant::now();
         Keeper {
             pool,
@@ -460,6 +451,20 @@ impl Keeper {
         let refusal = Error::new(kind).at(endpoint.to_string()).with_attempts(attempts);
         state.refuse(&refusal);
     }
+}
+
+/// How the connections of a pool are made and logged in.
+pub(crate) fn way_in(pool: &Pool, common: &Common) -> (Login, Transport) {
+    let settings = &pool.settings;
+    let login = Login {
+        vault: Arc::clone(&pool.vault),
+        database: settings.database,
+        client_name: settings.client_name.clone(),
+        protocol: settings.protocol,
+    };
+    let tls = settings.tls.clone();
+    let tls = tls.map(|tls| Tls::new(tls, common.names.clone()));
+    (login, Transport::new(settings.tcp.clone(), tls))
 }
 
 /// Whether the snapshot names the node in the role and epoch of the generation.

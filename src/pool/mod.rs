@@ -30,11 +30,15 @@ pub use direct::Direct;
 pub use gate::{Gate, Troubles};
 pub use generation::Generation;
 pub use hangup::HangupWatch;
+pub(crate) use keeper::way_in;
 pub use keeper::{Common, Keeper};
 pub use lane::{Ended, Lane, Submissions};
 pub use sentry::Sentries;
 pub use state::Want;
 pub use view::PoolView;
+
+pub(crate) use admit::verify;
+pub(crate) use select::readable as readable_replicas;
 
 use crate::deadline::Deadline;
 use crate::error::{Attempt, Error, ErrorKind, Outcome, Reason, Stage};

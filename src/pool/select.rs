@@ -1,7 +1,8 @@
 //! Which replicas a client may read from, and which one next. Pure.
 
+use crate::net::Endpoint;
 use crate::options::{ClientSettings, Select};
-use crate::topology::Node;
+use crate::topology::{Node, Snapshot};
 
 /// Why a replica is left out, or nothing when it may be read from.
 pub(super) fn too_stale(replica: &Node, freshest: u64, settings: &ClientSettings) -> Option<String> {
@@ -27,6 +28,14 @@ pub(super) fn too_stale(replica: &Node, freshest: u64, settings: &ClientSettings
 pub(super) fn freshest(replicas: &[Node]) -> u64 {
     let offset = |node: &Node| node.field("slave-repl-offset")?.parse().ok();
     replicas.iter().filter_map(offset).max().unwrap_or(0)
+}
+
+/// The replicas that a client with these settings may read from.
+pub(crate) fn readable(snapshot: &Snapshot, settings: &ClientSettings) -> Vec<Endpoint> {
+    let freshest = freshest(&snapshot.replicas);
+    let replicas = snapshot.replicas.iter();
+    let fresh = replicas.filter(|replica| too_stale(replica, freshest, settings).is_none());
+    fresh.map(|replica| replica.endpoint.clone()).collect()
 }
 
 /// What is known of a route that could take the next call.
@@ -68,7 +77,6 @@ pub(super) fn smoothed(before: u32, micros: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Endpoint;
     use crate::options::Options;
     use crate::topology::Role;
 

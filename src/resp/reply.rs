@@ -218,6 +218,15 @@ impl Reply {
         self.view().value(index)
     }
 
+    /// The same with an array as its root made a push: RESP2 has no type for messages.
+    pub fn into_push(mut self) -> Reply {
+        let array = |root: &&mut Node| root.kind == Kind::Array as i32;
+        if let Some(root) = self.nodes.get_mut(1).filter(array) {
+            root.kind = Kind::Push as i32;
+        }
+        self
+    }
+
     /// Allocations it is made of.
     #[cfg(test)]
     pub(super) fn allocations(&self) -> usize {

@@ -16,7 +16,7 @@ struct Handles {
 }
 
 /// Runs `body` in a forked child; its message when it fails.
-fn in_child(body: impl FnOnce() -> std::result::Result<(), String>) {
+pub(crate) fn in_child(body: impl FnOnce() -> std::result::Result<(), String>) {
     // SAFETY: the child only runs `body` and ends with _exit; the locks of the test harness that other threads may hold
     // are not taken by it.
     let pid = unsafe { libc::fork() };
@@ -47,11 +47,11 @@ fn in_child(body: impl FnOnce() -> std::result::Result<(), String>) {
     assert_eq!(status, 0, "how the child ended");
 }
 
-fn expect(what: &str, holds: bool) -> std::result::Result<(), String> {
+pub(crate) fn expect(what: &str, holds: bool) -> std::result::Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
-fn forked<T>(what: &str, result: Result<T>) -> std::result::Result<(), String> {
+pub(crate) fn forked<T>(what: &str, result: Result<T>) -> std::result::Result<(), String> {
     let is = |error: &Error| matches!(error.kind(), ErrorKind::Forked);
     match result.map(drop) {
         Err(error) if is(&error) => Ok(()),
