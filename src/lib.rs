@@ -9,6 +9,8 @@ pub mod deadline;
 pub mod discovery;
 pub mod error;
 pub mod ffi;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handoff;
 pub mod net;
 pub mod observe;

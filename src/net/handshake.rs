@@ -112,7 +112,7 @@ impl Script {
     }
 }
 
-async fn node_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError> {
+pub(crate) async fn node_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError> {
     let database = login.database.to_string();
     let mut script = Script::new();
     script.hello(login.protocol, &login.credentials, login.client_name.as_deref());
@@ -280,7 +280,7 @@ async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
         .and_then(|name| role_named(name.trim_end().as_bytes())))
 }
 
-async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
+pub(crate) async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
     let mut script = Script::new();
     send(&wire, script.hello(3, credentials, None)).await?;
     let hello = receive(&mut wire, Stage::Connect).await?;
