@@ -241,7 +241,10 @@ pub fn events(data: &[u8]) {
 pub fn url(data: &[u8]) {
     let text: Vec<u8> = data.iter().copied().filter(|byte| *byte != 0).collect();
     let is_utf8 = std::str::from_utf8(&text).is_ok();
-    let before_query = text.split(|byte| *byte == b'?').next().unwrap_or_default().to_vec();
+    // Of the query a message names the key: only what stands in front of it may be a secret.
+    let shown = String::from_utf8_lossy(&text).into_owned();
+    let (front, query) = shown.split_once('?').unwrap_or((&shown, ""));
+    let has_secret = front.contains(SECRET) && !query.contains(SECRET);
     let url = CString::new(text).unwrap();
     // SAFETY: the options are live until their free, the URL ends with NUL, the error is local and freed once.
     unsafe {
@@ -253,7 +256,6 @@ pub fn url(data: &[u8]) {
         } else {
             let message = error::sentinel_error_message(failure, ptr::null_mut());
             let message = std::ffi::CStr::from_ptr(message).to_string_lossy().into_owned();
-            let has_secret = String::from_utf8_lossy(&before_query).contains(SECRET);
             assert!(!has_secret || !message.contains(SECRET), "{message}");
             error::sentinel_error_free(failure);
         }

@@ -112,7 +112,19 @@ impl Script {
     }
 }
 
-pub(crate) async fn node_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError> {
+/// The greeting of a data node. No message repeats the password, whatever the node sends back of what it was told.
+pub(crate) async fn node_words(wire: Wire, login: &Login) -> Result<Greeted, DialError> {
+    let masked = |text: String| without_secret(&text, &login.credentials);
+    match greet_in_words(wire, login).await {
+        Ok(greeted) => Ok(Greeted {
+            serving: greeted.serving.map_err(masked),
+            ..greeted
+        }),
+        Err(error) => Err(DialError::new(error.stage, masked(error.cause))),
+    }
+}
+
+async fn greet_in_words(mut wire: Wire, login: &Login) -> Result<Greeted, DialError> {
     let database = login.database.to_string();
     let mut script = Script::new();
     script.hello(login.protocol, &login.credentials, login.client_name.as_deref());
