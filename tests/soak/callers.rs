@@ -8,7 +8,7 @@ use sentinel::resp::{Kind, Reply};
 use sentinel::{CallOptions, Client, Error, Outcome};
 
 use crate::ledger::Ledger;
-use crate::punctual::Punctual;
+use crate::punctual::{Begun, Punctual};
 
 /// Deadlines of the calls.
 const TIMEOUTS_MS: [i64; 5] = [50, 100, 250, 1000, 3000];
@@ -69,10 +69,10 @@ impl World {
             timeout_ms,
             ..CallOptions::default()
         };
-        let began = Instant::now();
+        let began = Begun::now();
         let result = call(&options);
         self.punctual
-            .note(began, Duration::from_millis(timeout_ms.unsigned_abs()));
+            .note(&began, Duration::from_millis(timeout_ms.unsigned_abs()));
         match &result {
             Ok(_) => self.succeed(on_primary),
             Err(_) => {
@@ -94,8 +94,9 @@ impl World {
 
 impl Account {
     fn fail(&mut self, error: &Error, increments: usize) {
+        self.ledger.remember(format!("{:?}: {error}", error.outcome()));
         match error.outcome() {
-            Outcome::Unknown => (0..increments).for_each(|_| self.ledger.leave_unknown()),
+            Outcome::Unknown => (0..increments).for_each(|_| self.ledger.leave_unknown(Instant::now())),
             Outcome::NotSent => self.not_sent += 1,
             Outcome::Refused => self.refused += 1,
         }
@@ -104,8 +105,8 @@ impl Account {
     /// One element of a batch that is an INCR.
     fn element(&mut self, kind: Kind, integer: i64, text: &str) {
         match (kind, text.split(' ').next()) {
-            (Kind::Integer, _) => self.ledger.acknowledge(integer),
-            (Kind::Error, Some("UNKNOWN")) => self.ledger.leave_unknown(),
+            (Kind::Integer, _) => self.ledger.acknowledge(integer, Instant::now()),
+            (Kind::Error, Some("UNKNOWN")) => self.ledger.leave_unknown(Instant::now()),
             (Kind::Error, Some("NOTSENT")) => self.not_sent += 1,
             (Kind::Error, _) => self.refused += 1,
             other => self.ledger.violations.push(format!("INCR was answered with {other:?}")),
@@ -114,6 +115,9 @@ impl Account {
 
     fn elements(&mut self, reply: &Reply, increments: usize) {
         for element in reply.elements().take(increments) {
+            if element.kind() == Kind::Error {
+                self.ledger.remember(element.text().into_owned());
+            }
             self.element(element.kind(), element.integer(), &element.text());
         }
     }
@@ -145,7 +149,7 @@ fn count(world: &World, random: &mut fastrand::Rng, account: &mut Account) {
     let key = account.key.clone();
     let args: [&[u8]; 2] = [b"INCR", key.as_bytes()];
     match world.call(random, true, |call| world.primary.command(&args, call)) {
-        Ok(reply) => account.ledger.acknowledge(reply.integer()),
+        Ok(reply) => account.ledger.acknowledge(reply.integer(), Instant::now()),
         Err(error) => account.fail(&error, 1),
     }
 }

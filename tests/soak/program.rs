@@ -119,7 +119,7 @@ fn balance(world: &World, accounts: Vec<Account>) -> Vec<String> {
         if matches!(habit(number), Habit::Counts | Habit::Pipelines | Habit::Transacts) {
             let get: [&[u8]; 2] = [b"GET", account.key.as_bytes()];
             match world.primary.command(&get, &CallOptions::default()) {
-                Ok(reply) => account.ledger.close(reply.text().parse().unwrap_or(0)),
+                Ok(reply) => account.ledger.close(reply.text().parse().unwrap_or(0), Instant::now()),
                 Err(error) => violations.push(format!("GET {}: {error}", account.key)),
             }
         }

@@ -22,6 +22,29 @@ struct Worst {
     measured: u64,
 }
 
+/// How long this thread was ready to run and did not get a processor, since it began.
+fn waited_for_a_processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let waited = stat.split(' ').nth(1).and_then(|text| text.parse().ok());
+    Duration::from_nanos(waited.unwrap_or(0))
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    at: Instant,
+    waited: Duration,
+}
+
+impl Begun {
+    pub(crate) fn now() -> Begun {
+        Begun {
+            waited: waited_for_a_processor(),
+            at: Instant::now(),
+        }
+    }
+}
+
 /// Shared by all callers.
 #[derive(Debug, Default)]
 pub(crate) struct Punctual {
@@ -44,19 +67,21 @@ impl Punctual {
         }
     }
 
-    /// Notes a call that began then, had so long, and ended now.
-    pub(crate) fn note(&self, began: Instant, limit: Duration) {
-        let (deadline, end) = (began + limit, Instant::now());
+    /// Notes a call that began then, had so long, and ended now. What the machine was late by meanwhile is what another
+    /// thread measured that only sleeps, or what the caller itself waited for a processor.
+    pub(crate) fn note(&self, began: &Begun, limit: Duration) {
+        let (deadline, end) = (began.at + limit, Instant::now());
         let late = end.saturating_duration_since(deadline);
         if late.is_zero() {
             return;
         }
+        let waited = waited_for_a_processor().saturating_sub(began.waited);
         // The sampler must have had its turn too.
         std::thread::sleep(2 * STEP);
         let noise = self.noise.lock().unwrap();
         let around = noise.iter().filter(|(at, by)| *at + *by >= deadline && *at <= end);
         let noise = around.map(|(_, by)| *by).max().unwrap_or_default();
-        let net = late.saturating_sub(noise);
+        let net = late.saturating_sub(noise.max(waited));
         let mut worst = self.worst.lock().unwrap();
         worst.measured += 1;
         worst.late = worst.late.max(late);
