@@ -1,10 +1,10 @@
 #!/bin/sh
-# fuzz.sh [TARGET...]: runs each fuzz target, or those named, for SECONDS (60) each, from its committed corpus.
+# fuzz.sh [TARGET...]: runs each fuzz target, or those named, for SECONDS_EACH (60), from its committed corpus.
 #
 # What is new goes to fuzz/found/TARGET; with MINIMIZE=1 the corpus is made anew from both, as small as its coverage
 # allows. A crash is left in fuzz/artifacts and fails the run: it becomes a file of the corpus, or a test with a name.
 set -eu
-: "${CARGO:=cargo}" "${SECONDS_EACH:=${SECONDS:-60}}"
+: "${CARGO:=cargo}" "${SECONDS_EACH:=60}"
 cd "$(dirname "$0")/../../fuzz"
 
 if ! "$CARGO" fuzz --version >/dev/null 2>&1; then
