@@ -66,13 +66,13 @@ fi
 failed=0
 case $kind in
     address)
-        cargo_with test --lib || failed=1
+        cargo_with test --lib -- --skip council::sim || failed=1
         # Without what measures time and memory, or forks.
         cargo_with test --test suite -- --skip leaks:: --skip forks:: --skip costs_no_memory --skip in_proportion || failed=1
         ;;
     thread)
         # Simulations and the proofs over millions of inputs have one thread.
-        cargo_with test --lib -- --skip council_sim --skip resp:: --skip fuzzing:: || failed=1
+        cargo_with test --lib -- --skip council::sim --skip resp:: --skip fuzzing:: || failed=1
         cargo_with test --test suite -- lanes:: lifecycle:: disorder:: counting:: cuts:: || failed=1
         ;;
 esac
