@@ -37,7 +37,7 @@ cargo_with() {
 # compile SOURCE PROGRAM: the C program with the same sanitizer, against the library that was built with it.
 compile() {
     library=$folder/$triple/release
-    mkdir -p "$out/lib"
+    mkdir -p "$out/lib" "$(dirname "$2")"
     ln -sf "$library/libsentinel.so" "$out/lib/libsentinel.so.${SOVERSION:-0}"
     flags_c="-std=c11 -O1 -g -Wall -Wextra -Wpedantic -Werror -pthread -Iinclude"
     set -- "$1" "$2" -Wl,--as-needed -L"$library" -Wl,-rpath,"$out/lib" -lsentinel -lpthread -ldl -lm -lrt
