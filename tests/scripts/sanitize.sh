@@ -31,7 +31,10 @@ case $kind in
 esac
 
 cargo_with() {
-    RUSTFLAGS=$flags CARGO_TARGET_DIR=$folder CARGO_PROFILE_TEST_OPT_LEVEL=1 "$CARGO" "$@" --target "$triple"
+    verb=$1
+    shift
+    # With a target named, build scripts and macros are built without the flags.
+    RUSTFLAGS=$flags CARGO_TARGET_DIR=$folder "$CARGO" "$verb" --target "$triple" "$@"
 }
 
 # compile SOURCE PROGRAM: the C program with the same sanitizer, against the library that was built with it.

@@ -58,8 +58,8 @@ fn a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe() {
             });
             // The links to the Sentinels are written to by sentinel-io.
             for _ in 0..20 {
-                sentinel.cut_all(Cut::Reset);
                 let known = sentinel.connections().len();
+                sentinel.cut_all(Cut::Reset);
                 wait_until("a new link", PATIENCE, || sentinel.connections().len() > known);
             }
             text(&client, "SET k v");

@@ -24,6 +24,11 @@ fn address(word: &AtomicU32) -> usize {
     std::ptr::from_ref(word).addr()
 }
 
+/// Any moment will do.
+pub(crate) fn next_tick() -> Instant {
+    Instant::now()
+}
+
 pub(crate) fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Instant>) {
     let mut waiters = KERNEL.waiters.lock();
     // With a limit it may return at any time.
