@@ -111,7 +111,7 @@ check-valgrind: lib lab ## the same C programs under valgrind
 check-asan: lab ## Rust tests and C programs under AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer
 	@tests/scripts/sanitize.sh address
 
-check-tsan: lab ## Rust tests and the C program with threads under ThreadSanitizer
+check-tsan: lab ## unit tests and the C program with threads under ThreadSanitizer
 	@tests/scripts/sanitize.sh thread
 
 check-leaks: ## memory, descriptors and threads after many failovers (FAILOVERS=10000)

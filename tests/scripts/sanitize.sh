@@ -76,7 +76,7 @@ case $kind in
     thread)
         # Simulations and the proofs over millions of inputs have one thread.
         cargo_with test --lib -- --skip council::sim --skip resp:: --skip fuzzing:: || failed=1
-        cargo_with test --test suite -- lanes:: lifecycle:: disorder:: counting:: cuts:: || failed=1
+        # Not the suite: scripted peers and test threads synchronise by the standard library, which is not instrumented.
         ;;
 esac
 cargo_with build --release --lib
