@@ -34,7 +34,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench setup-bench c-tests cpp-tests check-valgrind install uninstall install-test \
+	integration promises bench setup-bench c-tests cpp-tests check-valgrind check-asan check-tsan check-leaks \
+	check-deps fuzz soak install uninstall install-test \
 	check-install check-symbols check-cmake check-meson clean help
 
 all: lib ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
@@ -106,6 +107,24 @@ cpp-tests: lib lab ## sentinel.hpp: C++ programs and examples, with g++ and clan
 
 check-valgrind: lib lab ## the same C programs under valgrind
 	@tests/scripts/c-tests.sh valgrind
+
+check-asan: lab ## Rust tests and C programs under AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer
+	@tests/scripts/sanitize.sh address
+
+check-tsan: lab ## unit tests and the C program with threads under ThreadSanitizer
+	@tests/scripts/sanitize.sh thread
+
+check-leaks: ## memory, descriptors and threads after many failovers (FAILOVERS=10000)
+	@FAILOVERS=$${FAILOVERS:-10000} $(CARGO) test --release --test suite -- --nocapture leaks::
+
+check-deps: ## licences and sources of the libraries (ADVISORIES=1: known vulnerabilities too, from the network)
+	@tests/scripts/deps.sh
+
+fuzz: ## every fuzz target in turn (SECONDS=60 each; MINIMIZE=1 makes the corpora anew)
+	@SECONDS_EACH="$(or $(SECONDS),60)" tests/scripts/fuzz.sh
+
+soak: setup ## callers on real servers under random faults (MINUTES=20 SEED=n PAUSE_MS=2), drawn in build/soak.svg
+	@$(CARGO) test --release --test soak -- soak --exact --ignored --nocapture
 
 install: $(SO) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel" "$(DESTDIR)$(LIBDIR)/pkgconfig" \

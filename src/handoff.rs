@@ -1,11 +1,9 @@
 //! How threads wait for each other: one value to one waiter, and a gate that opens once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::deadline::Deadline;
+use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering};
 
 #[derive(Debug)]
 enum Slot<T> {
@@ -123,38 +121,5 @@ impl Latch {
             }
         }
         *open
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_value_that_nobody_waits_for_comes_back() {
-        let (giver, taker) = handoff();
-        assert_eq!(taker.take(Deadline::after(Some(Duration::from_millis(1)))), None);
-        assert!(giver.is_done());
-        assert_eq!(giver.give(7), Err(7));
-    }
-
-    #[test]
-    fn a_waiter_without_a_giver_does_not_wait() {
-        let (giver, taker) = handoff::<u32>();
-        let other = giver.clone();
-        let waiter = std::thread::spawn(move || taker.take(Deadline::NEVER));
-        drop(giver);
-        drop(other);
-        assert_eq!(waiter.join().unwrap(), None);
-    }
-
-    #[test]
-    fn the_first_value_reaches_the_waiter() {
-        let (giver, taker) = handoff();
-        let waiter = std::thread::spawn(move || taker.take(Deadline::NEVER));
-        assert_eq!(giver.give(1), Ok(()));
-        assert_eq!(giver.give(2), Err(2));
-        assert_eq!(waiter.join().unwrap(), Some(1));
     }
 }

@@ -9,13 +9,18 @@ pub mod deadline;
 pub mod discovery;
 pub mod error;
 pub mod ffi;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handoff;
+#[cfg(test)]
+mod handoff_tests;
 pub mod net;
 pub mod observe;
 pub mod options;
 pub mod pool;
 pub mod resp;
 pub mod runtime;
+mod sync;
 pub mod topology;
 
 pub use client::{CallOptions, Client};

@@ -19,6 +19,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use session::hear_all;
+
 use answer::{Fields, entry_endpoint};
 use link::{Link, LinkId};
 

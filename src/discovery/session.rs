@@ -239,3 +239,16 @@ async fn hear_from(talk: &mut Option<Talk>) -> Result<Reply, DialError> {
         None => std::future::pending().await,
     }
 }
+
+/// All that a Sentinel says to a question, until a connection ends; how much of it meant something.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn hear_all(wire: Wire, events: Option<Wire>) -> usize {
+    let stats = Arc::new(SentinelStats::new(crate::net::Endpoint::new("127.0.0.1", 26379)));
+    let mut session = Session::new(wire, events, true, Duration::from_secs(3600), stats);
+    session.ask(&Rc::from("mymaster"));
+    let mut meant = 0;
+    while let Ok(heard) = session.next().await {
+        meant += usize::from(!matches!(heard, Heard::Nothing));
+    }
+    meant
+}

@@ -12,7 +12,7 @@ use super::secure::secure;
 use super::wire::{Wire, WireError};
 use crate::error::Stage;
 use crate::options::{Credentials, Vault};
-use crate::resp::{DecodeError, Kind, Limits, Reply, encode};
+use crate::resp::{DecodeError, Kind, Limits, Reply, Value, encode};
 use crate::topology::Role;
 
 /// What a data node must be told before it serves a client.
@@ -198,7 +198,19 @@ impl Script {
     }
 }
 
-async fn node_words(mut wire: Wire, login: &Login, credentials: &Credentials) -> Result<Greeted, DialError> {
+/// The greeting of a data node. No message repeats the password, whatever the node sends back of what it was told.
+pub(crate) async fn node_words(wire: Wire, login: &Login, credentials: &Credentials) -> Result<Greeted, DialError> {
+    let masked = |text: String| without_secret(&text, credentials);
+    match greet_in_words(wire, login, credentials).await {
+        Ok(greeted) => Ok(Greeted {
+            serving: greeted.serving.map_err(masked),
+            ..greeted
+        }),
+        Err(error) => Err(DialError::new(error.stage, masked(error.cause))),
+    }
+}
+
+async fn greet_in_words(mut wire: Wire, login: &Login, credentials: &Credentials) -> Result<Greeted, DialError> {
     let database = login.database.to_string();
     let mut script = Script::new(credentials, login.client_name.as_deref());
     script.hello(login.protocol, credentials, login.client_name.as_deref());
@@ -206,6 +218,7 @@ async fn node_words(mut wire: Wire, login: &Login, credentials: &Credentials) ->
     send(&mut wire, &script).await?;
     let hello = receive(&mut wire, Stage::Connect).await?;
     if hello.kind() != Kind::Error {
+        let protocol = spoken_protocol(&hello, login.protocol)?;
         let rest = hear_node_rest(&mut wire, login, credentials).await?;
         let role = match rest.role {
             Some(role) => Some(role),
@@ -214,7 +227,6 @@ async fn node_words(mut wire: Wire, login: &Login, credentials: &Credentials) ->
                 None => info_role(&mut wire).await?,
             },
         };
-        let protocol = if hello.kind() == Kind::Map { 3 } else { 2 };
         return Ok(Greeted {
             wire,
             role,
@@ -345,16 +357,9 @@ fn role_named(name: &[u8]) -> Option<Role> {
     }
 }
 
-/// The field `role` of HELLO's reply: a map in RESP3, a flat array in RESP2.
+/// The role as HELLO tells it.
 fn hello_role(hello: &Reply) -> Option<Role> {
-    if let Some(role) = hello.root().get(b"role") {
-        return role_named(role.data());
-    }
-    let pairs = (0..hello.len()).step_by(2);
-    let index = pairs
-        .into_iter()
-        .find(|&i| hello.at(i).is_some_and(|key| key.data() == b"role"))?;
-    role_named(hello.at(index + 1)?.data())
+    role_named(hello_field(hello, b"role")?.data())
 }
 
 /// For users that may neither HELLO nor ROLE: `INFO replication`, as redis-server 5 has it.
@@ -373,23 +378,22 @@ async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
         .and_then(|name| role_named(name.trim_end().as_bytes())))
 }
 
-async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
+pub(crate) async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
     let mut script = Script::new(credentials, None);
     send(&mut wire, script.hello(3, credentials, None)).await?;
     let hello = receive(&mut wire, Stage::Connect).await?;
-    let mut protocol = 3;
-    if hello.kind() == Kind::Error {
+    let protocol = if hello.kind() == Kind::Error {
         refused_login(&hello, credentials)?;
         // Redis 5 has no HELLO: the login of its day, then RESP2.
-        protocol = 2;
         let mut script = Script::new(credentials, None);
         if say_auth(&mut script, credentials) {
             send(&mut wire, &script).await?;
             hear_auth(&mut wire, credentials).await?;
         }
-    } else if hello.kind() != Kind::Map {
-        protocol = 2;
-    }
+        2
+    } else {
+        spoken_protocol(&hello, 3)?
+    };
     Ok(Greeted {
         wire,
         role: None,
@@ -398,6 +402,33 @@ async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Gre
         login: 0,
         has_my_id: hello_version(&hello).is_some_and(|version| version >= (6, 2)),
     })
+}
+
+/// The protocol in which HELLO was answered: 3 with a map, 2 with its flat array. Never a newer one than was asked for,
+/// nor another than the answer itself tells.
+fn spoken_protocol(hello: &Reply, asked: u8) -> Result<u8, DialError> {
+    let wrong = |problem: String| Err(DialError::new(Stage::Connect, format!("protocol error: {problem}")));
+    let spoken = match hello.kind() {
+        Kind::Map => 3,
+        Kind::Array => 2,
+        _ => return wrong("HELLO is not answered with a map".into()),
+    };
+    match hello_field(hello, b"proto").map_or(i64::from(spoken), |proto| proto.integer()) {
+        told if told == i64::from(spoken) && spoken <= asked => Ok(spoken),
+        told => wrong(format!(
+            "HELLO {asked} is answered in protocol {spoken}, which says it is {told}"
+        )),
+    }
+}
+
+/// A field of HELLO's reply: a map in RESP3, a flat array in RESP2.
+fn hello_field<'a>(hello: &'a Reply, name: &[u8]) -> Option<Value<'a>> {
+    if let Some(value) = hello.root().get(name) {
+        return Some(value);
+    }
+    let mut keys = (0..hello.len()).step_by(2);
+    let index = keys.find(|&i| hello.at(i).is_some_and(|key| key.data() == name))?;
+    hello.at(index + 1)
 }
 
 /// Major and minor of the field `version` of HELLO's reply in RESP3.

@@ -13,6 +13,8 @@ pub mod hangup;
 mod keeper;
 pub mod lane;
 pub mod seat;
+#[cfg(test)]
+mod seat_tests;
 mod select;
 pub mod sentry;
 mod silence;

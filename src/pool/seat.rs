@@ -5,15 +5,13 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::net::futex;
 use crate::resp::Reply;
+use crate::sync::{AtomicU32, Mutex, Ordering};
 
 /// Seats in a row: the bits of its word's wait mask.
 const WIDTH: u32 = 32;
@@ -67,7 +65,7 @@ pub struct Ticket {
 }
 
 /// Seats that no thread has now.
-static FREE: Mutex<Vec<Seat>> = Mutex::new(Vec::new());
+static FREE: parking_lot::Mutex<Vec<Seat>> = parking_lot::Mutex::new(Vec::new());
 
 /// Gives the seat back when its thread ends.
 struct Sitting(Option<Seat>);
@@ -95,15 +93,19 @@ pub fn with_mine<T>(body: impl FnOnce(&Seat) -> T) -> T {
 }
 
 impl Seat {
+    /// The seats of a new row, the first of them last.
+    pub fn row() -> impl Iterator<Item = Seat> {
+        let row = Arc::new(Row::default());
+        (0..WIDTH).rev().map(move |place| Seat {
+            row: Arc::clone(&row),
+            place,
+        })
+    }
+
     fn free() -> Seat {
         let mut free = FREE.lock();
         if free.is_empty() {
-            let row = Arc::new(Row::default());
-            let seats = (0..WIDTH).rev().map(|place| Seat {
-                row: Arc::clone(&row),
-                place,
-            });
-            free.extend(seats);
+            free.extend(Seat::row());
         }
         free.pop().unwrap_or_else(|| Seat {
             row: Arc::default(),
@@ -204,6 +206,13 @@ impl Ticket {
         self.call == other.call && self.place == other.place && Arc::ptr_eq(&self.row, &other.row)
     }
 
+    /// Whether its call has its end and is still waited for.
+    #[cfg(test)]
+    pub(super) fn has_ended(&self) -> bool {
+        let slot = self.row.slot(self.place).map(|slot| slot.lock());
+        slot.is_some_and(|slot| slot.call == self.call && slot.end.is_some())
+    }
+
     /// The same right once more, for who waits to name the call.
     pub fn name(&self) -> Ticket {
         Ticket {
@@ -233,92 +242,5 @@ impl Wakes {
             row.word.fetch_add(1, Ordering::Release);
             futex::wake(&row.word, bits);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resp::Builder;
-
-    fn integer(number: i64) -> Reply {
-        let mut builder = Builder::new();
-        builder.integer(number);
-        builder.finish().unwrap()
-    }
-
-    fn wait_ms(seat: &Seat, ms: u64) -> (Option<End>, Vec<i64>) {
-        let mut replies = Vec::new();
-        let deadline = Deadline::after(Some(Duration::from_millis(ms)));
-        let end = seat.wait(deadline, |reply| replies.push(reply.integer()), &mut None);
-        (end, replies)
-    }
-
-    #[test]
-    fn a_reply_that_comes_after_the_deadline_meets_no_later_call() {
-        with_mine(|seat| {
-            let (late, mut wakes) = (seat.ticket(), Wakes::default());
-            late.reply(integer(1));
-            let (end, replies) = wait_ms(seat, 1);
-            assert!(end.is_none());
-            assert_eq!(replies, [1]);
-            let next = seat.ticket();
-            late.end(Some(integer(2)), Ok(()), &mut wakes);
-            wakes.flush();
-            assert!(next.row.slot(next.place).unwrap().lock().end.is_none());
-            next.end(Some(integer(3)), Ok(()), &mut wakes);
-            wakes.flush();
-            let (end, replies) = wait_ms(seat, 1000);
-            assert!(end.is_some());
-            assert_eq!(replies, [3]);
-        });
-    }
-
-    #[test]
-    fn a_far_deadline_is_kept_by_the_nudges() {
-        with_mine(|seat| {
-            let ticket = seat.ticket();
-            std::thread::scope(|scope| {
-                let (over, ended) = std::sync::mpsc::channel::<()>();
-                scope.spawn(move || {
-                    while ended.recv_timeout(NUDGE_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                        let mut wakes = Wakes::default();
-                        ticket.nudge(&mut wakes);
-                        wakes.flush();
-                    }
-                });
-                let start = Instant::now();
-                assert!(wait_ms(seat, 1200).0.is_none());
-                let took = start.elapsed();
-                assert!(took >= Duration::from_millis(1200), "{took:?}");
-                assert!(took < Duration::from_millis(1200) + NUDGE_EVERY / 2, "{took:?}");
-                drop(over);
-            });
-        });
-    }
-
-    #[test]
-    fn one_flush_wakes_all_who_have_their_replies_and_nobody_hangs() {
-        let (send, tickets) = std::sync::mpsc::channel();
-        std::thread::scope(|scope| {
-            for number in 0..100 {
-                let send = send.clone();
-                scope.spawn(move || {
-                    with_mine(|seat| {
-                        send.send((number, seat.ticket())).unwrap();
-                        let (end, replies) = wait_ms(seat, 20_000);
-                        assert!(end.is_some());
-                        assert_eq!(replies, [number]);
-                    });
-                });
-            }
-            let mut wakes = Wakes::default();
-            for _ in 0..4 {
-                for (number, ticket) in tickets.iter().take(25) {
-                    ticket.end(Some(integer(number)), Ok(()), &mut wakes);
-                }
-                wakes.flush();
-            }
-        });
     }
 }

@@ -259,9 +259,10 @@ impl State {
     /// The number behind the type byte; moves past its line. `None`: more bytes are needed.
     fn number(&mut self, live: &[u8], wrong: DecodeError) -> Result<Option<i64>, DecodeError> {
         let line = live.get(self.at + 1..).unwrap_or_default();
-        // Digits alone change nothing about a line that was looked at before, as long as they cannot overflow and follow no
-        // leading zero.
-        let begun = matches!(line, [b'1'..=b'9', ..] | [b'-' | b'+', b'1'..=b'9', ..]);
+        // Digits alone change nothing about a line that was looked at before, as long as they cannot overflow and follow
+        // neither a leading zero nor a '\r'.
+        let ends = self.searched.checked_sub(1).and_then(|last| live.get(last)) == Some(&b'\r');
+        let begun = !ends && matches!(line, [b'1'..=b'9', ..] | [b'-' | b'+', b'1'..=b'9', ..]);
         if self.searched > self.at && line.len() < 20 && begun {
             let fresh = live.get(self.searched..).unwrap_or_default();
             self.look(fresh.len());

@@ -429,7 +429,7 @@ impl<'a> Value<'a> {
     }
 
     /// This value and all below it, depth first.
-    pub(super) fn subtree(self) -> impl Iterator<Item = Value<'a>> {
+    pub(crate) fn subtree(self) -> impl Iterator<Item = Value<'a>> {
         let behind = self
             .reply
             .nodes_with_head()

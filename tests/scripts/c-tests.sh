@@ -1,8 +1,9 @@
 #!/bin/sh
-# c-tests.sh [valgrind]
+# c-tests.sh [valgrind|address|thread]
 #
 # Compiles every program of tests/c, every example and the program in README.md against the .so and against the .a, and
-# runs each. With "valgrind": those that run, against the .so, under valgrind.
+# runs each. With "valgrind": those that run, against the .so, under valgrind; with "address" or "thread": under that
+# sanitizer, with the library that sanitize.sh has built.
 #
 # The first comment of a program in tests/c says what it needs:
 #   compile only            compiling it is the test
@@ -63,6 +64,11 @@ one() {
             run "$need" valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
                 --fair-sched=try "$program"
             ;;
+        address* | thread*)
+            limit=300
+            "$scripts/sanitize.sh" "$1" --compile "$2" "$program"
+            run "$need" "$program"
+            ;;
         *)
             "$scripts/compile.sh" "$1" "$2" "$program" || return
             run "$need" "$program"
@@ -97,6 +103,10 @@ for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
     case "${1:-} $(need_of "$source")" in
         "valgrind "*"compile only"*) variants='' ;;
         "valgrind "*) variants=valgrind ;;
+        "address "*"compile only"* | "thread "*"compile only"*) variants='' ;;
+        "address "*) variants=address ;;
+        # Threads of its own has this one.
+        "thread "*) case $source in */threads.c) variants=thread ;; *) variants='' ;; esac ;;
         *"compile only"*) variants=object ;;
         *) variants='shared static' ;;
     esac

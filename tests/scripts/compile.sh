@@ -32,7 +32,7 @@ shared() {
     library=$(cd "$RELEASE" && pwd)
     mkdir -p build/lib "$(dirname "$2")"
     ln -sf "$library/libsentinel.so" "build/lib/libsentinel.so.$SOVERSION"
-    compile "$1" -o "$2" -L"$library" -Wl,-rpath,"$(pwd)/build/lib" -lsentinel
+    compile "$1" -o "$2" -Wl,--as-needed -L"$library" -Wl,-rpath,"$(pwd)/build/lib" -lsentinel
 }
 
 static() {

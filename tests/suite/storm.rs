@@ -40,7 +40,7 @@ fn name(kind: &ErrorKind) -> &'static str {
 
 /// Whether the call of this tag is an INCR, whose effects are counted at the end.
 fn is_increment(tag: u64) -> bool {
-    tag % 4 == 0
+    tag.is_multiple_of(4)
 }
 
 fn submit(client: &Client, queue: &Arc<Queue>, tag: u64) -> Option<CallId> {

@@ -137,3 +137,19 @@ fn a_number_with_a_leading_zero_is_refused_wherever_it_is_cut() {
         assert_eq!(decode_in(stream, &[1], false), whole, "{}", stream.escape_ascii());
     }
 }
+
+#[test]
+fn a_digit_behind_a_lone_carriage_return_is_an_error_at_once() {
+    for (begin, error) in [
+        (":12\r", DecodeError::InvalidInteger),
+        (":-12\r", DecodeError::InvalidInteger),
+        ("$1\r", DecodeError::InvalidLength { byte: b'$' }),
+        ("*1\r", DecodeError::InvalidLength { byte: b'*' }),
+    ] {
+        let mut decoder = Decoder::new(Limits::default());
+        decoder.feed(begin.as_bytes());
+        assert!(decoder.next().unwrap().is_none(), "{begin:?}");
+        decoder.feed(b"3");
+        assert_eq!(decoder.next().err(), Some(error), "{begin:?}");
+    }
+}
