@@ -1,0 +1,100 @@
+# frozen_string_literal: true
+
+class SentinelRedis
+  # What was published. kind is "message", "pmessage" or "smessage"; pattern is that of a pmessage.
+  Message = Struct.new(:kind, :pattern, :channel, :payload)
+
+  # A set of channels and patterns that follows its client's service through failovers. Messages that arrive while the
+  # program does not look wait in a queue of CAPACITY.
+  class Subscription
+    include Enumerable
+
+    CAPACITY = 65_536
+    ENTRIES = 64
+    CHANNEL, PATTERN, SHARDED = 1, 2, 3
+
+    def initialize(deployment, client)
+      @queue = Native.make(:queue_free, :queue_new, deployment, CAPACITY)
+      @io = IO.for_fd(Native.queue_fd(@queue), autoclose: false)
+      @handle = Native.make(:subscription_free, :subscription_new, client, @queue, 0)
+      @entries = FFI::MemoryPointer.new(Native::COMPLETION_SIZE * ENTRIES)
+      @count = FFI::MemoryPointer.new(:size_t)
+      @messages = []
+    end
+
+    def subscribe(*channels) = each_name(:subscription_add, CHANNEL, channels)
+    def psubscribe(*patterns) = each_name(:subscription_add, PATTERN, patterns)
+    def ssubscribe(*channels) = each_name(:subscription_add, SHARDED, channels)
+    def unsubscribe(*channels) = each_name(:subscription_remove, CHANNEL, channels)
+    def punsubscribe(*patterns) = each_name(:subscription_remove, PATTERN, patterns)
+    def sunsubscribe(*channels) = each_name(:subscription_remove, SHARDED, channels)
+
+    # The next Message; nil when none came within timeout seconds, or the deployment is closed. One thread at a time.
+    def next_message(timeout: nil)
+      deadline = timeout && (now + timeout)
+      while @messages.empty?
+        return nil unless @handle
+
+        left = deadline && (deadline - now)
+        return nil if left&.negative? || @io.wait_readable(left).nil?
+        return nil unless take
+      end
+      @messages.shift
+    end
+
+    # Every message, until the subscription or its deployment is closed.
+    def each
+      return enum_for(:each) unless block_given?
+
+      while (message = next_message)
+        yield message
+      end
+      self
+    end
+
+    def close
+      @handle&.free
+      @handle = nil
+    end
+
+    private
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    def each_name(function, kind, names)
+      raise ClosedError.new("the subscription is closed", status: -503) unless @handle
+
+      names.each do |name|
+        bytes = name.to_s.b
+        Native.failing { |error| Native.public_send(function, @handle, kind, bytes, bytes.bytesize, error) }
+      end
+      self
+    end
+
+    # Takes what is there; false when nothing will come any more.
+    def take
+      status = Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
+      @count.read(:size_t).times do |index|
+        bytes = @entries.get_bytes(index * Native::COMPLETION_SIZE, Native::COMPLETION_SIZE)
+        _tag, kind, _status, reply, error = bytes.unpack(Native::COMPLETION)
+        Native.error_free(FFI::Pointer.new(error))
+        note(kind, FFI::Pointer.new(reply))
+      end
+      @count.write(:size_t, 0)
+      status >= 0
+    end
+
+    def note(kind, reply)
+      return if reply.null?
+
+      words = Reply.take(reply)
+      return unless kind == Native::KIND_MESSAGE
+
+      case words
+      in ["message" | "smessage" => type, channel, payload] then @messages << Message.new(type, nil, channel, payload)
+      in ["pmessage" => type, pattern, channel, payload] then @messages << Message.new(type, pattern, channel, payload)
+      else nil
+      end
+    end
+  end
+end
