@@ -38,7 +38,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench setup-bench c-tests cpp-tests check-valgrind install uninstall install-test \
+	integration promises bench setup-bench c-tests cpp-tests go-tests ruby-tests check-valgrind install uninstall install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline check-targets deb check-deb \
 	man html clean help
 
@@ -120,6 +120,12 @@ c-tests: lib lab ## C programs and examples, against the .so and the .a
 
 cpp-tests: lib lab ## sentinel.hpp: C++ programs and examples, with g++ and clang++, C++17 and C++20
 	@tests/cpp/run.sh
+
+go-tests: lib lab ## bindings/go: tests, with the race detector too, and examples
+	@tests/scripts/binding-tests.sh go
+
+ruby-tests: lib lab ## bindings/ruby: tests and examples
+	@tests/scripts/binding-tests.sh ruby
 
 check-valgrind: lib lab ## the same C programs under valgrind
 	@tests/scripts/c-tests.sh valgrind
