@@ -38,7 +38,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench setup-bench c-tests cpp-tests go-tests ruby-tests check-valgrind install uninstall install-test \
+	integration promises bench setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind install \
+	uninstall install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline check-targets deb check-deb \
 	man html clean help
 
@@ -126,6 +127,9 @@ go-tests: lib lab ## bindings/go: tests, with the race detector too, and example
 
 ruby-tests: lib lab ## bindings/ruby: tests and examples
 	@tests/scripts/binding-tests.sh ruby
+
+docs-tests: lib lab ## the code in docs/, compiled and run
+	@tests/scripts/docs-test.sh
 
 check-valgrind: lib lab ## the same C programs under valgrind
 	@tests/scripts/c-tests.sh valgrind
