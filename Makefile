@@ -39,8 +39,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
 	integration promises bench setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind install \
-	uninstall install-test \
-	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline check-targets deb check-deb \
+	uninstall install-test check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
+	check-targets deb check-deb \
 	man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h

@@ -434,6 +434,9 @@ func TestSubscriptionsAreChannels(t *testing.T) {
 	check(t, subscription.PSubscribe("go:pat*"))
 	publishUntil(t, client, subscription, "go:channel", "hello", Message{"message", "", "go:channel", "hello"})
 	publishUntil(t, client, subscription, "go:pattern", "\x00\xff", Message{"pmessage", "go:pat*", "go:pattern", "\x00\xff"})
+	event := <-subscription.Events()
+	equal(t, "subscribed", event.Name)
+	equal(t, "go:channel", event.Fields["channel"])
 	subscription.Close()
 	for range subscription.Messages() {
 	}

@@ -23,6 +23,15 @@ type Message struct {
 	Payload string
 }
 
+// Event is what else happens to a subscription: "subscribed" when a name is in force, "subscription_gap" where messages
+// may be missing. Fields are those of the library, such as channel, node, milliseconds, dropped. Err is a name that the
+// server refused, or a login.
+type Event struct {
+	Name   string
+	Fields map[string]string
+	Err    error
+}
+
 // Subscription is a set of channels and patterns that follows its client's service through failovers.
 type Subscription struct {
 	client   *Client
@@ -30,6 +39,7 @@ type Subscription struct {
 	mutex    sync.RWMutex
 	queue    *queue
 	messages chan Message
+	events   chan Event
 	over     chan struct{}
 	once     sync.Once
 }
@@ -51,13 +61,22 @@ func (c *Client) SSubscribe(channels ...string) (*Subscription, error) {
 
 func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, error) {
 	// What the queue's goroutine has: not the Subscription, which the finalizer is to find unreachable.
-	messages, over := make(chan Message, entriesAtOnce), make(chan struct{})
+	messages, events, over := make(chan Message, entriesAtOnce), make(chan Event, entriesAtOnce), make(chan struct{})
 	db := c.shared.db
-	queue, err := newQueue(db.handle, messagesAtOnce, func(entry *completion) { deliver(entry, messages, over) })
+	queue, err := newQueue(db.handle, messagesAtOnce, func(entry *completion) {
+		if entry.kind == C.SENTINEL_COMPLETION_MESSAGE {
+			deliver(entry, messages, over)
+			return
+		}
+		select {
+		case events <- eventOf(entry):
+		default: // a program that does not look at them misses the newest
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscription{client: c, queue: queue, messages: messages, over: over}
+	s := &Subscription{client: c, queue: queue, messages: messages, events: events, over: over}
 	c.shared.mutex.RLock()
 	var failure *C.sentinel_error_t
 	status := C.sentinel_status_t(C.SENTINEL_ERR_CLOSED)
@@ -72,6 +91,7 @@ func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, er
 	go func() {
 		<-queue.ended
 		close(messages)
+		close(events)
 	}()
 	runtime.SetFinalizer(s, func(s *Subscription) { go s.Close() })
 	if err := s.each(channels, kind, true); err != nil {
@@ -84,10 +104,6 @@ func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, er
 // deliver waits for a program that is slow: what does not fit into the queue meanwhile, the library drops.
 func deliver(entry *completion, messages chan<- Message, over <-chan struct{}) {
 	C.sentinel_error_free(entry.error)
-	if entry.kind != C.SENTINEL_COMPLETION_MESSAGE || entry.reply == nil {
-		C.sentinel_reply_free(entry.reply)
-		return
-	}
 	message, ok := messageOf(takeReply(entry.reply))
 	if !ok {
 		return
@@ -96,6 +112,16 @@ func deliver(entry *completion, messages chan<- Message, over <-chan struct{}) {
 	case messages <- message:
 	case <-over:
 	}
+}
+
+func eventOf(entry *completion) Event {
+	if entry.status != C.SENTINEL_OK {
+		C.sentinel_reply_free(entry.reply)
+		return Event{Err: takeError(entry.status, entry.error)}
+	}
+	C.sentinel_error_free(entry.error)
+	fields, _ := StringMap(takeReply(entry.reply), nil)
+	return Event{Name: fields["event"], Fields: fields}
 }
 
 func messageOf(reply Reply) (Message, bool) {
@@ -114,6 +140,9 @@ func messageOf(reply Reply) (Message, bool) {
 
 // Messages is closed with the subscription, and with its deployment.
 func (s *Subscription) Messages() <-chan Message { return s.messages }
+
+// Events tells what else happens. Nobody has to read it.
+func (s *Subscription) Events() <-chan Event { return s.events }
 
 // Subscribe adds channels.
 func (s *Subscription) Subscribe(channels ...string) error {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# docs-test.sh: compiles and runs the code of docs/*.md, each guide inside a topology of its own.
+# docs-test.sh: compiles and runs the code of docs/*.md and the bindings' READMEs, each guide inside a topology of its own.
 #
 # What stands behind the language of a code block says what is done with it:
 #   ```c            part of a function that has sentinel, primary, replica, service, reply and error; compiled and run
@@ -214,7 +214,7 @@ fi
 
 # One guide.
 if [ "${1:-}" = --guide ]; then
-    folder=$out/$(basename "$2" .md)
+    folder=$out/$(echo "${2%.md}" | tr / -)
     extract "$2" "$folder"
     skipped=0
     for block in "$folder"/*.*.*; do
@@ -251,13 +251,13 @@ ln -sf "$(cd "$RELEASE" && pwd)/libsentinel.so" "build/lib/libsentinel.so.$SOVER
 "$MAKE_COMMAND" --no-print-directory install DESTDIR= PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include" \
     MANDIR="$prefix/share/man" >/dev/null
 failed=0
-for guide in docs/*.md; do
+for guide in docs/*.md bindings/*/README.md; do
     if grep -qE '^```(c|cpp|go|ruby)$|^```(c|cpp|go|ruby) (main|compile)$' "$guide"; then
         tests/scripts/step.sh "$guide" "$0" --guide "$guide" || failed=1
     fi
 done
 # A link that leads nowhere.
-for guide in README.md CONTRIBUTING.md docs/*.md; do
+for guide in *.md docs/*.md bindings/*/README.md; do
     for target in $(grep -o '](\([^)#:]*\)[)#]' "$guide" | sed 's/^](//; s/[)#]$//'); do
         [ -e "$(dirname "$guide")/$target" ] || { echo "$guide links to $target, which is not there"; failed=1; }
     done

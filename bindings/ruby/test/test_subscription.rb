@@ -23,7 +23,10 @@ class TestSubscription < Minitest::Test
 
   def test_messages_arrive
     subscription = subscribed("rb:channel", patterns: ["rb:pat*"])
+    events = []
+    subscription.on_event { |event| events << event }
     message = publish_until(subscription, "rb:channel", "hello")
+    assert_equal ["subscribed", "rb:channel"], [events.first.name, events.first.fields["channel"]]
     assert_equal ["message", nil, "rb:channel", "hello"], message.to_a
     message = publish_until(subscription, "rb:pattern", "x") until message&.kind == "pmessage"
     assert_equal ["pmessage", "rb:pat*", "rb:pattern", "x"], message.to_a

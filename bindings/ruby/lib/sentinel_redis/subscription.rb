@@ -4,6 +4,11 @@ class SentinelRedis
   # What was published. kind is "message", "pmessage" or "smessage"; pattern is that of a pmessage.
   Message = Struct.new(:kind, :pattern, :channel, :payload)
 
+  # What else happens to a subscription: "subscribed" when a name is in force, "subscription_gap" where messages may be
+  # missing. fields are those of the library, such as "channel", "node", "milliseconds", "dropped"; error is why the
+  # server refused a name or a login.
+  Event = Struct.new(:name, :fields, :error)
+
   # A set of channels and patterns that follows its client's service through failovers. Messages that arrive while the
   # program does not look wait in a queue of CAPACITY.
   class Subscription
@@ -29,17 +34,27 @@ class SentinelRedis
     def punsubscribe(*patterns) = each_name(:subscription_remove, PATTERN, patterns)
     def sunsubscribe(*channels) = each_name(:subscription_remove, SHARDED, channels)
 
+    # Calls the block with each Event, between the messages where it stands, while messages are read.
+    def on_event(&block)
+      @on_event = block
+      self
+    end
+
     # The next Message; nil when none came within timeout seconds, or the deployment is closed. One thread at a time.
     def next_message(timeout: nil)
       deadline = timeout && (now + timeout)
-      while @messages.empty?
+      loop do
+        found = @messages.shift
+        return found if found.is_a?(Message)
+
+        @on_event&.call(found) if found
+        next if found
         return nil unless @handle
 
         left = deadline && (deadline - now)
         return nil if left&.negative? || @io.wait_readable(left).nil?
         return nil unless take
       end
-      @messages.shift
     end
 
     # Every message, until the subscription or its deployment is closed.
@@ -76,24 +91,28 @@ class SentinelRedis
       status = Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
       @count.read(:size_t).times do |index|
         bytes = @entries.get_bytes(index * Native::COMPLETION_SIZE, Native::COMPLETION_SIZE)
-        _tag, kind, _status, reply, error = bytes.unpack(Native::COMPLETION)
-        Native.error_free(FFI::Pointer.new(error))
-        note(kind, FFI::Pointer.new(reply))
+        _tag, kind, status, reply, error = bytes.unpack(Native::COMPLETION)
+        note(kind, status, FFI::Pointer.new(reply), FFI::Pointer.new(error))
       end
       @count.write(:size_t, 0)
       status >= 0
     end
 
-    def note(kind, reply)
-      return if reply.null?
+    def note(kind, status, reply, error)
+      if status != Native::OK
+        @messages << Event.new(nil, {}, Error.take(status, error))
+      elsif kind == Native::KIND_MESSAGE
+        @messages << message(Reply.take(reply))
+      else
+        fields = Reply.take(reply)
+        @messages << Event.new(fields["event"], fields)
+      end
+    end
 
-      words = Reply.take(reply)
-      return unless kind == Native::KIND_MESSAGE
-
+    def message(words)
       case words
-      in ["message" | "smessage" => type, channel, payload] then @messages << Message.new(type, nil, channel, payload)
-      in ["pmessage" => type, pattern, channel, payload] then @messages << Message.new(type, pattern, channel, payload)
-      else nil
+      in ["pmessage" => kind, pattern, channel, payload] then Message.new(kind, pattern, channel, payload)
+      in [kind, channel, payload] then Message.new(kind, nil, channel, payload)
       end
     end
   end
