@@ -38,10 +38,9 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind install \
-	uninstall install-test check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
-	check-targets deb check-deb \
-	man html clean help
+	integration promises bench bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
+	check-valgrind install uninstall install-test check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
+	check-targets deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -115,6 +114,9 @@ setup-bench:
 
 bench: setup-bench lib lab ## against hiredis: table, benches/throughput.svg (ROUNDS=5 SECONDS_EACH=1; 4 minutes)
 	@benches/run.sh
+
+bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-rb: table (ROUNDS=5 SECONDS_EACH=2; 2 minutes)
+	@benches/bindings.sh
 
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh

@@ -153,7 +153,10 @@ func (c *Client) run(ctx context.Context, submit func(*C.sentinel_queue_t, uint6
 		calls.forget(tag, done)
 		return Reply{}, closed("the client")
 	}
+	// Those that C keeps for a moment each hold a thread of the system: only a few at once.
+	calls.gate <- struct{}{}
 	submitted := submit(calls.queue.handle, tag)
+	<-calls.gate
 	c.shared.mutex.RUnlock()
 	if submitted.status != C.SENTINEL_OK {
 		calls.forget(tag, done)

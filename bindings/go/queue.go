@@ -102,6 +102,7 @@ func (q *queue) stop() {
 // calls gives the completions of one queue to the goroutines that wait for them.
 type calls struct {
 	queue   *queue
+	gate    chan struct{} // as many places as goroutines may submit at once
 	mutex   sync.Mutex
 	waiting map[uint64]chan completion
 	next    uint64
@@ -109,7 +110,7 @@ type calls struct {
 }
 
 func newCalls(deployment *C.sentinel_t) (*calls, error) {
-	c := &calls{waiting: make(map[uint64]chan completion)}
+	c := &calls{waiting: make(map[uint64]chan completion), gate: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 	queue, err := newQueue(deployment, queueCapacity, c.take)
 	if err != nil {
 		return nil, err

@@ -96,6 +96,7 @@ if [ "$1" = bench ]; then
     want golang-go have go
     want ruby have ruby
     want ruby-ffi ruby -e 'require "ffi"'
+    want golang-gopkg-redis.v5-dev test -d /usr/share/gocode/src/gopkg.in/redis.v5
     want ruby-redis ruby -e 'require "redis"'
 fi
 [ -n "$missing$wanted" ] || exit 0

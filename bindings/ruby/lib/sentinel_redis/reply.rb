@@ -8,14 +8,15 @@ class SentinelRedis
   module Reply
     NIL, STATUS, STRING, INTEGER, DOUBLE, BOOL, ARRAY, MAP, SET, VERBATIM, BIG_NUMBER, PUSH, ERROR = (0..12).to_a
 
-    # Copies the whole tree by one crossing, and frees the reply.
-    def self.take(reply)
-      count = FFI::MemoryPointer.new(:size_t)
-      stride = FFI::MemoryPointer.new(:size_t)
-      nodes = Native.reply_nodes(reply, count, stride)
-      size = stride.read(:size_t)
-      format = "#{Native::NODE}x#{size - Native::NODE_SIZE}" * count.read(:size_t)
-      Reader.new(nodes.read_bytes(size * count.read(:size_t)).unpack(format)).value
+    # Copies the whole tree by one crossing, and frees the reply. sizes is room for two numbers, which a busy caller keeps.
+    def self.take(reply, sizes = FFI::MemoryPointer.new(:size_t, 2))
+      nodes = Native.reply_nodes(reply, sizes, sizes + 8)
+      count, stride = sizes.read_array_of_uint64(2)
+      # One value is the most frequent reply.
+      return Reader.new(nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)).value if count == 1
+
+      format = "#{Native::NODE}x#{stride - Native::NODE_SIZE}" * count
+      Reader.new(nodes.read_bytes(stride * count).unpack(format)).value
     ensure
       Native.reply_free(reply)
     end

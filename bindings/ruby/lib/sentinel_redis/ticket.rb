@@ -17,6 +17,7 @@ class SentinelRedis
       @count = FFI::MemoryPointer.new(:size_t)
       @id = FFI::MemoryPointer.new(:uint64)
       @error = FFI::MemoryPointer.new(:pointer)
+      @sizes = FFI::MemoryPointer.new(:size_t, 2)
       @tag = 0
     end
 
@@ -32,7 +33,6 @@ class SentinelRedis
     private
 
     def finish(client)
-      id = @id.read(:uint64)
       status = nil
       until status
         @io.wait_readable
@@ -40,17 +40,17 @@ class SentinelRedis
       end
       raise Error.take(status, error) unless status == Native::OK
 
-      Reply.take(reply)
+      Reply.take(reply, @sizes)
     ensure
       # Left by an exception from outside: the call has no more receiver.
-      Native.cancel(client, id) unless status
+      Native.cancel(client, @id.read_uint64) unless status
     end
 
     # The completion of this call, if it is there; those of calls that were given up are freed.
     def taken
       found = nil
       Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
-      @count.read(:size_t).times do |index|
+      @count.read_uint64.times do |index|
         bytes = @entries.get_bytes(index * Native::COMPLETION_SIZE, Native::COMPLETION_SIZE)
         tag, _kind, status, reply, error = bytes.unpack(Native::COMPLETION)
         reply = FFI::Pointer.new(reply)
@@ -62,7 +62,7 @@ class SentinelRedis
           Native.error_free(error)
         end
       end
-      @count.write(:size_t, 0)
+      @count.write_uint64(0)
       found
     end
   end
