@@ -117,8 +117,8 @@ one() {
 
 case ${1:-} in
     --one) one "$2" "$3" ;;
-    go) steps="vet tests race quickstart failover pubsub" ;;
-    ruby) steps="tests gem quickstart failover pubsub" ;;
+    go) steps="vet tests race quickstart failover pipeline pubsub" ;;
+    ruby) steps="tests gem quickstart failover pipeline pubsub" ;;
     *)
         echo "usage: binding-tests.sh go|ruby" >&2
         exit 2
