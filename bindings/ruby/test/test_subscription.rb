@@ -35,6 +35,19 @@ class TestSubscription < Minitest::Test
     assert_raises(SentinelRedis::ClosedError) { subscription.subscribe("x") }
   end
 
+  def test_a_child_after_fork_subscribes_again
+    subscription = subscribed("rb:forked")
+    child = fork do
+      subscription.next_message(timeout: 1)
+      exit!(1)
+    rescue SentinelRedis::ForkedError
+      mine = primary.subscribe("rb:forked")
+      exit!(publish_until(mine, "rb:forked", "in the child").payload == "in the child" ? 0 : 1)
+    end
+    assert Process.wait2(child).last.success?
+    subscription.close
+  end
+
   def test_each_waits_while_other_threads_run
     subscription = subscribed("rb:each")
     found = Thread.new { subscription.first }

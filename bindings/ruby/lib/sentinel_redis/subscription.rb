@@ -25,6 +25,7 @@ class SentinelRedis
       @entries = FFI::MemoryPointer.new(Native::COMPLETION_SIZE * ENTRIES)
       @count = FFI::MemoryPointer.new(:size_t)
       @messages = []
+      @pid = Process.pid
     end
 
     def subscribe(*channels) = each_name(:subscription_add, CHANNEL, channels)
@@ -42,6 +43,7 @@ class SentinelRedis
 
     # The next Message; nil when none came within timeout seconds, or the deployment is closed. One thread at a time.
     def next_message(timeout: nil)
+      alive
       deadline = timeout && (now + timeout)
       loop do
         found = @messages.shift
@@ -74,11 +76,17 @@ class SentinelRedis
 
     private
 
+    # A child shares the descriptor, and would wait for its parent's messages.
+    def alive
+      raise ForkedError.new("subscribe again in the child", status: -106) unless @pid == Process.pid
+    end
+
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
     def each_name(function, kind, names)
       raise ClosedError.new("the subscription is closed", status: -503) unless @handle
 
+      alive
       names.each do |name|
         bytes = name.to_s.b
         Native.failing { |error| Native.public_send(function, @handle, kind, bytes, bytes.bytesize, error) }
