@@ -112,7 +112,10 @@ function roff(text,    lines, count, i, result, parts, pieces, j) {
     count = split(text, lines, "\n")
     result = ""
     for (i = 1; i <= count; i++) {
+        # A line that begins with a space would not be filled.
+        sub(/^ +/, "", lines[i])
         if (lines[i] == "") lines[i] = ".PP"
+        else if (sub(/^\\- /, "", lines[i])) lines[i] = ".IP \\(bu 2\n" lines[i]
         else if (lines[i] ~ /^[.']/) lines[i] = "\\&" lines[i]
         result = result lines[i] "\n"
     }
@@ -192,6 +195,7 @@ function prose(text,    parts, pieces, j) {
     text = parts[1]
     for (j = 2; j <= pieces; j++) text = text (j % 2 == 0 ? "<code>" : "</code>") parts[j]
     gsub(/\n\n/, "</p>\n<p>", text)
+    gsub(/\n- /, "<br>\n\\&bull; ", text)
     return "<p>" text "</p>\n"
 }
 
