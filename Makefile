@@ -1,12 +1,14 @@
 # libsentinel. `make help` lists the targets.
 #
-# Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR.
+# Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
+# DESTDIR.
 
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 INSTALL ?= install
 # What libsentinel.a needs besides libc and the compiler's own runtime:
 # `cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs` prints the list.
@@ -21,6 +23,8 @@ LAB := $(CARGO_TARGET_DIR)/debug/lab
 HEADER := include/sentinel.h
 HPP := $(wildcard include/sentinel/*.hpp)
 CMAKE_FILES := sentinel-config.cmake sentinel-config-version.cmake
+REFERENCE := packaging/reference.awk
+MAN := build/man/libsentinel.3
 # Puts this version and these folders into a template.
 FILL_IN = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	-e 's|@VERSION@|$(VERSION)|' -e 's|@SOVERSION@|$(SOVERSION)|' -e 's|@LIBS_PRIVATE@|$(LIBS_PRIVATE)|' \
@@ -34,11 +38,12 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench setup-bench c-tests cpp-tests check-valgrind check-asan check-tsan check-leaks \
-	check-deps fuzz soak install uninstall install-test \
-	check-install check-symbols check-cmake check-meson clean help
+	integration promises bench bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
+	check-valgrind check-asan check-tsan check-leaks check-deps fuzz soak install uninstall install-test \
+	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
+	check-targets deb check-deb man html clean help
 
-all: lib ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
+all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
 	@echo "$(A)"
 	@echo "$(HEADER)"
@@ -50,6 +55,18 @@ lib:
 # For `make install`, which may run as another user without cargo: nothing is built that is already up to date.
 $(SO): $(SOURCES)
 	@$(MAKE) --no-print-directory lib
+
+man: $(MAN) ## the manual pages, one a function, from the header: build/man
+
+# A page for each function; the rule's target stands for all.
+$(MAN): $(HEADER) $(REFERENCE) Cargo.toml
+	@rm -rf build/man && mkdir -p build/man
+	@awk -v form=man -v version=$(VERSION) -v out=build/man -f $(REFERENCE) $(HEADER)
+
+html: ## the same reference as one page: build/html/index.html
+	@mkdir -p build/html
+	@awk -v form=html -v version=$(VERSION) -v out=build/html -f $(REFERENCE) $(HEADER)
+	@echo build/html/index.html
 
 lab:
 	@$(CARGO) build --package sentinel-lab --bin lab
@@ -99,11 +116,23 @@ setup-bench:
 bench: setup-bench lib lab ## against hiredis: table, benches/throughput.svg (ROUNDS=5 SECONDS_EACH=1; 4 minutes)
 	@benches/run.sh
 
+bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-rb: table (ROUNDS=5 SECONDS_EACH=2; 2 minutes)
+	@benches/bindings.sh
+
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh
 
 cpp-tests: lib lab ## sentinel.hpp: C++ programs and examples, with g++ and clang++, C++17 and C++20
 	@tests/cpp/run.sh
+
+go-tests: lib lab ## bindings/go: tests, with the race detector too, and examples
+	@tests/scripts/binding-tests.sh go
+
+ruby-tests: lib lab ## bindings/ruby: tests and examples
+	@tests/scripts/binding-tests.sh ruby
+
+docs-tests: lib lab ## the code in docs/, compiled and run
+	@tests/scripts/docs-test.sh
 
 check-valgrind: lib lab ## the same C programs under valgrind
 	@tests/scripts/c-tests.sh valgrind
@@ -126,11 +155,12 @@ fuzz: ## every fuzz target in turn (SECONDS=60 each; MINIMIZE=1 makes the corpor
 soak: setup ## callers on real servers under random faults (MINUTES=20 SEED=n PAUSE_MS=2), drawn in build/soak.svg
 	@$(CARGO) test --release --test soak -- soak --exact --ignored --nocapture
 
-install: $(SO) ## install under PREFIX (/usr/local), below DESTDIR
+install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel" "$(DESTDIR)$(LIBDIR)/pkgconfig" \
-		"$(DESTDIR)$(LIBDIR)/cmake/sentinel"
+		"$(DESTDIR)$(LIBDIR)/cmake/sentinel" "$(DESTDIR)$(MANDIR)/man3"
 	@$(INSTALL) -m 644 $(HEADER) include/sentinel.hpp "$(DESTDIR)$(INCLUDEDIR)"
 	@$(INSTALL) -m 644 $(HPP) "$(DESTDIR)$(INCLUDEDIR)/sentinel"
+	@$(INSTALL) -m 644 build/man/*.3 "$(DESTDIR)$(MANDIR)/man3"
 	@$(INSTALL) -m 755 "$(SO)" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)"
 	@ln -sf libsentinel.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)"
 	@ln -sf libsentinel.so.$(SOVERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so"
@@ -143,19 +173,21 @@ install: $(SO) ## install under PREFIX (/usr/local), below DESTDIR
 		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
 	@echo "installed libsentinel $(VERSION) under $(DESTDIR)$(PREFIX)"
 
-uninstall: ## remove what install put there
+uninstall: $(MAN) ## remove what install put there
 	@rm -f "$(DESTDIR)$(INCLUDEDIR)/sentinel.h" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)" \
 		"$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)" "$(DESTDIR)$(LIBDIR)/libsentinel.so" \
 		"$(DESTDIR)$(LIBDIR)/libsentinel.a" "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc" \
 		"$(DESTDIR)$(INCLUDEDIR)/sentinel.hpp" \
 		$(foreach file,$(notdir $(HPP)),"$(DESTDIR)$(INCLUDEDIR)/sentinel/$(file)") \
 		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
+	@for page in build/man/*.3; do rm -f "$(DESTDIR)$(MANDIR)/man3/$${page##*/}"; done
 	@for folder in "$(INCLUDEDIR)/sentinel" "$(LIBDIR)/cmake/sentinel"; do \
 		rmdir "$(DESTDIR)$$folder" 2>/dev/null || true; \
 	done
 	@echo "removed libsentinel $(VERSION) from $(DESTDIR)$(PREFIX)"
 
-install-test: lib check-install check-symbols check-cmake check-meson ## install, build against it, run; exported symbols
+install-test: lib check-install check-symbols check-abi check-cmake check-meson check-man check-deb check-targets \
+	## install, build against it, run; symbols, ABI, packages
 
 check-install:
 	@$(STEP) "install" tests/scripts/install-test.sh files
@@ -168,6 +200,26 @@ check-cmake:
 
 check-meson:
 	@$(STEP) "dependency in Meson" tests/scripts/install-test.sh meson
+
+check-man:
+	@$(STEP) "manual pages" tests/scripts/package-test.sh man
+
+check-abi: ## the binary interface against tests/abi/sentinel.abi
+	@$(STEP) "binary interface" tests/scripts/abi.sh check
+
+abi-baseline: # after a release, or a change that CONTRIBUTING.md allows
+	@tests/scripts/abi.sh baseline
+
+deb: $(SO) $(MAN) ## packages for Debian: libsentinel0 and libsentinel-dev, in build/deb
+	@packaging/deb.sh build/deb
+
+check-deb: lib lab
+	@$(STEP) "packages for Debian" tests/scripts/package-test.sh deb
+
+check-targets: # other targets than this machine's, as far as their standard library is installed
+	@for target in aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do \
+		$(STEP) "cargo check ($$target)" tests/scripts/package-test.sh target $$target || exit 1; \
+	done
 
 clean: ## remove everything built
 	@$(CARGO) clean --quiet

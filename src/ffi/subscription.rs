@@ -141,11 +141,11 @@ pub unsafe extern "C" fn sentinel_subscription_add(
     len: usize,
     error: *mut *mut sentinel_error_t,
 ) -> sentinel_status_t {
-    let (add, kind): (fn(&Subscription, ChannelKind, &[u8]) -> Result<()>, i32) =
-        match kind & SENTINEL_SUBSCRIBE_CONFIRM {
-            0 => (Subscription::add, kind),
-            _ => (Subscription::add_confirmed, kind ^ SENTINEL_SUBSCRIBE_CONFIRM),
-        };
+    let add = match kind & SENTINEL_SUBSCRIBE_CONFIRM {
+        0 => Subscription::add,
+        _ => Subscription::add_confirmed,
+    };
+    let kind = kind & !SENTINEL_SUBSCRIBE_CONFIRM;
     // SAFETY: this function asks of its caller what `change` asks.
     unsafe { change(subscription, kind, channel, len, error, add) }
 }

@@ -73,10 +73,10 @@ program() {
     # shellcheck disable=SC2016
     case "$2 $need" in
         *"needs: nothing"*) timeout --foreground -k 10 120 "$name" ;;
-        *"needs: topology"* | examples-cpp/quickstart*)
+        examples-cpp/failover*) failover "$name" ;;
+        *"needs: topology"* | examples-cpp/*)
             in_lab 'exec "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' "$name"
             ;;
-        examples-cpp/failover*) failover "$name" ;;
         *)
             echo "$2: the first comment says neither 'compile only' nor 'needs: nothing' nor 'needs: topology'"
             return 1

@@ -22,6 +22,7 @@ fail() {
 # make_with TARGET DESTDIR PREFIX
 make_with() {
     "$MAKE_COMMAND" --no-print-directory "$1" DESTDIR="$2" PREFIX="$3" LIBDIR="$3/lib" INCLUDEDIR="$3/include" \
+        MANDIR="$3/share/man" \
         >"$scratch/log" 2>&1 || fail "make $1: $(cat "$scratch/log")"
 }
 
@@ -129,7 +130,11 @@ cat >"$scratch/wanted" <<END
 ./usr/lib/libsentinel.so.$SOVERSION
 ./usr/lib/libsentinel.so.$VERSION
 ./usr/lib/pkgconfig/sentinel.pc
+./usr/share/man/man3/libsentinel.3
 END
+# One page a function.
+sed 's|.*|./usr/share/man/man3/&.3|' tests/symbols.txt >>"$scratch/wanted"
+LC_ALL=C sort -o "$scratch/wanted" "$scratch/wanted"
 (cd "$scratch/stage" && find . ! -type d | LC_ALL=C sort) >"$scratch/found"
 diff "$scratch/wanted" "$scratch/found" || fail "other files than promised"
 if grep -n "$scratch\|@" "$scratch/stage/usr/lib/pkgconfig/sentinel.pc"; then

@@ -83,10 +83,21 @@ if [ "$1" = test ]; then
     want cmake have cmake
     want meson have meson
     want ninja-build have ninja
+    want abigail-tools have abidiff
+    want dpkg-dev have dpkg-gensymbols
+    want golang-go have go
+    want ruby have ruby
+    want ruby-ffi ruby -e 'require "ffi"'
+    want groff-base have groff
 fi
 if [ "$1" = bench ]; then
     need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
     need binutils have strip
+    want golang-go have go
+    want ruby have ruby
+    want ruby-ffi ruby -e 'require "ffi"'
+    want golang-gopkg-redis.v5-dev test -d /usr/share/gocode/src/gopkg.in/redis.v5
+    want ruby-redis ruby -e 'require "redis"'
 fi
 [ -n "$missing$wanted" ] || exit 0
 

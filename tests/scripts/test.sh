@@ -65,7 +65,7 @@ finish() {
 }
 
 tests/scripts/step.sh "setup" tests/scripts/setup.sh test || finish
-for target in check unit integration c-tests cpp-tests check-valgrind install-test; do
+for target in check unit integration c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind install-test; do
     printf '\n== %s\n' "$target"
     "$MAKE_COMMAND" --no-print-directory --keep-going "$target" && continue
     # A target that fails before its first step, such as a library that does not build, is a failure as well.

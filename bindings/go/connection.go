@@ -1,0 +1,108 @@
+package sentinel
+
+/*
+#include <sentinel.h>
+#include <stdlib.h>
+
+static sentinel_status_t on_connection(sentinel_connection_t *connection, size_t argc, const size_t *lens,
+                                       const char *data, int64_t timeout_ms, sentinel_reply_t **reply,
+                                       sentinel_error_t **error) {
+	sentinel_call_t call = SENTINEL_CALL_INIT;
+	const char **argv = malloc((argc + 1) * sizeof *argv);
+	sentinel_status_t status;
+	if (argv == NULL)
+		return SENTINEL_ERR_INTERNAL;
+	for (size_t i = 0; i < argc; i++) {
+		argv[i] = data != NULL ? data : "";
+		data += lens[i];
+	}
+	call.timeout_ms = timeout_ms;
+	status = sentinel_connection_command(connection, argc, argv, lens, &call, reply, error);
+	free(argv);
+	return status;
+}
+*/
+import "C"
+
+import (
+	"context"
+	"runtime"
+)
+
+// Conn is a connection of one's own: for WATCH, MULTI by hand, and anything else with state. It is never shared and
+// never silently replaced. One goroutine uses it at a time.
+type Conn struct {
+	client *Client
+	handle *C.sentinel_connection_t
+}
+
+// Acquire takes a verified connection out of the client's pool, or makes one. A call on it holds a thread of the system
+// while it waits, so this is for few goroutines at a time.
+func (c *Client) Acquire(ctx context.Context) (*Conn, error) {
+	timeout := timeoutOf(ctx)
+	return blocking(ctx, func() (*Conn, error) {
+		c.shared.mutex.RLock()
+		defer c.shared.mutex.RUnlock()
+		if c.shared.handle == nil {
+			return nil, closed("the client")
+		}
+		conn := &Conn{client: c}
+		var failure *C.sentinel_error_t
+		status := C.sentinel_client_acquire(c.shared.handle, timeout, &conn.handle, &failure)
+		if status != C.SENTINEL_OK {
+			return nil, takeError(status, failure)
+		}
+		runtime.SetFinalizer(conn, (*Conn).Release)
+		return conn, nil
+	}, (*Conn).Release)
+}
+
+// Do runs one command on the connection; it is never repeated. A context that ends before the reply has come costs the
+// connection: it answers ErrClosed from then on.
+func (c *Conn) Do(ctx context.Context, args ...any) (Reply, error) {
+	if c.handle == nil {
+		return Reply{}, closed("the connection")
+	}
+	packed, err := pack(args)
+	if err != nil {
+		return Reply{}, err
+	}
+	timeout := timeoutOf(ctx)
+	handle := c.handle
+	given := make(chan struct{})
+	reply, err := blocking(ctx, func() (Reply, error) {
+		defer close(given)
+		defer packed.release()
+		lens, data := packed.pointers()
+		var reply *C.sentinel_reply_t
+		var failure *C.sentinel_error_t
+		status := C.on_connection(handle, C.size_t(len(packed.lens)), lens, (*C.char)(data), timeout, &reply, &failure)
+		if status != C.SENTINEL_OK {
+			return Reply{}, takeError(status, failure)
+		}
+		return takeReply(reply), nil
+	}, nil)
+	if failure, ok := err.(*Error); ok && failure.Status == StatusCancelled && ctx.Err() != nil {
+		c.abandon(given)
+	}
+	runtime.KeepAlive(c)
+	return reply, err
+}
+
+// abandon gives the connection back when the call that still has it is over.
+func (c *Conn) abandon(over <-chan struct{}) {
+	handle := c.handle
+	c.handle = nil
+	runtime.SetFinalizer(c, nil)
+	go func() {
+		<-over
+		C.sentinel_connection_release(handle)
+	}()
+}
+
+// Release gives the connection back, reset or dropped.
+func (c *Conn) Release() {
+	runtime.SetFinalizer(c, nil)
+	C.sentinel_connection_release(c.handle)
+	c.handle = nil
+}

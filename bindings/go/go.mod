@@ -1,0 +1,3 @@
+module libsentinel/sentinel
+
+go 1.19

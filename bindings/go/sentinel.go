@@ -1,0 +1,227 @@
+// Package sentinel reads and writes Redis or Valkey through Sentinel: a client for the primary of a service and one for
+// its replicas, which follow them through every failover.
+//
+//	db, err := sentinel.Open("redis+sentinel://127.0.0.1:26379,127.0.0.1:26380/mymaster")
+//	...
+//	defer db.Close()
+//	primary, err := db.Primary("")
+//	...
+//	name, err := sentinel.String(primary.Do(ctx, "GET", "name"))
+//
+// A deployment and its clients are used by any number of goroutines at once. A call waits in Go's netpoller, whatever
+// their number: no goroutine holds a thread of the system while it waits.
+package sentinel
+
+/*
+#cgo pkg-config: sentinel
+#include <sentinel.h>
+#include <stdlib.h>
+*/
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// queueCapacity is how many calls may be under way in a deployment: as many as one client may have by default, and
+// room for a few such clients.
+const queueCapacity = 4 * 65536
+
+// DB is a deployment: a set of Sentinels and the services they watch. One for a program is enough.
+type DB struct {
+	handle *C.sentinel_t
+	calls  *calls
+	once   sync.Once
+}
+
+// Open opens a deployment by a URL, by options (WithSentinels), or both. It does no I/O, so it succeeds with every
+// Sentinel down; see Client.Connect.
+//
+//	redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/database][?key=value&...]
+func Open(url string, options ...Option) (*DB, error) {
+	if url != "" {
+		options = append([]Option{withURL(url)}, options...)
+	}
+	made, err := newOptions(options)
+	if err != nil {
+		return nil, err
+	}
+	defer C.sentinel_options_free(made)
+	db := &DB{}
+	var failure *C.sentinel_error_t
+	if status := C.sentinel_open(made, &db.handle, &failure); status != C.SENTINEL_OK {
+		return nil, takeError(status, failure)
+	}
+	db.calls, err = newCalls(db.handle)
+	if err != nil {
+		C.sentinel_free(db.handle)
+		return nil, err
+	}
+	// The handle lives as long as anything can reach it, so that no call meets a freed one. This is the safety net of a
+	// program that forgets Close, too: nothing that lives on by itself refers to a DB.
+	runtime.SetFinalizer(db, func(db *DB) {
+		go func() {
+			db.Close()
+			C.sentinel_free(db.handle)
+		}()
+	})
+	return db, nil
+}
+
+// Close ends every call on the deployment and its clients with ErrClosed.
+func (db *DB) Close() error {
+	var err error
+	db.once.Do(func() {
+		err = statusError(C.sentinel_close(db.handle, 0))
+		db.calls.stop()
+	})
+	return err
+}
+
+// Primary gives a client of the primary of a service; "" is the service of the URL. Options override those of the
+// deployment. It does no I/O.
+func (db *DB) Primary(service string, options ...Option) (*Client, error) {
+	return db.client(service, options, RolePrimary)
+}
+
+// Replica gives a client of the replicas of a service: each command goes to one of them, and to the primary when there
+// is none, unless replica.fallback_to_primary is 0.
+func (db *DB) Replica(service string, options ...Option) (*Client, error) {
+	return db.client(service, options, RoleReplica)
+}
+
+// Role is the part a node plays.
+type Role int
+
+// The parts a node plays.
+const (
+	RolePrimary  Role = C.SENTINEL_ROLE_PRIMARY
+	RoleReplica  Role = C.SENTINEL_ROLE_REPLICA
+	RoleSentinel Role = C.SENTINEL_ROLE_SENTINEL
+)
+
+// Node is a server or a Sentinel, as it was at one moment.
+type Node struct {
+	Host string
+	Port int
+	Role Role
+}
+
+// Addr is host:port.
+func (n Node) Addr() string { return joinHostPort(n.Host, n.Port) }
+
+// DiscoverPrimary asks the Sentinels for the primary of a service. Programs that use clients need none of this.
+func (db *DB) DiscoverPrimary(ctx context.Context, service string) (Node, error) {
+	nodes, err := db.discover(ctx, service, RolePrimary)
+	if err != nil || len(nodes) == 0 {
+		return Node{}, err
+	}
+	return nodes[0], nil
+}
+
+// DiscoverReplicas asks the Sentinels for the usable replicas of a service.
+func (db *DB) DiscoverReplicas(ctx context.Context, service string) ([]Node, error) {
+	return db.discover(ctx, service, RoleReplica)
+}
+
+// DiscoverSentinels asks the Sentinels for all that watch a service.
+func (db *DB) DiscoverSentinels(ctx context.Context, service string) ([]Node, error) {
+	return db.discover(ctx, service, RoleSentinel)
+}
+
+func (db *DB) discover(ctx context.Context, service string, role Role) ([]Node, error) {
+	name, free := cString(service)
+	timeout := timeoutOf(ctx)
+	return blocking(ctx, func() ([]Node, error) {
+		defer free()
+		defer runtime.KeepAlive(db)
+		var nodes *C.sentinel_nodes_t
+		var failure *C.sentinel_error_t
+		var status C.sentinel_status_t
+		switch role {
+		case RolePrimary:
+			status = C.sentinel_discover_primary(db.handle, name, timeout, &nodes, &failure)
+		case RoleReplica:
+			status = C.sentinel_discover_replicas(db.handle, name, timeout, &nodes, &failure)
+		default:
+			status = C.sentinel_discover_sentinels(db.handle, name, timeout, &nodes, &failure)
+		}
+		if status != C.SENTINEL_OK {
+			return nil, takeError(status, failure)
+		}
+		return takeNodes(nodes), nil
+	}, nil)
+}
+
+func takeNodes(nodes *C.sentinel_nodes_t) []Node {
+	defer C.sentinel_nodes_free(nodes)
+	result := make([]Node, int(C.sentinel_nodes_len(nodes)))
+	for i := range result {
+		at := C.size_t(i)
+		result[i] = Node{
+			Host: C.GoString(C.sentinel_nodes_host(nodes, at)),
+			Port: int(C.sentinel_nodes_port(nodes, at)),
+			Role: Role(C.sentinel_nodes_role(nodes, at)),
+		}
+	}
+	return result
+}
+
+// Version is that of the library that was loaded.
+func Version() string { return C.GoString(C.sentinel_version()) }
+
+// timeoutOf gives the library the context's deadline, so that it ends the call by itself; 0: the client's default.
+func timeoutOf(ctx context.Context) C.int64_t {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	ms := (time.Until(deadline) + time.Millisecond - 1) / time.Millisecond
+	if ms < 1 {
+		ms = 1
+	}
+	return C.int64_t(ms)
+}
+
+type ended[T any] struct {
+	value T
+	err   error
+}
+
+// blocking runs what holds a thread, for the few calls that have no queued form. The context's end is not waited for by
+// the caller; what comes after it is undone.
+func blocking[T any](ctx context.Context, call func() (T, error), undo func(T)) (T, error) {
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, notSent(err)
+	}
+	done := make(chan ended[T], 1)
+	go func() {
+		value, err := call()
+		done <- ended[T]{value, err}
+	}()
+	select {
+	case end := <-done:
+		return end.value, withContext(ctx, end.err)
+	case <-ctx.Done():
+		go func() {
+			if end := <-done; end.err == nil && undo != nil {
+				undo(end.value)
+			}
+		}()
+		return none, &Error{Status: StatusCancelled, Outcome: OutcomeUnknown, Message: ctx.Err().Error(), cause: ctx.Err()}
+	}
+}
+
+func joinHostPort(host string, port int) string {
+	for i := 0; i < len(host); i++ {
+		if host[i] == ':' {
+			return "[" + host + "]:" + strconv.Itoa(port)
+		}
+	}
+	return host + ":" + strconv.Itoa(port)
+}

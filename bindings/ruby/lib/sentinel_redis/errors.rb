@@ -1,0 +1,133 @@
+# frozen_string_literal: true
+
+class SentinelRedis
+  # Why a call failed.
+  class Error < StandardError
+    # The library's number of the status, such as -200.
+    attr_reader :status
+    # Behind PrimaryNotFoundError and ReplicaNotFoundError: one of REASONS, otherwise :none.
+    attr_reader :reason
+    # What became of the command: :not_sent and :refused are promises that it did not execute; :unknown is none.
+    attr_reader :outcome
+    # The first word of the server's error reply, such as "WRONGTYPE".
+    attr_reader :server_code
+    # host:port of the node at which the call failed.
+    attr_reader :endpoint
+    # One line for every Sentinel and node that was tried.
+    attr_reader :attempts
+
+    REASONS = %i[none no_sentinel_reachable unknown_service sentinel_auth wrong_role node_unreachable no_usable_replica
+                 too_few_sentinels].freeze
+    OUTCOMES = %i[not_sent refused unknown].freeze
+
+    def initialize(message, status: 0, reason: :none, outcome: :not_sent, server_code: nil, endpoint: nil, attempts: [])
+      super(message)
+      @status = status
+      @reason = reason
+      @outcome = outcome
+      @server_code = server_code
+      @endpoint = endpoint
+      @attempts = attempts
+    end
+
+    # True for every failure that means "no connection to the service".
+    def connection_error? = is_a?(ConnectionError)
+
+    # The exception for a failed call; frees the library's error.
+    def self.take(status, error)
+      kind = CLASSES.fetch(status) { Native.status_is_connection_error(status).zero? ? Error : ConnectionError }
+      return kind.new(Native.status_message(status), status: status) if error.null?
+
+      begin
+        kind.new(text(:error_message, error), status: status, **details(error))
+      ensure
+        Native.error_free(error)
+      end
+    end
+
+    # The error that an element of a batch or of EXEC is. NOTSENT and UNKNOWN stand where a batch was cut.
+    def self.element(text)
+      code = text[/\A\S+/]
+      case code
+      when "NOTSENT" then ConnectionLostError.new(text, status: -301, outcome: :not_sent)
+      when "UNKNOWN" then ConnectionLostError.new(text, status: -301, outcome: :unknown)
+      else CommandError.new(text, status: -400, outcome: :refused, server_code: code)
+      end
+    end
+
+    def self.details(error)
+      {
+        reason: REASONS[Native.error_reason(error)] || :none,
+        outcome: OUTCOMES[Native.error_outcome(error)] || :unknown,
+        server_code: text(:error_server_code, error),
+        endpoint: text(:error_endpoint, error),
+        attempts: Array.new(Native.error_attempts(error)) { |index| text(:error_attempt, error, index) }
+      }
+    end
+
+    def self.text(name, *arguments)
+      length = FFI::MemoryPointer.new(:size_t)
+      pointer = Native.public_send(name, *arguments, length)
+      pointer.null? ? nil : pointer.read_bytes(length.read(:size_t)).force_encoding(Encoding::UTF_8)
+    end
+    private_class_method :details, :text
+  end
+
+  # No connection to the service.
+  class ConnectionError < Error; end
+  # No primary could be had; the reason and the attempts say why.
+  class PrimaryNotFoundError < ConnectionError; end
+  # No replica could be had; the reason and the attempts say why.
+  class ReplicaNotFoundError < ConnectionError; end
+  # A connection could not be made.
+  class CannotConnectError < ConnectionError; end
+  # A connection ended under a call; the outcome says what became of the command.
+  class ConnectionLostError < ConnectionError; end
+  # The TLS handshake failed.
+  class TLSError < ConnectionError; end
+  # A data node refused the login.
+  class AuthenticationError < ConnectionError; end
+  # The peer broke the protocol, or a reply is over a limit.
+  class ProtocolError < ConnectionError; end
+  # The deadline passed.
+  class TimeoutError < ConnectionError; end
+  # The server answered with an error.
+  class CommandError < Error; end
+  # The node takes no writes.
+  class ReadOnlyError < CommandError; end
+  # The node is loading its data.
+  class LoadingError < CommandError; end
+  # The transaction was not executed.
+  class TransactionAbortedError < CommandError; end
+  # The write was done, fewer replicas than asked for confirmed it in time.
+  class NotReplicatedError < CommandError; end
+  # All connections of the pool are in use.
+  class PoolExhaustedError < Error; end
+  # Too many calls are under way.
+  class QueueFullError < Error; end
+  # The call was cancelled.
+  class CancelledError < Error; end
+  # The handle was closed.
+  class ClosedError < Error; end
+  # The handle was opened before a fork.
+  class ForkedError < Error; end
+  # The command cannot run on a shared connection; the message says what to use.
+  class UnsupportedCommandError < Error; end
+  # An argument or option cannot be used.
+  class UsageError < Error; end
+  # Not in this version of the library.
+  class UnavailableError < Error; end
+
+  class Error
+    CLASSES = {
+      -100 => UsageError, -101 => UsageError, -102 => UsageError, -103 => UsageError, -104 => UsageError,
+      -106 => ForkedError, -108 => UnsupportedCommandError, -109 => UnavailableError,
+      -200 => PrimaryNotFoundError, -201 => ReplicaNotFoundError,
+      -300 => CannotConnectError, -301 => ConnectionLostError, -302 => TLSError, -303 => AuthenticationError,
+      -304 => ProtocolError, -305 => TimeoutError,
+      -400 => CommandError, -401 => ReadOnlyError, -402 => LoadingError, -403 => TransactionAbortedError,
+      -404 => NotReplicatedError, -500 => PoolExhaustedError, -501 => QueueFullError, -502 => CancelledError,
+      -503 => ClosedError
+    }.freeze
+  end
+end

@@ -1,0 +1,107 @@
+# frozen_string_literal: true
+
+require "ffi"
+
+class SentinelRedis
+  # The functions of libsentinel, as sentinel.h declares them. Those that may wait release the VM's lock.
+  module Native
+    extend FFI::Library
+    ffi_lib [ENV["LIBSENTINEL"], "libsentinel.so.0", "libsentinel.so"].compact
+
+    OK = 0
+    UNAVAILABLE = -109
+    QUEUE_FULL = -501
+
+    # sentinel_completion_t: tag, kind, status, reply, error.
+    COMPLETION = "QllQQ"
+    COMPLETION_SIZE = 32
+    KIND_MESSAGE = 2
+    # sentinel_call_t: struct_size, flags, timeout_ms, replicas, reserved.
+    CALL = "LLqLL"
+    CALL_SIZE = 24
+    # sentinel_reply_node_t: type, depth, len, data, integer, number.
+    NODE = "lLQQqd"
+    NODE_SIZE = 40
+
+    def self.function(name, arguments, result, **options)
+      attach_function name, :"sentinel_#{name}", arguments, result, **options
+    end
+
+    function :version, [], :string
+    function :status_message, [:int32], :string
+    function :status_is_connection_error, [:int32], :int32
+
+    function :error_reason, [:pointer], :int32
+    function :error_outcome, [:pointer], :int32
+    function :error_message, %i[pointer pointer], :pointer
+    function :error_server_code, %i[pointer pointer], :pointer
+    function :error_endpoint, %i[pointer pointer], :pointer
+    function :error_attempts, [:pointer], :size_t
+    function :error_attempt, %i[pointer size_t pointer], :pointer
+    function :error_free, [:pointer], :void
+
+    function :options_new, [], :pointer
+    function :options_add_sentinel, %i[pointer string uint16 pointer], :int32
+    function :options_parse_url, %i[pointer string pointer], :int32
+    function :options_set, %i[pointer string string pointer], :int32
+    function :options_set_secret, %i[pointer string buffer_in size_t pointer], :int32
+    function :options_free, [:pointer], :void
+
+    function :open, %i[pointer pointer pointer], :int32
+    function :close, %i[pointer int64], :int32, blocking: true
+    function :free, [:pointer], :void
+    function :discover_primary, %i[pointer string int64 pointer pointer], :int32, blocking: true
+    function :discover_replicas, %i[pointer string int64 pointer pointer], :int32, blocking: true
+    function :discover_sentinels, %i[pointer string int64 pointer pointer], :int32, blocking: true
+    function :nodes_len, [:pointer], :size_t
+    function :nodes_host, %i[pointer size_t], :string
+    function :nodes_port, %i[pointer size_t], :uint16
+    function :nodes_role, %i[pointer size_t], :int32
+    function :nodes_free, [:pointer], :void
+
+    function :primary_for, %i[pointer string pointer pointer pointer], :int32
+    function :replica_for, %i[pointer string pointer pointer pointer], :int32
+    function :client_connect, %i[pointer int64 pointer], :int32, blocking: true
+    function :client_node, %i[pointer pointer], :int32
+    function :client_free, [:pointer], :void
+
+    function :submit_queued,
+             %i[pointer size_t buffer_in buffer_in size_t buffer_in pointer uint64 pointer pointer], :int32
+    function :submit_batch, %i[pointer pointer buffer_in pointer uint64 pointer pointer], :int32
+    function :cancel, %i[pointer uint64], :int32
+    function :batch_new, [:int32], :pointer
+    function :batch_add_packed, %i[pointer size_t buffer_in buffer_in size_t], :int32
+    function :batch_free, [:pointer], :void
+
+    function :client_acquire, %i[pointer int64 pointer pointer], :int32, blocking: true
+    function :connection_command, %i[pointer size_t pointer pointer buffer_in pointer pointer], :int32, blocking: true
+    function :connection_release, [:pointer], :void
+
+    function :reply_nodes, %i[pointer pointer pointer], :pointer
+    function :reply_free, [:pointer], :void
+
+    function :queue_new, %i[pointer size_t pointer pointer], :int32
+    function :queue_fd, [:pointer], :int
+    function :queue_poll, %i[pointer pointer size_t size_t int64 pointer], :int32
+    function :queue_free, [:pointer], :void
+
+    function :subscription_new, %i[pointer pointer uint64 pointer pointer], :int32
+    function :subscription_add, %i[pointer int32 buffer_in size_t pointer], :int32
+    function :subscription_remove, %i[pointer int32 buffer_in size_t pointer], :int32
+    function :subscription_free, [:pointer], :void
+
+    # Calls a function that gives an object through its last but one argument; frees it with `free` when Ruby drops it.
+    def self.make(free, name, *arguments)
+      out = FFI::MemoryPointer.new(:pointer)
+      failing { |error| public_send(name, *arguments, out, error) }
+      FFI::AutoPointer.new(out.read_pointer, method(free))
+    end
+
+    # Raises what the block's status and the error behind its argument say.
+    def self.failing
+      error = FFI::MemoryPointer.new(:pointer)
+      status = yield error
+      raise Error.take(status, error.read_pointer) unless status == OK
+    end
+  end
+end

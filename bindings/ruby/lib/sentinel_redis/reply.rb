@@ -1,0 +1,89 @@
+# frozen_string_literal: true
+
+require "set"
+
+class SentinelRedis
+  # Makes Ruby's values of replies: nil, String, Integer, Float, true, false, Array, Hash, Set; an error inside an array
+  # is an Error. A map with a key twice stays an Array of pairs, so that nothing is lost.
+  module Reply
+    NIL, STATUS, STRING, INTEGER, DOUBLE, BOOL, ARRAY, MAP, SET, VERBATIM, BIG_NUMBER, PUSH, ERROR = (0..12).to_a
+
+    # Copies the whole tree by one crossing, and frees the reply. sizes is room for two numbers, which a busy caller keeps.
+    def self.take(reply, sizes = FFI::MemoryPointer.new(:size_t, 2))
+      nodes = Native.reply_nodes(reply, sizes, sizes + 8)
+      count, stride = sizes.read_array_of_uint64(2)
+      # One value is the most frequent reply.
+      return Reader.new(nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)).value if count == 1
+
+      format = "#{Native::NODE}x#{stride - Native::NODE_SIZE}" * count
+      Reader.new(nodes.read_bytes(stride * count).unpack(format)).value
+    ensure
+      Native.reply_free(reply)
+    end
+
+    # Reads the nodes, depth first; six fields each.
+    class Reader
+      def initialize(fields)
+        @fields = fields
+        @at = 0
+      end
+
+      def value
+        type, _depth, length, data, integer, number = @fields[@at, 6]
+        @at += 6
+        case type
+        when STRING, STATUS, VERBATIM then text(data, length)
+        when INTEGER then integer
+        when NIL then nil
+        when ARRAY, PUSH then Array.new(length) { value }
+        when MAP then map(length / 2)
+        when SET then Set.new(Array.new(length) { value })
+        when DOUBLE then number
+        when BOOL then integer == 1
+        when BIG_NUMBER then Integer(text(data, length), 10)
+        when ERROR then Error.element(text(data, length))
+        end
+      end
+
+      private
+
+      def text(data, length)
+        return String.new if length.zero?
+
+        FFI::Pointer.new(data).read_bytes(length).force_encoding(Encoding.default_external)
+      end
+
+      def map(length)
+        pairs = Array.new(length) { [value, value] }
+        hash = pairs.to_h
+        hash.size == pairs.size ? hash : pairs
+      end
+    end
+  end
+
+  # Makes the bytes of commands.
+  module Command
+    # Lengths and bytes, as sentinel_command_packed takes them.
+    def self.pack(arguments)
+      raise UsageError.new("a command has at least its name", status: -101) if arguments.empty?
+
+      data = String.new(encoding: Encoding::BINARY)
+      lengths = arguments.map do |argument|
+        before = data.bytesize
+        data << bytes(argument)
+        data.bytesize - before
+      end
+      [lengths.pack("Q*"), data]
+    end
+
+    def self.bytes(argument)
+      case argument
+      when String then argument.ascii_only? ? argument : argument.b
+      when Symbol, Integer, Float then argument.to_s
+      when true then "1"
+      when false then "0"
+      else raise UsageError.new("#{argument.class} is no value of a command", status: -101)
+      end
+    end
+  end
+end

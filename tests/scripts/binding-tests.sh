@@ -1,0 +1,134 @@
+#!/bin/sh
+# binding-tests.sh go|ruby: the tests and the examples of a binding, inside topologies of their own.
+#
+# Go: vet and gofmt, the tests with the checks of cgo, again with the race detector; both against the library as
+# `make install` puts it below build/prefix. Ruby: with warnings, against the same.
+#
+# Exit status 77 of a step: skipped, for the language is not installed.
+set -eu
+: "${LAB:=target/debug/lab}" "${MAKE_COMMAND:=make}"
+unset MAKEFLAGS MFLAGS
+LAB=$(realpath "$LAB")
+export LAB
+step=tests/scripts/step.sh
+prefix=$(pwd)/build/prefix
+out=$(pwd)/build/bindings
+
+# For the programs of both languages.
+environment() {
+    export PKG_CONFIG_PATH="$prefix/lib/pkgconfig" LD_LIBRARY_PATH="$prefix/lib" LIBSENTINEL="$prefix/lib/libsentinel.so"
+    export GOFLAGS=-mod=mod GOPROXY=off GODEBUG=cgocheck=1 CGO_CFLAGS="-O2 -g -Wall -Werror"
+}
+
+# in_lab LIMIT COMMAND...: inside a topology.
+in_lab() {
+    limit=$1
+    shift
+    timeout --foreground -k 10 "$limit" "$LAB" run -- "$@"
+}
+
+# example LOG COMMAND...: with SERVICE and the Sentinels as arguments.
+example() {
+    # shellcheck disable=SC2016
+    in_lab 120 sh -c 'exec "$@" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' sh "$@"
+}
+
+# failover LOG COMMAND...: kill -9 of the primary under the writer. It moves to another node, writes on, and ends when
+# asked.
+failover() {
+    : >"$1"
+    # shellcheck disable=SC2016
+    in_lab 120 sh -c '
+        log=$1
+        shift
+        "$@" "$SERVICE" $(echo "$SENTINELS" | tr , " ") >>"$log" 2>&1 &
+        writer=$!
+        # moved TIMES: waits until the log names so many primaries, half a minute at most.
+        moved() {
+            tries=0
+            until [ "$(grep -c "^primary " "$log")" -ge "$1" ] || [ $tries -ge 300 ]; do
+                tries=$((tries + 1))
+                sleep 0.1
+            done
+        }
+        moved 1
+        "$LAB" ctl kill-primary
+        moved 2
+        kill -TERM "$writer"
+        wait "$writer"
+    ' sh "$@" || { cat "$1"; return 1; }
+    cat "$1"
+    grep -q '^summary acknowledged=[1-9][0-9]* failed=[01] moves=1$' "$1"
+}
+
+go_step() {
+    cd bindings/go
+    case $1 in
+        vet)
+            [ -z "$(gofmt -l .)" ] || { echo "not formatted: $(gofmt -l .)"; return 1; }
+            go vet ./...
+            ;;
+        tests) in_lab 300 go test -count=1 ./... ;;
+        race) in_lab 300 go test -count=1 -race ./... ;;
+        *)
+            go build -o "$out/go-$1" "./examples/$1"
+            run_example "$1" "$out/go-$1"
+            ;;
+    esac
+}
+
+ruby_step() {
+    case $1 in
+        tests) in_lab 300 ruby -w -Ibindings/ruby/lib -Ibindings/ruby/test \
+            -e 'Dir["./bindings/ruby/test/test_*.rb"].each { |file| require file }' ;;
+        gem) (cd bindings/ruby && gem build --silent sentinel_redis.gemspec -o "$out/sentinel_redis.gem") ;;
+        *) run_example "$1" ruby -w -Ibindings/ruby/lib "bindings/ruby/examples/$1.rb" ;;
+    esac
+}
+
+# run_example NAME COMMAND...
+run_example() {
+    name=$1
+    shift
+    case $name in
+        failover) failover "$out/failover-$$.log" "$@" ;;
+        *) example "$@" ;;
+    esac
+}
+
+# one LANGUAGE STEP: its output only when it fails or skips something.
+one() {
+    if ! command -v "$1" >/dev/null 2>&1; then
+        echo "$1 is not installed" >&2
+        exit 77
+    fi
+    if [ "$1" = ruby ] && ! ruby -e 'require "ffi"; require "minitest"' >/dev/null 2>&1; then
+        echo "the gems ffi and minitest are not installed (ruby-ffi, ruby)" >&2
+        exit 77
+    fi
+    environment
+    log=$out/$1-$2.log
+    status=0
+    ("$1_step" "$2") >"$log" 2>&1 || status=$?
+    [ "$status" -eq 0 ] || cat "$log"
+    grep -i '^ *--- SKIP\|skips$' "$log" | grep -v ' 0 skips' || true
+    exit "$status"
+}
+
+case ${1:-} in
+    --one) one "$2" "$3" ;;
+    go) steps="vet tests race quickstart failover pipeline pubsub" ;;
+    ruby) steps="tests gem quickstart failover pipeline pubsub" ;;
+    *)
+        echo "usage: binding-tests.sh go|ruby" >&2
+        exit 2
+        ;;
+esac
+mkdir -p "$out"
+"$MAKE_COMMAND" --no-print-directory install DESTDIR= PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include" \
+    MANDIR="$prefix/share/man" >/dev/null
+failed=0
+for each in $steps; do
+    "$step" "$1: $each" "$0" --one "$1" "$each" || failed=1
+done
+exit "$failed"

@@ -1,0 +1,100 @@
+#!/bin/sh
+# package-test.sh man|deb|target TARGET: what is made for others to install.
+#
+# man: there is a page for every function, and groff has nothing to say against any of them.
+# deb: the packages install below a scratch root, hold what they should, and a program built against them there follows
+# a topology; removing them leaves nothing. As root dpkg installs them, otherwise they are only unpacked.
+# target: `cargo check` for another target.
+#
+# Exit status 77: skipped, for the tool is not installed.
+set -eu
+: "${CC:=cc}" "${CARGO:=cargo}" "${MAKE_COMMAND:=make}" "${LAB:=target/debug/lab}"
+unset MAKEFLAGS MFLAGS
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+fail() {
+    echo "package: $*" >&2
+    exit 1
+}
+
+need() {
+    if ! command -v "$1" >/dev/null 2>&1; then
+        echo "$1 is not installed" >&2
+        exit 77
+    fi
+}
+
+run() {
+    what=$1
+    shift
+    "$@" >"$scratch/log" 2>&1 || fail "$what: $(cat "$scratch/log")"
+}
+
+manual() {
+    run "make man html" "$MAKE_COMMAND" --no-print-directory man html
+    (cd build/man && ls sentinel_*.3) | sed 's/\.3$//' | LC_ALL=C sort | diff tests/symbols.txt - ||
+        fail "other pages than functions"
+    while read -r name; do
+        grep -q "id=\"$name\"" build/html/index.html || fail "$name is not in the HTML reference"
+    done <tests/symbols.txt
+    need groff
+    for page in build/man/*.3; do
+        groff -man -ww -Tutf8 -P-cbou "$page" 2>&1 >"$scratch/page" | grep -v 'adjust line\|break line' >"$scratch/log" || true
+        [ ! -s "$scratch/log" ] || fail "$page: $(cat "$scratch/log")"
+        grep -q DESCRIPTION "$scratch/page" || fail "$page is empty"
+    done
+}
+
+# packages COMMAND...: dpkg with a database of its own below the scratch root.
+packages() {
+    dpkg --root="$scratch/root" --log=/dev/null --force-depends --force-not-root --force-script-chrootless "$@"
+}
+
+deb() {
+    need dpkg-gensymbols
+    run "make deb" "$MAKE_COMMAND" --no-print-directory deb
+    set -- build/deb/libsentinel0_"$VERSION"-*.deb build/deb/libsentinel-dev_"$VERSION"-*.deb
+    if [ "$(id -u)" -eq 0 ]; then
+        mkdir -p "$scratch/root/var/lib/dpkg/info" "$scratch/root/var/lib/dpkg/updates"
+        : >"$scratch/root/var/lib/dpkg/status"
+        run "dpkg --install" packages --install "$@"
+    else
+        for package in "$@"; do dpkg-deb -x "$package" "$scratch/root"; done
+    fi
+    triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+    lib=$scratch/root/usr/lib/$triplet
+    dpkg-deb -I "$1" symbols | grep -q '^ sentinel_open@Base' || fail "no symbols file"
+    [ -f "$scratch/root/usr/share/man/man3/sentinel_open.3.gz" ] || fail "no manual pages"
+    export PKG_CONFIG_SYSROOT_DIR="$scratch/root" PKG_CONFIG_LIBDIR="$lib/pkgconfig"
+    # shellcheck disable=SC2046
+    run "a program" "$CC" -std=c11 -Wall -Werror examples-c/quickstart.c -o "$scratch/quickstart" \
+        $(pkg-config --cflags --libs sentinel)
+    # shellcheck disable=SC2016
+    run "quickstart" timeout --foreground -k 10 120 env LD_LIBRARY_PATH="$lib" "$LAB" run -- \
+        sh -c 'exec "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' sh "$scratch/quickstart"
+    grep -q bar "$scratch/log" || fail "quickstart printed: $(cat "$scratch/log")"
+    [ "$(id -u)" -eq 0 ] || return 0
+    run "dpkg --purge" packages --purge libsentinel-dev libsentinel0
+    left=$(find "$scratch/root/usr" ! -type d 2>/dev/null || true)
+    [ -z "$left" ] || fail "purged, and left behind: $left"
+}
+
+target() {
+    sysroot=$("${RUSTC:-rustc}" --print sysroot)
+    if [ ! -d "$sysroot/lib/rustlib/$1/lib" ]; then
+        echo "the standard library for $1 is not installed (rustup target add $1)" >&2
+        exit 77
+    fi
+    run "cargo check" "$CARGO" check --quiet --lib --target "$1"
+}
+
+case ${1:-} in
+    man) manual ;;
+    deb) deb ;;
+    target) target "$2" ;;
+    *)
+        echo "usage: package-test.sh man|deb|target TARGET" >&2
+        exit 2
+        ;;
+esac
