@@ -29,9 +29,9 @@ class SentinelRedis
       @pid = Process.pid
     end
 
-    def subscribe(*channels) = each_name(:subscription_add, CHANNEL, channels)
-    def psubscribe(*patterns) = each_name(:subscription_add, PATTERN, patterns)
-    def ssubscribe(*channels) = each_name(:subscription_add, SHARDED, channels)
+    def subscribe(*channels) = each_name(:subscription_add, CHANNEL | CONFIRM, channels)
+    def psubscribe(*patterns) = each_name(:subscription_add, PATTERN | CONFIRM, patterns)
+    def ssubscribe(*channels) = each_name(:subscription_add, SHARDED | CONFIRM, channels)
     def unsubscribe(*channels) = each_name(:subscription_remove, CHANNEL, channels)
     def punsubscribe(*patterns) = each_name(:subscription_remove, PATTERN, patterns)
     def sunsubscribe(*channels) = each_name(:subscription_remove, SHARDED, channels)
