@@ -79,7 +79,7 @@ one() {
 # Called back through step.sh: the output goes to a file, and is shown when the program fails.
 if [ "${1:-}" = --one ]; then
     log="$out/log/$2-$(basename "$3").log"
-    export FAILOVER_SECONDS=3 FAILOVER_LOG="$out/log/$2-acknowledged" PUBSUB_SECONDS=3
+    export FAILOVER_SECONDS=3 WATCH_SECONDS=3 FAILOVER_LOG="$out/log/$2-acknowledged" PUBSUB_SECONDS=3
     status=0
     (one "$2" "$3") >"$log" 2>&1 || status=$?
     case $status in
