@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 static void show(const sentinel::deployment &deployment, const sentinel::client &client) {
     const sentinel::queue queue(deployment, 1024);
     const sentinel::subscription news(client, queue, 1);
-    news.add("news");
+    news.add("news", sentinel::channel_kind::channel, true); // true: an event tells when it is in force
     int heard = 0;
     while (heard < 3) {
         const auto arrived = queue.poll(16, 10s);

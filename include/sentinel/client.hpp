@@ -417,9 +417,9 @@ public:
               return sentinel_subscription_new(of.get(), to.get(), tag, out, error);
           }).value()) {}
 
-    /** Adds a channel or pattern, any bytes. */
-    void add(std::string_view channel, channel_kind kind = channel_kind::channel) const {
-        change(sentinel_subscription_add, channel, kind);
+    /** Adds a channel or pattern, any bytes. `confirm`: an event `subscribed` tells when it is in force. */
+    void add(std::string_view channel, channel_kind kind = channel_kind::channel, bool confirm = false) const {
+        change(sentinel_subscription_add, channel, kind, confirm ? SENTINEL_SUBSCRIBE_CONFIRM : 0);
     }
     /** Removes a channel or pattern; one that was not added is no error. */
     void remove(std::string_view channel, channel_kind kind = channel_kind::channel) const {
@@ -427,9 +427,10 @@ public:
     }
 
 private:
-    template <class Change> void change(Change with, std::string_view channel, channel_kind kind) const {
+    template <class Change>
+    void change(Change with, std::string_view channel, channel_kind kind, std::int32_t flags = 0) const {
         detail::done([&](auto **error) {
-            return with(get(), static_cast<std::int32_t>(kind), channel.data(), channel.size(), error);
+            return with(get(), static_cast<std::int32_t>(kind) | flags, channel.data(), channel.size(), error);
         }).value();
     }
 };

@@ -13,6 +13,9 @@ use crate::support::{
     PATIENCE, SERVICE, assert_attempts, assert_not_found, fail_each, open, options, run, run_within, text, timed, with,
 };
 
+/// What a TLS server says to plain words: that is no protocol error but a mistake in the options.
+const TLS_ALERT: &str = "a TLS alert";
+
 /// What no server sends, by name.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     vec![
@@ -42,7 +45,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
             "HTTP",
             b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec(),
         ),
-        ("a TLS alert", vec![0x15, 3, 1, 0, 2, 2, 0x46]),
+        (TLS_ALERT, vec![0x15, 3, 1, 0, 2, 2, 0x46]),
         ("a TLS hello", [&[0x16, 3, 1, 2, 0, 1], [0; 512].as_slice()].concat()),
         ("zeros", vec![0; 64]),
         ("a memcached error", b"ERROR\r\n".to_vec()),
@@ -142,9 +145,13 @@ fn a_node_that_greets_with_nonsense_is_told_in_the_attempts() {
             service: SERVICE.into(),
             reason: Reason::NodeUnreachable,
         };
-        assert_eq!(error.kind(), &kind, "{name}: {error}");
         assert_eq!(error.outcome(), Outcome::NotSent, "{name}");
-        assert_attempts(name, &error, &[(world.node.port(), Stage::Connect, "protocol error")]);
+        if name == TLS_ALERT {
+            assert!(matches!(error.kind(), ErrorKind::Tls { .. }), "{name}: {error}");
+        } else {
+            assert_eq!(error.kind(), &kind, "{name}: {error}");
+            assert_attempts(name, &error, &[(world.node.port(), Stage::Connect, "protocol error")]);
+        }
         wait_until("the connections to end", PATIENCE, || {
             world.node.open_connections() == 0
         });
@@ -188,10 +195,11 @@ fn a_sentinel_that_greets_or_answers_with_nonsense_is_told_in_the_attempts() {
         let ports = [sentinels[0].port(), sentinels[1].port()];
         let deployment = open(&ports);
         let failures = fail_each(&deployment, 300, &[]);
-        let attempts = [
-            (ports[0], Stage::Connect, "protocol error"),
-            (ports[1], Stage::Query, "protocol error"),
-        ];
+        let greeting = match name == TLS_ALERT {
+            true => (ports[0], Stage::Tls, "the server speaks TLS there"),
+            false => (ports[0], Stage::Connect, "protocol error"),
+        };
+        let attempts = [greeting, (ports[1], Stage::Query, "protocol error")];
         for failure in &failures {
             assert_attempts(name, &failure.error, &attempts);
         }
