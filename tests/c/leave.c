@@ -37,15 +37,21 @@ static void *wait_for_ever(void *argument)
 /* What a child does before it ends in the middle of it all. */
 static void live(int argc, char **argv, int turn)
 {
-    sentinel_t *sentinel = live_open(argc, argv);
-    sentinel_client_t *client = live_primary(sentinel, argv[1]);
+    /* Still held when the process ends, which is no leak. */
+    static sentinel_t *volatile sentinel;
+    static sentinel_client_t *volatile client;
+    static sentinel_connection_t *volatile kept;
     sentinel_connection_t *connection = NULL;
     pthread_t threads[5];
     int i;
 
+    sentinel = live_open(argc, argv);
+    client = live_primary(sentinel, argv[1]);
     DO(client, "SET", "leave", "x");
     if (turn % 2 == 0) {
         CHECK_STATUS(SENTINEL_OK, sentinel_client_acquire(client, 10000, &connection, NULL));
+        kept = connection;
+        CHECK(kept != NULL);
     }
     for (i = 0; i < 4; i++) {
         CHECK(pthread_create(&threads[i], NULL, call_for_ever, client) == 0);
