@@ -305,9 +305,10 @@ fn no_slot_is_lost_by_failures_of_any_kind() {
     let keys = [("pool.max_connections", "2"), ("connect_timeout_ms", "300")];
     let deployment = Deployment::open(&with(options(&[sentinel.port()]), &keys)).unwrap();
     let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    // A node that hangs up on everyone is dialled at most ten times a second, and the four take turns.
     let fail = |client: &Client, turn: usize| match turn % 5 {
-        0 => on(&mut client.acquire(5000).unwrap(), "BOOM").map(drop),
-        1 => on(&mut client.acquire(5000).unwrap(), "NOISE").map(drop),
+        0 => on(&mut client.acquire(30_000).unwrap(), "BOOM").map(drop),
+        1 => on(&mut client.acquire(30_000).unwrap(), "NOISE").map(drop),
         2 => run_within(client, "BLPOP k 5", 10).map(drop),
         3 => run_within(client, "BOOM", 1000).map(drop),
         _ => run_within(client, "NOISE", 1000).map(drop),
