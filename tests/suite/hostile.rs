@@ -148,6 +148,8 @@ fn a_node_that_greets_with_nonsense_is_told_in_the_attempts() {
         assert_eq!(error.outcome(), Outcome::NotSent, "{name}");
         if name == TLS_ALERT {
             assert!(matches!(error.kind(), ErrorKind::Tls { .. }), "{name}: {error}");
+            let told = (world.node.port(), Stage::Tls, "the server speaks TLS there");
+            assert_attempts(name, &error, &[told]);
         } else {
             assert_eq!(error.kind(), &kind, "{name}: {error}");
             assert_attempts(name, &error, &[(world.node.port(), Stage::Connect, "protocol error")]);
