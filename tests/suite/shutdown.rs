@@ -66,8 +66,9 @@ fn shut_down_under(writers: usize, timeout_ms: i64) -> (usize, usize) {
 fn writes_gather_unsent_while_a_primary_shuts_down() {
     let writers = 16;
     let (unknown, not_sent) = shut_down_under(writers, 150);
-    // About one each is under way when it falls silent; without holding back it is every one of two seconds.
-    assert!(2 * unknown < not_sent, "{unknown} unknown, {not_sent} not sent");
+    // One each may be under way when it falls silent, and one each on the direct connections that are made anew.
+    assert!(unknown <= 2 * writers, "{unknown} unknown");
+    assert!(not_sent > 0, "{not_sent} not sent");
 }
 
 /// A merely slow command must not cost the others of its lane more than its own time.
@@ -101,7 +102,7 @@ fn a_slow_command_holds_the_calls_of_its_lane_no_longer_than_it_takes() {
         for reader in readers {
             // A lane that did not go on at the first reply would hold them for all five, and for ever.
             let longest = reader.join().unwrap();
-            assert!(longest <= 4 * slow + SLACK, "{longest:?}");
+            assert!(longest <= 2 * slow + SLACK, "{longest:?}");
         }
     });
 }
