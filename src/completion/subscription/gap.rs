@@ -29,9 +29,9 @@ impl Gap {
         self.dropped = self.dropped.saturating_add(later.dropped);
     }
 
-    /// How long it has been until now.
+    /// How long it has been until now, rounded up: a gap is never of no time.
     pub fn milliseconds(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.since.elapsed().as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
     }
 
     /// The event as the program gets it.
