@@ -18,25 +18,31 @@ const WRITE: u8 = 2;
 const BLOCKING: u8 = 4;
 /// Some of its subcommands have lines of their own.
 const CONTAINER: u8 = 8;
+/// It has a rule of its own.
+const RULED: u8 = 16;
 
 /// One line of a table.
 struct Entry {
     /// Upper case, a subcommand behind a space.
     name: &'static str,
-    /// Its start, so that a search compares numbers: half the time of comparing names.
+    /// Its start, so that most comparisons are of numbers.
     start: u64,
     flags: u8,
 }
 
 const fn entry(name: &'static str, flags: u8) -> Entry {
+    let ruled = match rule(name.as_bytes()) {
+        Rule::Plain => 0,
+        _ => RULED,
+    };
     Entry {
         name,
         start: start(name.as_bytes()),
-        flags,
+        flags: flags | ruled,
     }
 }
 
-/// The first eight bytes as a number that sorts as they do.
+/// The first eight bytes as a number.
 const fn start(mut name: &[u8]) -> u64 {
     let mut start = 0;
     let mut left = 8;
@@ -96,53 +102,67 @@ pub enum Class {
     },
 }
 
+/// What the name alone tells of its class.
+enum Rule {
+    /// Shared.
+    Plain,
+    /// Blocking.
+    Waits,
+    /// Blocking with the option BLOCK.
+    WaitsWithBlock,
+    /// The subcommand decides.
+    OfClient,
+    /// The subcommand decides.
+    OfScript,
+    Stateful(&'static str),
+    Never(&'static str),
+}
+
+const fn rule(name: &[u8]) -> Rule {
+    match name {
+        b"WAIT" | b"WAITAOF" | b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BLMPOP" | b"BZMPOP"
+        | b"BZPOPMIN" | b"BZPOPMAX" => Rule::Waits,
+        b"XREAD" | b"XREADGROUP" => Rule::WaitsWithBlock,
+        b"CLIENT" => Rule::OfClient,
+        b"SCRIPT" => Rule::OfScript,
+        b"SELECT" => Rule::Stateful("set the option database, or use sentinel_client_acquire"),
+        b"MULTI" | b"EXEC" | b"DISCARD" => {
+            Rule::Stateful("use sentinel_batch_run with SENTINEL_BATCH_TRANSACTION, or sentinel_client_acquire")
+        }
+        b"WATCH" | b"UNWATCH" => Rule::Stateful(ACQUIRE),
+        b"AUTH" => Rule::Stateful("set the options username and password"),
+        b"HELLO" => Rule::Stateful("set the options protocol, username, password and client_name"),
+        b"RESET" => Rule::Stateful("use sentinel_client_acquire: release resets the connection"),
+        b"QUIT" => Rule::Stateful("use sentinel_client_free"),
+        b"ASKING" | b"READONLY" | b"READWRITE" => Rule::Stateful("it is for clusters, not for Sentinel"),
+        b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SUNSUBSCRIBE" => {
+            Rule::Never("use sentinel_subscription_new")
+        }
+        b"MONITOR" => Rule::Never("use redis-cli"),
+        b"SYNC" | b"PSYNC" | b"REPLCONF" => Rule::Never("it is for replicas, not for clients"),
+        _ => Rule::Plain,
+    }
+}
+
 /// On what kind of connection the command may run. What is unknown is taken as any other command.
 pub fn classify(args: &[&[u8]]) -> Class {
-    let Some((name, rest)) = name_of(args) else {
-        return Class::Shared;
-    };
-    match name.as_bytes() {
-        b"WAIT" | b"WAITAOF" | b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BLMPOP" | b"BZMPOP"
-        | b"BZPOPMIN" | b"BZPOPMAX" => Class::Blocking,
-        b"XREAD" | b"XREADGROUP" if block_option(rest).is_some() => Class::Blocking,
-        b"SELECT" => Class::Stateful {
-            instead: "set the option database, or use sentinel_client_acquire",
-        },
-        b"MULTI" | b"EXEC" | b"DISCARD" => Class::Stateful {
-            instead: "use sentinel_batch_run with SENTINEL_BATCH_TRANSACTION, or sentinel_client_acquire",
-        },
-        b"WATCH" | b"UNWATCH" => Class::Stateful { instead: ACQUIRE },
-        b"AUTH" => Class::Stateful {
-            instead: "set the options username and password",
-        },
-        b"HELLO" => Class::Stateful {
-            instead: "set the options protocol, username, password and client_name",
-        },
-        b"RESET" => Class::Stateful {
-            instead: "use sentinel_client_acquire: release resets the connection",
-        },
-        b"QUIT" => Class::Stateful {
-            instead: "use sentinel_client_free",
-        },
-        b"ASKING" | b"READONLY" | b"READWRITE" => Class::Stateful {
-            instead: "it is for clusters, not for Sentinel",
-        },
-        b"CLIENT" => classify_client(rest),
-        b"SCRIPT" if has_word(rest, b"DEBUG") => Class::Stateful {
+    match name_of(args) {
+        Some((name, rest)) if find(&name).is_some_and(|flags| flags & RULED != 0) => apply(rule(name.as_bytes()), rest),
+        _ => Class::Shared,
+    }
+}
+
+fn apply(rule: Rule, rest: &[&[u8]]) -> Class {
+    match rule {
+        Rule::Waits => Class::Blocking,
+        Rule::WaitsWithBlock if block_option(rest).is_some() => Class::Blocking,
+        Rule::OfClient => classify_client(rest),
+        Rule::OfScript if has_word(rest, b"DEBUG") => Class::Stateful {
             instead: "use redis-cli --ldb",
         },
-        b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SUNSUBSCRIBE" => {
-            Class::Never {
-                instead: "use sentinel_subscription_new",
-            }
-        }
-        b"MONITOR" => Class::Never {
-            instead: "use redis-cli",
-        },
-        b"SYNC" | b"PSYNC" | b"REPLCONF" => Class::Never {
-            instead: "it is for replicas, not for clients",
-        },
-        _ => Class::Shared,
+        Rule::Stateful(instead) => Class::Stateful { instead },
+        Rule::Never(instead) => Class::Never { instead },
+        Rule::Plain | Rule::WaitsWithBlock | Rule::OfScript => Class::Shared,
     }
 }
 
@@ -214,27 +234,64 @@ fn is_harmless(name: Name, rest: &[&[u8]]) -> bool {
 }
 
 fn flags(name: Name, rest: &[&[u8]]) -> Option<u8> {
-    let flags = find(TABLE, &name).or_else(|| find(NEWER, &name))?;
+    let flags = find(&name)?;
     if flags & CONTAINER == 0 {
         return Some(flags);
     }
     let subcommand = rest
         .first()
         .and_then(|word| name.with(word))
-        .and_then(|name| find(TABLE, &name));
+        .and_then(|name| find(&name));
     Some(subcommand.unwrap_or(flags))
 }
 
-fn find(table: &[Entry], name: &Name) -> Option<u8> {
-    let wanted = (name.start(), name.as_bytes());
-    let order = |entry: &Entry| {
-        entry
-            .start
-            .cmp(&wanted.0)
-            .then_with(|| entry.name.as_bytes().cmp(wanted.1))
-    };
-    let index = table.binary_search_by(order).ok()?;
-    table.get(index).map(|entry| entry.flags)
+/// Places of a hash table of twice as many names, or more.
+const PLACES: usize = 1024;
+
+/// For each place the number of its line in both tables, counted from 1; 0 is free. Each call looks here.
+static PLACED: [u16; PLACES] = place_all();
+
+#[allow(clippy::indexing_slicing, reason = "the compiler runs it")]
+#[allow(clippy::cast_possible_truncation, reason = "there are fewer lines")]
+const fn place_all() -> [u16; PLACES] {
+    assert!(TABLE.len() + NEWER.len() <= PLACES / 2);
+    let mut placed = [0; PLACES];
+    let mut line = 0;
+    while line < TABLE.len() + NEWER.len() {
+        let entry = if line < TABLE.len() {
+            &TABLE[line]
+        } else {
+            &NEWER[line - TABLE.len()]
+        };
+        let mut place = place(entry.start, entry.name.len());
+        while placed[place] != 0 {
+            place = (place + 1) % PLACES;
+        }
+        line += 1;
+        placed[place] = line as u16;
+    }
+    placed
+}
+
+/// Where the search for a name begins.
+#[allow(clippy::cast_possible_truncation, reason = "ten bits are left")]
+const fn place(start: u64, len: usize) -> usize {
+    ((start ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+}
+
+/// What the tables say of a name.
+fn find(name: &Name) -> Option<u8> {
+    let (start, text) = (name.start(), name.as_bytes());
+    let mut at = place(start, text.len());
+    loop {
+        let line = usize::from(*PLACED.get(at)?).checked_sub(1)?;
+        let entry = TABLE.get(line).or_else(|| NEWER.get(line - TABLE.len()))?;
+        let alike = entry.start == start && entry.name.len() == text.len();
+        if alike && (text.len() <= 8 || entry.name.as_bytes() == text) {
+            return Some(entry.flags);
+        }
+        at = (at + 1) % PLACES;
+    }
 }
 
 /// The limit that the command itself sets to its waiting in the server: `Some(None)` is none. `None` when it does not
@@ -325,8 +382,9 @@ impl Name {
     fn push(mut self, word: &[u8]) -> Option<Name> {
         let end = self.len + word.len();
         let place = self.bytes.get_mut(self.len..end)?;
-        place.copy_from_slice(word);
-        place.make_ascii_uppercase();
+        for (to, from) in place.iter_mut().zip(word) {
+            *to = from.to_ascii_uppercase();
+        }
         self.len = end;
         Some(self)
     }
