@@ -6,6 +6,7 @@
 pub mod client;
 pub mod completion;
 pub mod deadline;
+mod deployment;
 pub mod discovery;
 pub mod error;
 pub mod ffi;
@@ -19,11 +20,11 @@ pub mod observe;
 pub mod options;
 pub mod pool;
 pub mod resp;
-pub mod runtime;
+mod runtime;
 mod sync;
 pub mod topology;
 
 pub use client::{CallOptions, Client};
+pub use deployment::Deployment;
 pub use error::{Error, ErrorKind, Outcome, Reason, Result};
 pub use options::Options;
-pub use runtime::Deployment;

@@ -1,4 +1,4 @@
-//! A deployment: the thread `sentinel-io`, its life, and what it owns.
+//! The thread `sentinel-io`, its life, and what it owns.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use crate::client::{Client, Learnt};
+use crate::client::Learnt;
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
 use crate::completion::subscription::Followed;
@@ -21,12 +21,12 @@ use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::Latch;
-use crate::net::sys::{self, ForkBound};
+use crate::net::sys;
 use crate::observe::metrics::Sources;
-use crate::observe::{Level, Observer, describe, metrics};
-use crate::options::{ClientSettings, Credentials, DeploymentSettings, Options, TlsSettings, Vault};
+use crate::observe::{Level, Observer};
+use crate::options::{ClientSettings, DeploymentSettings, Options, Vault};
 use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
-use crate::topology::{Node, Role, Service, Snapshot, unknown_primary};
+use crate::topology::{Role, Service, Snapshot};
 
 /// What sentinel-io runs between its tasks.
 type Job = Box<dyn FnOnce(&Core) + Send>;
@@ -52,7 +52,7 @@ pub struct Runtime {
     troubles: Arc<Troubles>,
     /// Commands that the table does not know.
     pub(crate) learnt: Learnt,
-    observer: Arc<Observer>,
+    pub(crate) observer: Arc<Observer>,
 }
 
 /// What sentinel-io is given to begin with.
@@ -76,7 +76,11 @@ impl std::fmt::Debug for Runtime {
 const END_WAIT: Duration = Duration::from_secs(2);
 
 impl Runtime {
-    fn start(settings: DeploymentSettings, vault: Arc<Vault>, observer: Arc<Observer>) -> Result<Arc<Runtime>> {
+    pub(crate) fn start(
+        settings: DeploymentSettings,
+        vault: Arc<Vault>,
+        observer: Arc<Observer>,
+    ) -> Result<Arc<Runtime>> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Internal {
                 problem: error.to_string(),
@@ -125,12 +129,12 @@ impl Runtime {
     }
 
     /// Whether this process is a fork of the one that opened the deployment: its thread is not here.
-    pub fn is_forked(&self) -> bool {
+    pub(crate) fn is_forked(&self) -> bool {
         sys::fork_count() != self.forks
     }
 
     /// `FORKED` in a forked child, `CLOSED` after close. Every call begins with it.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.is_forked() {
             return Err(Error::new(ErrorKind::Forked));
         }
@@ -141,7 +145,7 @@ impl Runtime {
     }
 
     /// The same for a call that may wait: `WOULD_DEADLOCK` inside a callback.
-    pub fn check_to_wait(&self) -> Result<()> {
+    pub(crate) fn check_to_wait(&self) -> Result<()> {
         self.check()?;
         may_wait()
     }
@@ -163,7 +167,7 @@ impl Runtime {
     }
 
     /// The service `name`, watched from its first use on.
-    fn service(&self, name: &str) -> Arc<Service> {
+    pub(crate) fn service(&self, name: &str) -> Arc<Service> {
         let mut services = self.services.lock();
         if let Some(service) = services.get(name) {
             return Arc::clone(service);
@@ -187,7 +191,7 @@ impl Runtime {
         service
     }
 
-    fn pool(
+    pub(crate) fn pool(
         &self,
         service: &str,
         role: Role,
@@ -222,7 +226,7 @@ impl Runtime {
     }
 
     /// A queue that learns when the deployment is closed.
-    fn queue(&self, capacity: usize) -> Arc<Queue> {
+    pub(crate) fn queue(&self, capacity: usize) -> Arc<Queue> {
         let queue = Arc::new(Queue::new(capacity));
         let mut queues = self.queues.lock();
         queues.retain(|queue| queue.strong_count() > 0);
@@ -231,7 +235,7 @@ impl Runtime {
     }
 
     /// What the numbers and the description are read from.
-    fn sources(&self) -> Sources<'_> {
+    pub(crate) fn sources(&self) -> Sources<'_> {
         let mut services: Vec<Arc<Service>> = self.services.lock().values().cloned().collect();
         services.sort_by(|one, other| one.name().cmp(other.name()));
         Sources {
@@ -242,7 +246,7 @@ impl Runtime {
     }
 
     /// There are new credentials, of the nodes or of the Sentinels: whoever refused the old ones is asked again at once.
-    fn renew_logins(&self) {
+    pub(crate) fn renew_logins(&self) {
         self.post(|core| core.common.gate.forgive_logins());
         for pool in self.pools.lock().iter().filter_map(Weak::upgrade) {
             pool.renew_logins();
@@ -253,7 +257,7 @@ impl Runtime {
     }
 
     /// Ends every call; true when the thread is gone by the deadline.
-    fn close(&self, deadline: Deadline) -> bool {
+    pub(crate) fn close(&self, deadline: Deadline) -> bool {
         if !self.closed.swap(true, Ordering::AcqRel) {
             self.observer.log.line(Level::Info, format_args!("closed"));
         }
@@ -335,186 +339,6 @@ fn run(
     // A resolver that hangs must not hold the thread: its blocking thread is left to itself.
     tokio.shutdown_background();
     ending.open();
-}
-
-/// A set of Sentinels and the services they watch. Any thread, any time.
-#[derive(Debug)]
-pub struct Deployment {
-    runtime: ForkBound<Arc<Runtime>>,
-    options: Options,
-    /// The login at the nodes, for all clients that have none of their own, and that at the Sentinels.
-    nodes: Arc<Vault>,
-    sentinels: Arc<Vault>,
-    service: Option<String>,
-    timeout_ms: i64,
-}
-
-impl Deployment {
-    /// Starts the thread; does no I/O.
-    pub fn open(options: &Options) -> Result<Deployment> {
-        let settings = options.deployment()?;
-        let nodes = Vault::new(options.client()?.credentials);
-        let sentinels = Vault::new(settings.credentials.clone());
-        let (service, timeout_ms) = (settings.service.clone(), settings.timeout_ms);
-        let observer = Arc::new(Observer::new(options));
-        let count = settings.sentinels.len();
-        observer
-            .log
-            .line(Level::Info, format_args!("opened with {count} Sentinels"));
-        warn_of(&observer, settings.tls.as_ref());
-        let runtime = ForkBound::new(Runtime::start(settings, Arc::clone(&sentinels), observer)?);
-        Ok(Deployment {
-            runtime,
-            options: options.clone(),
-            nodes,
-            sentinels,
-            service,
-            timeout_ms,
-        })
-    }
-
-    /// Ends every call and waits up to `timeout_ms` for the thread to be gone.
-    pub fn close(&self, timeout_ms: i64) -> Result<()> {
-        if self.runtime.is_forked() {
-            return Err(Error::new(ErrorKind::Forked));
-        }
-        may_wait()?;
-        let deadline = self.deadline(timeout_ms)?;
-        let ended = self.runtime.close(deadline);
-        // What completed just now is still told.
-        let told = self.runtime.callbacks.close(deadline);
-        if ended && told {
-            return Ok(());
-        }
-        let thread = if ended { "sentinel-cb" } else { "sentinel-io" };
-        Err(Error::new(ErrorKind::Timeout {
-            during: format!("waiting for {thread} to end"),
-        }))
-    }
-
-    /// The primary as the Sentinels name it now.
-    pub fn discover_primary(&self, service: Option<&str>, timeout_ms: i64) -> Result<Vec<Node>> {
-        let snapshot = self.discover(service, timeout_ms, Role::Primary)?;
-        Ok(snapshot.primary.iter().cloned().collect())
-    }
-
-    /// The usable replicas; none is not a failure.
-    pub fn discover_replicas(&self, service: Option<&str>, timeout_ms: i64) -> Result<Vec<Node>> {
-        Ok(self.discover(service, timeout_ms, Role::Replica)?.replicas.clone())
-    }
-
-    /// The Sentinels that watch the service.
-    pub fn discover_sentinels(&self, service: Option<&str>, timeout_ms: i64) -> Result<Vec<Node>> {
-        Ok(self.discover(service, timeout_ms, Role::Sentinel)?.sentinels.clone())
-    }
-
-    /// A queue for up to `capacity` completions.
-    pub fn queue(&self, capacity: usize) -> Result<Arc<Queue>> {
-        self.runtime.check()?;
-        Ok(self.runtime.queue(capacity))
-    }
-
-    /// One number by its name.
-    pub fn metric(&self, name: &str) -> Result<i64> {
-        self.runtime.check()?;
-        metrics::value(&self.runtime.sources(), name)
-    }
-
-    /// All numbers as text that Prometheus reads.
-    pub fn metrics_text(&self) -> Result<String> {
-        self.runtime.check()?;
-        Ok(metrics::text(&self.runtime.sources()))
-    }
-
-    /// The deployment as the library sees it, as JSON.
-    pub fn describe(&self) -> Result<String> {
-        self.runtime.check()?;
-        Ok(describe::text(&self.runtime.sources(), &self.options.shown()?))
-    }
-
-    /// Lets the events of `mask` go to `queue` with `tag`, in place of what it waited for before; 0: none.
-    pub fn watch_events(&self, queue: &Arc<Queue>, mask: u32, tag: u64) -> Result<()> {
-        self.runtime.check()?;
-        self.runtime.observer.bus.watch(queue, mask, tag);
-        Ok(())
-    }
-
-    /// A client of the primary; no I/O.
-    pub fn primary_for(&self, service: Option<&str>, overrides: Option<&Options>) -> Result<Client> {
-        self.client(service, overrides, Role::Primary)
-    }
-
-    /// A client of the replicas; no I/O.
-    pub fn replica_for(&self, service: Option<&str>, overrides: Option<&Options>) -> Result<Client> {
-        self.client(service, overrides, Role::Replica)
-    }
-
-    /// Other credentials for the data nodes, from now on: those of all clients that have none of their own.
-    pub fn update_credentials(&self, credentials: Credentials) -> Result<()> {
-        self.renew(&self.nodes, credentials)
-    }
-
-    /// Other credentials for the Sentinels, from now on.
-    pub fn update_sentinel_credentials(&self, credentials: Credentials) -> Result<()> {
-        self.renew(&self.sentinels, credentials)
-    }
-
-    fn renew(&self, vault: &Vault, credentials: Credentials) -> Result<()> {
-        self.runtime.check()?;
-        vault.replace(credentials);
-        self.runtime.renew_logins();
-        Ok(())
-    }
-
-    fn client(&self, service: Option<&str>, overrides: Option<&Options>, role: Role) -> Result<Client> {
-        self.runtime.check()?;
-        let settings = match overrides {
-            Some(overrides) => self.options.overridden_by(overrides)?.client()?,
-            None => self.options.client()?,
-        };
-        let vault = match overrides.filter(|overrides| overrides.have_login()) {
-            Some(_) => Vault::new(settings.credentials.clone()),
-            None => Arc::clone(&self.nodes),
-        };
-        let pool = self.runtime.pool(self.name(service)?, role, settings, overrides, vault);
-        Ok(Client::new(pool, Arc::clone(&self.runtime)))
-    }
-
-    /// Asks until a Sentinel names a primary, asking again cannot help, or the deadline has passed.
-    fn discover(&self, service: Option<&str>, timeout_ms: i64, role: Role) -> Result<Arc<Snapshot>> {
-        self.runtime.check_to_wait()?;
-        let deadline = self.deadline(timeout_ms)?;
-        let name = self.name(service)?;
-        let service = self.runtime.service(name);
-        if service.ask(deadline) == Some(true) {
-            return Ok(service.snapshot());
-        }
-        self.runtime.check()?;
-        let (kind, attempts) = unknown_primary(name, role, &service.words());
-        Err(Error::new(kind).with_attempts(attempts))
-    }
-
-    fn name<'a>(&'a self, service: Option<&'a str>) -> Result<&'a str> {
-        match service.or(self.service.as_deref()) {
-            Some("") => Err(Error::invalid("service", "the name is empty")),
-            Some(name) => Ok(name),
-            None => Err(Error::invalid(
-                "service",
-                "no name is given and the options have no URL that names one",
-            )),
-        }
-    }
-
-    fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
-        read_timeout(timeout_ms, self.timeout_ms)
-    }
-}
-
-/// The log says when whoever answers is believed.
-fn warn_of(observer: &Observer, tls: Option<&TlsSettings>) {
-    if let Some(warning) = tls.and_then(TlsSettings::warning) {
-        observer.log.line(Level::Warn, format_args!("{warning}"));
-    }
 }
 
 /// Whether this thread may wait: inside a callback it would wait for itself.

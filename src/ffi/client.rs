@@ -13,10 +13,10 @@ use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
+use crate::Deployment;
 use crate::client::Client;
 use crate::error::Result;
 use crate::options::Options;
-use crate::runtime::Deployment;
 
 /// A client of the primary or the replicas of a service. Any thread, any time.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
+use crate::Deployment;
 use crate::error::Result;
 use crate::options::Credentials;
-use crate::runtime::Deployment;
 
 /// A deployment: a set of Sentinels and the services they watch. Any thread, any time.
 #[derive(Debug)]

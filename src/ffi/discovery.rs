@@ -12,8 +12,8 @@ use super::error::sentinel_error_t;
 use super::guard;
 use super::handle::{self, Handle, InBox};
 use super::status::sentinel_status_t;
+use crate::Deployment;
 use crate::error::Result;
-use crate::runtime::Deployment;
 use crate::topology::{Node, Role};
 
 /// The node takes writes.

@@ -14,9 +14,9 @@ use super::handle::{self, Callable, missing};
 use super::options::sentinel_options_t;
 use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
+use crate::Deployment;
 use crate::error::{Error, ErrorKind};
 use crate::options::LogHook;
-use crate::runtime::Deployment;
 
 /// Event: another node is the primary of a service.
 pub const SENTINEL_EVENT_PRIMARY_CHANGED: u32 = 1u32;

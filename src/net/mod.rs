@@ -4,6 +4,7 @@ pub mod dial;
 pub mod endpoint;
 pub mod futex;
 pub mod handshake;
+mod login;
 pub mod records;
 mod secure;
 pub mod sys;

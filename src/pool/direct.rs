@@ -1,6 +1,6 @@
 //! A connection on which the caller's own thread sends and receives.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use socket2::SockRef;
 
 use super::generation::{ConnectionId, Generation};
 use super::hangup::HangupWatch;
+use super::outgoing::{Outgoing, is_transient, send_sealed};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::dial::plain;
@@ -36,14 +37,6 @@ const IDLE: Duration = Duration::from_micros(20);
 /// with poll(2), which is exact and one system call more.
 const LONGEST_READ: Duration = Duration::from_millis(500);
 
-/// A request on its way: bytes of our own, and the caller's large parts where they lie.
-struct Outgoing<'a> {
-    own: &'a [u8],
-    /// Where in `own` they belong.
-    large: &'a [(usize, &'a [u8])],
-    len: usize,
-}
-
 /// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
@@ -52,37 +45,6 @@ const UNASKED: &str = "the server sent a reply that nobody asked for";
 
 /// Reads until a peer that goes on talking is given up.
 const MOST_LOOKS: usize = 16;
-
-/// Parts handed to the kernel at once; the rest follows with the next call.
-const PARTS: usize = 64;
-
-impl<'a> Outgoing<'a> {
-    fn new(own: &'a [u8], large: &'a [(usize, &'a [u8])]) -> Outgoing<'a> {
-        let len = own.len() + large.iter().map(|(_, part)| part.len()).sum::<usize>();
-        Outgoing { own, large, len }
-    }
-
-    /// What lies behind the first `from` bytes, or the beginning of it.
-    fn parts(&self, from: usize) -> Vec<IoSlice<'a>> {
-        let mut skip = from;
-        let mut parts = Vec::with_capacity(PARTS.min(2 * self.large.len() + 1));
-        let mut add = |part: &'a [u8]| {
-            let rest = part.get(skip..).unwrap_or_default();
-            skip = skip.saturating_sub(part.len());
-            if !rest.is_empty() && parts.len() < PARTS {
-                parts.push(IoSlice::new(rest));
-            }
-        };
-        let mut begin = 0;
-        for (at, part) in self.large {
-            add(self.own.get(begin..*at).unwrap_or_default());
-            add(part);
-            begin = *at;
-        }
-        add(self.own.get(begin..).unwrap_or_default());
-        parts
-    }
-}
 
 /// A verified connection in one thread's hands at a time.
 #[derive(Debug)]
@@ -479,33 +441,9 @@ impl Direct {
     }
 }
 
-/// Puts what there is room for behind the first `sealed` bytes in records, and hands records to the kernel. True when it
-/// took any: then all that is sealed may be on its way.
-fn send_sealed(tls: &mut Records, socket: &SockRef<'_>, out: &Outgoing<'_>, sealed: &mut usize) -> io::Result<bool> {
-    if out.large.is_empty() {
-        *sealed += tls.seal(out.own.get(*sealed..).unwrap_or_default())?;
-    } else {
-        for part in out.parts(*sealed) {
-            let taken = tls.seal(&part)?;
-            *sealed += taken;
-            if taken < part.len() {
-                break;
-            }
-        }
-    }
-    match tls.push(socket) {
-        Err(error) if is_transient(&error) => Ok(false),
-        pushed => pushed.map(|bytes| bytes > 0),
-    }
-}
-
 impl Drop for Direct {
     fn drop(&mut self) {
         self.hangups.remove(self.id);
         self.generation.leave(self.id);
     }
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,0 +1,184 @@
+//! What a caller has of a pool for one call: a connection, or a share of a lane.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::generation::Generation;
+use super::lane::{Lane, Sink};
+use super::state::Line;
+use super::{Direct, Pool, Want, seat};
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe::Timing;
+use crate::resp::{Builder, LARGE, Reply, Request};
+
+/// A connection in a caller's hands, or its share of a lane. It finds its way back by itself.
+#[derive(Debug)]
+pub struct Lent {
+    pub(super) pool: Arc<Pool>,
+    pub(super) want: Want,
+    pub(super) line: Option<Line>,
+    /// Bytes of the last exchange that were not handed to the kernel.
+    pub(super) unsent: usize,
+    /// What is known of the time of the last exchange on a lane.
+    pub(super) timing: Timing,
+}
+
+impl Lent {
+    /// The connection, when it is the caller's own.
+    pub fn direct(&mut self) -> Option<&mut Direct> {
+        match &mut self.line {
+            Some(Line::Direct(direct)) => Some(direct),
+            _ => None,
+        }
+    }
+
+    /// Whether another call may use the connection, when it is the caller's own.
+    pub fn is_usable(&self) -> bool {
+        matches!(&self.line, Some(Line::Direct(direct)) if direct.is_usable())
+    }
+
+    /// Sends `request` and receives `count` replies into `take`, all until the deadline.
+    pub fn exchange(
+        &mut self,
+        request: &Request<'_>,
+        count: usize,
+        deadline: Deadline,
+        take: impl FnMut(Reply),
+    ) -> Result<(), Error> {
+        match &mut self.line {
+            Some(Line::Direct(direct)) => {
+                let done = direct.exchange(request, count, deadline, take);
+                self.unsent = direct.unsent();
+                done
+            }
+            Some(Line::Lane(lane)) => {
+                let end = on_lane(lane, request, count, deadline, take, &mut self.timing);
+                self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
+                end.map_err(|failure| failure.error)
+            }
+            None => Err(Error::new(ErrorKind::Closed)),
+        }
+    }
+
+    /// The same with all replies in one array; of an exchange that fails, those that came before.
+    pub fn exchange_all(
+        &mut self,
+        request: &Request<'_>,
+        count: usize,
+        deadline: Deadline,
+    ) -> (Option<Reply>, Result<(), Error>) {
+        if let Some(Line::Direct(direct)) = &mut self.line {
+            let (all, done) = direct.exchange_all(request, count, deadline);
+            self.unsent = direct.unsent();
+            return (all, done);
+        }
+        let mut replies = Vec::new();
+        let done = self.exchange(request, count, deadline, |reply| replies.push(reply));
+        let mut all = Builder::new();
+        all.array(replies.len());
+        for reply in &replies {
+            all.copy(reply.root());
+        }
+        (all.finish(), done)
+    }
+
+    /// What is known of the time of the last exchange.
+    pub fn timing(&self) -> Timing {
+        match &self.line {
+            Some(Line::Direct(direct)) => Timing {
+                took: Some(Duration::from_micros(u64::from(direct.micros()))),
+                weight: 1,
+                ended: Some(direct.used()),
+            },
+            _ => self.timing,
+        }
+    }
+
+    /// Bytes of the last exchange that were not handed to the kernel.
+    pub fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// The node said that it is not what it was taken for: nothing more is sent there before it is verified anew.
+    pub fn condemn(&self) {
+        if let Some(generation) = self.generation() {
+            self.pool.condemn(generation);
+        }
+    }
+
+    /// The node and epoch it belongs to.
+    pub fn generation(&self) -> Option<&Arc<Generation>> {
+        match &self.line {
+            Some(Line::Direct(direct)) => Some(direct.generation()),
+            Some(Line::Lane(lane)) => Some(lane.generation()),
+            None => None,
+        }
+    }
+}
+
+/// One call of this thread on a lane.
+fn on_lane(
+    lane: &Lane,
+    request: &Request<'_>,
+    count: usize,
+    deadline: Deadline,
+    take: impl FnMut(Reply),
+    timing: &mut Timing,
+) -> seat::End {
+    let bytes = request.size();
+    *timing = Timing::default();
+    let late = |outcome, unsent| {
+        let during = "waiting for the reply".to_owned();
+        Err(seat::Failure {
+            error: lane.failed(ErrorKind::Timeout { during }, outcome),
+            unsent,
+        })
+    };
+    seat::with_mine(|seat| {
+        let ticket = seat.ticket();
+        let began = ticket.is_timed().then(Instant::now);
+        let sink = Sink::Seat(ticket.name());
+        let sent = lane.send(request, count, sink);
+        sent.map_err(|error| seat::Failure { error, unsent: bytes })?;
+        let end = seat.wait(deadline, take, &mut timing.ended);
+        if let Some(began) = began {
+            let ended = *timing.ended.get_or_insert_with(Instant::now);
+            timing.took = Some(ended.saturating_duration_since(began));
+            timing.weight = seat::TIMED;
+        }
+        if let Some(end) = end {
+            return end;
+        }
+        let is_mine = |sink: &Sink| matches!(sink, Sink::Seat(other) if other.is(&ticket));
+        match lane.withdraw(is_mine) {
+            true => late(Outcome::NotSent, bytes),
+            false => late(Outcome::Unknown, 0),
+        }
+    })
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.want != Want::Lease {
+            self.pool.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(Line::Direct(direct)) = self.line.take() {
+            if direct.is_lost() {
+                self.pool.lost();
+                let generation = direct.generation();
+                if !generation.is_retired() {
+                    let (observer, calls) = (&self.pool.observer, &self.pool.calls);
+                    observer.connection_lost(calls, &generation.endpoint, generation.role, direct.end());
+                }
+            }
+            self.pool.put(self.want, direct);
+        }
+    }
+}
+
+/// How a request of `size` bytes travels when it needs no connection of its own.
+pub fn want_for(size: usize) -> Want {
+    if size < LARGE { Want::Shared } else { Want::Bulk }
+}
