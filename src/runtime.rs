@@ -25,7 +25,7 @@ use crate::net::sys;
 use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer};
 use crate::options::{ClientSettings, DeploymentSettings, Options, Vault};
-use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Troubles};
+use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Troubles};
 use crate::topology::{Role, Service, Snapshot};
 
 /// What sentinel-io runs between its tasks.
@@ -312,12 +312,15 @@ fn run(
     local.block_on(&tokio, async move {
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
+        let alarms = Arc::new(Alarms::new());
+        tokio::task::spawn_local(Arc::clone(&alarms).run());
         let names = settings.address_map.clone();
         let core = Core {
             discovery: Rc::new(Discovery::new(settings, vault, observer)),
             common: Rc::new(Common {
                 gate,
                 hangups,
+                alarms,
                 sentries: Rc::default(),
                 names,
             }),

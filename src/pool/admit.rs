@@ -55,8 +55,7 @@ impl Keeper {
     }
 
     fn open_direct(&self, state: &mut State, want: Want, greeted: Greeted, of: &Arc<Generation>) -> bool {
-        let hangups = Arc::clone(&self.common.hangups);
-        let Ok(Some(direct)) = Direct::new(greeted, Arc::clone(of), hangups) else {
+        let Ok(Some(direct)) = Direct::new(greeted, Arc::clone(of), &self.common) else {
             return false;
         };
         self.common.hangups.add(&direct, &self.pool);

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::alarm::{self, Alarm, Alarms};
 use super::generation::{ConnectionId, Generation};
 use super::hangup::HangupWatch;
+use super::keeper::Common;
 use super::outgoing::{Outgoing, is_transient, send_sealed};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
@@ -33,10 +35,6 @@ const KEEP_OUT: usize = 64 << 10;
 /// anything over loopback.
 const IDLE: Duration = Duration::from_micros(20);
 
-/// How long a read waits in the kernel before its caller looks at the time. Deadlines nearer than that are waited for
-/// with poll(2), which is exact and one system call more.
-const LONGEST_READ: Duration = Duration::from_millis(500);
-
 /// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
@@ -57,6 +55,8 @@ pub struct Direct {
     out: Vec<u8>,
     generation: Arc<Generation>,
     hangups: Arc<HangupWatch>,
+    alarms: Arc<Alarms>,
+    alarm: Arc<Alarm>,
     healthy: bool,
     /// It was given up by its user and not lost.
     dismissed: bool,
@@ -77,24 +77,26 @@ pub struct Direct {
 
 impl Direct {
     /// Takes a greeted connection out of sentinel-io's hands. `None` when the generation was retired meanwhile.
-    pub fn new(greeted: Greeted, generation: Arc<Generation>, hangups: Arc<HangupWatch>) -> io::Result<Option<Direct>> {
+    pub(super) fn new(greeted: Greeted, generation: Arc<Generation>, common: &Common) -> io::Result<Option<Direct>> {
         let Greeted {
             wire, protocol, login, ..
         } = greeted;
         let (socket, tls, decoder) = wire.into_parts()?;
         socket.set_nonblocking(false)?;
-        socket.set_read_timeout(Some(LONGEST_READ))?;
         let socket = Arc::new(socket);
         let id = next_id();
         let live = generation.enter(id, &socket);
+        let alarms = Arc::clone(&common.alarms);
         let direct = Direct {
             id,
+            alarm: alarms.add(id, &socket),
+            alarms,
             socket,
             tls,
             decoder,
             out: Vec::new(),
             generation,
-            hangups,
+            hangups: Arc::clone(&common.hangups),
             healthy: true,
             dismissed: false,
             end: None,
@@ -190,7 +192,7 @@ impl Direct {
         let mut large = Vec::new();
         out.clear();
         request.split(&mut out, &mut large);
-        let done = self.run(&Outgoing::new(&out, &large), count, (began, deadline), &mut take);
+        let done = self.run_watched(&Outgoing::new(&out, &large), count, (began, deadline), &mut take);
         self.out = out;
         self.out.shrink_to(KEEP_OUT);
         self.decoder.trim();
@@ -233,11 +235,36 @@ impl Direct {
         true
     }
 
+    /// Runs a call whose end sentinel-io sees to where it is far.
+    fn run_watched(
+        &mut self,
+        out: &Outgoing<'_>,
+        count: usize,
+        (began, deadline): (Instant, Deadline),
+        take: &mut impl FnMut(Reply),
+    ) -> Result<(), Error> {
+        let far = deadline.instant().filter(|at| *at > began + alarm::FAR);
+        let watched = far.is_some() || deadline.instant().is_none();
+        if let Some(at) = far {
+            self.alarm.set(at);
+        }
+        let done = self.run(out, count, (began, deadline, watched), take);
+        if far.is_none() || !self.alarm.unset() {
+            return done;
+        }
+        // The reply may have come at the last moment; the connection is gone all the same.
+        self.spoil();
+        done.map_err(|error| match error.kind() {
+            ErrorKind::ConnectionLost { .. } => self.timed_out(error.outcome()),
+            _ => error,
+        })
+    }
+
     fn run(
         &mut self,
         out: &Outgoing<'_>,
         count: usize,
-        (mut now, deadline): (Instant, Deadline),
+        (mut now, deadline, watched): (Instant, Deadline, bool),
         take: &mut impl FnMut(Reply),
     ) -> Result<(), Error> {
         let mut missing = count;
@@ -262,7 +289,7 @@ impl Direct {
                 let sent = sent.map_err(|error| self.lost(&plain(&error), outcome(self.unsent)))?;
                 self.unsent = self.unsent.saturating_sub(sent);
             }
-            let received = self.receive(now, deadline);
+            let received = self.receive(now, deadline, watched);
             if !received.map_err(|cause| self.lost(&cause, outcome(self.unsent)))? {
                 return Err(self.timed_out(outcome(self.unsent)));
             }
@@ -335,12 +362,10 @@ impl Direct {
     }
 
     /// Waits for bytes, or for room to send on, and receives what there is; false at the deadline.
-    fn receive(&mut self, now: Instant, deadline: Deadline) -> Result<bool, String> {
-        // One system call where the kernel may do the waiting: a reply is all that is missing, and the deadline is not
-        // so near that the socket's own limit would overrun it.
-        let far = deadline.instant().is_none_or(|at| at > now + LONGEST_READ);
+    fn receive(&mut self, now: Instant, deadline: Deadline, watched: bool) -> Result<bool, String> {
+        // One system call where a reply is all that is missing, and sentinel-io ends the wait in time.
         let sends = self.is_sending();
-        if sends || !far {
+        if sends || !watched {
             let ready = match sends {
                 false => Ready::Read,
                 true => Ready::ReadOrWrite,
@@ -353,6 +378,8 @@ impl Direct {
             if sends && !self.has_input()? {
                 return Ok(true);
             }
+        } else if deadline.instant().is_some_and(|at| at <= now) {
+            return Ok(false);
         }
         match self.read() {
             Err(error) if !is_transient(&error) => Err(plain(&error)),
@@ -444,6 +471,7 @@ impl Direct {
 impl Drop for Direct {
     fn drop(&mut self) {
         self.hangups.remove(self.id);
+        self.alarms.remove(self.id);
         self.generation.leave(self.id);
     }
 }

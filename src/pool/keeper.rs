@@ -9,6 +9,7 @@ use tokio::time::sleep_until;
 
 use super::Pool;
 use super::admit::{Use, verify};
+use super::alarm::Alarms;
 use super::gate::{Entry, Gate};
 use super::generation::Generation;
 use super::hangup::HangupWatch;
@@ -26,6 +27,8 @@ pub struct Common {
     pub gate: Rc<Gate>,
     /// The watch on idle connections.
     pub hangups: Arc<HangupWatch>,
+    /// The deadlines of direct calls.
+    pub alarms: Arc<Alarms>,
     /// The watch on nodes that are gone without a word.
     pub sentries: Rc<Sentries>,
     /// Which name the certificate of an address must have, where that was given.

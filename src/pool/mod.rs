@@ -4,6 +4,7 @@
 //! them when the service moves.
 
 mod admit;
+pub mod alarm;
 pub mod direct;
 mod driver;
 mod errands;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub use alarm::Alarms;
 pub use direct::Direct;
 pub use gate::{Gate, Troubles};
 pub use generation::Generation;
