@@ -234,7 +234,7 @@ impl Pool {
     }
 
     /// A connection of a call's own has done its call.
-    pub(super) fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>) {
+    pub fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>) {
         let until = self.idle_until();
         self.state.lock().settle_own_lane(lane, until);
         self.run_errands();

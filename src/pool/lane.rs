@@ -162,6 +162,11 @@ impl Lane {
         self.id
     }
 
+    /// Whether it carries one submitted call at a time.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
     /// Hands over a submitted call that has `count` replies.
     pub fn submit(&self, request: &Request<'_>, count: usize, id: u64) -> Result<(), Error> {
         self.send(request, count, Sink::Call(id, Vec::new()))

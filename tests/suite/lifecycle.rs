@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use sentinel::{Client, Deployment, ErrorKind, Result};
+use sentinel::{Client, Deployment, ErrorKind, Outcome, Result};
 use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads, free_port, wait_until};
 
 use crate::support::{
@@ -199,6 +199,11 @@ fn close_ends_every_call_and_leaves_nothing() {
                 }
                 let error = result.expect_err(name);
                 assert!(matches!(error.kind(), ErrorKind::Closed), "{name}: {error}");
+                let sent = match name.contains("in flight") {
+                    true => Outcome::Unknown,
+                    false => Outcome::NotSent,
+                };
+                assert!(error.outcome() == sent || name.starts_with("a lane"), "{name}: {error}");
                 let late = at.saturating_duration_since(closing);
                 assert!(
                     late <= Duration::from_millis(100) + SLACK,

@@ -147,6 +147,7 @@ fn what_is_never_cured_is_repeated_until_the_deadline() {
                 assert!(sent >= 2, "{said}: sent {sent} times");
                 let connects = world.node.connections().len();
                 assert!(connects <= 30, "{said}: {connects} connections in 3 s");
+                println!("{said}: {error}");
                 let safe = [Outcome::NotSent, Outcome::Refused];
                 assert!(
                     safe.contains(&error.outcome()),
