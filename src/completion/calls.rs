@@ -371,7 +371,9 @@ impl Submissions for Calls {
             for mut end in ends.drain(..) {
                 let plain = end.end.is_ok()
                     && end.last.as_ref().is_some_and(|reply| reply.kind() != Kind::Error)
-                    && book.get(end.id).is_some_and(|call| call.shape == Shape::Command && call.step == Step::Run);
+                    && book
+                        .get(end.id)
+                        .is_some_and(|call| call.shape == Shape::Command && call.step == Step::Run);
                 let taken = if plain { book.take(end.id) } else { None };
                 match (taken, end.last.take_if(|_| plain)) {
                     (Some(mut call), Some(reply)) => {

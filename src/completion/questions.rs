@@ -44,7 +44,11 @@ impl Calls {
         loop {
             let next = {
                 let mut book = self.book.lock();
-                let next = if book.asker.is_none() { book.held.pop_front() } else { None };
+                let next = if book.asker.is_none() {
+                    book.held.pop_front()
+                } else {
+                    None
+                };
                 book.releasing = next.is_some();
                 next
             };

@@ -90,7 +90,10 @@ impl Ledger {
         let began = self.deaths.load(Ordering::SeqCst);
         let count = client.command(&words("INCR once:count"), call)?.integer();
         let ended = self.deaths.load(Ordering::SeqCst);
-        self.acknowledged.lock().unwrap().push(Increment { count, began, ended });
+        self.acknowledged
+            .lock()
+            .unwrap()
+            .push(Increment { count, began, ended });
         Ok(())
     }
 
@@ -109,12 +112,18 @@ impl Ledger {
                 call.count > begins_at && done[primary].insert(call.count)
             });
             let Increment { count, began, ended } = call;
-            assert!(found, "{count} was acknowledged twice, or by nobody: between kills {began} and {ended}");
+            assert!(
+                found,
+                "{count} was acknowledged twice, or by nobody: between kills {began} and {ended}"
+            );
         }
         let losses = kills.iter().zip(&done).map(|(Kill { before, kept }, done)| {
             let lost: Vec<&i64> = done.iter().filter(|count| *count > kept).collect();
             let late = done.iter().filter(|count| *count > before).count();
-            println!("both had {before}, {kept} were kept: {} acknowledged ones lost of {late}", lost.len());
+            println!(
+                "both had {before}, {kept} were kept: {} acknowledged ones lost of {late}",
+                lost.len()
+            );
             assert!(kept >= before, "{kept} were kept of {before} that both replicas had");
             lost.len()
         });
@@ -124,7 +133,11 @@ impl Ledger {
 
 fn count_of(topology: &Topology, node: usize) -> i64 {
     let count = topology.node(node).ask(&["GET", "once:count"]);
-    if count.is_nil() { 0 } else { count.as_text().parse().unwrap() }
+    if count.is_nil() {
+        0
+    } else {
+        count.as_text().parse().unwrap()
+    }
 }
 
 fn is_role(topology: &Topology, node: usize, wanted: &str) -> bool {
@@ -261,7 +274,10 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
     let lost: usize = losses.iter().sum();
     let cut_off = losses.iter().skip(1).step_by(2);
     assert!(cut_off.into_iter().all(|lost| *lost >= CUT_OFF), "{losses:?}");
-    assert!(count >= acknowledged - lost, "of {acknowledged} acknowledged only {lost} may be lost");
+    assert!(
+        count >= acknowledged - lost,
+        "of {acknowledged} acknowledged only {lost} may be lost"
+    );
     assert!(count <= acknowledged - lost + unknown, "more were done than can be");
     // The same by name: no entry is there twice.
     let list = run(&client, "LRANGE once:list 0 -1").unwrap();

@@ -107,7 +107,11 @@ fn durability_that_was_not_confirmed_is_never_claimed() {
     for ((answer, replicas, kind), (way, ask)) in rows.into_iter().flat_map(|row| WAYS.map(|way| (row.clone(), way))) {
         let (_node, _sentinel, client, queue) = node(answer);
         let error = ask(&client, &queue, "SET k v", &on_disk(replicas, 2000)).unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (&kind, Outcome::Unknown), "{way}: {error}");
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (&kind, Outcome::Unknown),
+            "{way}: {error}"
+        );
     }
     let endings: [Answer; 3] = [
         |session, written| {

@@ -9,8 +9,8 @@ use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 
 use crate::support::{
-    PATIENCE, SERVICE, SLACK, WAYS, batch, completions, open, overrides, submitted_batch, tell, text, timed,
-    within, words,
+    PATIENCE, SERVICE, SLACK, WAYS, batch, completions, open, overrides, submitted_batch, tell, text, timed, within,
+    words,
 };
 
 /// The answer to COMMAND INFO of a command with this flag.
@@ -118,7 +118,15 @@ fn calls_submitted_behind_a_question_keep_their_order_and_its_answer_serves_them
     text(&client, "SET warm up");
     world.node.forget_commands();
     world.node.set_delay(Duration::from_millis(20));
-    let commands = ["MOD.SET 0", "ECHO 1", "MOD.SET 2", "MOD.GET 3", "ECHO 4", "MOD.GET 5", "ECHO 6"];
+    let commands = [
+        "MOD.SET 0",
+        "ECHO 1",
+        "MOD.SET 2",
+        "MOD.GET 3",
+        "ECHO 4",
+        "MOD.GET 5",
+        "ECHO 6",
+    ];
     let target = |tag| Target::Queue(Arc::clone(&queue), tag);
     for (tag, command) in (0..).zip(commands) {
         client.submit(&words(command), &PLAIN, target(tag)).unwrap();
@@ -191,20 +199,19 @@ fn the_end_of_a_call_with_a_question_lets_those_behind_it_go_on() {
 fn cutting() -> FakeNode {
     let node = FakeNode::builder();
     let left = std::sync::atomic::AtomicUsize::new(1);
-    node
-        .on(move |session, args| {
-            use std::sync::atomic::Ordering::SeqCst;
-            match args[0].as_slice() {
-                b"COMMAND" if args[2] == b"MOD.GET" => describe(session, &args[2], "readonly"),
-                b"COMMAND" => describe(session, &args[2], "write"),
-                b"MOD.GET" if left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() => session.close(),
-                b"MOD.SET" => session.close(),
-                b"MOD.GET" => session.status("done"),
-                _ => return false,
-            }
-            true
-        })
-        .start()
+    node.on(move |session, args| {
+        use std::sync::atomic::Ordering::SeqCst;
+        match args[0].as_slice() {
+            b"COMMAND" if args[2] == b"MOD.GET" => describe(session, &args[2], "readonly"),
+            b"COMMAND" => describe(session, &args[2], "write"),
+            b"MOD.GET" if left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() => session.close(),
+            b"MOD.SET" => session.close(),
+            b"MOD.GET" => session.status("done"),
+            _ => return false,
+        }
+        true
+    })
+    .start()
 }
 
 #[test]
@@ -212,7 +219,11 @@ fn an_unknown_command_that_only_reads_is_repeated_and_no_other() {
     for (way, ask) in WAYS {
         let world = world(cutting());
         let (client, queue) = (world.client(&[]), world.queue());
-        assert_eq!(ask(&client, &queue, "MOD.GET k", &PLAIN).unwrap().text(), "done", "{way}");
+        assert_eq!(
+            ask(&client, &queue, "MOD.GET k", &PLAIN).unwrap().text(),
+            "done",
+            "{way}"
+        );
         assert_eq!(world.node.count("MOD.GET"), 2, "{way}");
         let error = ask(&client, &queue, "MOD.SET k v", &PLAIN).unwrap_err();
         assert_eq!(error.outcome(), Outcome::Unknown, "{way}: {error}");
@@ -319,12 +330,26 @@ fn a_question_whose_connection_is_lost_is_repeated_unless_the_call_says_never() 
         let world = world(node.start());
         let (client, queue) = (world.client(&[]), world.queue());
         text(&client, "SET warm up");
-        let never = CallOptions { no_retry: true, ..PLAIN };
+        let never = CallOptions {
+            no_retry: true,
+            ..PLAIN
+        };
         let error = ask(&client, &queue, "MOD.SET k v", &never).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::ConnectionLost { .. }), "{way}: {error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::ConnectionLost { .. }),
+            "{way}: {error}"
+        );
         assert_eq!(error.outcome(), Outcome::NotSent, "{way}: {error}");
-        assert_eq!(ask(&client, &queue, "MOD.SET k v", &PLAIN).unwrap().text(), "done", "{way}");
-        assert_eq!((world.node.count("COMMAND"), world.node.count("MOD.SET")), (3, 1), "{way}");
+        assert_eq!(
+            ask(&client, &queue, "MOD.SET k v", &PLAIN).unwrap().text(),
+            "done",
+            "{way}"
+        );
+        assert_eq!(
+            (world.node.count("COMMAND"), world.node.count("MOD.SET")),
+            (3, 1),
+            "{way}"
+        );
     }
 }
 

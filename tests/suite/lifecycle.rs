@@ -126,7 +126,12 @@ fn close_ends_every_call_and_leaves_nothing() {
                 .start(),
         ];
         let before = resources();
-        let keys = [("pool.max_connections", "2"), ("sentinel.timeout_ms", "60000")];
+        // Without a lane, on which the node would answer GET and say nothing to STALL before it.
+        let keys = [
+            ("pool.max_connections", "2"),
+            ("pool.direct", "4"),
+            ("sentinel.timeout_ms", "60000"),
+        ];
         let ports = sentinels.each_ref().map(|sentinel| sentinel.port());
         let deployment = Deployment::open(&with(options(&ports), &keys)).unwrap();
         let up = deployment.primary_for(Some(SERVICE), None).unwrap();

@@ -3,7 +3,6 @@
  * the servers' module interface itself: the first pointer of a context is the function that finds all others by name.
  */
 #include <stddef.h>
-#include <stdint.h>
 
 typedef struct context context_t;
 typedef struct string string_t;
@@ -21,26 +20,15 @@ static int (*reply_answer)(context_t *, answer_t *);
 static answer_t *(*call)(context_t *, const char *, const char *, ...);
 static void (*free_answer)(answer_t *);
 static int (*to_number)(const string_t *, long long *);
-static unsigned long long (*client_id)(context_t *);
-static int (*close_client)(context_t *, uint64_t);
 static void *(*block_client)(context_t *, command_fn *, command_fn *, void (*)(context_t *, void *), long long);
 
-/* How many of the next commands lose their connection after they were executed, and how many were executed. */
-static long long cuts, runs;
-
-/* Before the reply: what is written to a connection that is being closed goes nowhere. */
-static void executed(context_t *ctx) {
-    runs++;
-    if (cuts > 0) {
-        cuts--;
-        close_client(ctx, client_id(ctx));
-    }
-}
+/* Commands that were executed since LAB.RUNS was asked last. */
+static long long runs;
 
 static int pass_on(context_t *ctx, answer_t *answer) {
     if (answer == NULL)
         return reply_error(ctx, "ERR the module's own call failed");
-    executed(ctx);
+    runs++;
     reply_answer(ctx, answer);
     free_answer(answer);
     return OK;
@@ -70,18 +58,12 @@ static int wait_for_nothing(context_t *ctx, string_t **argv, int argc) {
     return OK;
 }
 
-/* LAB.CUT count */
-static int cut_next(context_t *ctx, string_t **argv, int argc) {
-    if (argc != 2 || to_number(argv[1], &cuts) != OK)
-        return reply_error(ctx, "ERR LAB.CUT count");
-    runs = 0;
-    return reply_number(ctx, cuts);
-}
-
 /* LAB.RUNS */
 static int count_runs(context_t *ctx, string_t **argv, int argc) {
+    long long counted = runs;
     (void)argv, (void)argc;
-    return reply_number(ctx, runs);
+    runs = 0;
+    return reply_number(ctx, counted);
 }
 
 int RedisModule_OnLoad(context_t *ctx, string_t **argv, int argc);
@@ -101,8 +83,6 @@ int RedisModule_OnLoad(context_t *ctx, string_t **argv, int argc) {
         {"RedisModule_Call", &call},
         {"RedisModule_FreeCallReply", &free_answer},
         {"RedisModule_StringToLongLong", &to_number},
-        {"RedisModule_GetClientId", &client_id},
-        {"RedisModule_DeauthenticateAndCloseClient", &close_client},
         {"RedisModule_BlockClient", &block_client},
     };
     (void)argv, (void)argc;
@@ -114,8 +94,7 @@ int RedisModule_OnLoad(context_t *ctx, string_t **argv, int argc) {
         create_command(ctx, "lab.write", write_key, "write deny-oom", 1, 1, 1) != OK ||
         create_command(ctx, "lab.quiet", write_key, "", 1, 1, 1) != OK ||
         create_command(ctx, "lab.wait", wait_for_nothing, "blocking", 1, 1, 1) != OK ||
-        create_command(ctx, "lab.cut", cut_next, "admin", 0, 0, 0) != OK ||
-        create_command(ctx, "lab.runs", count_runs, "readonly", 0, 0, 0) != OK)
+        create_command(ctx, "lab.runs", count_runs, "", 0, 0, 0) != OK)
         return FAILED;
     return OK;
 }

@@ -44,7 +44,10 @@ const ROWS: &[Row] = &[
         "NODE_UNREACHABLE",
         "no",
         &[
-            ("tests/suite/nodes.rs", "a_primary_that_refuses_connections_is_unreachable"),
+            (
+                "tests/suite/nodes.rs",
+                "a_primary_that_refuses_connections_is_unreachable",
+            ),
             (
                 "tests/suite/replicas.rs",
                 "without_fallback_no_replica_is_an_error_that_tells_why",
@@ -93,7 +96,10 @@ const ROWS: &[Row] = &[
                 "tests/suite/deadlines.rs",
                 "a_reply_that_never_ends_is_left_at_the_deadline_whether_it_drips_or_pours",
             ),
-            ("tests/suite/learnt.rs", "a_question_that_fails_leaves_the_command_unsent"),
+            (
+                "tests/suite/learnt.rs",
+                "a_question_that_fails_leaves_the_command_unsent",
+            ),
         ],
     ),
     (
@@ -120,13 +126,19 @@ const ROWS: &[Row] = &[
                 "tests/suite/hostile.rs",
                 "what_is_no_reply_is_a_protocol_error_and_ends_the_connection",
             ),
-            ("tests/suite/hostile.rs", "a_reply_over_the_limit_is_refused_at_its_header"),
+            (
+                "tests/suite/hostile.rs",
+                "a_reply_over_the_limit_is_refused_at_its_header",
+            ),
         ],
     ),
     (
         "SERVER",
         "see the outcome",
-        &[("tests/suite/refusals.rs", "what_no_other_moment_cures_is_passed_on_at_once")],
+        &[(
+            "tests/suite/refusals.rs",
+            "what_no_other_moment_cures_is_passed_on_at_once",
+        )],
     ),
     (
         "READONLY, LOADING",
@@ -140,7 +152,10 @@ const ROWS: &[Row] = &[
                 "tests/suite/refusals.rs",
                 "what_is_never_cured_is_repeated_until_the_deadline",
             ),
-            ("tests/suite/refusals.rs", "what_no_other_moment_cures_is_passed_on_at_once"),
+            (
+                "tests/suite/refusals.rs",
+                "what_no_other_moment_cures_is_passed_on_at_once",
+            ),
             (
                 "tests/suite/replicas.rs",
                 "a_write_through_a_client_of_replicas_is_refused_at_once",
@@ -155,7 +170,10 @@ const ROWS: &[Row] = &[
                 "tests/suite/isolation.rs",
                 "a_transaction_by_hand_works_and_is_aborted_by_a_conflict",
             ),
-            ("tests/suite/batches.rs", "a_transaction_that_the_server_refuses_changes_nothing"),
+            (
+                "tests/suite/batches.rs",
+                "a_transaction_that_the_server_refuses_changes_nothing",
+            ),
         ],
     ),
     (
@@ -225,12 +243,18 @@ const ROWS: &[Row] = &[
         "WRONG_STATE, WOULD_DEADLOCK, FORKED, BUFFER_TOO_SMALL",
         "no",
         &[
-            ("tests/suite/scans.rs", "a_scan_outlives_its_connection_but_not_its_node"),
+            (
+                "tests/suite/scans.rs",
+                "a_scan_outlives_its_connection_but_not_its_node",
+            ),
             (
                 "tests/suite/submitted.rs",
                 "callbacks_run_one_at_a_time_in_order_may_submit_and_free_and_may_not_wait",
             ),
-            ("tests/suite/forks.rs", "a_child_is_told_that_it_was_forked_and_disturbs_nothing"),
+            (
+                "tests/suite/forks.rs",
+                "a_child_is_told_that_it_was_forked_and_disturbs_nothing",
+            ),
             ("tests/c/misuse.c", "SENTINEL_ERR_BUFFER_TOO_SMALL"),
         ],
     ),
@@ -253,7 +277,12 @@ fn rows_of_the_readme() -> BTreeMap<String, String> {
     let readme = read("README.md");
     let table = readme.split_once("| status | reason | meaning | executed |").unwrap().1;
     let lines = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let cells = lines.map(|line| line.replace('`', "").split('|').map(|cell| cell.trim().to_owned()).collect());
+    let cells = lines.map(|line| {
+        line.replace('`', "")
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    });
     let row = |cells: Vec<String>| {
         let key = if cells[2].is_empty() { &cells[1] } else { &cells[2] };
         (key.clone(), cells[4].clone())

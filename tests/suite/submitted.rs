@@ -10,7 +10,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::completion::{CallId, Entry, Queue, Target};
 use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
-use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Result};
+use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome, Result};
 use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Topology, wait_until};
 
 use crate::support::completions as collect;
