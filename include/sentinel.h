@@ -922,12 +922,13 @@ typedef void (*sentinel_done_fn)(void *user_data, sentinel_completion_t *complet
 /**
  * Submits one command; `done` is called with its completion and `user_data` on the thread `sentinel-cb`.
  *
- * Arguments and `call` as sentinel_command, copied; nothing waits, and deadline, repetition and outcome are those of
- * sentinel_command, but SENTINEL_CALL_WAIT_AOF is INVALID_ARGUMENT, and a command that the library does not know is taken
- * as a plain one unless a blocking call has asked for it before. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and error; it may submit,
- * cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under way when its client
- * is freed, or the deployment closed, completes with CLOSED. The completion may come before this function returns.
- * QUEUE_FULL when `max_pending` commands are in flight.
+ * Arguments and `call` as sentinel_command, copied; nothing waits, and deadline, repetition, confirmation and outcome are
+ * those of sentinel_command. What a thread submits goes out in that order, but for commands that wait in the server or
+ * for a confirmation, and for repetitions; while the server is asked what a command does that the library does not know,
+ * what is submitted behind it waits too. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and
+ * error; it may submit, cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under
+ * way when its client is freed, or the deployment closed, completes with CLOSED. The completion may come before this
+ * function returns. QUEUE_FULL when `max_pending` commands are in flight.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_submit(sentinel_client_t *client,

@@ -317,6 +317,12 @@ impl Error {
         })
     }
 
+    /// A fault of the library, met when something may have been sent.
+    pub(crate) fn fault(problem: &str) -> Error {
+        let problem = problem.to_owned();
+        Error::new(ErrorKind::Internal { problem }).with_outcome(Outcome::Unknown)
+    }
+
     /// The same failure with what became of the command.
     pub fn with_outcome(mut self, outcome: Outcome) -> Error {
         self.0.outcome = outcome;

@@ -51,7 +51,7 @@ pub struct Runtime {
     callbacks: Arc<Callbacks>,
     troubles: Arc<Troubles>,
     /// Commands that the table does not know.
-    pub(crate) learnt: Learnt,
+    pub(crate) learnt: Arc<Learnt>,
     pub(crate) observer: Arc<Observer>,
 }
 
@@ -123,7 +123,7 @@ impl Runtime {
             queues: Mutex::default(),
             callbacks: Arc::default(),
             troubles,
-            learnt: Learnt::default(),
+            learnt: Arc::default(),
             observer,
         }))
     }

@@ -30,7 +30,7 @@ pub struct Batch {
     /// The commands as they go over the wire.
     encoded: Vec<u8>,
     len: usize,
-    /// Names of commands that the table does not know, each once.
+    /// Names of commands that the table does not know, each once, in upper case.
     unknown: Vec<Vec<u8>>,
 }
 
@@ -55,7 +55,7 @@ impl Batch {
         }
         if let Some(name) = unknown_name(args) {
             if !self.unknown.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-                self.unknown.push(name.to_vec());
+                self.unknown.push(name.to_ascii_uppercase());
             }
         }
         encode(&mut self.encoded, args);
@@ -82,6 +82,11 @@ impl Batch {
     /// Its commands as they go over the wire.
     pub(super) fn encoded(&self) -> &[u8] {
         &self.encoded
+    }
+
+    /// Names of commands that the table does not know, each once, in upper case.
+    pub(super) fn unknown(&self) -> &[Vec<u8>] {
+        &self.unknown
     }
 
     /// Commands added.
@@ -269,11 +274,7 @@ pub(crate) fn read_transaction(mut replies: Vec<Reply>, exchange: Exchange<'_>) 
     if !begun {
         return Err(not_begun(&replies, generation));
     }
-    let exec = replies.pop().ok_or_else(|| {
-        Error::new(ErrorKind::Internal {
-            problem: "EXEC without a reply".into(),
-        })
-    })?;
+    let exec = replies.pop().ok_or_else(|| Error::fault("EXEC without a reply"))?;
     match exec.kind() {
         Kind::Array => Ok(exec),
         Kind::Nil => {
@@ -360,9 +361,7 @@ fn filled_up(replies: &Reply, len: usize, cut: &Error) -> Result<Reply> {
 }
 
 pub(crate) fn incomplete() -> Error {
-    Error::new(ErrorKind::Internal {
-        problem: "an incomplete array".into(),
-    })
+    Error::fault("an incomplete array")
 }
 
 #[cfg(test)]

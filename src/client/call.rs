@@ -202,11 +202,7 @@ fn backoff(pool: &Pool, attempts: u32) -> Duration {
 pub(super) fn exchange_one(lent: &mut Lent, request: &Request<'_>, deadline: Deadline) -> Result<Reply> {
     let mut reply = None;
     lent.exchange(request, 1, deadline, |whole| reply = Some(whole))?;
-    reply.ok_or_else(|| {
-        Error::new(ErrorKind::Internal {
-            problem: "an exchange without a reply".into(),
-        })
-    })
+    reply.ok_or_else(|| Error::fault("an exchange without a reply"))
 }
 
 pub(super) fn at_node(error: Error, generation: Option<&Arc<Generation>>) -> Error {

@@ -30,30 +30,18 @@ impl Learnt {
         self.known.lock().get(&name.to_ascii_uppercase()).copied().flatten()
     }
 
-    /// What the table does not know of the command called `name`, asked from the server when nobody did before. `None`
-    /// when the server has no such command, which may change, or does not tell.
-    pub(super) fn ask(
-        &self,
-        pool: &Arc<Pool>,
-        name: &[u8],
-        call: &CallOptions,
-        deadline: Deadline,
-    ) -> Result<Option<Traits>> {
-        let name = name.to_ascii_uppercase();
-        {
-            let known = self.known.lock();
-            match known.get(&name) {
-                Some(traits) => return Ok(*traits),
-                None if known.len() >= MOST => return Ok(None),
-                None => {}
-            }
+    /// The same, `None` when the server is to be asked.
+    pub(crate) fn known(&self, name: &[u8]) -> Option<Option<Traits>> {
+        let known = self.known.lock();
+        match known.get(&name.to_ascii_uppercase()) {
+            Some(traits) => Some(*traits),
+            None => (known.len() >= MOST).then_some(None),
         }
-        let question: [&[u8]; 3] = [b"COMMAND", b"INFO", &name];
-        let call = CallOptions {
-            no_retry: call.no_retry,
-            ..CallOptions::default()
-        };
-        let traits = match call::run(pool, &question, &call, None, Want::Shared, deadline) {
+    }
+
+    /// Keeps what the server said of the command called `name`.
+    pub(crate) fn heard(&self, name: &[u8], answer: Result<Reply>) -> Result<Option<Traits>> {
+        let traits = match answer {
             Ok(reply) => match described(&reply) {
                 Some(traits) => Some(traits),
                 None => return Ok(None),
@@ -63,9 +51,35 @@ impl Learnt {
             Err(error) if matches!(error.kind(), ErrorKind::Server { .. }) => return Ok(None),
             Err(error) => return Err(not_sent(error)),
         };
-        self.known.lock().insert(name, traits);
+        self.known.lock().insert(name.to_ascii_uppercase(), traits);
         Ok(traits)
     }
+
+    /// What the table does not know of the command called `name`, asked from the server when nobody did before. `None`
+    /// when the server has no such command, which may change, or does not tell.
+    pub(super) fn ask(
+        &self,
+        pool: &Arc<Pool>,
+        name: &[u8],
+        call: &CallOptions,
+        deadline: Deadline,
+    ) -> Result<Option<Traits>> {
+        if let Some(known) = self.known(name) {
+            return Ok(known);
+        }
+        let name = name.to_ascii_uppercase();
+        let question = question(Some(&name));
+        let call = CallOptions {
+            no_retry: call.no_retry,
+            ..CallOptions::default()
+        };
+        self.heard(&name, call::run(pool, &question, &call, None, Want::Shared, deadline))
+    }
+}
+
+/// The command that asks for the command called `name`.
+pub(crate) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
+    [b"COMMAND", b"INFO", name.map_or(b"", Vec::as_slice)]
 }
 
 /// The question failed, the command itself was never sent.

@@ -5,7 +5,7 @@ pub(crate) mod call;
 pub mod commands;
 pub mod connection;
 pub mod learnt;
-mod meaning;
+pub(crate) mod meaning;
 pub(crate) mod replication;
 pub mod scan;
 pub mod script;
@@ -47,7 +47,7 @@ pub struct CallOptions {
 
 impl CallOptions {
     /// Whether a write must be confirmed.
-    fn is_confirmed(&self) -> bool {
+    pub(crate) fn is_confirmed(&self) -> bool {
         self.replicas > 0 || self.wait_aof
     }
 }
@@ -139,23 +139,25 @@ impl Client {
     pub fn submit(&self, args: &[&[u8]], call: &CallOptions, target: Target) -> Result<CallId> {
         self.parts.runtime.check()?;
         has_name(args)?;
-        if call.wait_aof {
-            let problem = "a submitted call does not wait for disks: use sentinel_command";
-            return Err(Error::invalid("call.flags", problem));
-        }
-        // Nobody waits for a question here: what no waiting call has asked for is taken as any other command.
-        let learnt = learnt::unknown_name(args).and_then(|name| self.parts.runtime.learnt.traits(name));
-        let (own, deadline) = terms(args, call, learnt, self.deadline(call.timeout_ms)?)?;
-        if call.replicas > 0 {
+        let unknown = learnt::unknown_name(args);
+        let known = unknown.and_then(|name| self.parts.runtime.learnt.known(name));
+        let (own, deadline) = terms(args, call, known.flatten(), self.deadline(call.timeout_ms)?)?;
+        if call.is_confirmed() {
             replication::check_role(self.pool(), call)?;
         }
         let submission = Submission {
             request: Request::Command(args),
-            kind: SubmissionKind::Command { own },
+            kind: SubmissionKind::Command,
+            own,
+            unknown: unknown
+                .filter(|_| known.is_none())
+                .map(<[u8]>::to_ascii_uppercase)
+                .into_iter()
+                .collect(),
             options: *call,
             deadline,
         };
-        self.calls().submit(self.pool(), &submission, target)
+        self.calls().submit(self.pool(), submission, target)
     }
 
     /// Submits a batch: its completion has the reply of [`Client::batch`].
@@ -169,10 +171,12 @@ impl Client {
         let submission = Submission {
             request: Request::Encoded(&[batch.encoded()]),
             kind,
+            own: false,
+            unknown: batch.unknown().to_vec(),
             options: *call,
             deadline: self.deadline(call.timeout_ms)?,
         };
-        self.calls().submit(self.pool(), &submission, target)
+        self.calls().submit(self.pool(), submission, target)
     }
 
     /// Ends a submitted call with `Cancelled`, unless it has completed.
@@ -184,7 +188,8 @@ impl Client {
     /// The submitted calls, whose keeper starts with the first of them.
     fn calls(&self) -> &Arc<Calls> {
         self.parts.calls.get_or_init(|| {
-            let calls = Arc::new(Calls::new(Arc::clone(self.parts.runtime.callbacks())));
+            let runtime = &self.parts.runtime;
+            let calls = Arc::new(Calls::new(Arc::clone(runtime.callbacks()), Arc::clone(&runtime.learnt)));
             self.pool().serve(Arc::clone(&calls) as Arc<dyn Submissions>);
             let (kept, pool) = (Arc::clone(&calls), Arc::downgrade(self.pool()));
             self.parts.runtime.spawn(move || kept.run(pool));

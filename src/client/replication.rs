@@ -71,9 +71,10 @@ pub(super) fn asked_by(call: &CallOptions) -> &'static str {
 }
 
 /// A server that has no WAITAOF, or writes no append-only file, says so before the write is sent, not after it.
+pub(crate) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
+
 fn check_waitaof(lent: &mut Lent, deadline: Deadline) -> Result<(), Failed> {
-    let args: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
-    match call::answer(lent, &args, deadline) {
+    match call::answer(lent, &PROBE, deadline) {
         Ok(_) => Ok(()),
         Err(Failed { error, remedy }) => Err(Failed {
             error: error.with_outcome(Outcome::NotSent),

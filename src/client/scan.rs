@@ -182,11 +182,7 @@ fn run_id(lent: &mut Lent, deadline: Deadline) -> Result<Option<Vec<u8>>> {
 fn copied(page: Value<'_>) -> Result<Reply> {
     let mut copy = Builder::new();
     copy.copy(page);
-    copy.finish().ok_or_else(|| {
-        Error::new(ErrorKind::Internal {
-            problem: "an incomplete page".into(),
-        })
-    })
+    copy.finish().ok_or_else(|| Error::fault("an incomplete page"))
 }
 
 fn moved() -> Error {

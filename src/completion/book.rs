@@ -1,7 +1,7 @@
 //! The calls of a client that no thread waits for, each under a number. No I/O, no clock.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use super::Queue;
 use super::callbacks::Done;
 use crate::client::CallOptions;
 use crate::client::call::Tries;
+use crate::client::commands::Traits;
 use crate::deadline::Deadline;
 use crate::pool::Want;
 
@@ -37,12 +38,23 @@ impl std::fmt::Debug for Target {
 pub(super) enum Shape {
     /// One.
     Command,
-    /// That of a write, and how many replicas have it.
-    Replicated,
+    /// That of a write, and how many replicas, or disks, have it.
+    Confirmed,
     /// One for each of so many commands.
     Pipeline(usize),
     /// MULTI's, one for each of so many commands, EXEC's.
     Transaction(usize),
+}
+
+/// What a call's next attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The question what a command does that the library does not know.
+    Ask,
+    /// The question whether the node can have a write on disk.
+    Probe,
+    /// The call itself.
+    Run,
 }
 
 /// Where a call is.
@@ -59,13 +71,16 @@ pub(super) enum Place {
 /// A call that was accepted and has not completed.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// The commands as they go over the wire, but for the WAIT of [`Shape::Replicated`].
+    /// The commands as they go over the wire, but for the WAIT of [`Shape::Confirmed`].
     pub(super) request: Vec<u8>,
     pub(super) shape: Shape,
     pub(super) options: CallOptions,
     pub(super) deadline: Deadline,
     /// It waits in the server: on a connection of its own.
     pub(super) own: bool,
+    /// Names of commands that the server is asked for first, the next one last.
+    pub(super) unknown: Vec<Vec<u8>>,
+    pub(super) step: Step,
     pub(super) target: Target,
     pub(super) tries: Tries,
     pub(super) place: Place,
@@ -77,14 +92,35 @@ impl Call {
     /// Its commands, those that only frame them left out.
     pub(super) fn commands(&self) -> usize {
         match self.shape {
-            Shape::Command | Shape::Replicated => 1,
+            Shape::Command | Shape::Confirmed => 1,
             Shape::Pipeline(len) | Shape::Transaction(len) => len,
         }
     }
 
     /// The connection it waits for.
     pub(super) fn want(&self) -> Want {
-        if self.own { Want::Lease } else { Want::Shared }
+        if self.is_alone() { Want::Lease } else { Want::Shared }
+    }
+
+    /// Whether its next attempt has a connection of its own. A question is nothing that waits.
+    pub(super) fn is_alone(&self) -> bool {
+        self.own && self.step != Step::Ask
+    }
+
+    /// What the server said of the command that was asked for.
+    pub(super) fn told(&mut self, traits: Option<Traits>) {
+        self.unknown.pop();
+        self.own |= traits.is_some_and(|traits| traits.blocking);
+        self.begin();
+    }
+
+    /// Sets the step with which an attempt begins.
+    pub(super) fn begin(&mut self) {
+        self.step = match self.unknown.is_empty() {
+            false => Step::Ask,
+            true if self.options.wait_aof => Step::Probe,
+            true => Step::Run,
+        };
     }
 }
 
@@ -110,6 +146,12 @@ pub(super) struct Book {
     /// until it comes or there are too many.
     agenda: BinaryHeap<Reverse<(Instant, CallId)>>,
     buffers: Vec<Vec<u8>>,
+    /// The call whose question is under way.
+    pub(super) asker: Option<CallId>,
+    /// Calls that came meanwhile, so that those of a thread stay in their order.
+    pub(super) held: VecDeque<CallId>,
+    /// They are let go, one after the other.
+    pub(super) releasing: bool,
     pub(super) closed: bool,
 }
 
@@ -150,7 +192,13 @@ impl Book {
         let call = slot.call.take()?;
         self.free.push(index);
         self.live -= 1;
+        self.asker.take_if(|asker| *asker == id);
         Some(call)
+    }
+
+    /// Whether a call that comes now waits behind a question.
+    pub(super) fn holds(&self) -> bool {
+        self.asker.is_some() || self.releasing || !self.held.is_empty()
     }
 
     /// The numbers of all of them.
@@ -227,6 +275,8 @@ mod tests {
             options: CallOptions::default(),
             deadline,
             own: false,
+            unknown: Vec::new(),
+            step: Step::Run,
             target: Target::Done(Box::new(drop)),
             tries: Tries::new(),
             place: Place::Waiting,

@@ -13,14 +13,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
-use super::book::{Book, Call, CallId, Place, Shape, Target};
+use super::attempt::{hand_over, read};
+use super::book::{Book, Call, CallId, Place, Shape, Step, Target};
 use super::callbacks::Callbacks;
 use super::{Entry, EntryKind, Queue};
-use crate::client::CallOptions;
-use crate::client::batch::{EXEC, Exchange, MULTI, Ran, all_read_only, in_one, incomplete, with_first};
-use crate::client::batch::{read_pipeline, read_transaction};
-use crate::client::call::{Failed, Next, Tries, refusal};
-use crate::client::replication::{read_confirmation, wait_command};
+use crate::client::batch::{all_read_only, in_one, incomplete};
+use crate::client::call::{Failed, Next, Tries};
+use crate::client::{CallOptions, Learnt};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::observe::Timing;
@@ -32,6 +31,10 @@ use crate::resp::{Kind, Reply, Request};
 pub(crate) struct Submission<'a> {
     pub(crate) request: Request<'a>,
     pub(crate) kind: SubmissionKind,
+    /// It waits in the server.
+    pub(crate) own: bool,
+    /// Names of commands that the server is asked for first.
+    pub(crate) unknown: Vec<Vec<u8>>,
     pub(crate) options: CallOptions,
     pub(crate) deadline: Deadline,
 }
@@ -39,8 +42,8 @@ pub(crate) struct Submission<'a> {
 /// What kind of submission it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SubmissionKind {
-    /// A command; `own`: it waits in the server.
-    Command { own: bool },
+    /// One command.
+    Command,
     /// So many commands, one after the other.
     Pipeline(usize),
     /// MULTI, so many commands, EXEC.
@@ -73,7 +76,8 @@ impl Completed {
 /// The submitted calls of one client. Any thread.
 #[derive(Debug)]
 pub struct Calls {
-    book: Mutex<Book>,
+    pub(super) book: Mutex<Book>,
+    pub(super) learnt: Arc<Learnt>,
     /// The agenda has a new first entry, or the calls are over.
     changed: Notify,
     callbacks: Arc<Callbacks>,
@@ -81,16 +85,17 @@ pub struct Calls {
 
 impl Calls {
     /// None yet.
-    pub(crate) fn new(callbacks: Arc<Callbacks>) -> Calls {
+    pub(crate) fn new(callbacks: Arc<Callbacks>, learnt: Arc<Learnt>) -> Calls {
         Calls {
             book: Mutex::default(),
+            learnt,
             changed: Notify::new(),
             callbacks,
         }
     }
 
     /// Accepts a call: from here on it completes once, whatever happens.
-    pub(crate) fn submit(&self, pool: &Arc<Pool>, submission: &Submission<'_>, target: Target) -> Result<CallId> {
+    pub(crate) fn submit(&self, pool: &Arc<Pool>, submission: Submission<'_>, target: Target) -> Result<CallId> {
         match &target {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
@@ -99,8 +104,8 @@ impl Calls {
             give_back(&target);
             return Err(error);
         }
-        let own = submission.kind == SubmissionKind::Command { own: true };
-        let lane = if own { None } else { pool.lane() };
+        let simple = !submission.own && !submission.options.wait_aof && submission.unknown.is_empty();
+        let lane = if simple { pool.lane() } else { None };
         let mut book = self.book.lock();
         let mut request = book.buffer();
         submission.request.append(&mut request);
@@ -109,7 +114,9 @@ impl Calls {
             shape: submission.shape(),
             options: submission.options,
             deadline: submission.deadline,
-            own,
+            own: submission.own,
+            unknown: submission.unknown,
+            step: Step::Run,
             target,
             began: (fastrand::u64(..TIMED) == 0).then(Instant::now),
             tries: Tries::new(),
@@ -120,13 +127,17 @@ impl Calls {
             self.complete(pool, id, in_one(&[]).ok_or_else(incomplete));
             return Ok(id);
         }
-        let sent = lane.is_some_and(|lane| hand_over(&mut book, id, &lane).is_ok());
+        let held = book.holds();
+        if held {
+            book.held.push_back(id);
+        }
+        let sent = !held && lane.is_some_and(|lane| hand_over(&mut book, id, &lane).is_ok());
         drop(book);
         if next {
             self.changed.notify_one();
         }
-        if !sent {
-            self.dispatch(pool, id);
+        if !sent && !held {
+            self.start(pool, id);
         }
         Ok(id)
     }
@@ -199,7 +210,7 @@ impl Calls {
         let lanes: HashSet<(u64, bool)> = taken
             .iter()
             .filter_map(|(_, call)| match call.place {
-                Place::Lane(lane) => Some((lane, call.own)),
+                Place::Lane(lane) => Some((lane, call.is_alone())),
                 Place::Waiting | Place::Paused(_) => None,
             })
             .collect();
@@ -211,21 +222,23 @@ impl Calls {
         pool.withdraw_waiting(&ids);
         let completed = taken.into_iter().map(|(id, call)| {
             let on_lane = matches!(call.place, Place::Lane(_));
+            let sent = on_lane && call.step == Step::Run && !unsent.contains(&id);
             let error = match why {
                 ErrorKind::Timeout { .. } if !on_lane => pool.not_in_time(call.want()),
-                why if on_lane && !unsent.contains(&id) => Error::new(why.clone()).with_outcome(Outcome::Unknown),
+                why if sent => Error::new(why.clone()).with_outcome(Outcome::Unknown),
                 why => Error::new(why.clone()),
             };
             let error = call.tries.end(error);
             Completed::new(call, Err(error))
         });
         self.deliver(pool, completed.collect());
+        self.go_on(pool);
     }
 
     /// Sends a call on a lane, or lets it wait for one.
-    fn dispatch(&self, pool: &Arc<Pool>, id: CallId) {
+    pub(super) fn dispatch(&self, pool: &Arc<Pool>, id: CallId) {
         let own = match self.book.lock().get(id) {
-            Some(call) => call.own,
+            Some(call) => call.is_alone(),
             None => return,
         };
         match pool.lane_or_wait(id, own) {
@@ -238,11 +251,22 @@ impl Calls {
     }
 
     /// The end of an attempt that is more than a plain reply.
-    fn attempt_ended(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, ended: Ended) {
+    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Lane, ended: Ended) {
+        let generation = lane.generation();
         let (id, read) = {
             let mut book = self.book.lock();
             let Some(call) = book.get(ended.id) else { return };
-            (ended.id, read(call, ended, generation))
+            match call.step {
+                Step::Ask => {
+                    drop(book);
+                    return self.answered(pool, lane, ended);
+                }
+                Step::Probe => {
+                    drop(book);
+                    return self.probed(pool, lane, ended);
+                }
+                Step::Run => (ended.id, read(call, ended, generation)),
+            }
         };
         match read {
             Ok(ran) => {
@@ -255,7 +279,7 @@ impl Calls {
         }
     }
 
-    fn attempt_failed(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, id: CallId, failed: Failed) {
+    pub(super) fn attempt_failed(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, id: CallId, failed: Failed) {
         // What is decided takes the pool's lock, so not under the book's.
         let known = self.book.lock().get(id).map(|call| {
             let request = call.request.clone();
@@ -264,7 +288,7 @@ impl Calls {
         let Some((mut tries, options, deadline, request, commands)) = known else {
             return;
         };
-        let read_only = || all_read_only(&request, commands, None);
+        let read_only = || all_read_only(&request, commands, Some(&self.learnt));
         let next = tries.failed(pool, Some(generation), failed, (&options, deadline), read_only);
         let pause = match next {
             Next::Fail(error) => return self.complete(pool, id, Err(error)),
@@ -274,6 +298,7 @@ impl Calls {
             let mut book = self.book.lock();
             let Some(call) = book.get(id) else { return };
             call.tries = tries;
+            call.begin();
             let until = pause.map(|pause| Instant::now() + pause);
             call.place = until.map_or(Place::Waiting, Place::Paused);
             until.is_some_and(|until| book.remind(until, id))
@@ -286,10 +311,11 @@ impl Calls {
         }
     }
 
-    fn complete(&self, pool: &Pool, id: CallId, result: Result<Reply, Error>) {
+    pub(super) fn complete(&self, pool: &Arc<Pool>, id: CallId, result: Result<Reply, Error>) {
         let taken = self.book.lock().take(id);
         if let Some(call) = taken {
             self.deliver(pool, vec![Completed::new(call, result)]);
+            self.go_on(pool);
         }
     }
 
@@ -345,7 +371,9 @@ impl Submissions for Calls {
             for mut end in ends.drain(..) {
                 let plain = end.end.is_ok()
                     && end.last.as_ref().is_some_and(|reply| reply.kind() != Kind::Error)
-                    && book.get(end.id).is_some_and(|call| call.shape == Shape::Command);
+                    && book
+                        .get(end.id)
+                        .is_some_and(|call| call.shape == Shape::Command && call.step == Step::Run);
                 let taken = if plain { book.take(end.id) } else { None };
                 match (taken, end.last.take_if(|_| plain)) {
                     (Some(mut call), Some(reply)) => {
@@ -358,19 +386,24 @@ impl Submissions for Calls {
         }
         self.deliver(pool, completed);
         for end in others {
-            self.attempt_ended(pool, lane.generation(), end);
+            self.attempt_ended(pool, lane, end);
         }
     }
 
     fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) {
-        let mut failed = Vec::new();
+        let (mut failed, mut sent) = (Vec::new(), false);
         {
             let mut book = self.book.lock();
             for id in ids {
-                if let Err(error) = hand_over(&mut book, *id, lane) {
-                    failed.push((*id, error));
+                match hand_over(&mut book, *id, lane) {
+                    Ok(handed) => sent |= handed,
+                    Err(error) => failed.push((*id, error)),
                 }
             }
+        }
+        if !sent && failed.is_empty() && lane.is_own() {
+            // Given up just before: the connection is free for the next.
+            pool.own_lane_free(lane);
         }
         for (id, error) in failed {
             self.attempt_failed(pool, lane.generation(), id, error.into());
@@ -389,6 +422,7 @@ impl Submissions for Calls {
                 .collect()
         };
         self.deliver(pool, completed);
+        self.go_on(pool);
     }
 
     fn close(&self, pool: &Arc<Pool>) {
@@ -405,8 +439,8 @@ impl Submissions for Calls {
 impl Submission<'_> {
     fn shape(&self) -> Shape {
         match self.kind {
-            SubmissionKind::Command { .. } if self.options.replicas > 0 => Shape::Replicated,
-            SubmissionKind::Command { .. } => Shape::Command,
+            SubmissionKind::Command if self.options.is_confirmed() => Shape::Confirmed,
+            SubmissionKind::Command => Shape::Command,
             SubmissionKind::Pipeline(len) => Shape::Pipeline(len),
             SubmissionKind::Transaction(len) => Shape::Transaction(len),
         }
@@ -424,76 +458,4 @@ fn give_back(target: &Target) {
     if let Target::Queue(queue, _) = target {
         queue.give_back(1);
     }
-}
-
-/// Hands a call to a lane, when it is still to be sent.
-fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result<()> {
-    let Some(call) = book.get(id).filter(|call| call.place == Place::Waiting) else {
-        return Ok(());
-    };
-    let request = call.request.as_slice();
-    let wait = match call.shape {
-        Shape::Replicated => wait_command(&call.options, call.deadline),
-        _ => Vec::new(),
-    };
-    match call.shape {
-        Shape::Command => lane.submit(&Request::Encoded(&[request]), 1, id),
-        Shape::Replicated => lane.submit(&Request::Encoded(&[request, &wait]), 2, id),
-        Shape::Pipeline(len) => lane.submit(&Request::Encoded(&[request]), len, id),
-        Shape::Transaction(len) => lane.submit(&Request::Encoded(&[MULTI, request, EXEC]), len + 2, id),
-    }?;
-    call.place = Place::Lane(lane.id());
-    Ok(())
-}
-
-/// What the end of an attempt amounts to.
-fn read(call: &Call, ended: Ended, generation: &Arc<Generation>) -> Result<Ran, Failed> {
-    let (done, unsent) = match ended.end {
-        Ok(()) => (Ok(()), 0),
-        Err(failure) => (Err(failure.error), failure.unsent),
-    };
-    let mut replies = ended.replies;
-    replies.extend(ended.last);
-    let exchange = Exchange {
-        len: call.commands(),
-        done,
-        unsent,
-        generation: Some(generation),
-    };
-    let reply = match call.shape {
-        Shape::Pipeline(_) => return read_pipeline(in_one(&replies), exchange),
-        Shape::Transaction(_) => read_transaction(replies, exchange)?,
-        Shape::Command => {
-            exchange.done?;
-            read_one(&call.request, replies.pop(), generation)?
-        }
-        Shape::Replicated => {
-            let wait = (replies.len() > 1).then(|| replies.pop()).flatten();
-            if wait.is_none() {
-                // Without a word of the replicas the write may be on this node alone, if it was done at all.
-                let written = replies.first().is_some_and(|reply| reply.kind() != Kind::Error);
-                let unknown = |error: Error| {
-                    if written {
-                        error.with_outcome(Outcome::Unknown)
-                    } else {
-                        error
-                    }
-                };
-                exchange.done.map_err(unknown)?;
-            }
-            let reply = read_one(&call.request, replies.pop(), generation)?;
-            read_confirmation(wait, &call.options, generation)?;
-            reply
-        }
-    };
-    Ok(Ran { reply, condemn: false })
-}
-
-/// The reply to a lone command; an error reply is a failure.
-fn read_one(request: &[u8], reply: Option<Reply>, generation: &Arc<Generation>) -> Result<Reply, Failed> {
-    let reply = reply.ok_or_else(incomplete)?;
-    if reply.kind() != Kind::Error {
-        return Ok(reply);
-    }
-    Err(with_first(request, |args| refusal(args, &reply, Some(generation))))
 }

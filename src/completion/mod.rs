@@ -2,9 +2,11 @@
 //!
 //! Everything ends as an [`Entry`]: in a [`Queue`] that the program polls, or in a function that `sentinel-cb` runs.
 
+mod attempt;
 mod book;
 pub mod callbacks;
 pub mod calls;
+mod questions;
 pub mod queue;
 pub mod subscription;
 

@@ -128,7 +128,9 @@ fn panicked(payload: Box<dyn Any + Send>) -> Failure {
             }
         },
     };
-    Error::new(ErrorKind::Panic { problem }).into()
+    // It may have been anywhere in the call.
+    let error = Error::new(ErrorKind::Panic { problem });
+    error.with_outcome(crate::error::Outcome::Unknown).into()
 }
 
 #[cfg(test)]
@@ -136,7 +138,9 @@ mod tests {
     use std::ptr;
 
     use super::super::batch::{sentinel_batch_free, sentinel_batch_new, sentinel_batch_t};
-    use super::super::error::{sentinel_error_free, sentinel_error_message};
+    use super::super::error::{
+        SENTINEL_OUTCOME_UNKNOWN, sentinel_error_free, sentinel_error_message, sentinel_error_outcome,
+    };
     use super::super::status::{SENTINEL_ERR_CLOSED, SENTINEL_ERR_NULL_ARGUMENT, SENTINEL_ERR_PANIC};
     use super::*;
 
@@ -150,6 +154,7 @@ mod tests {
             assert_eq!(status, SENTINEL_ERR_PANIC);
             let message = std::ffi::CStr::from_ptr(sentinel_error_message(error, ptr::null_mut()));
             assert_eq!(message.to_str(), Ok("panic: planted"));
+            assert_eq!(sentinel_error_outcome(error), SENTINEL_OUTCOME_UNKNOWN);
             sentinel_error_free(error);
             assert_eq!(exclusive(batch, ptr::null_mut(), |_| Ok(())), SENTINEL_ERR_CLOSED);
             sentinel_batch_free(batch);

@@ -252,7 +252,8 @@ impl Driver {
 
     /// Offers a connection of one call's own to the next one.
     fn offer(&self) {
-        if self.lane.own && self.flying.is_empty() {
+        // A call that had a question may have sent what follows its answer.
+        if self.lane.own && self.flying.is_empty() && self.lane.outbox.lock().calls.is_empty() {
             if let Some(pool) = self.pool.upgrade() {
                 pool.own_lane_free(&self.lane);
             }

@@ -78,6 +78,7 @@ impl State {
             return;
         };
         let next = self.own_waiters.pop_front();
+        lane.carry(next.unwrap_or(0));
         if let Some((_, idle)) = self.own_lanes.get_mut(place) {
             *idle = if next.is_some() { None } else { Some(idle_until) };
         }
@@ -87,10 +88,11 @@ impl State {
     }
 
     /// An idle connection for a call of its own.
-    fn take_own_lane(&mut self) -> Option<Arc<Lane>> {
+    fn take_own_lane(&mut self, id: u64) -> Option<Arc<Lane>> {
         let free = |(lane, idle): &&mut (Arc<Lane>, Option<Instant>)| idle.is_some() && lane.is_usable();
         let (lane, idle) = self.own_lanes.iter_mut().find(free)?;
         *idle = None;
+        lane.carry(id);
         Some(Arc::clone(lane))
     }
 
@@ -184,7 +186,7 @@ impl Pool {
         }
         state.used = true;
         let lane = if own {
-            state.take_own_lane()
+            state.take_own_lane(id)
         } else {
             state.lane_for_submitted()
         };
@@ -216,12 +218,24 @@ impl Pool {
     /// Takes calls back from a lane: those of which nothing was or will be sent. A connection of a call's own is closed
     /// under it, for its reply would be taken for the next call's.
     pub fn withdraw(&self, lane: ConnectionId, own: bool, ids: &HashSet<u64>) -> HashSet<u64> {
-        let Some(lane) = self.state.lock().find_lane(lane) else {
-            return HashSet::new();
+        let lane = {
+            let mut state = self.state.lock();
+            let Some(lane) = state.find_lane(lane) else {
+                return HashSet::new();
+            };
+            if own {
+                // It may have done the call meanwhile, and carry another one by now.
+                if !lane.carries_one_of(ids) {
+                    return HashSet::new();
+                }
+                state.drop_own_lanes(|known, _| Arc::ptr_eq(known, &lane));
+            }
+            lane
         };
         let withdrawn = lane.withdraw_calls(ids);
         if own {
             let _ = lane.socket.shutdown(Shutdown::Both);
+            self.demand.notify_one();
         }
         withdrawn
     }
@@ -234,7 +248,7 @@ impl Pool {
     }
 
     /// A connection of a call's own has done its call.
-    pub(super) fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>) {
+    pub fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>) {
         let until = self.idle_until();
         self.state.lock().settle_own_lane(lane, until);
         self.run_errands();

@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -131,6 +132,8 @@ pub struct Lane {
     pub(super) socket: Arc<TcpStream>,
     /// It carries one submitted call at a time, which may wait in the server.
     pub(super) own: bool,
+    /// That call, while there is one. Written under the pool's lock.
+    carried: AtomicU64,
     /// The number of the credentials it logged in with.
     login: u64,
     pub(super) outbox: Mutex<Outbox>,
@@ -151,6 +154,7 @@ impl Lane {
             generation,
             socket,
             own,
+            carried: AtomicU64::new(0),
             login,
             outbox: Mutex::default(),
             arrived: Notify::new(),
@@ -160,6 +164,21 @@ impl Lane {
     /// Its number, unique in this process.
     pub fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    /// Whether it carries one submitted call at a time.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// It is for this submitted call now; 0: for none.
+    pub(super) fn carry(&self, id: u64) {
+        self.carried.store(id, Ordering::Relaxed);
+    }
+
+    /// Whether it is for one of these.
+    pub(super) fn carries_one_of(&self, ids: &HashSet<u64>) -> bool {
+        ids.contains(&self.carried.load(Ordering::Relaxed))
     }
 
     /// Hands over a submitted call that has `count` replies.

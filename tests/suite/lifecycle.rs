@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use sentinel::{Client, Deployment, ErrorKind, Result};
+use sentinel::{Client, Deployment, ErrorKind, Outcome, Result};
 use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads, free_port, wait_until};
 
 use crate::support::{
@@ -126,7 +126,12 @@ fn close_ends_every_call_and_leaves_nothing() {
                 .start(),
         ];
         let before = resources();
-        let keys = [("pool.max_connections", "2"), ("sentinel.timeout_ms", "60000")];
+        // Without a lane, on which the node would answer GET and say nothing to STALL before it.
+        let keys = [
+            ("pool.max_connections", "2"),
+            ("pool.direct", "4"),
+            ("sentinel.timeout_ms", "60000"),
+        ];
         let ports = sentinels.each_ref().map(|sentinel| sentinel.port());
         let deployment = Deployment::open(&with(options(&ports), &keys)).unwrap();
         let up = deployment.primary_for(Some(SERVICE), None).unwrap();
@@ -199,6 +204,11 @@ fn close_ends_every_call_and_leaves_nothing() {
                 }
                 let error = result.expect_err(name);
                 assert!(matches!(error.kind(), ErrorKind::Closed), "{name}: {error}");
+                let sent = match name.contains("in flight") {
+                    true => Outcome::Unknown,
+                    false => Outcome::NotSent,
+                };
+                assert!(error.outcome() == sent || name.starts_with("a lane"), "{name}: {error}");
                 let late = at.saturating_duration_since(closing);
                 assert!(
                     late <= Duration::from_millis(100) + SLACK,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sentinel::client::BatchKind;
-use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome};
+use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Reason};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Topology, wait_until};
 
 use crate::support::{
@@ -147,6 +147,13 @@ fn what_is_never_cured_is_repeated_until_the_deadline() {
                 assert!(sent >= 2, "{said}: sent {sent} times");
                 let connects = world.node.connections().len();
                 assert!(connects <= 30, "{said}: {connects} connections in 3 s");
+                // The node was given up, and the call ended waiting for one that holds the role, or in its last attempt.
+                let told = match error.kind() {
+                    ErrorKind::PrimaryNotFound { reason, .. } => *reason == Reason::WrongRole,
+                    ErrorKind::Timeout { .. } => true,
+                    _ => error.to_string().starts_with(said),
+                };
+                assert!(told, "{said}: {error}");
                 let safe = [Outcome::NotSent, Outcome::Refused];
                 assert!(
                     safe.contains(&error.outcome()),

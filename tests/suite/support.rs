@@ -1,9 +1,13 @@
 //! What the tests of every subject need: options in one line, calls with their time, and checks of what failed.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sentinel::client::{Batch, BatchKind};
+use sentinel::completion::queue::Polled;
+use sentinel::completion::{Entry, Queue, Target};
+use sentinel::deadline::Deadline;
 use sentinel::error::{Attempt, Stage};
 use sentinel::resp::Reply;
 use sentinel::topology::Node;
@@ -108,6 +112,46 @@ pub(crate) fn batch(kind: BatchKind, commands: &[&str]) -> Batch {
         batch.add(&words(command)).unwrap();
     }
     batch
+}
+
+/// A way to run a command of words, with a queue for completions.
+pub(crate) type Way = fn(&Client, &Arc<Queue>, &str, &CallOptions) -> Result<Reply>;
+
+/// Both ways: what holds for the one holds for the other.
+pub(crate) const WAYS: [(&str, Way); 2] = [
+    ("waiting", |client, _, text, call| client.command(&words(text), call)),
+    ("submitted", |client, queue, text, call| {
+        client.submit(&words(text), call, Target::Queue(Arc::clone(queue), 0))?;
+        completion(queue)
+    }),
+];
+
+/// Submits a batch and waits for its end.
+pub(crate) fn submitted_batch(client: &Client, queue: &Arc<Queue>, batch: &Batch, call: &CallOptions) -> Result<Reply> {
+    client.submit_batch(batch, call, Target::Queue(Arc::clone(queue), 0))?;
+    completion(queue)
+}
+
+/// The end of the only call of a queue.
+#[track_caller]
+fn completion(queue: &Queue) -> Result<Reply> {
+    let ends = completions(queue, 1).into_values().next();
+    ends.expect("one completion")
+}
+
+/// Takes `count` completions; none may have a tag that was seen before.
+#[track_caller]
+pub(crate) fn completions(queue: &Queue, count: usize) -> HashMap<u64, Result<Reply>> {
+    let deadline = Deadline::after(Some(PATIENCE * 4));
+    let mut all = HashMap::new();
+    while all.len() < count {
+        let polled = queue.poll(count - all.len(), deadline, |Entry { tag, result, .. }| {
+            assert!(all.insert(tag, result).is_none(), "two completions for {tag}");
+        });
+        assert_ne!(polled, Ok(Polled::Empty), "{} of {count} completions", all.len());
+        polled.unwrap();
+    }
+    all
 }
 
 /// What `call` gives, and how long it takes.
