@@ -312,7 +312,7 @@ fn run(
     local.block_on(&tokio, async move {
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
-        let alarms = Arc::new(Alarms::new());
+        let alarms = Arc::<Alarms>::default();
         tokio::task::spawn_local(Arc::clone(&alarms).run());
         let names = settings.address_map.clone();
         let core = Core {

@@ -57,6 +57,19 @@ const fn start(mut name: &[u8]) -> u64 {
     start
 }
 
+/// Names up to here are their start.
+const SHORT: usize = 8;
+
+/// The start of a short name in upper case.
+fn upper_start(name: &[u8]) -> u64 {
+    let start = name.iter().fold(0, |start: u64, byte| {
+        (start << 8) | u64::from(byte.to_ascii_uppercase())
+    });
+    start
+        .checked_shl(8 * u32::try_from(SHORT - name.len()).unwrap_or(0))
+        .unwrap_or(0)
+}
+
 /// Commands newer than the table, sorted: `src/commands/*.json` of redis and valkey, as of October 2024.
 #[rustfmt::skip] // one line a command
 static NEWER: &[Entry] = &[
@@ -146,10 +159,24 @@ const fn rule(name: &[u8]) -> Rule {
 
 /// On what kind of connection the command may run. What is unknown is taken as any other command.
 pub fn classify(args: &[&[u8]]) -> Class {
-    match name_of(args) {
-        Some((name, rest)) if find(&name).is_some_and(|flags| flags & RULED != 0) => apply(rule(name.as_bytes()), rest),
-        _ => Class::Shared,
+    look_up(args).unwrap_or(Class::Shared)
+}
+
+/// The same; `None` when neither table has the command.
+pub fn look_up(args: &[&[u8]]) -> Option<Class> {
+    let short = args.first().filter(|name| name.len() <= SHORT);
+    if let Some(name) = short {
+        let flags = find_short(upper_start(name), name.len())?;
+        if flags & RULED == 0 {
+            return Some(Class::Shared);
+        }
     }
+    let (name, rest) = name_of(args)?;
+    let flags = find(&name)?;
+    Some(match flags & RULED {
+        0 => Class::Shared,
+        _ => apply(rule(name.as_bytes()), rest),
+    })
 }
 
 fn apply(rule: Rule, rest: &[&[u8]]) -> Class {
@@ -205,11 +232,6 @@ pub fn traits(args: &[&[u8]]) -> Option<Traits> {
         write: flags & WRITE != 0,
         blocking: flags & BLOCKING != 0,
     })
-}
-
-/// Whether neither table has the command.
-pub fn is_unknown(args: &[&[u8]]) -> bool {
-    traits(args).is_none()
 }
 
 /// Whether the command may be repeated without changing anything: the server marks it read-only, or it is one of a few
@@ -281,13 +303,22 @@ const fn place(start: u64, len: usize) -> usize {
 
 /// What the tables say of a name.
 fn find(name: &Name) -> Option<u8> {
-    let (start, text) = (name.start(), name.as_bytes());
-    let mut at = place(start, text.len());
+    let text = name.as_bytes();
+    search(name.start(), text.len(), |entry| entry.name.as_bytes() == text)
+}
+
+/// The same for a name that is no longer than its start.
+fn find_short(start: u64, len: usize) -> Option<u8> {
+    search(start, len, |_| true)
+}
+
+/// `is_it` decides between names of the same start and length.
+fn search(start: u64, len: usize, is_it: impl Fn(&Entry) -> bool) -> Option<u8> {
+    let mut at = place(start, len);
     loop {
         let line = usize::from(*PLACED.get(at)?).checked_sub(1)?;
         let entry = TABLE.get(line).or_else(|| NEWER.get(line - TABLE.len()))?;
-        let alike = entry.start == start && entry.name.len() == text.len();
-        if alike && (text.len() <= 8 || entry.name.as_bytes() == text) {
+        if entry.start == start && entry.name.len() == len && is_it(entry) {
             return Some(entry.flags);
         }
         at = (at + 1) % PLACES;

@@ -122,8 +122,16 @@ fn flags_of(command: Value<'_>) -> Traits {
 
 /// The name to ask for, when the table does not know the command.
 pub(super) fn unknown_name<'a>(args: &[&'a [u8]]) -> Option<&'a [u8]> {
+    match commands::look_up(args) {
+        Some(_) => None,
+        None => name_to_ask(args),
+    }
+}
+
+/// The same for a command of which it is known that the table does not have it.
+pub(super) fn name_to_ask<'a>(args: &[&'a [u8]]) -> Option<&'a [u8]> {
     let name = args.first().copied()?;
-    (commands::is_unknown(args) && name.len() <= LONGEST && !name.is_empty()).then_some(name)
+    (name.len() <= LONGEST && !name.is_empty()).then_some(name)
 }
 
 /// No command is called by more, and the cache is not for keys.

@@ -119,11 +119,16 @@ impl Client {
     /// Runs one command until `deadline`.
     fn run(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
         has_name(args)?;
-        let learnt = match learnt::unknown_name(args) {
-            Some(name) => self.parts.runtime.learnt.ask(self.pool(), name, call, deadline)?,
-            None => None,
+        let class = commands::look_up(args);
+        let learnt = match class {
+            None => match learnt::name_to_ask(args) {
+                Some(name) => self.parts.runtime.learnt.ask(self.pool(), name, call, deadline)?,
+                None => None,
+            },
+            Some(_) => None,
         };
-        let (own, deadline) = terms(args, call, learnt, deadline)?;
+        let mut deadline = deadline;
+        let own = terms(args, class, call, learnt, &mut deadline)?;
         let want = if own {
             Want::Lease
         } else {
@@ -139,9 +144,14 @@ impl Client {
     pub fn submit(&self, args: &[&[u8]], call: &CallOptions, target: Target) -> Result<CallId> {
         self.parts.runtime.check()?;
         has_name(args)?;
-        let unknown = learnt::unknown_name(args);
+        let class = commands::look_up(args);
+        let unknown = match class {
+            Some(_) => None,
+            None => learnt::name_to_ask(args),
+        };
         let known = unknown.and_then(|name| self.parts.runtime.learnt.known(name));
-        let (own, deadline) = terms(args, call, known.flatten(), self.deadline(call.timeout_ms)?)?;
+        let mut deadline = self.deadline(call.timeout_ms)?;
+        let own = terms(args, class, call, known.flatten(), &mut deadline)?;
         if call.is_confirmed() {
             replication::check_role(self.pool(), call)?;
         }
@@ -154,8 +164,8 @@ impl Client {
                 .map(<[u8]>::to_ascii_uppercase)
                 .into_iter()
                 .collect(),
-            options: *call,
-            deadline,
+            options: call,
+            deadline: &deadline,
         };
         self.calls().submit(self.pool(), submission, target)
     }
@@ -173,8 +183,8 @@ impl Client {
             kind,
             own: false,
             unknown: batch.unknown().to_vec(),
-            options: *call,
-            deadline: self.deadline(call.timeout_ms)?,
+            options: call,
+            deadline: &self.deadline(call.timeout_ms)?,
         };
         self.calls().submit(self.pool(), submission, target)
     }
@@ -224,12 +234,20 @@ impl Client {
     }
 }
 
-/// Whether the command runs on a connection of its own, and until when.
-fn terms(args: &[&[u8]], call: &CallOptions, learnt: Option<Traits>, deadline: Deadline) -> Result<(bool, Deadline)> {
-    match commands::classify(args) {
-        Class::Shared if learnt.is_some_and(|traits| traits.blocking) => Ok((true, deadline)),
-        Class::Shared => Ok((call.is_confirmed(), deadline)),
-        Class::Blocking => Ok((true, blocking_deadline(args, call, deadline))),
+/// Whether the command runs on a connection of its own; one that waits in the server may have a later deadline.
+fn terms(
+    args: &[&[u8]],
+    class: Option<Class>,
+    call: &CallOptions,
+    learnt: Option<Traits>,
+    deadline: &mut Deadline,
+) -> Result<bool> {
+    match class.unwrap_or(Class::Shared) {
+        Class::Shared => Ok(call.is_confirmed() || learnt.is_some_and(|traits| traits.blocking)),
+        Class::Blocking => {
+            *deadline = blocking_deadline(args, call, *deadline);
+            Ok(true)
+        }
         Class::Stateful { instead } | Class::Never { instead } => Err(unsupported(args, instead)),
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn read(call: &Call, ended: Ended, generation: &Arc<Generation>) -> R
         Ok(()) => (Ok(()), 0),
         Err(failure) => (Err(failure.error), failure.unsent),
     };
-    let mut replies = ended.replies;
+    let mut replies = ended.replies.map_or_else(Vec::new, |replies| *replies);
     replies.extend(ended.last);
     let exchange = Exchange {
         len: call.commands(),

@@ -1,17 +1,17 @@
 //! The calls of a client that no thread waits for, each under a number. No I/O, no clock.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Queue;
+use super::agenda::Agenda;
 use super::callbacks::Done;
 use crate::client::CallOptions;
 use crate::client::call::Tries;
 use crate::client::commands::Traits;
 use crate::deadline::Deadline;
-use crate::pool::Want;
+use crate::pool::{Lane, Want};
 
 /// The number of a call: its slot, and how often the slot was used before. Never 0.
 pub type CallId = u64;
@@ -81,7 +81,8 @@ pub(super) struct Call {
     /// Names of commands that the server is asked for first, the next one last.
     pub(super) unknown: Vec<Vec<u8>>,
     pub(super) step: Step,
-    pub(super) target: Target,
+    /// `None`: the slot is free.
+    pub(super) target: Option<Target>,
     pub(super) tries: Tries,
     pub(super) place: Place,
     /// When it was accepted, where it is one of those that are timed.
@@ -89,6 +90,23 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// What a free slot holds.
+    fn vacant() -> Call {
+        Call {
+            request: Vec::new(),
+            shape: Shape::Command,
+            options: CallOptions::default(),
+            deadline: Deadline::NEVER,
+            own: false,
+            unknown: Vec::new(),
+            step: Step::Run,
+            target: None,
+            tries: Tries::new(),
+            place: Place::Waiting,
+            began: None,
+        }
+    }
+
     /// Its commands, those that only frame them left out.
     pub(super) fn commands(&self) -> usize {
         match self.shape {
@@ -124,28 +142,24 @@ impl Call {
     }
 }
 
+/// Calls are entered and changed where they lie: to move one costs more than to fill it in.
 #[derive(Debug)]
 struct Slot {
     turn: u32,
-    call: Option<Call>,
+    call: Call,
 }
 
-/// Buffers of ended calls that are kept for new ones, and how large each may be.
-const KEEP_BUFFERS: usize = 1024;
+/// The slots that keep the buffer of their last request for the next one, and how large it may be.
+const KEEP_BUFFERS: u32 = 1024;
 const KEEP_BYTES: usize = 1024;
-
-/// Entries of the agenda that are kept for calls that have ended, besides one for each that has not.
-const STALE: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Book {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    live: usize,
-    /// Moments at which a call is to be looked at: its deadline, the end of a pause. Calls that ended leave theirs here
-    /// until it comes or there are too many.
-    agenda: BinaryHeap<Reverse<(Instant, CallId)>>,
-    buffers: Vec<Vec<u8>>,
+    agenda: Agenda,
+    /// Where calls are sent at once, while that is sure to keep their order.
+    pub(super) lane: Option<Arc<Lane>>,
     /// The call whose question is under way.
     pub(super) asker: Option<CallId>,
     /// Calls that came meanwhile, so that those of a thread stay in their order.
@@ -156,25 +170,20 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// An empty buffer for a request.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
-    }
-
-    /// Enters a call. True with its number when its deadline is the next moment of the agenda.
-    pub(super) fn enter(&mut self, call: Call) -> (CallId, bool) {
-        let deadline = call.deadline;
+    /// Enters the call that `fill` writes, target and all. True with its number when its deadline is the next moment to
+    /// look.
+    pub(super) fn enter(&mut self, fill: impl FnOnce(&mut Call)) -> (CallId, bool) {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { turn: 0, call: None });
+            let call = Call::vacant();
+            self.slots.push(Slot { turn: 0, call });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        let mut id = 0;
-        if let Some(slot) = self.slot_mut(index) {
-            slot.turn = slot.turn.wrapping_add(1).max(1);
-            slot.call = Some(call);
-            id = number(index, slot.turn);
-        }
-        self.live += 1;
+        let Some(slot) = self.slot_mut(index) else {
+            return (0, false);
+        };
+        slot.turn = slot.turn.wrapping_add(1).max(1);
+        fill(&mut slot.call);
+        let (id, deadline) = (number(index, slot.turn), slot.call.deadline);
         (id, deadline.instant().is_some_and(|at| self.remind(at, id)))
     }
 
@@ -182,18 +191,36 @@ impl Book {
     pub(super) fn get(&mut self, id: CallId) -> Option<&mut Call> {
         let (index, turn) = parts(id);
         let slot = self.slot_mut(index)?;
-        slot.call.as_mut().filter(|_| slot.turn == turn)
+        (slot.turn == turn && slot.call.target.is_some()).then_some(&mut slot.call)
     }
 
     /// Takes a call out: who does completes it.
     pub(super) fn take(&mut self, id: CallId) -> Option<Call> {
-        let (index, turn) = parts(id);
-        let slot = self.slot_mut(index).filter(|slot| slot.turn == turn)?;
-        let call = slot.call.take()?;
-        self.free.push(index);
-        self.live -= 1;
+        let call = std::mem::replace(self.get(id)?, Call::vacant());
+        self.free.push(parts(id).0);
         self.asker.take_if(|asker| *asker == id);
         Some(call)
+    }
+
+    /// Takes out one command of which nothing but its reply is left: where that goes, and when the call began.
+    pub(super) fn finish(&mut self, id: CallId) -> Option<(Target, Option<Instant>)> {
+        let (index, _) = parts(id);
+        let call = self.get(id)?;
+        if call.shape != Shape::Command || call.step != Step::Run {
+            return None;
+        }
+        let ended = (call.target.take()?, call.began);
+        call.request.clear();
+        if index >= KEEP_BUFFERS || call.request.capacity() > KEEP_BYTES {
+            call.request = Vec::new();
+        }
+        self.free.push(index);
+        Some(ended)
+    }
+
+    /// Calls that have not completed.
+    pub(super) fn live(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     /// Whether a call that comes now waits behind a question.
@@ -203,7 +230,7 @@ impl Book {
 
     /// The numbers of all of them.
     pub(super) fn ids(&self) -> Vec<CallId> {
-        let live = (0u32..).zip(&self.slots).filter(|(_, slot)| slot.call.is_some());
+        let live = (0u32..).zip(&self.slots).filter(|(_, slot)| slot.call.target.is_some());
         live.map(|(index, slot)| number(index, slot.turn)).collect()
     }
 
@@ -214,39 +241,25 @@ impl Book {
         slot.is_some_and(|slot| turn != 0 && turn <= slot.turn)
     }
 
-    /// Keeps the buffer of a call that has completed.
-    pub(super) fn reuse(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= KEEP_BYTES && self.buffers.len() < KEEP_BUFFERS {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
-    }
-
-    /// Has the call looked at then. True when nothing else is due sooner.
+    /// Has the call looked at then. True when nobody looks sooner.
     pub(super) fn remind(&mut self, at: Instant, id: CallId) -> bool {
-        let next = self.next_due().is_none_or(|next| at < next);
-        self.agenda.push(Reverse((at, id)));
-        if self.agenda.len() > 2 * self.live + STALE {
-            let agenda = std::mem::take(&mut self.agenda);
-            let live = agenda.into_iter().filter(|Reverse((_, id))| self.get(*id).is_some());
-            self.agenda = live.collect();
-        }
-        next
+        let live = self.live();
+        let slots = &self.slots;
+        self.agenda.add(at, id, live, |id| {
+            let (index, turn) = parts(id);
+            let slot = usize::try_from(index).ok().and_then(|index| slots.get(index));
+            slot.is_some_and(|slot| slot.turn == turn && slot.call.target.is_some())
+        })
     }
 
-    /// When to look next.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.agenda.peek().map(|Reverse((at, _))| *at)
+    /// When to look next: whoever asks does look then.
+    pub(super) fn next_due(&mut self) -> Option<Instant> {
+        self.agenda.next()
     }
 
     /// The calls that are to be looked at now; some may have completed.
     pub(super) fn due(&mut self, now: Instant) -> Vec<CallId> {
-        let mut due = Vec::new();
-        while let Some(Reverse((_, id))) = self.agenda.peek().filter(|Reverse((at, _))| *at <= now) {
-            due.push(*id);
-            self.agenda.pop();
-        }
-        due
+        self.agenda.due(now)
     }
 
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot> {
@@ -268,51 +281,59 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn call(deadline: Deadline) -> Call {
-        Call {
-            request: Vec::new(),
-            shape: Shape::Command,
-            options: CallOptions::default(),
-            deadline,
-            own: false,
-            unknown: Vec::new(),
-            step: Step::Run,
-            target: Target::Done(Box::new(drop)),
-            tries: Tries::new(),
-            place: Place::Waiting,
-            began: None,
-        }
+    fn enter(book: &mut Book, deadline: Deadline) -> (CallId, bool) {
+        book.enter(|call| {
+            call.request.extend_from_slice(b"PING");
+            call.deadline = deadline;
+            call.target = Some(Target::Done(Box::new(drop)));
+        })
     }
 
     #[test]
     fn a_number_means_one_call_and_never_the_next_of_its_slot() {
         let mut book = Book::default();
-        let (first, _) = book.enter(call(Deadline::NEVER));
+        let (first, _) = enter(&mut book, Deadline::NEVER);
         assert!(book.knows(first) && !book.knows(0) && !book.knows(first + 1) && !book.knows(first + (1 << 32)));
         assert!(book.take(first).is_some());
         assert!(book.take(first).is_none());
-        let (second, _) = book.enter(call(Deadline::NEVER));
+        let (second, _) = enter(&mut book, Deadline::NEVER);
         assert_ne!(first, second);
         assert!(book.get(first).is_none() && book.get(second).is_some());
         assert!(book.knows(first), "it has completed");
     }
 
     #[test]
-    fn the_agenda_stays_in_proportion_to_the_calls_under_way() {
+    fn a_slot_is_as_new_for_its_next_call() {
+        let mut book = Book::default();
+        let (first, _) = enter(&mut book, Deadline::NEVER);
+        assert!(book.finish(first).is_some());
+        assert!(book.finish(first).is_none() && book.take(first).is_none());
+        let (second, _) = enter(&mut book, Deadline::NEVER);
+        assert_eq!(parts(second).0, parts(first).0);
+        assert_eq!(book.take(second).unwrap().request, b"PING");
+        let (third, _) = book.enter(|call| {
+            call.shape = Shape::Pipeline(2);
+            call.target = Some(Target::Done(Box::new(drop)));
+        });
+        assert!(book.finish(third).is_none(), "a batch has more than its reply left");
+        assert!(book.take(third).is_some());
+    }
+
+    #[test]
+    fn a_call_is_on_the_agenda_until_it_completes() {
         let mut book = Book::default();
         let now = Instant::now();
         let after = |seconds| Deadline::after(Some(Duration::from_secs(seconds)));
-        let (kept, first) = book.enter(call(after(50)));
+        let (kept, first) = enter(&mut book, after(50));
         assert!(first);
-        for _ in 0..100_000 {
-            let (id, first) = book.enter(call(after(60)));
+        for _ in 0..10_000 {
+            let (id, first) = enter(&mut book, after(60));
             assert!(!first);
-            book.take(id);
+            book.finish(id);
         }
-        assert!(book.agenda.len() <= 2 * STALE, "{}", book.agenda.len());
         assert!(book.due(now).is_empty());
         assert_eq!(book.due(now + Duration::from_secs(55)), [kept]);
-        let (_, first) = book.enter(call(after(1)));
+        let (_, first) = enter(&mut book, after(1));
         assert!(first);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::future::pending;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use tokio::time::sleep_until;
 use super::attempt::{hand_over, read};
 use super::book::{Book, Call, CallId, Place, Shape, Step, Target};
 use super::callbacks::Callbacks;
-use super::{Entry, EntryKind, Queue};
+use super::deliveries::Deliveries;
 use crate::client::batch::{all_read_only, in_one, incomplete};
 use crate::client::call::{Failed, Next, Tries};
 use crate::client::{CallOptions, Learnt};
@@ -25,6 +25,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::observe::Timing;
 use crate::pool::{Ended, Generation, Lane, Pool, Submissions};
 use crate::resp::{Kind, Reply, Request};
+use crate::topology::Role;
 
 /// What a submission asks for.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub(crate) struct Submission<'a> {
     pub(crate) own: bool,
     /// Names of commands that the server is asked for first.
     pub(crate) unknown: Vec<Vec<u8>>,
-    pub(crate) options: CallOptions,
-    pub(crate) deadline: Deadline,
+    pub(crate) options: &'a CallOptions,
+    pub(crate) deadline: &'a Deadline,
 }
 
 /// What kind of submission it is.
@@ -55,7 +56,7 @@ const TIMED: u64 = 16;
 
 /// A completion on its way.
 struct Completed {
-    target: Target,
+    target: Option<Target>,
     result: Result<Reply, Error>,
     /// When the call was accepted, if it is timed.
     began: Option<Instant>,
@@ -100,38 +101,51 @@ impl Calls {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
-        if let Err(error) = pool.count_submitted() {
+        let simple = !submission.own && !submission.options.wait_aof && submission.unknown.is_empty();
+        let mut book = self.book.lock();
+        // Kept for those that follow; taken out, so that nothing but the book is borrowed.
+        let mut lane = book.lane.take_if(|_| simple);
+        if simple && !lane.as_ref().is_some_and(|lane| lane.is_usable()) {
+            // The pool's lock is taken without the book's.
+            drop(book);
+            lane = pool.lane();
+            book = self.book.lock();
+        }
+        if let Err(error) = pool.has_room(book.live()) {
             give_back(&target);
             return Err(error);
         }
-        let simple = !submission.own && !submission.options.wait_aof && submission.unknown.is_empty();
-        let lane = if simple { pool.lane() } else { None };
-        let mut book = self.book.lock();
-        let mut request = book.buffer();
-        submission.request.append(&mut request);
-        let (id, next) = book.enter(Call {
-            request,
-            shape: submission.shape(),
-            options: submission.options,
-            deadline: submission.deadline,
-            own: submission.own,
-            unknown: submission.unknown,
-            step: Step::Run,
-            target,
-            began: (fastrand::u64(..TIMED) == 0).then(Instant::now),
-            tries: Tries::new(),
-            place: Place::Waiting,
+        let empty = matches!(
+            submission.kind,
+            SubmissionKind::Pipeline(0) | SubmissionKind::Transaction(0)
+        );
+        let (id, next) = book.enter(|call| {
+            submission.request.append(&mut call.request);
+            call.shape = submission.shape();
+            call.options = *submission.options;
+            call.deadline = *submission.deadline;
+            call.own = submission.own;
+            call.unknown = submission.unknown;
+            call.step = Step::Run;
+            call.target = Some(target);
+            call.began = (fastrand::u64(..TIMED) == 0).then(Instant::now);
+            call.tries = Tries::new();
+            call.place = Place::Waiting;
         });
-        if submission.kind == SubmissionKind::Pipeline(0) || submission.kind == SubmissionKind::Transaction(0) {
+        if empty {
             drop(book);
             self.complete(pool, id, in_one(&[]).ok_or_else(incomplete));
             return Ok(id);
         }
+        pool.count_submitted(book.live());
         let held = book.holds();
         if held {
             book.held.push_back(id);
         }
-        let sent = !held && lane.is_some_and(|lane| hand_over(&mut book, id, &lane).is_ok());
+        let sent = !held && lane.as_ref().is_some_and(|lane| hand_over(&mut book, id, lane).is_ok());
+        if pool.role == Role::Primary && lane.is_some() {
+            book.lane = lane;
+        }
         drop(book);
         if next {
             self.changed.notify_one();
@@ -155,7 +169,7 @@ impl Calls {
     pub(crate) async fn run(self: Arc<Calls>, pool: Weak<Pool>) {
         loop {
             let due = {
-                let book = self.book.lock();
+                let mut book = self.book.lock();
                 if book.closed {
                     return;
                 }
@@ -321,72 +335,65 @@ impl Calls {
 
     /// Hands completions out, those for one queue in a row at once.
     fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
-        if completed.is_empty() {
-            return;
-        }
-        pool.uncount_submitted(completed.len());
+        let mut entries = Deliveries::default();
         let now = Instant::now();
-        for each in &completed {
-            let timing = Timing {
-                took: each.began.map(|began| now.saturating_duration_since(began)),
-                weight: TIMED,
-                ended: Some(now),
-            };
-            pool.calls.call_ended(&each.result, timing);
+        {
+            let book = self.book.lock();
+            pool.count_submitted(book.live());
+        }
+        for each in completed {
+            let took = each.began.map(|began| now.saturating_duration_since(began));
+            pool.calls.call_ended(&each.result, timing(took, now));
             if each.commands > 1 {
                 pool.calls.more_commands.add(each.commands.saturating_sub(1) as u64);
             }
-        }
-        let mut entries: Vec<Entry> = Vec::with_capacity(completed.len());
-        let mut to: Option<Arc<Queue>> = None;
-        let mut done = Vec::new();
-        for Completed { target, result, .. } in completed {
-            let kind = EntryKind::Call;
-            match target {
-                Target::Queue(queue, tag) => {
-                    if let Some(before) = to.take_if(|before| !Arc::ptr_eq(before, &queue)) {
-                        before.post_taken(entries.drain(..));
-                    }
-                    to = Some(queue);
-                    entries.push(Entry { tag, kind, result });
-                }
-                Target::Done(function) => done.push((function, Entry { tag: 0, kind, result })),
+            if let Some(target) = each.target {
+                entries.add(target, each.result);
             }
         }
-        if let Some(queue) = to {
-            queue.post_taken(entries.into_iter());
-        }
-        if !done.is_empty() {
-            self.callbacks.add(done.into_iter());
-        }
+        entries.send(&self.callbacks);
+    }
+}
+
+/// What is known of the time of calls that ended now; one in [`TIMED`] knows how long it took.
+fn timing(took: Option<Duration>, now: Instant) -> Timing {
+    Timing {
+        took,
+        weight: TIMED,
+        ended: Some(now),
     }
 }
 
 impl Submissions for Calls {
     fn ended(&self, pool: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>) {
-        let mut completed = Vec::with_capacity(ends.len());
-        let mut others = Vec::new();
+        let mut done = Deliveries::default();
+        let (mut finished, mut timed) = (0, Vec::new());
         {
             let mut book = self.book.lock();
-            for mut end in ends.drain(..) {
-                let plain = end.end.is_ok()
-                    && end.last.as_ref().is_some_and(|reply| reply.kind() != Kind::Error)
-                    && book
-                        .get(end.id)
-                        .is_some_and(|call| call.shape == Shape::Command && call.step == Step::Run);
-                let taken = if plain { book.take(end.id) } else { None };
-                match (taken, end.last.take_if(|_| plain)) {
-                    (Some(mut call), Some(reply)) => {
-                        book.reuse(std::mem::take(&mut call.request));
-                        completed.push(Completed::new(call, Ok(reply)));
-                    }
-                    _ => others.push(end),
+            for end in ends.iter_mut() {
+                let plain = end.end.is_ok() && end.last.as_ref().is_some_and(|last| last.kind() != Kind::Error);
+                let Some((target, began)) = plain.then(|| book.finish(end.id)).flatten() else {
+                    continue;
+                };
+                if let Some(reply) = end.last.take() {
+                    done.add(target, Ok(reply));
+                    timed.extend(began);
+                    finished += 1;
+                    end.id = 0;
                 }
             }
+            pool.count_submitted(book.live());
         }
-        self.deliver(pool, completed);
-        for end in others {
-            self.attempt_ended(pool, lane, end);
+        if finished > 0 {
+            let now = Instant::now();
+            let took = timed.iter().map(|began| now.saturating_duration_since(*began));
+            pool.calls.succeeded_together(finished, took, timing(None, now));
+            done.send(&self.callbacks);
+        }
+        if finished < ends.len() {
+            for end in ends.drain(..).filter(|end| end.id != 0) {
+                self.attempt_ended(pool, lane, end);
+            }
         }
     }
 
@@ -429,6 +436,7 @@ impl Submissions for Calls {
         let ids = {
             let mut book = self.book.lock();
             book.closed = true;
+            book.lane = None;
             book.ids()
         };
         self.give_up(pool, &ids, &ErrorKind::Closed);

@@ -2,10 +2,12 @@
 //!
 //! Everything ends as an [`Entry`]: in a [`Queue`] that the program polls, or in a function that `sentinel-cb` runs.
 
+mod agenda;
 mod attempt;
 mod book;
 pub mod callbacks;
 pub mod calls;
+mod deliveries;
 mod questions;
 pub mod queue;
 pub mod subscription;

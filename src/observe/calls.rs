@@ -199,18 +199,33 @@ impl CallStats {
         }
     }
 
+    /// So many calls have succeeded together, of which some were timed: the same as one after the other.
+    pub fn succeeded_together(&self, count: usize, took: impl Iterator<Item = Duration>, timing: Timing) {
+        self.others.add(count as u64);
+        for took in took {
+            self.timed(took, timing.weight, &self.sampled);
+        }
+        if let Some(ended) = timing.ended {
+            self.answered(ended);
+        }
+    }
+
+    fn timed(&self, took: Duration, weight: u64, buckets: &[Counter]) {
+        let micros = micros(took);
+        if let Some(bucket) = buckets.get(bucket(micros)) {
+            bucket.add(weight);
+        }
+        self.micros.add(micros.saturating_mul(weight));
+    }
+
     fn succeeded(&self, timing: Timing) {
         let exact = timing.weight == 1;
         if !exact {
             self.others.count();
         }
         if let Some(took) = timing.took {
-            let micros = micros(took);
             let buckets = if exact { &self.buckets } else { &self.sampled };
-            if let Some(bucket) = buckets.get(bucket(micros)) {
-                bucket.add(timing.weight);
-            }
-            self.micros.add(micros.saturating_mul(timing.weight));
+            self.timed(took, timing.weight, buckets);
         }
         if let Some(ended) = timing.ended {
             self.answered(ended);

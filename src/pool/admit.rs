@@ -74,10 +74,10 @@ impl Keeper {
             return false;
         };
         let (id, socket) = (next_id(), Arc::new(socket));
-        let lane = Arc::new(Lane::new(id, Arc::clone(of), Arc::clone(&socket), login, own));
+        let lane = Arc::new(Lane::new(id, Arc::clone(of), &socket, login, own));
         let live = of.enter(id, &socket);
         let gate = Rc::clone(&self.common.gate);
-        let driver = Driver::new(Arc::clone(&lane), &self.pool, gate, tls, decoder);
+        let driver = Driver::new(Arc::clone(&lane), &self.pool, gate, (socket, tls, decoder));
         let Ok(driver) = driver else {
             of.leave(id);
             return false;

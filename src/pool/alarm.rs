@@ -82,15 +82,17 @@ pub struct Alarms {
     all: Mutex<HashMap<ConnectionId, Arc<Alarm>>>,
 }
 
-impl Alarms {
+impl Default for Alarms {
     /// None yet.
-    pub fn new() -> Alarms {
+    fn default() -> Alarms {
         Alarms {
             base: Instant::now(),
             all: Mutex::default(),
         }
     }
+}
 
+impl Alarms {
     /// An alarm for a connection, until it is removed.
     pub(super) fn add(&self, id: ConnectionId, socket: &Arc<TcpStream>) -> Arc<Alarm> {
         let alarm = Arc::new(Alarm {
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn a_wait_ends_when_its_time_has_come_and_not_before() {
         let (near, _far) = pair();
-        let alarms = Alarms::new();
+        let alarms = Alarms::default();
         let alarm = alarms.add(1, &near);
         let now = Instant::now();
         assert_eq!(alarms.look(now), now + LOOK_EVERY);
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn a_call_that_is_over_costs_its_connection_nothing() {
         let (near, mut far) = pair();
-        let alarms = Alarms::new();
+        let alarms = Alarms::default();
         let alarm = alarms.add(1, &near);
         let now = Instant::now();
         alarm.set(now);

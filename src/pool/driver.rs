@@ -59,10 +59,9 @@ impl Driver {
         lane: Arc<Lane>,
         pool: &Arc<Pool>,
         gate: Rc<Gate>,
-        tls: Option<Box<Records>>,
-        decoder: Decoder,
+        (socket, tls, decoder): (Arc<TcpStream>, Option<Box<Records>>, Decoder),
     ) -> io::Result<Driver> {
-        let fd = watched(Arc::clone(&lane.socket))?;
+        let fd = watched(socket)?;
         Ok(Driver {
             lane,
             pool: Arc::downgrade(pool),
@@ -175,7 +174,7 @@ impl Driver {
             return self.write_sealed();
         }
         while let Some(rest) = self.writing.get(self.written..).filter(|rest| !rest.is_empty()) {
-            let socket = SockRef::from(&*self.lane.socket);
+            let socket = SockRef::from(&**self.fd.get_ref());
             match socket.send_with_flags(rest, libc::MSG_NOSIGNAL) {
                 Ok(sent) => {
                     self.written += sent;
@@ -202,7 +201,7 @@ impl Driver {
 
     /// The same in records. What is sealed counts as sent as soon as the kernel has taken any of it.
     fn write_sealed(&mut self) -> io::Result<()> {
-        let socket = SockRef::from(&*self.lane.socket);
+        let socket = SockRef::from(&**self.fd.get_ref());
         let Some(tls) = &mut self.tls else { return Ok(()) };
         loop {
             let rest = self.writing.get(self.written..).unwrap_or_default();
@@ -283,6 +282,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.lane.give_up();
         let calls = {
             let mut outbox = self.lane.outbox.lock();
             outbox.ended = Some(self.ended.to_string());

@@ -153,20 +153,18 @@ impl Pool {
         let _ = self.submissions.set(submissions);
     }
 
-    /// Counts a submitted call; `QueueFull` when there are as many as may be.
-    pub fn count_submitted(&self) -> Result<(), Error> {
+    /// Whether one more submitted call may come where there are `count`; `QueueFull` otherwise.
+    pub fn has_room(&self, count: usize) -> Result<(), Error> {
         let limit = self.settings.max_pending;
-        let before = self.submitted.fetch_add(1, Ordering::Relaxed);
-        if before + self.in_flight.load(Ordering::Relaxed) < limit {
+        if count + self.in_flight.load(Ordering::Relaxed) < limit {
             return Ok(());
         }
-        self.uncount_submitted(1);
         Err(Error::new(ErrorKind::QueueFull { limit }))
     }
 
-    /// So many submitted calls have completed.
-    pub fn uncount_submitted(&self, calls: usize) {
-        self.submitted.fetch_sub(calls, Ordering::Relaxed);
+    /// There are so many submitted calls that have not completed.
+    pub fn count_submitted(&self, count: usize) {
+        self.submitted.store(count, Ordering::Relaxed);
     }
 
     /// The lane for a submitted call, where there is one.
@@ -234,7 +232,7 @@ impl Pool {
         };
         let withdrawn = lane.withdraw_calls(ids);
         if own {
-            let _ = lane.socket.shutdown(Shutdown::Both);
+            let _ = lane.socket.upgrade().map(|socket| socket.shutdown(Shutdown::Both));
             self.demand.notify_one();
         }
         withdrawn

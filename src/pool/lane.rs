@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -32,13 +32,17 @@ pub trait Submissions: std::fmt::Debug + Send + Sync {
     fn close(&self, pool: &Arc<Pool>);
 }
 
+/// Small where there are none, since it is moved with each call.
+#[allow(clippy::box_collection, reason = "a third of the size")]
+pub type Replies = Box<Vec<Reply>>;
+
 /// How an attempt of such a call ended.
 #[derive(Debug)]
 pub struct Ended {
     /// The call.
     pub id: u64,
     /// Its replies but for the last.
-    pub replies: Vec<Reply>,
+    pub replies: Option<Replies>,
     /// The last one, when it came.
     pub last: Option<Reply>,
     /// Whether all came.
@@ -50,8 +54,8 @@ pub struct Ended {
 pub(super) enum Sink {
     /// A thread that waits on its seat.
     Seat(Ticket),
-    /// A submitted call, and its replies so far.
-    Call(u64, Vec<Reply>),
+    /// A submitted call, and its replies so far where it has several.
+    Call(u64, Option<Replies>),
 }
 
 impl Sink {
@@ -59,11 +63,12 @@ impl Sink {
     pub(super) fn reply(&mut self, reply: Reply) {
         match self {
             Sink::Seat(ticket) => ticket.reply(reply),
-            Sink::Call(_, replies) => replies.push(reply),
+            Sink::Call(_, replies) => replies.get_or_insert_default().push(reply),
         }
     }
 
     /// The last one, or why it will not come.
+    #[inline]
     pub(super) fn end(self, last: Option<Reply>, end: End, ends: &mut Ends) {
         match self {
             Sink::Seat(ticket) => ticket.end(last, end, &mut ends.wakes),
@@ -129,13 +134,16 @@ pub(super) struct Outbox {
 pub struct Lane {
     pub(super) id: ConnectionId,
     pub(super) generation: Arc<Generation>,
-    pub(super) socket: Arc<TcpStream>,
+    /// Open as long as its driver runs.
+    pub(super) socket: Weak<TcpStream>,
     /// It carries one submitted call at a time, which may wait in the server.
     pub(super) own: bool,
     /// That call, while there is one. Written under the pool's lock.
     carried: AtomicU64,
     /// The number of the credentials it logged in with.
     login: u64,
+    /// It takes no more calls.
+    gone: AtomicBool,
     pub(super) outbox: Mutex<Outbox>,
     /// Something has gathered.
     pub(super) arrived: Notify,
@@ -145,17 +153,18 @@ impl Lane {
     pub(super) fn new(
         id: ConnectionId,
         generation: Arc<Generation>,
-        socket: Arc<TcpStream>,
+        socket: &Arc<TcpStream>,
         login: u64,
         own: bool,
     ) -> Lane {
         Lane {
             id,
             generation,
-            socket,
+            socket: Arc::downgrade(socket),
             own,
             carried: AtomicU64::new(0),
             login,
+            gone: AtomicBool::new(false),
             outbox: Mutex::default(),
             arrived: Notify::new(),
         }
@@ -183,7 +192,7 @@ impl Lane {
 
     /// Hands over a submitted call that has `count` replies.
     pub fn submit(&self, request: &Request<'_>, count: usize, id: u64) -> Result<(), Error> {
-        self.send(request, count, Sink::Call(id, Vec::new()))
+        self.send(request, count, Sink::Call(id, None))
     }
 
     /// Takes submitted calls back. Those of which nothing was or will be sent.
@@ -220,8 +229,8 @@ impl Lane {
     }
 
     /// Whether it takes calls.
-    pub(super) fn is_usable(&self) -> bool {
-        !self.generation.is_retired() && self.generation.takes(self.login)
+    pub fn is_usable(&self) -> bool {
+        !self.gone.load(Ordering::Acquire) && !self.generation.is_retired() && self.generation.takes(self.login)
     }
 
     /// Hands over a request that has `count` replies. It is copied; nothing waits.
@@ -268,8 +277,14 @@ impl Lane {
         false
     }
 
+    /// Whoever knows it looks for another one from here on.
+    pub(super) fn give_up(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
     /// Lets it end once the calls under way have.
     pub(super) fn leave(&self) {
+        self.give_up();
         self.outbox.lock().leaving = true;
         self.arrived.notify_one();
     }

@@ -5,7 +5,11 @@ use redis_protocol::resp2::types::BorrowedFrame;
 
 /// Appends a command. Nothing is allocated but, where its capacity is too small, the growth of `out`.
 pub fn encode(out: &mut Vec<u8>, args: &[&[u8]]) {
-    out.reserve(encoded_len(args));
+    // The digits are counted only where it may matter.
+    let data: usize = args.iter().map(|arg| arg.len()).sum();
+    if out.capacity() - out.len() < data + (args.len() + 1) * FRAME {
+        out.reserve(encoded_len(args));
+    }
     header(out, b'*', args.len());
     for arg in args {
         header(out, b'$', arg.len());
@@ -13,6 +17,9 @@ pub fn encode(out: &mut Vec<u8>, args: &[&[u8]]) {
         out.extend_from_slice(b"\r\n");
     }
 }
+
+/// As much as stands around an argument, or less.
+const FRAME: usize = 32;
 
 /// The bytes that [`encode`] appends for the same command.
 pub fn encoded_len(args: &[&[u8]]) -> usize {
@@ -93,8 +100,18 @@ pub fn control(args: &[&str]) -> Vec<u8> {
     out
 }
 
-/// A type byte, a length and CRLF, put together from the end so that they are appended in one go.
+/// A type byte, a length and CRLF. Nearly all are short: a few bytes of a size that the compiler knows are no call.
 fn header(out: &mut Vec<u8>, kind: u8, len: usize) {
+    let digit = |number: usize| b'0' + u8::try_from(number).unwrap_or(0);
+    match len {
+        0..=9 => out.extend_from_slice(&[kind, digit(len), b'\r', b'\n']),
+        10..=99 => out.extend_from_slice(&[kind, digit(len / 10), digit(len % 10), b'\r', b'\n']),
+        _ => long_header(out, kind, len),
+    }
+}
+
+/// Put together from the end, so that it is appended in one go.
+fn long_header(out: &mut Vec<u8>, kind: u8, len: usize) {
     // Room for the type byte and 20 digits in front of the CRLF.
     const LAST_DIGIT: usize = 20;
     let mut text = *b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\r\n";

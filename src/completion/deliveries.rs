@@ -1,0 +1,90 @@
+//! Completions on their way to queues and functions.
+
+use std::sync::Arc;
+
+use super::book::Target;
+use super::callbacks::Callbacks;
+use super::{Entry, EntryKind, Queue};
+use crate::error::Error;
+use crate::resp::Reply;
+
+/// Completions that are handed out together: a queue is locked once for all of its own.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    queue: Option<Arc<Queue>>,
+    /// Those for that queue.
+    entries: Vec<Entry>,
+    /// Those for other queues, and for functions.
+    others: Vec<(Target, Result<Reply, Error>)>,
+}
+
+impl Deliveries {
+    /// Adds one. The order is kept for each queue, and for all functions.
+    #[inline]
+    pub(super) fn add(&mut self, target: Target, result: Result<Reply, Error>) {
+        match target {
+            Target::Queue(queue, tag) if self.queue.as_ref().is_none_or(|own| Arc::ptr_eq(own, &queue)) => {
+                let kind = EntryKind::Call;
+                self.entries.push(Entry { tag, kind, result });
+                self.queue = Some(queue);
+            }
+            target => self.others.push((target, result)),
+        }
+    }
+
+    /// Hands all of them out.
+    pub(super) fn send(mut self, callbacks: &Callbacks) {
+        let mut done = Vec::new();
+        loop {
+            if let Some(queue) = self.queue.take() {
+                queue.post_taken(self.entries.into_iter());
+            }
+            if self.others.is_empty() {
+                break;
+            }
+            let mut next = Deliveries::default();
+            for (target, result) in self.others {
+                match target {
+                    Target::Done(function) => {
+                        let kind = EntryKind::Call;
+                        done.push((function, Entry { tag: 0, kind, result }));
+                    }
+                    queue @ Target::Queue(..) => next.add(queue, result),
+                }
+            }
+            self = next;
+        }
+        if !done.is_empty() {
+            callbacks.add(done.into_iter());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline::Deadline;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn each_queue_gets_its_own_in_order() {
+        let queues = [0, 1, 2].map(|_| Arc::new(Queue::new(100)));
+        let mut all = Deliveries::default();
+        for (number, place) in (0..30).zip([0, 1, 0, 2, 2].into_iter().cycle()) {
+            queues[place].take_place().unwrap();
+            let target = Target::Queue(Arc::clone(&queues[place]), number);
+            all.add(target, Err(Error::new(ErrorKind::Cancelled)));
+        }
+        all.send(&Callbacks::default());
+        let tags = |queue: &Queue| {
+            let mut tags = Vec::new();
+            queue
+                .poll(100, Deadline::NEVER, |entry| tags.push(entry.tag))
+                .map(|_| tags)
+        };
+        let of = |places: &[u64]| (0..30).filter(|n| places.contains(&(n % 5))).collect::<Vec<_>>();
+        assert_eq!(tags(&queues[0]), Ok(of(&[0, 2])));
+        assert_eq!(tags(&queues[1]), Ok(of(&[1])));
+        assert_eq!(tags(&queues[2]), Ok(of(&[3, 4])));
+    }
+}
