@@ -141,7 +141,7 @@ impl Client {
     }
 
     /// Submits one command: it completes once, at `target`.
-    pub fn submit(&self, args: &[&[u8]], call: &CallOptions, target: Target) -> Result<CallId> {
+    pub fn submit(&self, args: &[&[u8]], call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
         has_name(args)?;
         let class = commands::look_up(args);
@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// Submits a batch: its completion has the reply of [`Client::batch`].
-    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target) -> Result<CallId> {
+    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
         batch.check(call)?;
         let kind = match batch.kind() {

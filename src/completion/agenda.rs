@@ -76,7 +76,7 @@ mod tests {
     fn what_is_due_comes_out_whatever_order_it_was_entered_in() {
         let (mut agenda, now) = (Agenda::default(), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
-        let mut add = |agenda: &mut Agenda, seconds, id| agenda.add(after(seconds), id, 9, |_| true);
+        let add = |agenda: &mut Agenda, seconds, id| agenda.add(after(seconds), id, 9, |_| true);
         assert!(add(&mut agenda, 5, 1));
         assert!(!add(&mut agenda, 5, 2) && !add(&mut agenda, 9, 3));
         assert!(add(&mut agenda, 3, 4));

@@ -7,28 +7,41 @@ use std::time::Instant;
 use super::Queue;
 use super::agenda::Agenda;
 use super::callbacks::Done;
+use super::deliveries::{Deliveries, Destination};
+use super::queues::Queues;
 use crate::client::CallOptions;
 use crate::client::call::Tries;
 use crate::client::commands::Traits;
 use crate::deadline::Deadline;
 use crate::pool::{Lane, Want};
+use crate::resp::Reply;
 
 /// The number of a call: its slot, and how often the slot was used before. Never 0.
 pub type CallId = u64;
 
 /// Where a completion goes.
-pub enum Target {
+pub enum Target<'a> {
     /// Into a queue, where a place is taken for it, under a tag.
-    Queue(Arc<Queue>, u64),
+    Queue(&'a Arc<Queue>, u64),
     /// To a function on sentinel-cb.
     Done(Done),
 }
 
-impl std::fmt::Debug for Target {
+/// The same as the book keeps it.
+enum Kept {
+    /// Nowhere: the slot is free.
+    Free,
+    /// The queue's number in the book, and the tag.
+    Queue(usize, u64),
+    Done(Done),
+}
+
+impl std::fmt::Debug for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Target::Queue(..) => "Queue",
-            Target::Done(_) => "Done",
+            Kept::Free => "Free",
+            Kept::Queue(..) => "Queue",
+            Kept::Done(_) => "Done",
         })
     }
 }
@@ -81,8 +94,7 @@ pub(super) struct Call {
     /// Names of commands that the server is asked for first, the next one last.
     pub(super) unknown: Vec<Vec<u8>>,
     pub(super) step: Step,
-    /// `None`: the slot is free.
-    pub(super) target: Option<Target>,
+    target: Kept,
     pub(super) tries: Tries,
     pub(super) place: Place,
     /// When it was accepted, where it is one of those that are timed.
@@ -100,11 +112,15 @@ impl Call {
             own: false,
             unknown: Vec::new(),
             step: Step::Run,
-            target: None,
+            target: Kept::Free,
             tries: Tries::new(),
             place: Place::Waiting,
             began: None,
         }
+    }
+
+    fn is_free(&self) -> bool {
+        matches!(self.target, Kept::Free)
     }
 
     /// Its commands, those that only frame them left out.
@@ -158,6 +174,7 @@ pub(super) struct Book {
     slots: Vec<Slot>,
     free: Vec<u32>,
     agenda: Agenda,
+    queues: Queues,
     /// Where calls are sent at once, while that is sure to keep their order.
     pub(super) lane: Option<Arc<Lane>>,
     /// The call whose question is under way.
@@ -170,17 +187,21 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Enters the call that `fill` writes, target and all. True with its number when its deadline is the next moment to
-    /// look.
-    pub(super) fn enter(&mut self, fill: impl FnOnce(&mut Call)) -> (CallId, bool) {
+    /// Enters the call that `fill` writes. True with its number when its deadline is the next moment to look.
+    pub(super) fn enter(&mut self, target: Target<'_>, fill: impl FnOnce(&mut Call)) -> (CallId, bool) {
         let index = self.free.pop().unwrap_or_else(|| {
             let call = Call::vacant();
             self.slots.push(Slot { turn: 0, call });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
+        let target = match target {
+            Target::Queue(queue, tag) => Kept::Queue(self.queues.hold(queue), tag),
+            Target::Done(function) => Kept::Done(function),
+        };
         let Some(slot) = self.slot_mut(index) else {
             return (0, false);
         };
+        slot.call.target = target;
         slot.turn = slot.turn.wrapping_add(1).max(1);
         fill(&mut slot.call);
         let (id, deadline) = (number(index, slot.turn), slot.call.deadline);
@@ -191,31 +212,57 @@ impl Book {
     pub(super) fn get(&mut self, id: CallId) -> Option<&mut Call> {
         let (index, turn) = parts(id);
         let slot = self.slot_mut(index)?;
-        (slot.turn == turn && slot.call.target.is_some()).then_some(&mut slot.call)
+        (slot.turn == turn && !slot.call.is_free()).then_some(&mut slot.call)
     }
 
-    /// Takes a call out: who does completes it.
-    pub(super) fn take(&mut self, id: CallId) -> Option<Call> {
-        let call = std::mem::replace(self.get(id)?, Call::vacant());
+    /// Takes a call out, with where its completion goes: who does completes it.
+    pub(super) fn take(&mut self, id: CallId) -> Option<(Call, Destination)> {
+        let mut call = std::mem::replace(self.get(id)?, Call::vacant());
         self.free.push(parts(id).0);
         self.asker.take_if(|asker| *asker == id);
-        Some(call)
+        let destination = match std::mem::replace(&mut call.target, Kept::Free) {
+            Kept::Free => return None,
+            Kept::Done(function) => Destination::Done(function),
+            Kept::Queue(number, tag) => {
+                let queue = self.queues.get(number).map(Arc::clone)?;
+                self.queues.release(number);
+                Destination::Queue(queue, tag)
+            }
+        };
+        Some((call, destination))
     }
 
-    /// Takes out one command of which nothing but its reply is left: where that goes, and when the call began.
-    pub(super) fn finish(&mut self, id: CallId) -> Option<(Target, Option<Instant>)> {
+    /// Takes out one command of which nothing but its reply is left, and adds that to `done`. When the call began, where
+    /// that is known; `None` when it is no such command.
+    pub(super) fn finish(
+        &mut self,
+        id: CallId,
+        reply: &mut Option<Reply>,
+        done: &mut Deliveries,
+    ) -> Option<Option<Instant>> {
         let (index, _) = parts(id);
         let call = self.get(id)?;
         if call.shape != Shape::Command || call.step != Step::Run {
             return None;
         }
-        let ended = (call.target.take()?, call.began);
+        let result = Ok(reply.take()?);
+        let began = call.began;
         call.request.clear();
         if index >= KEEP_BUFFERS || call.request.capacity() > KEEP_BYTES {
             call.request = Vec::new();
         }
+        match std::mem::replace(&mut call.target, Kept::Free) {
+            Kept::Free => {}
+            Kept::Done(function) => done.add(Destination::Done(function), result),
+            Kept::Queue(number, tag) => {
+                if let Some(queue) = self.queues.get(number) {
+                    done.add_to(queue, tag, result);
+                }
+                self.queues.release(number);
+            }
+        }
         self.free.push(index);
-        Some(ended)
+        Some(began)
     }
 
     /// Calls that have not completed.
@@ -230,7 +277,7 @@ impl Book {
 
     /// The numbers of all of them.
     pub(super) fn ids(&self) -> Vec<CallId> {
-        let live = (0u32..).zip(&self.slots).filter(|(_, slot)| slot.call.target.is_some());
+        let live = (0u32..).zip(&self.slots).filter(|(_, slot)| !slot.call.is_free());
         live.map(|(index, slot)| number(index, slot.turn)).collect()
     }
 
@@ -248,7 +295,7 @@ impl Book {
         self.agenda.add(at, id, live, |id| {
             let (index, turn) = parts(id);
             let slot = usize::try_from(index).ok().and_then(|index| slots.get(index));
-            slot.is_some_and(|slot| slot.turn == turn && slot.call.target.is_some())
+            slot.is_some_and(|slot| slot.turn == turn && !slot.call.is_free())
         })
     }
 
@@ -279,14 +326,21 @@ fn parts(id: CallId) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resp::Builder;
     use std::time::Duration;
 
     fn enter(book: &mut Book, deadline: Deadline) -> (CallId, bool) {
-        book.enter(|call| {
+        book.enter(Target::Done(Box::new(drop)), |call| {
             call.request.extend_from_slice(b"PING");
             call.deadline = deadline;
-            call.target = Some(Target::Done(Box::new(drop)));
         })
+    }
+
+    fn finish(book: &mut Book, id: CallId) -> bool {
+        let mut nil = Builder::new();
+        nil.nil();
+        let mut reply = nil.finish();
+        book.finish(id, &mut reply, &mut Deliveries::default()).is_some()
     }
 
     #[test]
@@ -306,16 +360,14 @@ mod tests {
     fn a_slot_is_as_new_for_its_next_call() {
         let mut book = Book::default();
         let (first, _) = enter(&mut book, Deadline::NEVER);
-        assert!(book.finish(first).is_some());
-        assert!(book.finish(first).is_none() && book.take(first).is_none());
+        assert!(finish(&mut book, first));
+        assert!(!finish(&mut book, first) && book.take(first).is_none());
         let (second, _) = enter(&mut book, Deadline::NEVER);
         assert_eq!(parts(second).0, parts(first).0);
-        assert_eq!(book.take(second).unwrap().request, b"PING");
-        let (third, _) = book.enter(|call| {
-            call.shape = Shape::Pipeline(2);
-            call.target = Some(Target::Done(Box::new(drop)));
-        });
-        assert!(book.finish(third).is_none(), "a batch has more than its reply left");
+        assert_eq!(book.take(second).unwrap().0.request, b"PING");
+        let target = Target::Done(Box::new(drop));
+        let (third, _) = book.enter(target, |call| call.shape = Shape::Pipeline(2));
+        assert!(!finish(&mut book, third), "a batch has more than its reply left");
         assert!(book.take(third).is_some());
     }
 
@@ -329,7 +381,7 @@ mod tests {
         for _ in 0..10_000 {
             let (id, first) = enter(&mut book, after(60));
             assert!(!first);
-            book.finish(id);
+            finish(&mut book, id);
         }
         assert!(book.due(now).is_empty());
         assert_eq!(book.due(now + Duration::from_secs(55)), [kept]);

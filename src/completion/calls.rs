@@ -16,7 +16,7 @@ use tokio::time::sleep_until;
 use super::attempt::{hand_over, read};
 use super::book::{Book, Call, CallId, Place, Shape, Step, Target};
 use super::callbacks::Callbacks;
-use super::deliveries::Deliveries;
+use super::deliveries::{Deliveries, Destination};
 use crate::client::batch::{all_read_only, in_one, incomplete};
 use crate::client::call::{Failed, Next, Tries};
 use crate::client::{CallOptions, Learnt};
@@ -56,7 +56,7 @@ const TIMED: u64 = 16;
 
 /// A completion on its way.
 struct Completed {
-    target: Option<Target>,
+    to: Destination,
     result: Result<Reply, Error>,
     /// When the call was accepted, if it is timed.
     began: Option<Instant>,
@@ -64,11 +64,11 @@ struct Completed {
 }
 
 impl Completed {
-    fn new(call: Call, result: Result<Reply, Error>) -> Completed {
+    fn new((call, to): (Call, Destination), result: Result<Reply, Error>) -> Completed {
         Completed {
             began: call.began,
             commands: call.commands(),
-            target: call.target,
+            to,
             result,
         }
     }
@@ -96,7 +96,7 @@ impl Calls {
     }
 
     /// Accepts a call: from here on it completes once, whatever happens.
-    pub(crate) fn submit(&self, pool: &Arc<Pool>, submission: Submission<'_>, target: Target) -> Result<CallId> {
+    pub(crate) fn submit(&self, pool: &Arc<Pool>, submission: Submission<'_>, target: Target<'_>) -> Result<CallId> {
         match &target {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
@@ -119,7 +119,7 @@ impl Calls {
             submission.kind,
             SubmissionKind::Pipeline(0) | SubmissionKind::Transaction(0)
         );
-        let (id, next) = book.enter(|call| {
+        let (id, next) = book.enter(target, |call| {
             submission.request.append(&mut call.request);
             call.shape = submission.shape();
             call.options = *submission.options;
@@ -127,7 +127,6 @@ impl Calls {
             call.own = submission.own;
             call.unknown = submission.unknown;
             call.step = Step::Run;
-            call.target = Some(target);
             call.began = (fastrand::u64(..TIMED) == 0).then(Instant::now);
             call.tries = Tries::new();
             call.place = Place::Waiting;
@@ -217,13 +216,13 @@ impl Calls {
     /// Takes calls out and completes them without a reply. Once they are out nothing more of them is sent, so that
     /// what is known of them now stays true.
     fn give_up(&self, pool: &Arc<Pool>, ids: &[CallId], why: &ErrorKind) {
-        let taken: Vec<(CallId, Call)> = {
+        let taken: Vec<(CallId, (Call, Destination))> = {
             let mut book = self.book.lock();
             ids.iter().filter_map(|id| Some((*id, book.take(*id)?))).collect()
         };
         let lanes: HashSet<(u64, bool)> = taken
             .iter()
-            .filter_map(|(_, call)| match call.place {
+            .filter_map(|(_, (call, _))| match call.place {
                 Place::Lane(lane) => Some((lane, call.is_alone())),
                 Place::Waiting | Place::Paused(_) => None,
             })
@@ -234,7 +233,7 @@ impl Calls {
             unsent.extend(pool.withdraw(lane, own, &ids));
         }
         pool.withdraw_waiting(&ids);
-        let completed = taken.into_iter().map(|(id, call)| {
+        let completed = taken.into_iter().map(|(id, (call, to))| {
             let on_lane = matches!(call.place, Place::Lane(_));
             let sent = on_lane && call.step == Step::Run && !unsent.contains(&id);
             let error = match why {
@@ -243,7 +242,7 @@ impl Calls {
                 why => Error::new(why.clone()),
             };
             let error = call.tries.end(error);
-            Completed::new(call, Err(error))
+            Completed::new((call, to), Err(error))
         });
         self.deliver(pool, completed.collect());
         self.go_on(pool);
@@ -327,8 +326,8 @@ impl Calls {
 
     pub(super) fn complete(&self, pool: &Arc<Pool>, id: CallId, result: Result<Reply, Error>) {
         let taken = self.book.lock().take(id);
-        if let Some(call) = taken {
-            self.deliver(pool, vec![Completed::new(call, result)]);
+        if let Some(taken) = taken {
+            self.deliver(pool, vec![Completed::new(taken, result)]);
             self.go_on(pool);
         }
     }
@@ -347,9 +346,7 @@ impl Calls {
             if each.commands > 1 {
                 pool.calls.more_commands.add(each.commands.saturating_sub(1) as u64);
             }
-            if let Some(target) = each.target {
-                entries.add(target, each.result);
-            }
+            entries.add(each.to, each.result);
         }
         entries.send(&self.callbacks);
     }
@@ -372,11 +369,10 @@ impl Submissions for Calls {
             let mut book = self.book.lock();
             for end in ends.iter_mut() {
                 let plain = end.end.is_ok() && end.last.as_ref().is_some_and(|last| last.kind() != Kind::Error);
-                let Some((target, began)) = plain.then(|| book.finish(end.id)).flatten() else {
+                if !plain {
                     continue;
-                };
-                if let Some(reply) = end.last.take() {
-                    done.add(target, Ok(reply));
+                }
+                if let Some(began) = book.finish(end.id, &mut end.last, &mut done) {
                     timed.extend(began);
                     finished += 1;
                     end.id = 0;
@@ -422,9 +418,9 @@ impl Submissions for Calls {
             let mut book = self.book.lock();
             let taken = ids.iter().filter_map(|id| book.take(*id));
             taken
-                .map(|call| {
+                .map(|(call, to)| {
                     let error = call.tries.end(error.clone());
-                    Completed::new(call, Err(error))
+                    Completed::new((call, to), Err(error))
                 })
                 .collect()
         };
@@ -462,7 +458,7 @@ fn not_started(error: &std::io::Error) -> Error {
 }
 
 /// Gives back what a target holds for a call that is not accepted.
-fn give_back(target: &Target) {
+fn give_back(target: &Target<'_>) {
     if let Target::Queue(queue, _) = target {
         queue.give_back(1);
     }

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use super::book::Target;
-use super::callbacks::Callbacks;
+use super::callbacks::{Callbacks, Done};
 use super::{Entry, EntryKind, Queue};
 use crate::error::Error;
 use crate::resp::Reply;
+
+/// Where a completion goes.
+pub(super) enum Destination {
+    /// Into a queue, under a tag.
+    Queue(Arc<Queue>, u64),
+    /// To a function on sentinel-cb.
+    Done(Done),
+}
 
 /// Completions that are handed out together: a queue is locked once for all of its own.
 #[derive(Default)]
@@ -15,20 +22,27 @@ pub(super) struct Deliveries {
     /// Those for that queue.
     entries: Vec<Entry>,
     /// Those for other queues, and for functions.
-    others: Vec<(Target, Result<Reply, Error>)>,
+    others: Vec<(Destination, Result<Reply, Error>)>,
 }
 
 impl Deliveries {
     /// Adds one. The order is kept for each queue, and for all functions.
+    pub(super) fn add(&mut self, to: Destination, result: Result<Reply, Error>) {
+        match to {
+            Destination::Queue(queue, tag) => self.add_to(&queue, tag, result),
+            to @ Destination::Done(_) => self.others.push((to, result)),
+        }
+    }
+
+    /// The same for a queue.
     #[inline]
-    pub(super) fn add(&mut self, target: Target, result: Result<Reply, Error>) {
-        match target {
-            Target::Queue(queue, tag) if self.queue.as_ref().is_none_or(|own| Arc::ptr_eq(own, &queue)) => {
-                let kind = EntryKind::Call;
-                self.entries.push(Entry { tag, kind, result });
-                self.queue = Some(queue);
-            }
-            target => self.others.push((target, result)),
+    pub(super) fn add_to(&mut self, queue: &Arc<Queue>, tag: u64, result: Result<Reply, Error>) {
+        let own = self.queue.get_or_insert_with(|| Arc::clone(queue));
+        if Arc::ptr_eq(own, queue) {
+            let kind = EntryKind::Call;
+            self.entries.push(Entry { tag, kind, result });
+        } else {
+            self.others.push((Destination::Queue(Arc::clone(queue), tag), result));
         }
     }
 
@@ -43,13 +57,13 @@ impl Deliveries {
                 break;
             }
             let mut next = Deliveries::default();
-            for (target, result) in self.others {
-                match target {
-                    Target::Done(function) => {
+            for (to, result) in self.others {
+                match to {
+                    Destination::Done(function) => {
                         let kind = EntryKind::Call;
                         done.push((function, Entry { tag: 0, kind, result }));
                     }
-                    queue @ Target::Queue(..) => next.add(queue, result),
+                    Destination::Queue(queue, tag) => next.add_to(&queue, tag, result),
                 }
             }
             self = next;
@@ -72,8 +86,8 @@ mod tests {
         let mut all = Deliveries::default();
         for (number, place) in (0..30).zip([0, 1, 0, 2, 2].into_iter().cycle()) {
             queues[place].take_place().unwrap();
-            let target = Target::Queue(Arc::clone(&queues[place]), number);
-            all.add(target, Err(Error::new(ErrorKind::Cancelled)));
+            let to = Destination::Queue(Arc::clone(&queues[place]), number);
+            all.add(to, Err(Error::new(ErrorKind::Cancelled)));
         }
         all.send(&Callbacks::default());
         let tags = |queue: &Queue| {

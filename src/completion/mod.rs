@@ -10,6 +10,7 @@ pub mod calls;
 mod deliveries;
 mod questions;
 pub mod queue;
+mod queues;
 pub mod subscription;
 
 pub use book::{CallId, Target};

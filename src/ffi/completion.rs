@@ -7,7 +7,6 @@
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Arc;
 
 use super::batch::sentinel_batch_t;
 use super::bytes::Args;
@@ -185,7 +184,7 @@ pub unsafe extern "C" fn sentinel_submit_queued(
             let mut args = Args::new();
             let args = args.read_packed(argc, lens, data, data_len)?;
             let options = call_options(call)?;
-            let target = Target::Queue(Arc::clone(handle::borrow(queue)?.queue()?), tag);
+            let target = Target::Queue(handle::borrow(queue)?.queue()?, tag);
             put_id(call_id, client.core.submit(args, &options, target)?);
             Ok(())
         })
@@ -216,7 +215,7 @@ pub unsafe extern "C" fn sentinel_submit_batch(
             let batch = handle::borrow(batch)?;
             batch.poison().check()?;
             let options = call_options(call)?;
-            let target = Target::Queue(Arc::clone(handle::borrow(queue)?.queue()?), tag);
+            let target = Target::Queue(handle::borrow(queue)?.queue()?, tag);
             put_id(call_id, client.core.submit_batch(&batch.core, &options, target)?);
             Ok(())
         })

@@ -181,7 +181,7 @@ fn submitted_writes_that_are_confirmed_share_their_connections_and_give_them_bac
     let few = overrides(&[("pool.max_connections", "2")]);
     let client = deployment.primary_for(Some(SERVICE), Some(&few)).unwrap();
     let queue = deployment.queue(8).unwrap();
-    let target = |tag| Target::Queue(Arc::clone(&queue), tag);
+    let target = |tag| Target::Queue(&queue, tag);
     for round in 0..10 {
         for tag in 0..8 {
             let command = format!("SET k:{round}:{tag} v");
@@ -216,7 +216,7 @@ fn only_a_single_write_to_a_primary_is_confirmed() {
     let (_node, sentinel, client, queue) = node(|session, _| session.send("*2\r\n:1\r\n:2\r\n"));
     let call = on_disk(0, 2000);
     let pipeline = batch(BatchKind::Pipeline, &["SET k v"]);
-    let target = || Target::Queue(Arc::clone(&queue), 0);
+    let target = || Target::Queue(&queue, 0);
     let mut own = client.acquire(2000).unwrap();
     let replica = open(&[sentinel.port()]).replica_for(Some(SERVICE), None).unwrap();
     let errors = [

@@ -127,7 +127,7 @@ fn calls_submitted_behind_a_question_keep_their_order_and_its_answer_serves_them
         "MOD.GET 5",
         "ECHO 6",
     ];
-    let target = |tag| Target::Queue(Arc::clone(&queue), tag);
+    let target = |tag| Target::Queue(&queue, tag);
     for (tag, command) in (0..).zip(commands) {
         client.submit(&words(command), &PLAIN, target(tag)).unwrap();
     }
@@ -154,7 +154,7 @@ fn the_end_of_a_call_with_a_question_lets_those_behind_it_go_on() {
         let name = if cancelled { "MOD.SET1" } else { "MOD.SET2" };
         let delay = Duration::from_millis(200);
         world.node.set_delay(delay);
-        let target = |tag| Target::Queue(Arc::clone(&queue), tag);
+        let target = |tag| Target::Queue(&queue, tag);
         let call = if cancelled { PLAIN } else { within(50) };
         let (ends, took) = timed(|| {
             let first = client.submit(&words(&format!("{name} 1")), &call, target(1)).unwrap();
@@ -185,7 +185,7 @@ fn the_end_of_a_call_with_a_question_lets_those_behind_it_go_on() {
     // The client's end is the end of them all, asked or not.
     world.node.set_silent(true);
     for tag in 1..4 {
-        let target = Target::Queue(Arc::clone(&queue), tag);
+        let target = Target::Queue(&queue, tag);
         client.submit(&words("MOD.SET3 x"), &PLAIN, target).unwrap();
     }
     drop(client);

@@ -256,11 +256,7 @@ fn calls_on_lanes_and_submitted_calls_are_counted_too() {
     let queue = deployment.queue(2000).unwrap();
     for tag in 0..1600 {
         client
-            .submit(
-                &words("PING"),
-                &CallOptions::default(),
-                Target::Queue(Arc::clone(&queue), tag),
-            )
+            .submit(&words("PING"), &CallOptions::default(), Target::Queue(&queue, tag))
             .unwrap();
     }
     let (mut completed, deadline) = (0, Deadline::after(Some(PATIENCE)));

@@ -1,6 +1,5 @@
 //! The places of `pool.max_connections` come back, whatever becomes of the connections that held them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -152,7 +151,7 @@ fn a_call_that_is_cancelled_when_its_turn_comes_keeps_no_place() {
     let client = deployment.primary_for(Some(SERVICE), Some(&one)).unwrap();
     let queue = deployment.queue(8).unwrap();
     let submit = |tag| {
-        let target = Target::Queue(Arc::clone(&queue), tag);
+        let target = Target::Queue(&queue, tag);
         client.submit(&words("BLPOP k 0"), &within(60_000), target).unwrap()
     };
     for turn in 0..1000 {

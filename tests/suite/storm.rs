@@ -44,7 +44,7 @@ fn is_increment(tag: u64) -> bool {
 }
 
 fn submit(client: &Client, queue: &Arc<Queue>, tag: u64) -> Option<CallId> {
-    let target = Target::Queue(Arc::clone(queue), tag);
+    let target = Target::Queue(queue, tag);
     let call = match fastrand::u32(..10) {
         0 => within(fastrand::i64(1..20)),
         _ => within(20_000),

@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 fn submit(client: &Client, queue: &Arc<Queue>, tag: u64, command: &str, call: &CallOptions) -> Result<CallId> {
-    client.submit(&words(command), call, Target::Queue(Arc::clone(queue), tag))
+    client.submit(&words(command), call, Target::Queue(queue, tag))
 }
 
 fn submit_now(client: &Client, queue: &Arc<Queue>, tag: u64, command: &str) -> CallId {
@@ -104,7 +104,7 @@ fn errors_batches_blocking_and_replicated_calls_end_as_they_do_for_a_waiting_cal
     text(&client, "SET submitted:text x");
     submit_now(&client, &queue, 1, "LPUSH submitted:text y");
     let pipeline = batch(BatchKind::Pipeline, &["ECHO a", "NO.SUCH", "ECHO b"]);
-    let target = |tag| Target::Queue(Arc::clone(&queue), tag);
+    let target = |tag| Target::Queue(&queue, tag);
     client
         .submit_batch(&pipeline, &CallOptions::default(), target(2))
         .unwrap();
@@ -166,7 +166,7 @@ fn what_cannot_be_submitted_is_refused_at_once_and_leaves_the_queue_as_it_was() 
     }
     assert!(
         client
-            .submit(&[], &CallOptions::default(), Target::Queue(Arc::clone(&queue), 9))
+            .submit(&[], &CallOptions::default(), Target::Queue(&queue, 9))
             .is_err()
     );
     assert!(submit(&client, &queue, 9, "ECHO x", &within(-7)).is_err());

@@ -121,14 +121,14 @@ pub(crate) type Way = fn(&Client, &Arc<Queue>, &str, &CallOptions) -> Result<Rep
 pub(crate) const WAYS: [(&str, Way); 2] = [
     ("waiting", |client, _, text, call| client.command(&words(text), call)),
     ("submitted", |client, queue, text, call| {
-        client.submit(&words(text), call, Target::Queue(Arc::clone(queue), 0))?;
+        client.submit(&words(text), call, Target::Queue(queue, 0))?;
         completion(queue)
     }),
 ];
 
 /// Submits a batch and waits for its end.
 pub(crate) fn submitted_batch(client: &Client, queue: &Arc<Queue>, batch: &Batch, call: &CallOptions) -> Result<Reply> {
-    client.submit_batch(batch, call, Target::Queue(Arc::clone(queue), 0))?;
+    client.submit_batch(batch, call, Target::Queue(queue, 0))?;
     completion(queue)
 }
 
