@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sentinel::client::BatchKind;
 use sentinel::{CallOptions, ErrorKind, Outcome};
@@ -13,8 +14,14 @@ use crate::support::{
 
 /// The module, as a file that a server loads.
 fn build() -> PathBuf {
+    static BUILT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!(
+        "lab-{}-{}.so",
+        std::process::id(),
+        BUILT.fetch_add(1, Ordering::Relaxed)
+    );
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/module.c");
-    let module = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}.so", std::process::id()));
+    let module = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let compiler = std::env::var_os("CC").filter(|cc| !cc.is_empty());
     let mut cc = Command::new(compiler.unwrap_or_else(|| "cc".into()));
     cc.args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"]);
@@ -187,7 +194,8 @@ fn replicas_take_a_module_s_reads_and_refuse_its_writes() {
     };
     let written = primary.command(&words("LAB.WRITE k"), &confirmed).unwrap();
     assert_eq!(written.integer(), 1);
-    let client = deployment.replica_for(Some(SERVICE), None).unwrap();
+    let replicas_alone = overrides(&[("replica.fallback_to_primary", "0")]);
+    let client = deployment.replica_for(Some(SERVICE), Some(&replicas_alone)).unwrap();
     let queue = deployment.queue(8).unwrap();
     for (way, ask) in WAYS {
         runs(replica);

@@ -4,14 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sentinel::client::Connection;
-use sentinel::completion::Target;
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Deployment, ErrorKind, Result};
 use sentinel_lab::{Cut, FakeNode, FakeSentinel, wait_until};
 
-use crate::support::{
-    PATIENCE, SERVICE, SLACK, completions, open, options, overrides, run_within, timed, with, within, words,
-};
+use crate::support::{PATIENCE, SERVICE, SLACK, options, run_within, timed, with, within, words};
 
 /// `pool.max_connections`.
 const PLACES: usize = 5;
@@ -131,40 +128,4 @@ fn every_place_is_free_after_thousands_of_failures() {
     assert!(took >= limit && took <= limit + SLACK, "{took:?}");
     let open: usize = nodes.iter().map(|node| node.open_connections()).sum();
     assert!(open <= PLACES + 4, "{open} connections are open");
-}
-
-/// A call that waits for a connection of its own is cancelled when its turn comes, or just before or after.
-#[test]
-fn a_call_that_is_cancelled_when_its_turn_comes_keeps_no_place() {
-    let node = FakeNode::builder()
-        .on(|session, args| {
-            let waits = args[0] == b"BLPOP";
-            if waits {
-                session.nil();
-            }
-            waits
-        })
-        .start();
-    let sentinel = FakeSentinel::start(SERVICE, node.port());
-    let deployment = open(&[sentinel.port()]);
-    let one = overrides(&[("pool.max_connections", "1")]);
-    let client = deployment.primary_for(Some(SERVICE), Some(&one)).unwrap();
-    let queue = deployment.queue(8).unwrap();
-    let submit = |tag| {
-        let target = Target::Queue(&queue, tag);
-        client.submit(&words("BLPOP k 0"), &within(60_000), target).unwrap()
-    };
-    for turn in 0..1000 {
-        submit(1);
-        let second = submit(2);
-        assert!(completions(&queue, 1)[&1].is_ok());
-        for _ in 0..turn % 50 {
-            std::hint::spin_loop();
-        }
-        client.cancel(second).unwrap();
-        completions(&queue, 1);
-    }
-    assert!(client.acquire(5000).is_ok());
-    submit(3);
-    assert!(completions(&queue, 1).remove(&3).unwrap().is_ok());
 }
