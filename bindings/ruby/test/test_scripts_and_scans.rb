@@ -23,8 +23,9 @@ class TestScriptsAndScans < Minitest::Test
     client = primary
     client.call("DEL", "rb:script")
     script = SentinelRedis::Script.new("redis.call('INCR', KEYS[1]) return redis.error_reply('NOSCRIPT of mine')")
-    assert_raises(SentinelRedis::CommandError) { client.script(script, keys: ["rb:script"]) }
-    assert_equal "1", client.call("GET", "rb:script")
+    # The second time the node has it.
+    2.times { assert_raises(SentinelRedis::CommandError) { client.script(script, keys: ["rb:script"]) } }
+    assert_equal "2", client.call("GET", "rb:script")
   end
 
   def test_scans_are_enumerable
