@@ -55,11 +55,17 @@ func TestAWatchTellsOfConnections(t *testing.T) {
 
 func TestAClosedDeploymentEndsWhatIsListenedTo(t *testing.T) {
 	db, service := topology(t)
-	watch, err := db.Watch(EventPrimaryChanged)
+	watch, err := db.Watch(EventPrimaryChanged | EventConnection)
 	check(t, err)
 	client, err := db.Primary(service)
 	check(t, err)
 	subscription, err := client.Subscribe("go:closed")
+	check(t, err)
+	// What has told something waits for more.
+	check(t, client.Connect(background))
+	<-watch.Changes()
+	<-subscription.Events()
+	_, err = client.Do(background, "PING")
 	check(t, err)
 	check(t, db.Close())
 	limit := time.After(time.Minute)
