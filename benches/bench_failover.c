@@ -80,7 +80,8 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < WRITERS; i++)
         pthread_join(threads[i], NULL);
-    for (int64_t bin = 0; bin < lasts / BIN_MS && bin < BINS; bin++)
+    /* The last one is not whole. */
+    for (int64_t bin = 0; bin + 1 < lasts / BIN_MS && bin < BINS; bin++)
         printf("%d %u %u\n", (int)bin * BIN_MS, atomic_load(&acknowledged[bin]), atomic_load(&unknown[bin]));
     printf("others %u\n", atomic_load(&others));
     sentinel_client_free(client);
