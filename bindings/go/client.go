@@ -14,16 +14,6 @@ static submitted submit(sentinel_client_t *client, size_t argc, const size_t *le
 	end.status = sentinel_submit_queued(client, argc, lens, data, data_len, &call, queue, tag, &end.id, &end.error);
 	return end;
 }
-
-static sentinel_status_t command(sentinel_client_t *client, size_t argc, const size_t *lens, const void *data,
-                                 size_t data_len, int64_t timeout_ms, uint32_t flags, uint32_t replicas,
-                                 sentinel_reply_t **reply, sentinel_error_t **error) {
-	sentinel_call_t call = SENTINEL_CALL_INIT;
-	call.timeout_ms = timeout_ms;
-	call.flags = flags;
-	call.replicas = replicas;
-	return sentinel_command_packed(client, argc, lens, data, data_len, &call, reply, error);
-}
 */
 import "C"
 
@@ -90,7 +80,7 @@ type CallOption func(*Client)
 func Replicas(count uint32) CallOption { return func(c *Client) { c.needed = count } }
 
 // WaitAOF makes each write wait until the primary, and so many replicas as Replicas says, have it on disk (redis 7.2,
-// valkey): ErrNotReplicated when they do not confirm it in time. Such a call holds a thread of the system while it waits.
+// valkey): ErrNotReplicated when they do not confirm it in time.
 func WaitAOF() CallOption { return func(c *Client) { c.flags |= C.SENTINEL_CALL_WAIT_AOF } }
 
 // RetryUnknown repeats a command even when it may have been executed: the program says that this is safe.
@@ -115,9 +105,6 @@ func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if c.flags&C.SENTINEL_CALL_WAIT_AOF != 0 {
-		return c.onDisk(ctx, packed)
-	}
 	lens, data := packed.pointers()
 	reply, err := c.run(ctx, func(q *C.sentinel_queue_t, tag uint64) C.submitted {
 		return C.submit(c.shared.handle, C.size_t(len(packed.lens)), lens, data, C.size_t(len(packed.data)),
@@ -125,28 +112,6 @@ func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 	})
 	packed.release()
 	return reply, err
-}
-
-// onDisk is for what waits for disks, which has no form that is submitted.
-func (c *Client) onDisk(ctx context.Context, packed *packed) (Reply, error) {
-	timeout := timeoutOf(ctx)
-	return blocking(ctx, func() (Reply, error) {
-		defer packed.release()
-		c.shared.mutex.RLock()
-		defer c.shared.mutex.RUnlock()
-		if c.shared.handle == nil {
-			return Reply{}, closed("the client")
-		}
-		lens, data := packed.pointers()
-		var reply *C.sentinel_reply_t
-		var failure *C.sentinel_error_t
-		status := C.command(c.shared.handle, C.size_t(len(packed.lens)), lens, data, C.size_t(len(packed.data)), timeout,
-			C.uint32_t(c.flags), C.uint32_t(c.needed), &reply, &failure)
-		if status != C.SENTINEL_OK {
-			return Reply{}, takeError(status, failure)
-		}
-		return takeReply(reply), nil
-	}, nil)
 }
 
 // run submits and waits for the completion, which is always exactly one.

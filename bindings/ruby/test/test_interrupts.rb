@@ -12,13 +12,18 @@ class TestInterrupts < Minitest::Test
     seed = Random.new_seed
     random = Random.new(seed)
     wrong = Queue.new
+    begun = Queue.new
     300.times do |n|
       thread = Thread.new do
-        Thread.current.report_on_exception = false
-        loop { |round| client.call("ECHO", "#{n}:#{round}").then { |got| wrong << got unless got == "#{n}:#{round}" } }
+        begun << true
+        (0..).each do |round|
+          got = client.call("ECHO", "#{n}:#{round}")
+          wrong << got unless got == "#{n}:#{round}"
+        end
       rescue Interruption
         nil
       end
+      begun.pop
       sleep random.rand(0.001)
       [-> { thread.kill }, -> { thread.raise(Interruption) }].sample(random: random).call
       thread.join

@@ -26,8 +26,6 @@ class SentinelRedis
     def call(*arguments, timeout: nil, replicas: 0, wait_aof: false, retry_unknown: false, no_retry: false)
       lengths, data = Command.pack(arguments)
       call = options(timeout, replicas, wait_aof, retry_unknown, no_retry)
-      return on_disk(arguments.size, lengths, data, data.bytesize, call) if wait_aof
-
       run { |ticket, client| ticket.command(client, arguments.size, lengths, data, call) }
     end
 
@@ -130,16 +128,6 @@ class SentinelRedis
     def run_batch(batch, timeout: nil, retry_unknown: false, no_retry: false)
       call = options(timeout, 0, false, retry_unknown, no_retry)
       run { |ticket, client| ticket.batch(client, batch.handle, call) }
-    end
-
-    # What waits for disks has no form that is submitted.
-    def on_disk(*command)
-      client = handle
-      Native.aside do
-        reply = FFI::MemoryPointer.new(:pointer)
-        Native.failing { |error| Native.command_packed(client, *command, reply, error) }
-        Reply.take(reply.read_pointer.address)
-      end
     end
 
     # Yields a ticket and the client's handle. The library itself knows those from before a fork.

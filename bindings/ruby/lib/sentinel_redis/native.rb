@@ -70,8 +70,6 @@ class SentinelRedis
     function :client_node, %i[pointer pointer], :int32
     function :client_free, [:pointer], :void
 
-    function :command_packed, %i[pointer size_t buffer_in buffer_in size_t buffer_in pointer pointer], :int32,
-             blocking: true
     function :submit_queued,
              %i[pointer size_t buffer_in buffer_in size_t buffer_in pointer uint64 pointer pointer], :int32
     function :submit_batch, %i[pointer pointer buffer_in pointer uint64 pointer pointer], :int32
