@@ -38,7 +38,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
+	integration promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
 	check-valgrind check-asan check-tsan check-leaks check-deps fuzz soak install uninstall install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
 	check-targets deb check-deb man html clean help
@@ -117,6 +117,9 @@ setup-bench:
 
 bench: setup-bench lib lab ## against hiredis: table, benches/throughput.svg (ROUNDS=5 SECONDS_EACH=1; 4 minutes)
 	@benches/run.sh
+
+bench-failover: lib lab ## a primary killed under writers: benches/failover.svg
+	@benches/failover.sh
 
 bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-rb: table (ROUNDS=5 SECONDS_EACH=2; 2 minutes)
 	@benches/bindings.sh

@@ -62,6 +62,8 @@ fi
 mkdir -p libsentinel0/DEBIAN libsentinel-dev/DEBIAN
 dpkg-gensymbols -plibsentinel0 -v"$VERSION" -Plibsentinel0 -Idebian/libsentinel0.symbols \
     -Olibsentinel0/DEBIAN/symbols -c1
+# For tools that read no symbols files.
+echo "libsentinel $SOVERSION libsentinel0 (>= $VERSION)" >libsentinel0/DEBIAN/shlibs
 echo "activate-noawait ldconfig" >libsentinel0/DEBIAN/triggers
 dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel0.substvars "libsentinel0/usr/lib/$triplet/libsentinel.so.$VERSION"
 : >libsentinel-dev.substvars

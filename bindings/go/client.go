@@ -1,12 +1,9 @@
 package sentinel
 
 /*
-#include <sentinel.h>
-#include <stdlib.h>
+#include "submitted.h"
 
-typedef struct { sentinel_status_t status; uint64_t id; sentinel_error_t *error; } submitted;
-
-// One crossing a call, and its results by value, so that nothing of Go's moves to the heap for them.
+// One crossing a call.
 static submitted submit(sentinel_client_t *client, size_t argc, const size_t *lens, const void *data, size_t data_len,
                         int64_t timeout_ms, uint32_t flags, uint32_t replicas, sentinel_queue_t *queue, uint64_t tag) {
 	sentinel_call_t call = SENTINEL_CALL_INIT;
@@ -15,30 +12,6 @@ static submitted submit(sentinel_client_t *client, size_t argc, const size_t *le
 	call.flags = flags;
 	call.replicas = replicas;
 	end.status = sentinel_submit_queued(client, argc, lens, data, data_len, &call, queue, tag, &end.id, &end.error);
-	return end;
-}
-
-// The commands of a batch lie back to back: their counts of arguments, all lengths, all bytes.
-static submitted submit_batch(sentinel_client_t *client, int32_t kind, size_t commands, const size_t *argcs,
-                              const size_t *lens, const char *data, int64_t timeout_ms, uint32_t flags,
-                              uint32_t replicas, sentinel_queue_t *queue, uint64_t tag) {
-	sentinel_call_t call = SENTINEL_CALL_INIT;
-	submitted end = {SENTINEL_OK, 0, NULL};
-	sentinel_batch_t *batch = sentinel_batch_new(kind);
-	call.timeout_ms = timeout_ms;
-	call.flags = flags;
-	call.replicas = replicas;
-	for (size_t i = 0; i < commands && end.status == SENTINEL_OK; i++) {
-		size_t bytes = 0;
-		for (size_t j = 0; j < argcs[i]; j++)
-			bytes += lens[j];
-		end.status = sentinel_batch_add_packed(batch, argcs[i], lens, data, bytes);
-		lens += argcs[i];
-		data += bytes;
-	}
-	if (end.status == SENTINEL_OK)
-		end.status = sentinel_submit_batch(client, batch, &call, queue, tag, &end.id, &end.error);
-	sentinel_batch_free(batch);
 	return end;
 }
 */
@@ -105,6 +78,10 @@ type CallOption func(*Client)
 
 // Replicas makes each write wait until so many replicas have it; ErrNotReplicated when they do not in time.
 func Replicas(count uint32) CallOption { return func(c *Client) { c.needed = count } }
+
+// WaitAOF makes each write wait until the primary, and so many replicas as Replicas says, have it on disk (redis 7.2,
+// valkey): ErrNotReplicated when they do not confirm it in time.
+func WaitAOF() CallOption { return func(c *Client) { c.flags |= C.SENTINEL_CALL_WAIT_AOF } }
 
 // RetryUnknown repeats a command even when it may have been executed: the program says that this is safe.
 func RetryUnknown() CallOption { return func(c *Client) { c.flags |= C.SENTINEL_CALL_RETRY_UNKNOWN } }
@@ -219,52 +196,4 @@ func (c *Client) Node() (Node, bool) {
 		return list[0], true
 	}
 	return Node{}, false
-}
-
-// Batch gathers commands that are sent in one write.
-type Batch struct {
-	client *Client
-	kind   C.int32_t
-	argcs  []C.size_t
-	packed packed
-	err    error
-}
-
-// Pipeline runs its commands one after the other; others may come between them.
-func (c *Client) Pipeline() *Batch { return &Batch{client: c, kind: C.SENTINEL_BATCH_PIPELINE} }
-
-// Transaction runs its commands as one MULTI ... EXEC: nothing comes between them.
-func (c *Client) Transaction() *Batch { return &Batch{client: c, kind: C.SENTINEL_BATCH_TRANSACTION} }
-
-// Do adds a command. An argument that is no value makes Run fail.
-func (b *Batch) Do(args ...any) *Batch {
-	if len(args) == 0 && b.err == nil {
-		b.err = misuse("a command has at least its name")
-	}
-	if err := b.packed.add(args); err != nil && b.err == nil {
-		b.err = err
-	}
-	b.argcs = append(b.argcs, C.size_t(len(args)))
-	return b
-}
-
-// Run sends the commands and gives a reply for each; Reply.Err says which of them the server refused, or what became of
-// those that a cut left without an answer. A batch may be run again.
-func (b *Batch) Run(ctx context.Context) ([]Reply, error) {
-	if b.err != nil {
-		return nil, b.err
-	}
-	if len(b.argcs) == 0 {
-		return nil, nil
-	}
-	lens, data := b.packed.pointers()
-	c := b.client
-	reply, err := c.run(ctx, func(q *C.sentinel_queue_t, tag uint64) C.submitted {
-		return C.submit_batch(c.shared.handle, b.kind, C.size_t(len(b.argcs)), &b.argcs[0], lens, (*C.char)(data),
-			timeoutOf(ctx), C.uint32_t(c.flags), C.uint32_t(c.needed), q, C.uint64_t(tag))
-	})
-	if err != nil {
-		return nil, err
-	}
-	return reply.elements, nil
 }

@@ -94,6 +94,7 @@ var (
 	ErrNotReplicated      = errors.New("sentinel: too few replicas confirmed the write")
 	ErrQueueFull          = errors.New("sentinel: too many calls are under way")
 	ErrClosed             = errors.New("sentinel: closed")
+	ErrWrongState         = errors.New("sentinel: not in this state; of a scan: its node is gone")
 	ErrUnavailable        = errors.New("sentinel: not in this version of the library")
 	// ErrNil is what the helpers, such as String, say of a reply that holds no value.
 	ErrNil = errors.New("sentinel: nil")
@@ -149,6 +150,8 @@ func (e *Error) Is(target error) bool {
 		return e.Status == StatusQueueFull
 	case ErrClosed:
 		return e.Status == StatusClosed
+	case ErrWrongState:
+		return e.Status == StatusWrongState
 	case ErrUnavailable:
 		return e.Status == StatusUnavailable
 	}

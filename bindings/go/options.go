@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// Option sets something of a deployment or a client; the README of the library lists the keys.
+// Option sets something of a deployment or a client; docs/options.md of the library lists the keys.
 type Option struct {
 	apply func(*C.sentinel_options_t) error
 }

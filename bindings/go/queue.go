@@ -99,6 +99,46 @@ func (q *queue) stop() {
 	<-q.ended
 }
 
+// queues are those of subscriptions and watches. A queue's descriptor tells of what is in it and not of its end, so that
+// the deployment ends them by hand. It refers to no DB, see Open.
+type queues struct {
+	mutex   sync.Mutex
+	open    map[*queue]struct{}
+	stopped bool
+}
+
+// add lets over be called when the queue has ended.
+func (all *queues) add(q *queue, over func()) {
+	all.mutex.Lock()
+	all.open[q] = struct{}{}
+	stopped := all.stopped
+	all.mutex.Unlock()
+	go func() {
+		<-q.ended
+		all.mutex.Lock()
+		delete(all.open, q)
+		all.mutex.Unlock()
+		over()
+	}()
+	if stopped {
+		q.stop()
+	}
+}
+
+func (all *queues) stop() {
+	all.mutex.Lock()
+	all.stopped = true
+	open := make([]*queue, 0, len(all.open))
+	for q := range all.open {
+		open = append(open, q)
+	}
+	all.mutex.Unlock()
+	for _, q := range open {
+		// Not waited for: one may be handing over a message that nobody reads.
+		q.file.Close()
+	}
+}
+
 // calls gives the completions of one queue to the goroutines that wait for them.
 type calls struct {
 	queue   *queue

@@ -35,6 +35,7 @@ const queueCapacity = 4 * 65536
 type DB struct {
 	handle *C.sentinel_t
 	calls  *calls
+	queues *queues
 	once   sync.Once
 }
 
@@ -51,7 +52,7 @@ func Open(url string, options ...Option) (*DB, error) {
 		return nil, err
 	}
 	defer C.sentinel_options_free(made)
-	db := &DB{}
+	db := &DB{queues: &queues{open: make(map[*queue]struct{})}}
 	var failure *C.sentinel_error_t
 	if status := C.sentinel_open(made, &db.handle, &failure); status != C.SENTINEL_OK {
 		return nil, takeError(status, failure)
@@ -72,12 +73,13 @@ func Open(url string, options ...Option) (*DB, error) {
 	return db, nil
 }
 
-// Close ends every call on the deployment and its clients with ErrClosed.
+// Close ends every call on the deployment and its clients with ErrClosed, and its subscriptions and watches.
 func (db *DB) Close() error {
 	var err error
 	db.once.Do(func() {
 		err = statusError(C.sentinel_close(db.handle, 0))
 		db.calls.stop()
+		db.queues.stop()
 	})
 	return err
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -15,70 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-// The tests run inside `lab run`, which names the topology in SERVICE and SENTINELS; $LAB is the lab's program.
-
-var background = context.Background()
-
-func topology(t testing.TB, options ...Option) (*DB, string) {
-	t.Helper()
-	service, sentinels := os.Getenv("SERVICE"), os.Getenv("SENTINELS")
-	if service == "" || sentinels == "" {
-		t.Skip("SERVICE and SENTINELS name no topology")
-	}
-	db, err := Open("", append([]Option{WithSentinels(strings.Split(sentinels, ",")...)}, options...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db, service
-}
-
-func primaryOf(t testing.TB, options ...Option) *Client {
-	t.Helper()
-	db, service := topology(t, options...)
-	client, err := db.Primary(service)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
-
-func lab(t testing.TB, order string) string {
-	t.Helper()
-	command := exec.Command(os.Getenv("LAB"), "ctl", order)
-	command.Stderr = os.Stderr
-	output, err := command.Output()
-	if err != nil {
-		t.Fatalf("lab ctl %s: %v", order, err)
-	}
-	return strings.TrimSpace(string(output))
-}
-
-// eventually asks until the answer is yes, for a minute at most.
-func eventually(t testing.TB, what string, ask func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if ask() {
-			return
-		}
-	}
-	t.Fatal(what)
-}
-
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func equal[T comparable](t testing.TB, want, got T) {
-	t.Helper()
-	if want != got {
-		t.Fatalf("want %v, got %v", want, got)
-	}
-}
 
 func TestWritesThroughThePrimaryAndReadsThroughAReplica(t *testing.T) {
 	db, service := topology(t)
@@ -353,20 +287,6 @@ func TestCloseEndsCalls(t *testing.T) {
 	equal(t, false, ok)
 }
 
-func threads(t testing.TB) int {
-	status, err := os.ReadFile("/proc/self/status")
-	check(t, err)
-	for _, line := range strings.Split(string(status), "\n") {
-		if strings.HasPrefix(line, "Threads:") {
-			number, err := strconv.Atoi(strings.TrimSpace(line[len("Threads:"):]))
-			check(t, err)
-			return number
-		}
-	}
-	t.Fatal("no Threads in /proc/self/status")
-	return 0
-}
-
 // Each waits at once with all others: a key that nobody pushes to until all of them are there.
 func TestTenThousandGoroutinesOnAHandfulOfThreads(t *testing.T) {
 	const goroutines = 10000
@@ -422,124 +342,4 @@ func TestAForgottenDeploymentIsCollected(t *testing.T) {
 		runtime.GC()
 		return runtime.NumGoroutine() <= before
 	})
-}
-
-func TestSubscriptionsAreChannels(t *testing.T) {
-	client := primaryOf(t)
-	subscription, err := client.Subscribe("go:channel")
-	if errors.Is(err, ErrUnavailable) {
-		t.Skip("subscriptions are not in this version of the library")
-	}
-	check(t, err)
-	check(t, subscription.PSubscribe("go:pat*"))
-	publishUntil(t, client, subscription, "go:channel", "hello", Message{"message", "", "go:channel", "hello"})
-	publishUntil(t, client, subscription, "go:pattern", "\x00\xff", Message{"pmessage", "go:pat*", "go:pattern", "\x00\xff"})
-	event := <-subscription.Events()
-	equal(t, "subscribed", event.Name)
-	equal(t, "go:channel", event.Fields["channel"])
-	subscription.Close()
-	for range subscription.Messages() {
-	}
-	equal(t, true, errors.Is(subscription.Subscribe("x"), ErrClosed))
-}
-
-func TestZSubscriptionsAreHeardThroughAFailover(t *testing.T) {
-	client := primaryOf(t)
-	if os.Getenv("LAB") == "" {
-		t.Skip("LAB names no laboratory")
-	}
-	subscription, err := client.Subscribe("go:failover")
-	if errors.Is(err, ErrUnavailable) {
-		t.Skip("subscriptions are not in this version of the library")
-	}
-	check(t, err)
-	defer subscription.Close()
-	publishUntil(t, client, subscription, "go:failover", "before", Message{"message", "", "go:failover", "before"})
-	lab(t, "kill-primary")
-	publishUntil(t, client, subscription, "go:failover", "after", Message{"message", "", "go:failover", "after"})
-	for gap := false; !gap; {
-		event, open := <-subscription.Events()
-		if !open {
-			t.Fatal("no word of what may be missing")
-		}
-		gap = event.Name == "subscription_gap"
-	}
-	lab(t, "restart-killed")
-	lab(t, "wait-settled")
-}
-
-// publishUntil publishes until the message arrives: the server may not have been told of the subscription yet.
-func publishUntil(t testing.TB, client *Client, subscription *Subscription, channel, payload string, want Message) {
-	t.Helper()
-	eventually(t, "no message", func() bool {
-		// One that is under way when a primary dies says nothing of what became of it; the next one does.
-		if _, err := client.Do(background, "PUBLISH", channel, payload); err != nil && !errors.Is(err, ErrConnection) {
-			t.Fatal(err)
-		}
-		for {
-			select {
-			case message := <-subscription.Messages():
-				if message == want {
-					return true
-				}
-			case <-time.After(20 * time.Millisecond):
-				return false
-			}
-		}
-	})
-}
-
-// Runs last of those that need a topology, for it changes it.
-func TestZFailoverByKillIsSurvived(t *testing.T) {
-	client := primaryOf(t)
-	if os.Getenv("LAB") == "" {
-		t.Skip("LAB names no laboratory")
-	}
-	check(t, client.Connect(background))
-	old, _ := client.Node()
-	var acknowledged, failed atomic.Int64
-	stop := make(chan struct{})
-	var writers sync.WaitGroup
-	for i := 0; i < 32; i++ {
-		writers.Add(1)
-		go func(i int) {
-			defer writers.Done()
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				ctx, cancel := context.WithTimeout(background, 20*time.Second)
-				_, err := client.Do(ctx, "SET", fmt.Sprintf("go:failover:%d", i), n)
-				cancel()
-				var failure *Error
-				switch {
-				case err == nil:
-					acknowledged.Add(1)
-				case errors.As(err, &failure) && errors.Is(err, ErrConnection) && failure.Outcome == OutcomeUnknown:
-					failed.Add(1) // it was under way when the primary died
-				default:
-					t.Error(err)
-					return
-				}
-			}
-		}(i)
-	}
-	eventually(t, "nothing is written", func() bool { return acknowledged.Load() > 100 })
-	equal(t, old.Addr(), lab(t, "kill-primary"))
-	eventually(t, "the client stays with the dead primary", func() bool {
-		now, ok := client.Node()
-		return ok && now.Addr() != old.Addr()
-	})
-	after := acknowledged.Load()
-	eventually(t, "nothing is written to the new primary", func() bool { return acknowledged.Load() > after+100 })
-	close(stop)
-	writers.Wait()
-	t.Logf("%d acknowledged, %d unknown", acknowledged.Load(), failed.Load())
-	if failed.Load() > 64 {
-		t.Fatal("more calls failed than were under way")
-	}
-	lab(t, "restart-killed")
-	lab(t, "wait-settled")
 }

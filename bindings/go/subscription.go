@@ -88,11 +88,10 @@ func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, er
 		queue.stop()
 		return nil, takeError(status, failure)
 	}
-	go func() {
-		<-queue.ended
+	db.queues.add(queue, func() {
 		close(messages)
 		close(events)
-	}()
+	})
 	runtime.SetFinalizer(s, func(s *Subscription) { go s.Close() })
 	if err := s.each(channels, kind, true); err != nil {
 		s.Close()

@@ -10,7 +10,7 @@ namespace sentinel {
 
 class client;
 
-/** What a deployment or a client is made of; the keys are those of the README. One thread at a time. */
+/** What a deployment or a client is made of; the keys are those of docs/options.md. One thread at a time. */
 class options : public detail::handle<sentinel_options_t, sentinel_options_free> {
 public:
     /** The default of every key, and no Sentinel. */

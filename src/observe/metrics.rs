@@ -418,8 +418,8 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_is_in_the_readme_and_in_the_header() {
-        let texts = [include_str!("../../README.md"), include_str!("../ffi/observe.rs")];
+    fn every_metric_is_in_the_guide_and_in_the_header() {
+        let texts = [include_str!("../../docs/watching.md"), include_str!("../ffi/observe.rs")];
         for metric in METRICS {
             let name = format!("`{}`", metric.name);
             assert!(texts.iter().all(|text| text.contains(&name)), "{name}");

@@ -3,7 +3,8 @@
 #
 # man: there is a page for every function, and groff has nothing to say against any of them.
 # deb: the packages install below a scratch root, hold what they should, and a program built against them there follows
-# a topology; removing them leaves nothing. As root dpkg installs them, otherwise they are only unpacked.
+# a topology; removing them leaves nothing. As root dpkg installs them, otherwise they are only unpacked. LINTIAN=1:
+# lintian has nothing to say against them.
 # target: `cargo check` for another target.
 #
 # Exit status 77: skipped, for the tool is not installed.
@@ -64,6 +65,9 @@ deb() {
     fi
     triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
     lib=$scratch/root/usr/lib/$triplet
+    # Half a minute, so only when asked for. A bug number is for those who upload to Debian.
+    [ -z "${LINTIAN:-}" ] ||
+        run lintian lintian --allow-root --fail-on warning --suppress-tags initial-upload-closes-no-bugs "$@"
     dpkg-deb -I "$1" symbols | grep -q '^ sentinel_open@Base' || fail "no symbols file"
     [ -f "$scratch/root/usr/share/man/man3/sentinel_open.3.gz" ] || fail "no manual pages"
     export PKG_CONFIG_SYSROOT_DIR="$scratch/root" PKG_CONFIG_LIBDIR="$lib/pkgconfig"

@@ -5,8 +5,13 @@ require_relative "sentinel_redis/native"
 require_relative "sentinel_redis/errors"
 require_relative "sentinel_redis/reply"
 require_relative "sentinel_redis/ticket"
+require_relative "sentinel_redis/connection"
+require_relative "sentinel_redis/script"
+require_relative "sentinel_redis/scan"
 require_relative "sentinel_redis/client"
+require_relative "sentinel_redis/inbox"
 require_relative "sentinel_redis/subscription"
+require_relative "sentinel_redis/watch"
 
 # A deployment: a set of Sentinels and the services they watch. One for a program is enough; any number of threads and
 # fibers use it and its clients at once. Opening does no I/O. After fork a child opens its own handles with its first
@@ -64,6 +69,7 @@ class SentinelRedis
     @options = options
     @opening = Mutex.new
     @tickets = []
+    @inboxes = ObjectSpace::WeakMap.new
     handle
   end
 
@@ -79,9 +85,31 @@ class SentinelRedis
   def discover_replicas(service = nil) = discover(:discover_replicas, service)
   def discover_sentinels(service = nil) = discover(:discover_sentinels, service)
 
+  # Replaces the login at the data nodes, and that at the Sentinels, without a restart and without a failed call: add
+  # the new password at the servers, call this, take the old one away. username nil: the user "default". Clients that
+  # were made with a login of their own keep it.
+  def update_credentials(password, username: nil) = update(:update_credentials, username, password)
+  def update_sentinel_credentials(password, username: nil) = update(:update_sentinel_credentials, username, password)
+
+  # What happens to the deployment from now on: primaries, replicas and Sentinels that change, connections. names are of
+  # Watch::EVENTS, none for all but :connection. With a block, yields each Event until the block breaks; without, gives
+  # the Watch.
+  def watch(*names, &block)
+    watch = Watch.new(handle, inbox(Watch::CAPACITY), names)
+    return watch unless block
+
+    begin
+      watch.each(&block)
+    ensure
+      watch.close
+    end
+  end
+
   # Ends every call on the deployment and its clients with ClosedError.
   def close
     Native.close(handle, 0)
+    # A queue's descriptor tells of what is in it, and not of its end.
+    @inboxes.each_key(&:close)
     nil
   end
 
@@ -93,25 +121,40 @@ class SentinelRedis
     @opening.synchronize do
       return @handle if @pid == Process.pid
 
-      @tickets = []
       @handle = Options.with(@url, **@options) { |options| Native.make(:free, :open, options) }
+      # After the handle, by which the tickets that other threads give back are known to be old.
+      @tickets = []
       @pid = Process.pid
     end
     @handle
   end
 
-  # For the library: yields a Ticket that nobody else has meanwhile.
-  def with_ticket
-    tickets = @tickets
-    ticket = tickets.pop || Ticket.new(handle)
-    begin
-      yield ticket
-    ensure
-      tickets.push(ticket)
+  # For the library: an Inbox, which ends with the deployment.
+  def inbox(capacity)
+    inbox = Inbox.new(handle, capacity)
+    @inboxes[inbox] = true
+    inbox
+  end
+
+  # For the library: a Ticket that nobody else has until it is given back.
+  def take_ticket = @tickets.pop || Ticket.new(handle)
+
+  # One that is worn, or from before a fork, is of no more use.
+  def give_ticket(ticket)
+    if ticket.deployment.equal?(@handle) && !ticket.worn?
+      @tickets.push(ticket)
+    else
+      ticket.close
     end
   end
 
   private
+
+  def update(function, username, password)
+    bytes = password.to_s.b
+    Native.failing { |error| Native.public_send(function, handle, username, bytes, bytes.bytesize, error) }
+    nil
+  end
 
   def discover(function, service)
     out = FFI::MemoryPointer.new(:pointer)

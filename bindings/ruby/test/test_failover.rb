@@ -10,6 +10,7 @@ class TestFailover < Minitest::Test
   def test_survives_a_primary_that_is_killed
     client = primary.connect
     old = client.node.to_s
+    watch = deployment.watch(:primary_changed)
     acknowledged = Array.new(WRITERS, 0)
     unknown = Queue.new
     stop = false
@@ -35,6 +36,9 @@ class TestFailover < Minitest::Test
     eventually("nothing is written to the new primary") { acknowledged.sum > after + 100 }
     stop = true
     writers.each(&:join)
+    event = watch.next_event(timeout: PATIENCE)
+    assert_equal ["primary_changed", old], [event.name, event.fields["from"]]
+    refute_equal old, event.fields["to"]
     assert_operator unknown.size, :<=, 2 * WRITERS
   ensure
     stop = true

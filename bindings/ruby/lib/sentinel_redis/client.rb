@@ -6,6 +6,7 @@ class SentinelRedis
   class Client
     RETRY_UNKNOWN = 1
     NO_RETRY = 2
+    WAIT_AOF = 4
     DEFAULT_CALL = [Native::CALL_SIZE, 0, 0, 0, 0].pack(Native::CALL).freeze
     private_constant :DEFAULT_CALL
 
@@ -20,20 +21,16 @@ class SentinelRedis
     # Runs one command and gives its reply.
     #
     # timeout: seconds, a deadline for the whole call, otherwise the client's timeout_ms; replicas: wait until so many
-    # have the write; retry_unknown: repeat even what may have been executed; no_retry: never repeat.
-    def call(*arguments, timeout: nil, replicas: 0, retry_unknown: false, no_retry: false)
+    # have the write; wait_aof: until the primary, and so many replicas, have it on disk; retry_unknown: repeat even what
+    # may have been executed; no_retry: never repeat.
+    def call(*arguments, timeout: nil, replicas: 0, wait_aof: false, retry_unknown: false, no_retry: false)
       lengths, data = Command.pack(arguments)
-      call = options(timeout, replicas, retry_unknown, no_retry)
-      client = handle
-      @deployment.with_ticket do |ticket|
-        ticket.run(client) do |queue, tag, id, error|
-          Native.submit_queued(client, arguments.size, lengths, data, data.bytesize, call, queue, tag, id, error)
-        end
-      end
+      call = options(timeout, replicas, wait_aof, retry_unknown, no_retry)
+      run { |ticket, client| ticket.command(client, arguments.size, lengths, data, call) }
     end
 
     # Sends the commands of the block in one write and gives their replies. The first that is an error is raised, unless
-    # exception is false: then it stands among the replies.
+    # exception is false: then it stands among the replies. Takes timeout, retry_unknown and no_retry as call does.
     def pipelined(exception: true, **options, &block)
       batch(1, exception, options, block)
     end
@@ -43,9 +40,20 @@ class SentinelRedis
       batch(2, exception, options, block)
     end
 
+    # Runs a Script, by its SHA-1 where the node has it. Takes the same keywords as call.
+    def script(script, keys: [], argv: [], timeout: nil, **options)
+      script.run(keys, argv, timeout) { |command, left| call(*command, timeout: left, **options) }
+    end
+
+    # Walks through the keys of a node, or the elements of a key: a Scan, which is Enumerable.
+    def scan(match: nil, count: nil, type: nil) = Scan.new(handle, ["SCAN"], match, count, type)
+    def hscan(key, match: nil, count: nil) = Scan.new(handle, ["HSCAN", key], match, count)
+    def sscan(key, match: nil, count: nil) = Scan.new(handle, ["SSCAN", key], match, count)
+    def zscan(key, match: nil, count: nil) = Scan.new(handle, ["ZSCAN", key], match, count)
+
     # Yields a connection of one's own: for WATCH, MULTI by hand, and anything else with state.
     def acquire(timeout: nil)
-      connection = Connection.new(Native.make(:connection_release, :client_acquire, handle, milliseconds(timeout)))
+      connection = Connection.new(Native.make(:connection_release, :client_acquire, handle, Native.milliseconds(timeout)))
       return connection unless block_given?
 
       begin
@@ -58,7 +66,7 @@ class SentinelRedis
     # Subscribes to channels, and to patterns. With a block, yields each message until the block breaks; without, gives
     # the Subscription.
     def subscribe(*channels, patterns: [], sharded: [], &block)
-      subscription = Subscription.new(@deployment.handle, handle)
+      subscription = Subscription.new(@deployment.inbox(Subscription::CAPACITY), handle)
       subscription.subscribe(*channels).psubscribe(*patterns).ssubscribe(*sharded)
       return subscription unless block
 
@@ -71,7 +79,7 @@ class SentinelRedis
 
     # Finds the node and makes a first connection, for programs that want to fail at their start.
     def connect(timeout: nil)
-      Native.failing { |error| Native.client_connect(handle, milliseconds(timeout), error) }
+      Native.failing { |error| Native.client_connect(handle, Native.milliseconds(timeout), error) }
       self
     end
 
@@ -91,26 +99,18 @@ class SentinelRedis
       deployment = @deployment.handle
       return @handle if @made_in.equal?(deployment)
 
-      handle = Options.with(**@overrides) do |overrides|
+      @handle = Options.with(**@overrides) do |overrides|
         Native.make(:client_free, @maker, deployment, @service, @overrides.empty? ? nil : overrides)
       end
       @made_in = deployment
-      @handle = handle
+      @handle
     end
 
-    def options(timeout, replicas, retry_unknown, no_retry)
-      return DEFAULT_CALL if timeout.nil? && replicas.zero? && !retry_unknown && !no_retry
+    def options(timeout, replicas, wait_aof, retry_unknown, no_retry)
+      return DEFAULT_CALL if timeout.nil? && replicas.zero? && !wait_aof && !retry_unknown && !no_retry
 
-      flags = (retry_unknown ? RETRY_UNKNOWN : 0) | (no_retry ? NO_RETRY : 0)
-      [Native::CALL_SIZE, flags, milliseconds(timeout), replicas, 0].pack(Native::CALL)
-    end
-
-    # 0 is the library's "default", -1 its "no limit".
-    def milliseconds(seconds)
-      return 0 if seconds.nil?
-      return -1 if seconds == Float::INFINITY
-
-      [(seconds * 1000).ceil, 1].max
+      flags = (retry_unknown ? RETRY_UNKNOWN : 0) | (no_retry ? NO_RETRY : 0) | (wait_aof ? WAIT_AOF : 0)
+      [Native::CALL_SIZE, flags, Native.milliseconds(timeout), replicas, 0].pack(Native::CALL)
     end
 
     def batch(kind, exception, options, block)
@@ -118,21 +118,31 @@ class SentinelRedis
       block.call(batch)
       return [] if batch.empty?
 
-      replies = run(batch, **options)
+      replies = run_batch(batch, **options)
       failed = exception && replies.find { |reply| reply.is_a?(Error) }
       raise failed if failed
 
       replies
     end
 
-    def run(batch, timeout: nil, replicas: 0, retry_unknown: false, no_retry: false)
-      call = options(timeout, replicas, retry_unknown, no_retry)
-      client = handle
-      @deployment.with_ticket do |ticket|
-        ticket.run(client) do |queue, tag, id, error|
-          Native.submit_batch(client, batch.handle, call, queue, tag, id, error)
-        end
+    def run_batch(batch, timeout: nil, retry_unknown: false, no_retry: false)
+      call = options(timeout, 0, false, retry_unknown, no_retry)
+      run { |ticket, client| ticket.batch(client, batch.handle, call) }
+    end
+
+    # Yields a ticket and the client's handle. The library itself knows those from before a fork.
+    def run
+      client = @handle
+      ticket = @deployment.take_ticket
+      begin
+        yield ticket, client
+      ensure
+        @deployment.give_ticket(ticket)
       end
+    rescue ForkedError
+      raise if client.equal?(handle) && ticket.deployment.equal?(@made_in)
+
+      retry
     end
   end
 
@@ -155,32 +165,5 @@ class SentinelRedis
     end
 
     def empty? = @size.zero?
-  end
-
-  # A connection of one's own, used by one thread at a time. A call on it is over only with its reply or its deadline.
-  class Connection
-    def initialize(handle)
-      @handle = handle
-    end
-
-    def call(*arguments, timeout: nil)
-      raise ClosedError.new("the connection was given back", status: -503) unless @handle
-
-      memory = arguments.map { |argument| FFI::MemoryPointer.from_string(Command.bytes(argument)) }
-      argv = FFI::MemoryPointer.new(:pointer, memory.size).write_array_of_pointer(memory)
-      lengths = FFI::MemoryPointer.new(:size_t, memory.size).write_array_of_uint64(memory.map { |text| text.size - 1 })
-      ms = timeout ? [(timeout * 1000).ceil, 1].max : 0
-      call = [Native::CALL_SIZE, 0, ms, 0, 0].pack(Native::CALL)
-      reply = FFI::MemoryPointer.new(:pointer)
-      Native.failing do |error|
-        Native.connection_command(@handle, memory.size, argv, lengths, call, reply, error)
-      end
-      Reply.take(reply.read_pointer)
-    end
-
-    def release
-      @handle&.free
-      @handle = nil
-    end
   end
 end

@@ -30,6 +30,9 @@ class SentinelRedis
       @attempts = attempts
     end
 
+    # For the library.
+    attr_writer :outcome
+
     # True for every failure that means "no connection to the service".
     def connection_error? = is_a?(ConnectionError)
 
@@ -115,12 +118,14 @@ class SentinelRedis
   class UnsupportedCommandError < Error; end
   # An argument or option cannot be used.
   class UsageError < Error; end
+  # The object cannot do this in the state it is in; of a scan: its node is gone.
+  class WrongStateError < UsageError; end
   # Not in this version of the library.
   class UnavailableError < Error; end
 
   class Error
     CLASSES = {
-      -100 => UsageError, -101 => UsageError, -102 => UsageError, -103 => UsageError, -104 => UsageError,
+      -100 => UsageError, -101 => UsageError, -102 => UsageError, -103 => UsageError, -104 => WrongStateError,
       -106 => ForkedError, -108 => UnsupportedCommandError, -109 => UnavailableError,
       -200 => PrimaryNotFoundError, -201 => ReplicaNotFoundError,
       -300 => CannotConnectError, -301 => ConnectionLostError, -302 => TLSError, -303 => AuthenticationError,

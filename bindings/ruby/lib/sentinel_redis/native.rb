@@ -9,6 +9,7 @@ class SentinelRedis
     ffi_lib [ENV["LIBSENTINEL"], "libsentinel.so.0", "libsentinel.so"].compact
 
     OK = 0
+    EMPTY = 1
     UNAVAILABLE = -109
     QUEUE_FULL = -501
 
@@ -59,6 +60,10 @@ class SentinelRedis
     function :nodes_role, %i[pointer size_t], :int32
     function :nodes_free, [:pointer], :void
 
+    function :update_credentials, %i[pointer string buffer_in size_t pointer], :int32
+    function :update_sentinel_credentials, %i[pointer string buffer_in size_t pointer], :int32
+    function :watch_events, %i[pointer uint32 pointer uint64 pointer], :int32
+
     function :primary_for, %i[pointer string pointer pointer pointer], :int32
     function :replica_for, %i[pointer string pointer pointer pointer], :int32
     function :client_connect, %i[pointer int64 pointer], :int32, blocking: true
@@ -77,12 +82,23 @@ class SentinelRedis
     function :connection_command, %i[pointer size_t pointer pointer buffer_in pointer pointer], :int32, blocking: true
     function :connection_release, [:pointer], :void
 
-    function :reply_nodes, %i[pointer pointer pointer], :pointer
-    function :reply_free, [:pointer], :void
+    function :script_new, %i[buffer_in size_t uint32], :pointer
+    function :script_sha1, [:pointer], :string
+    function :script_free, [:pointer], :void
+    function :scan_new, %i[pointer size_t pointer pointer pointer pointer], :int32
+    function :scan_next, %i[pointer buffer_in pointer pointer], :int32, blocking: true
+    function :scan_restart, [:pointer], :void
+    function :scan_free, [:pointer], :void
+
+    # By the reply's address, which a completion holds as a number.
+    attach_function :reply_nodes_at, :sentinel_reply_nodes, %i[size_t pointer pointer], :pointer
+    attach_function :reply_free_at, :sentinel_reply_free, [:size_t], :void
 
     function :queue_new, %i[pointer size_t pointer pointer], :int32
     function :queue_fd, [:pointer], :int
     function :queue_poll, %i[pointer pointer size_t size_t int64 pointer], :int32
+    attach_function :queue_wait, :sentinel_queue_poll, %i[pointer pointer size_t size_t int64 pointer], :int32,
+                    blocking: true
     function :queue_free, [:pointer], :void
 
     function :subscription_new, %i[pointer pointer uint64 pointer pointer], :int32
@@ -95,6 +111,32 @@ class SentinelRedis
       out = FFI::MemoryPointer.new(:pointer)
       failing { |error| public_send(name, *arguments, out, error) }
       FFI::AutoPointer.new(out.read_pointer, method(free))
+    end
+
+    # 0 is the library's "default", -1 its "no limit".
+    def self.milliseconds(seconds)
+      return 0 if seconds.nil?
+      return -1 if seconds == Float::INFINITY
+
+      [(seconds * 1000).ceil, 1].max
+    end
+
+    # argv and its lengths, for the functions that take no packed arguments. Keep both while C has them.
+    def self.argv(arguments)
+      texts = arguments.map { |argument| FFI::MemoryPointer.from_string(Command.bytes(argument)) }
+      argv = FFI::MemoryPointer.new(:pointer, texts.size).write_array_of_pointer(texts)
+      # Nothing else holds on to the texts.
+      argv.instance_variable_set(:@texts, texts)
+      [argv, FFI::MemoryPointer.new(:size_t, texts.size).write_array_of_uint64(texts.map { |text| text.size - 1 })]
+    end
+
+    # Runs a call that holds its thread on a thread of its own: whoever waits for it can be interrupted, and a fiber
+    # scheduler sees the wait. A call that was given up runs to its end there, with the memory it uses.
+    def self.aside(&call)
+      Thread.new do
+        Thread.current.report_on_exception = false
+        call.call
+      end.value
     end
 
     # Raises what the block's status and the error behind its argument say.

@@ -8,9 +8,10 @@ class SentinelRedis
   module Reply
     NIL, STATUS, STRING, INTEGER, DOUBLE, BOOL, ARRAY, MAP, SET, VERBATIM, BIG_NUMBER, PUSH, ERROR = (0..12).to_a
 
-    # Copies the whole tree by one crossing, and frees the reply. sizes is room for two numbers, which a busy caller keeps.
+    # Copies the whole tree by one crossing, and frees the reply at this address. sizes is room for two numbers, which a
+    # busy caller keeps.
     def self.take(reply, sizes = FFI::MemoryPointer.new(:size_t, 2))
-      nodes = Native.reply_nodes(reply, sizes, sizes + 8)
+      nodes = Native.reply_nodes_at(reply, sizes, sizes + 8)
       count, stride = sizes.read_array_of_uint64(2)
       # One value is the most frequent reply.
       return Reader.new(nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)).value if count == 1
@@ -18,7 +19,7 @@ class SentinelRedis
       format = "#{Native::NODE}x#{stride - Native::NODE_SIZE}" * count
       Reader.new(nodes.read_bytes(stride * count).unpack(format)).value
     ensure
-      Native.reply_free(reply)
+      Native.reply_free_at(reply)
     end
 
     # Reads the nodes, depth first; six fields each.
@@ -67,18 +68,13 @@ class SentinelRedis
     def self.pack(arguments)
       raise UsageError.new("a command has at least its name", status: -101) if arguments.empty?
 
-      data = String.new(encoding: Encoding::BINARY)
-      lengths = arguments.map do |argument|
-        before = data.bytesize
-        data << bytes(argument)
-        data.bytesize - before
-      end
-      [lengths.pack("Q*"), data]
+      texts = arguments.map { |argument| argument.is_a?(String) ? argument : bytes(argument) }
+      [texts.map(&:bytesize).pack("Q*"), texts.pack("a*" * texts.size)]
     end
 
     def self.bytes(argument)
       case argument
-      when String then argument.ascii_only? ? argument : argument.b
+      when String then argument
       when Symbol, Integer, Float then argument.to_s
       when true then "1"
       when false then "0"

@@ -3,16 +3,25 @@
 require "io/wait"
 
 class SentinelRedis
-  # A queue of the library with the buffers of one call at a time. The caller waits for the queue's descriptor as for any
-  # IO: other threads and fibers run meanwhile, and Timeout, Thread#raise and Thread#kill end the wait.
+  # A queue of the library with the buffers of one call at a time.
+  #
+  # Most replies are there after some microseconds, so a caller first waits inside the library, without the lock of the VM
+  # and without a system call for a descriptor. Ruby cannot end that wait, so it is short. Then the caller waits for the
+  # queue's descriptor as for any IO: Timeout, Thread#raise and Thread#kill end the wait, and under a fiber scheduler,
+  # which sees nothing else, it is so from the start.
   class Ticket
     # Calls that were given up complete as well; more than a few are never under way.
     CAPACITY = 64
     ENTRIES = 8
+    # Milliseconds that Timeout and Thread#kill may be late.
+    SHORT = 20
+
+    # The handle of the deployment that it is for.
+    attr_reader :deployment
 
     def initialize(deployment)
+      @deployment = deployment
       @queue = Native.make(:queue_free, :queue_new, deployment, CAPACITY)
-      @io = IO.for_fd(Native.queue_fd(@queue), autoclose: false)
       @entries = FFI::MemoryPointer.new(Native::COMPLETION_SIZE * ENTRIES)
       @count = FFI::MemoryPointer.new(:size_t)
       @id = FFI::MemoryPointer.new(:uint64)
@@ -21,49 +30,82 @@ class SentinelRedis
       @tag = 0
     end
 
-    # Yields what a submission takes last (queue, tag, id, error), waits for its completion, and gives its value.
-    def run(client)
+    # Runs one command and gives its value.
+    def command(client, count, lengths, data, call)
       @tag += 1
-      status = yield @queue, @tag, @id, @error
-      raise Error.take(status, @error.read_pointer) unless status == Native::OK
-
-      finish(client)
+      status = Native.submit_queued(client, count, lengths, data, data.bytesize, call, @queue, @tag, @id, @error)
+      finish(client, status)
     end
+
+    # Runs a batch and gives its values.
+    def batch(client, batch, call)
+      @tag += 1
+      finish(client, Native.submit_batch(client, batch, call, @queue, @tag, @id, @error))
+    end
+
+    # Whether it has become slow for a thread: its queue has a descriptor, which every completion raises.
+    def worn? = !@io.nil? && Fiber.scheduler.nil?
+
+    # At once, for a descriptor is not to wait for the garbage collector.
+    def close = @queue.free
 
     private
 
-    def finish(client)
-      status = nil
-      until status
-        @io.wait_readable
-        status, reply, error = taken
-      end
-      raise Error.take(status, error) unless status == Native::OK
+    def finish(client, status)
+      raise Error.take(status, @error.read_pointer) unless status == Native::OK
 
-      Reply.take(reply, @sizes)
-    ensure
-      # Left by an exception from outside: the call has no more receiver.
-      Native.cancel(client, @id.read_uint64) unless status
+      begin
+        status, reply, error = wait
+      ensure
+        give_up(client) unless reply
+      end
+      return Reply.take(reply, @sizes) if status == Native::OK
+
+      raise Error.take(status, FFI::Pointer.new(error))
     end
 
-    # The completion of this call, if it is there; those of calls that were given up are freed.
+    # The completion of this call: status, and the addresses of reply and error.
+    def wait
+      unless Fiber.scheduler
+        Native.queue_wait(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, SHORT, @count)
+        found = taken
+        return found if found
+      end
+      @io ||= IO.for_fd(Native.queue_fd(@queue), autoclose: false)
+      loop do
+        @io.wait_readable
+        Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
+        found = taken
+        return found if found
+      end
+    end
+
+    # What became of this call, among the completions that a poll has left here; those of calls that were given up are
+    # freed.
     def taken
+      count = @count.get_uint64(0)
+      @count.put_uint64(0, 0)
       found = nil
-      Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
-      @count.read_uint64.times do |index|
-        bytes = @entries.get_bytes(index * Native::COMPLETION_SIZE, Native::COMPLETION_SIZE)
-        tag, _kind, status, reply, error = bytes.unpack(Native::COMPLETION)
-        reply = FFI::Pointer.new(reply)
-        error = FFI::Pointer.new(error)
+      index = 0
+      while index < count
+        tag, _kind, status, reply, error =
+          @entries.get_bytes(index * Native::COMPLETION_SIZE, Native::COMPLETION_SIZE).unpack(Native::COMPLETION)
         if tag == @tag
           found = [status, reply, error]
         else
-          Native.reply_free(reply)
-          Native.error_free(error)
+          Native.reply_free_at(reply)
+          Native.error_free(FFI::Pointer.new(error))
         end
+        index += 1
       end
-      @count.write_uint64(0)
       found
+    end
+
+    # Left by an exception from outside: the call has no more receiver.
+    def give_up(client)
+      @tag += 1
+      taken
+      Native.cancel(client, @id.read_uint64)
     end
   end
 end

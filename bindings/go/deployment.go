@@ -1,0 +1,126 @@
+package sentinel
+
+/*
+#include <sentinel.h>
+#include <stdlib.h>
+*/
+import "C"
+
+import (
+	"runtime"
+	"sync"
+	"unsafe"
+)
+
+// UpdateCredentials replaces the login at the data nodes, without a restart and without a failed call: add the new
+// password at the servers, call this, take the old one away. username "" is the user default, no password no login.
+// Clients that were made with a login of their own keep it.
+func (db *DB) UpdateCredentials(username string, password []byte) error {
+	return db.update(username, password, func(name *C.char, data unsafe.Pointer, length C.size_t, failure **C.sentinel_error_t) C.sentinel_status_t {
+		return C.sentinel_update_credentials(db.handle, name, data, length, failure)
+	})
+}
+
+// UpdateSentinelCredentials replaces the login at the Sentinels.
+func (db *DB) UpdateSentinelCredentials(username string, password []byte) error {
+	return db.update(username, password, func(name *C.char, data unsafe.Pointer, length C.size_t, failure **C.sentinel_error_t) C.sentinel_status_t {
+		return C.sentinel_update_sentinel_credentials(db.handle, name, data, length, failure)
+	})
+}
+
+func (db *DB) update(username string, password []byte,
+	update func(*C.char, unsafe.Pointer, C.size_t, **C.sentinel_error_t) C.sentinel_status_t) error {
+	name, free := cString(username)
+	defer free()
+	// A copy, so that what C is handed is nothing but these bytes.
+	data := C.CBytes(password)
+	defer func() {
+		for i := range password {
+			*(*byte)(unsafe.Add(data, i)) = 0
+		}
+		C.free(data)
+	}()
+	var failure *C.sentinel_error_t
+	status := update(name, data, C.size_t(len(password)), &failure)
+	runtime.KeepAlive(db)
+	if status != C.SENTINEL_OK {
+		return takeError(status, failure)
+	}
+	return nil
+}
+
+// EventKind is what a Watch tells of; a sum of them is several.
+type EventKind uint32
+
+// The kinds. Each event has the fields that sentinel.h lists for it.
+const (
+	EventPrimaryChanged   EventKind = C.SENTINEL_EVENT_PRIMARY_CHANGED
+	EventReplicasChanged  EventKind = C.SENTINEL_EVENT_REPLICAS_CHANGED
+	EventSentinelsChanged EventKind = C.SENTINEL_EVENT_SENTINELS_CHANGED
+	EventConnection       EventKind = C.SENTINEL_EVENT_CONNECTION
+	EventSubscriptionGap  EventKind = C.SENTINEL_EVENT_SUBSCRIPTION_GAP
+)
+
+// Change is what happened to a deployment: Name is primary_changed, replicas_changed, sentinels_changed, connection or
+// subscription_gap. Fields are those of the library as Reply.Value has them, such as from, to, epoch.
+type Change struct {
+	Name    string
+	Service string
+	Fields  map[string]any
+}
+
+// eventsAtOnce is how many events wait for the program; one more is dropped and counted by the library.
+const eventsAtOnce = 4096
+
+// Watch tells what happens to a deployment, as the library sees it.
+type Watch struct {
+	db      *DB
+	queue   *queue
+	changes chan Change
+	over    chan struct{}
+	once    sync.Once
+}
+
+// Watch tells of changes from now on.
+func (db *DB) Watch(kinds EventKind) (*Watch, error) {
+	// What the queue's goroutine has: not the Watch, which the finalizer is to find unreachable.
+	changes, over := make(chan Change, entriesAtOnce), make(chan struct{})
+	queue, err := newQueue(db.handle, eventsAtOnce, func(entry *completion) {
+		C.sentinel_error_free(entry.error)
+		fields, ok := takeReply(entry.reply).Value().(map[string]any)
+		if !ok {
+			return
+		}
+		name, _ := fields["event"].(string)
+		service, _ := fields["service"].(string)
+		select {
+		case changes <- Change{Name: name, Service: service, Fields: fields}:
+		case <-over:
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &Watch{db: db, queue: queue, changes: changes, over: over}
+	db.queues.add(queue, func() { close(changes) })
+	runtime.SetFinalizer(w, func(w *Watch) { go w.Close() })
+	var failure *C.sentinel_error_t
+	if status := C.sentinel_watch_events(db.handle, C.uint32_t(kinds), queue.handle, 0, &failure); status != C.SENTINEL_OK {
+		w.Close()
+		return nil, takeError(status, failure)
+	}
+	return w, nil
+}
+
+// Changes is closed with the watch, and with its deployment.
+func (w *Watch) Changes() <-chan Change { return w.changes }
+
+// Close ends the watch and closes its channel.
+func (w *Watch) Close() {
+	w.once.Do(func() {
+		runtime.SetFinalizer(w, nil)
+		close(w.over)
+		C.sentinel_watch_events(w.db.handle, 0, w.queue.handle, 0, nil)
+		w.queue.stop()
+	})
+}

@@ -1,0 +1,79 @@
+# frozen_string_literal: true
+
+class SentinelRedis
+  # What else happens: to a subscription, "subscribed" when a name is in force, "subscription_gap" where messages may be
+  # missing; to a deployment, see Watch. fields are those of the library, such as "channel", "node", "milliseconds",
+  # "dropped"; error is why the server refused a name or a login.
+  Event = Struct.new(:name, :fields, :error)
+
+  # A queue of messages and events, which waits for its descriptor as any IO does. One thread reads at a time.
+  class Inbox
+    ENTRIES = 64
+
+    attr_reader :queue
+
+    def initialize(deployment, capacity)
+      @queue = Native.make(:queue_free, :queue_new, deployment, capacity)
+      @io = IO.for_fd(Native.queue_fd(@queue), autoclose: false)
+      @entries = FFI::MemoryPointer.new(Native::COMPLETION_SIZE * ENTRIES)
+      @count = FFI::MemoryPointer.new(:size_t)
+      @found = []
+      @pid = Process.pid
+    end
+
+    # Makes something else of the words of a message.
+    def on_message(&block)
+      @message = block
+      self
+    end
+
+    # The next one; nil when none came by the deadline, or none will come any more.
+    def next(deadline)
+      alive
+      loop do
+        found = @found.shift
+        return found if found || @closed
+
+        left = deadline && (deadline - Inbox.now)
+        return nil if left&.negative? || @io.wait_readable(left).nil?
+        return @found.shift unless take
+      end
+    rescue IOError
+      # Closed by another thread.
+      nil
+    end
+
+    # Sends the reader away; what has been taken can still be read.
+    def close
+      @closed = true
+      @io.close
+    end
+
+    # A child shares the descriptor, and would wait for what is its parent's.
+    def alive
+      raise ForkedError.new("do this again in the child", status: -106) unless @pid == Process.pid
+    end
+
+    def self.now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    private
+
+    # Takes what is there; false when nothing will come any more.
+    def take
+      status = Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
+      @count.read(:size_t).times do |index|
+        bytes = @entries.get_bytes(index * Native::COMPLETION_SIZE, Native::COMPLETION_SIZE)
+        @found << made(*bytes.unpack(Native::COMPLETION).drop(1))
+      end
+      @count.write(:size_t, 0)
+      status >= 0
+    end
+
+    def made(kind, status, reply, error)
+      return Event.new(nil, {}, Error.take(status, FFI::Pointer.new(error))) unless status == Native::OK
+
+      fields = Reply.take(reply)
+      kind == Native::KIND_MESSAGE ? @message.call(fields) : Event.new(fields["event"], fields)
+    end
+  end
+end

@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+class SentinelRedis
+  # A walk through the keys of a node, or the elements of a key. What is there all the time is given at least once, perhaps
+  # more than once. A cursor is a node's own: when the node is gone the walk ends with WrongStateError, and restart begins
+  # anew. One thread at a time.
+  class Scan
+    include Enumerable
+
+    DEFAULT_CALL = [Native::CALL_SIZE, 0, 0, 0, 0].pack(Native::CALL).freeze
+    private_constant :DEFAULT_CALL
+
+    def initialize(client, command, match, count, type = nil)
+      @in_pairs = %w[HSCAN ZSCAN].include?(command.first)
+      arguments = command.dup
+      arguments.push("MATCH", match) if match
+      arguments.push("COUNT", count) if count
+      arguments.push("TYPE", type) if type
+      @handle = Native.make(:scan_free, :scan_new, client, arguments.size, *Native.argv(arguments))
+      # A page that was given up is still under way.
+      @lock = Mutex.new
+    end
+
+    # Every element; of hashes and sorted sets pairs, as the server gives them.
+    def each(&block)
+      return enum_for(:each) unless block
+
+      while (page = next_page)
+        (@in_pairs ? page.each_slice(2) : page).each(&block)
+      end
+      self
+    end
+
+    # The next elements as the server gives them, perhaps none; nil at the end.
+    def next_page(timeout: nil)
+      call = timeout ? [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL) : DEFAULT_CALL
+      Native.aside { @lock.synchronize { page(call) } }
+    end
+
+    # Back to the beginning, on whatever node serves the client then.
+    def restart
+      @lock.synchronize { Native.scan_restart(@handle) }
+      self
+    end
+
+    private
+
+    def page(call)
+      out = FFI::MemoryPointer.new(:pointer, 2)
+      status = Native.scan_next(@handle, call, out, out + FFI::Pointer.size)
+      return nil if status == Native::EMPTY
+      raise Error.take(status, out.get_pointer(FFI::Pointer.size)) unless status == Native::OK
+
+      Reply.take(out.get_pointer(0).address)
+    end
+  end
+end

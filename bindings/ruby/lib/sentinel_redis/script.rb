@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+class SentinelRedis
+  # A Lua script with its SHA-1, made once and run by Client#script: the source is sent only to a node that does not have
+  # it, such as a new primary. Never changes; any number of threads and clients use it at once.
+  class Script
+    READ_ONLY = 1
+    private_constant :READ_ONLY
+
+    attr_reader :source, :sha1
+
+    # read_only: the script only reads. It runs by EVALSHA_RO and EVAL_RO (redis 7), which refuse writes, and is repeated
+    # as commands are that only read.
+    def initialize(source, read_only: false)
+      @source = source.dup.freeze
+      @read_only = read_only
+      bytes = source.b
+      handle = FFI::AutoPointer.new(Native.script_new(bytes, bytes.bytesize, read_only ? READ_ONLY : 0),
+                                    Native.method(:script_free))
+      @sha1 = Native.script_sha1(handle).dup.freeze
+    end
+
+    # For the library: yields a command and the seconds it has.
+    def run(keys, argv, timeout)
+      ends = timeout && (now + timeout)
+      suffix = @read_only ? "_RO" : ""
+      rest = [keys.size, *keys, *argv]
+      begin
+        yield ["EVALSHA#{suffix}", @sha1, *rest], timeout
+      rescue CommandError => e
+        raise unless missing?(e)
+
+        begin
+          yield ["EVAL#{suffix}", @source, *rest], ends && [ends - now, 0].max
+        rescue Error => failed
+          # An earlier attempt by name may have run.
+          failed.outcome = :unknown if e.outcome == :unknown
+          raise failed
+        end
+      end
+    end
+
+    private
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    # In the server's own words, for a script may end with an error of any code.
+    def missing?(error) = error.message.include?("NOSCRIPT No matching script")
+  end
+end
