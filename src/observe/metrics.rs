@@ -419,7 +419,10 @@ mod tests {
 
     #[test]
     fn every_metric_is_in_the_guide_and_in_the_header() {
-        let texts = [include_str!("../../docs/watching.md"), include_str!("../ffi/observe.rs")];
+        let texts = [
+            include_str!("../../docs/watching.md"),
+            include_str!("../ffi/observe.rs"),
+        ];
         for metric in METRICS {
             let name = format!("`{}`", metric.name);
             assert!(texts.iter().all(|text| text.contains(&name)), "{name}");
