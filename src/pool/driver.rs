@@ -86,13 +86,14 @@ impl Driver {
         let cause = ended.cause();
         self.ended = ended;
         let Some(pool) = self.pool.upgrade() else { return };
-        let retired = self.lane.generation.is_retired();
+        // Given up by the pool: its end says nothing about the node.
+        let ours = self.lane.is_gone() || self.lane.generation.is_retired();
         let (gate, endpoint) = (Rc::clone(&self.gate), self.lane.generation.endpoint.clone());
         let lane = Arc::clone(&self.lane);
         // First out of the pool, then the callers: none of them must find it again.
         pool.lane_ended(&lane);
         drop(self);
-        if !retired {
+        if !ours {
             gate.suspect(&endpoint);
             pool.lost();
             pool.observer

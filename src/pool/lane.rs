@@ -230,7 +230,7 @@ impl Lane {
 
     /// Whether it takes calls.
     pub fn is_usable(&self) -> bool {
-        !self.gone.load(Ordering::Acquire) && !self.generation.is_retired() && self.generation.takes(self.login)
+        !self.is_gone() && !self.generation.is_retired() && self.generation.takes(self.login)
     }
 
     /// Hands over a request that has `count` replies. It is copied; nothing waits.
@@ -280,6 +280,11 @@ impl Lane {
     /// Whoever knows it looks for another one from here on.
     pub(super) fn give_up(&self) {
         self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody did.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// Lets it end once the calls under way have.
