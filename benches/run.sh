@@ -30,16 +30,18 @@ if [ "${1:-}" = measure ]; then
     "$BUILD/bench_sentinel" large 1 0.1 >/dev/null # fills the keys
     "$BUILD/bench_sentinel" list 1 0.1 >/dev/null
     case $mode in
-        pinned) jobs="get:1 set:1 get:2 get:4 get:8 get:16 get:32 get:64 get:128 batch:1 window:1 large:1 list:1" ;;
+        pinned) jobs="get:1 set:1 get:2 get:4 get:8 get:16 get:32 get:64 get:128 batch:1 window:1 large:1 list:1 park:8 park:32" ;;
         *) jobs="get:1 get:32 get:128" ;;
     esac
     round=0
     while [ $round -lt "$ROUNDS" ]; do
         for job in $jobs; do
             workload=${job%:*} threads=${job#*:}
-            for library in sentinel hiredis raw; do
+            for library in sentinel hiredis raw park; do
                 case $library:$workload in
                     raw:set | raw:large | raw:list | raw:window | hiredis:window) continue ;;
+                    park:park) ;;
+                    park:* | *:park) continue ;;
                 esac
                 figures=$($alone "$BUILD/bench_$library" "$workload" "$threads" "$SECONDS_EACH")
                 case $figures in
@@ -61,7 +63,7 @@ mkdir -p "$BUILD" "$OUT"
 # The library as it is deployed: shared, and stripped. Its users ask for it by its SONAME.
 so=$BUILD/libsentinel.so.$SOVERSION
 strip -o "$so" "$RELEASE/libsentinel.so"
-for library in sentinel hiredis raw; do
+for library in sentinel hiredis raw park; do
     case $library in
         sentinel) libs="$so -Wl,-rpath,\$ORIGIN" ;;
         hiredis) libs=-lhiredis ;;

@@ -19,6 +19,14 @@ function row(name, mode, workload, threads, wanted, other,    ours, theirs, raw)
         ours / theirs, wanted == "" ? "-" : sprintf("%.2f", wanted), \
         wanted == "" ? "" : verdict(ours >= wanted * theirs)
 }
+# What no library can beat whose callers sleep: each is woken once, and its command served.
+function floor(threads,    park, command) {
+    park = ops["pinned", "park", threads, "park"]
+    command = ops["pinned", "batch", 1, "raw"]
+    if (park == "" || command == "") return
+    printf "%-37s %9.0f %27.2f\n", "  the most that " threads " sleepers can have", 1 / (1 / park + 1 / command), \
+        1 / (1 / park + 1 / command) / ops["pinned", "get", threads, "hiredis"]
+}
 END {
     printf "%-37s %9s %9s %9s %7s %7s\n", "operations a second", "sentinel", "hiredis", "raw", "ratio", "wanted"
     row("GET 64 B, 1 thread, one CPU", "pinned", "get", 1, 1.0)
@@ -34,6 +42,8 @@ END {
     row("window of 1,000 to a pipeline of 100", "pinned", "window", 1, 1.0, "batch")
     row("GET 1 MiB, one CPU", "pinned", "large", 1, 1.0)
     row("LRANGE of 1,000, walked, one CPU", "pinned", "list", 1, 1.2)
+    floor(8)
+    floor(32)
     ours = cpu["pinned", "get", 32, "sentinel"]
     theirs = cpu["pinned", "get", 32, "hiredis"]
     printf "%-37s %9.2f %9.2f %9s %7.2f %7.2f  %s\n", "CPU us an op, 32 threads, one CPU", ours, theirs, "-", \
