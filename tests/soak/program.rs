@@ -101,12 +101,14 @@ fn call_until_told(world: &World, deployment: &Deployment) -> (Vec<Account>, Sub
 
 /// A line a second.
 fn tell(world: &World) {
-    let mut second = 0;
-    while !world.stopped.load(Ordering::Relaxed) {
-        second += 1;
+    for second in 1.. {
         let due = world.started + Duration::from_secs(second);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let (descriptors, threads) = held();
+        if world.stopped.load(Ordering::Relaxed) {
+            // The callers are leaving.
+            return;
+        }
         let sample = Sample {
             second,
             succeeded: world.succeeded.swap(0, Ordering::Relaxed),
