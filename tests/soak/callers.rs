@@ -8,7 +8,7 @@ use sentinel::resp::{Kind, Reply};
 use sentinel::{CallOptions, Client, Error, Outcome};
 
 use crate::ledger::Ledger;
-use crate::punctual::{Begun, Punctual};
+use crate::punctual::{Begun, Punctual, Way};
 
 /// Deadlines of the calls.
 pub(crate) const TIMEOUTS_MS: [i64; 5] = [50, 100, 250, 1000, 3000];
@@ -72,7 +72,7 @@ impl World {
         let began = Begun::now();
         let result = call(&options);
         self.punctual
-            .note(&began, Duration::from_millis(timeout_ms.unsigned_abs()));
+            .note(Way::Waited, &began, Duration::from_millis(timeout_ms.unsigned_abs()));
         self.count(on_primary, result.is_ok());
         result
     }

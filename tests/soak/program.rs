@@ -60,8 +60,8 @@ pub(crate) fn run() {
     println!("soak: {}", submitted.summary());
     let mut violations = heard.violations;
     violations.extend(balance(&world, accounts.into_iter().chain([submitted.account])));
-    let (line, late) = world.punctual.summary();
-    println!("soak: {line}");
+    let (lines, late) = world.punctual.summary();
+    lines.iter().for_each(|line| println!("soak: {line}"));
     if late > 0 {
         violations.push(format!("{late} calls ended too late"));
     }

@@ -11,7 +11,7 @@ use sentinel::deadline::Deadline;
 use sentinel::{CallOptions, Deployment};
 
 use crate::callers::{Account, TIMEOUTS_MS, World};
-use crate::punctual::Begun;
+use crate::punctual::{Begun, Way};
 
 /// Submissions under way at once.
 const WINDOW: usize = 8;
@@ -61,7 +61,7 @@ impl Submitted {
             return self.account.ledger.violations.push(violation);
         };
         self.completions += 1;
-        world.punctual.note(&begun, limit);
+        world.punctual.note(Way::Submitted, &begun, limit);
         world.count(true, entry.result.is_ok());
         self.account.ledger.in_flight -= 1;
         match entry.result {
