@@ -32,6 +32,8 @@ struct State {
     running: bool,
     /// The thread, once it was started.
     thread: Option<JoinHandle<()>>,
+    /// It will look at `due` again.
+    alive: bool,
     /// Nothing is added any more: the thread ends when it has run what is due.
     closed: bool,
 }
@@ -56,17 +58,30 @@ impl Callbacks {
     /// Starts the thread where it does not run yet: before a callback is accepted, so that none is accepted in vain.
     pub fn start(self: &Arc<Callbacks>) -> std::io::Result<()> {
         let mut state = self.state.lock();
-        if state.thread.is_none() && !state.closed {
-            let own = Arc::clone(self);
-            let thread = std::thread::Builder::new().name("sentinel-cb".into());
-            state.thread = Some(sys::with_signals_blocked(|| thread.spawn(move || own.run()))?);
+        match state.alive || state.closed {
+            true => Ok(()),
+            false => self.run_on_thread(&mut state),
         }
+    }
+
+    fn run_on_thread(self: &Arc<Callbacks>, state: &mut State) -> std::io::Result<()> {
+        let own = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("sentinel-cb".into());
+        state.thread = Some(sys::with_signals_blocked(|| thread.spawn(move || own.run()))?);
+        state.alive = true;
         Ok(())
     }
 
-    /// Lets the thread run these, in this order.
-    pub fn add(&self, due: impl Iterator<Item = (Done, Entry)>) {
-        self.state.lock().due.extend(due);
+    /// Lets the thread run these, in this order. What was accepted before the deployment was closed may complete after the
+    /// thread has ended, where closing had too little time or came between: then it is run by another.
+    pub fn add(self: &Arc<Callbacks>, due: impl Iterator<Item = (Done, Entry)>) {
+        let mut state = self.state.lock();
+        state.due.extend(due);
+        if !state.alive && !state.due.is_empty() {
+            // Without a thread to be had there is nobody to tell.
+            let _ = self.run_on_thread(&mut state);
+        }
+        drop(state);
         self.added.notify_one();
     }
 
@@ -117,9 +132,51 @@ impl Callbacks {
                 return Some(due);
             }
             if state.closed {
+                state.alive = false;
                 return None;
             }
             self.added.wait(&mut state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::completion::EntryKind;
+    use crate::error::{Error, ErrorKind};
+
+    fn telling(told: &mpsc::Sender<u64>, tag: u64) -> (Done, Entry) {
+        let told = told.clone();
+        let result = Err(Error::new(ErrorKind::Closed));
+        let kind = EntryKind::Call;
+        let done = Box::new(move |entry: Entry| told.send(entry.tag).unwrap());
+        (done, Entry { tag, kind, result })
+    }
+
+    #[test]
+    fn what_completes_after_the_thread_has_ended_is_told_all_the_same() {
+        let (told, heard) = mpsc::channel();
+        let patience = Duration::from_secs(10);
+        let in_time = || Deadline::after(Some(patience));
+        let callbacks = Arc::new(Callbacks::default());
+        callbacks.start().unwrap();
+        callbacks.add([telling(&told, 1)].into_iter());
+        assert!(callbacks.close(in_time()));
+        callbacks.start().unwrap();
+        callbacks.add([telling(&told, 2), telling(&told, 3)].into_iter());
+        for tag in 1..=3 {
+            assert_eq!(heard.recv_timeout(patience), Ok(tag));
+        }
+        assert!(callbacks.close(in_time()));
+        // Closed before it ever ran.
+        let callbacks = Arc::new(Callbacks::default());
+        assert!(callbacks.close(in_time()));
+        callbacks.start().unwrap();
+        callbacks.add([telling(&told, 4)].into_iter());
+        assert_eq!(heard.recv_timeout(patience), Ok(4));
     }
 }

@@ -47,7 +47,7 @@ impl Deliveries {
     }
 
     /// Hands all of them out.
-    pub(super) fn send(mut self, callbacks: &Callbacks) {
+    pub(super) fn send(mut self, callbacks: &Arc<Callbacks>) {
         let mut done = Vec::new();
         loop {
             if let Some(queue) = self.queue.take() {
@@ -89,7 +89,7 @@ mod tests {
             let to = Destination::Queue(Arc::clone(&queues[place]), number);
             all.add(to, Err(Error::new(ErrorKind::Cancelled)));
         }
-        all.send(&Callbacks::default());
+        all.send(&Arc::default());
         let tags = |queue: &Queue| {
             let mut tags = Vec::new();
             queue

@@ -16,7 +16,7 @@ use super::answer::Answer;
 use super::events::Event;
 use super::session::Session;
 use crate::error::{Attempt, Stage};
-use crate::net::{DialError, Endpoint, Transport, handshake};
+use crate::net::{DialError, Endpoint, Greeted, Transport, Wire, handshake};
 use crate::observe::{Observer, SentinelStats};
 use crate::options::{DeploymentSettings, Vault};
 
@@ -80,20 +80,24 @@ impl Link {
     ) -> Link {
         let (questions, asked) = unbounded_channel();
         let identity = Rc::new(RefCell::new(Identity::default()));
+        let way = Way {
+            endpoint: endpoint.clone(),
+            settings: Rc::clone(&settings),
+            transport,
+            vault,
+        };
         let task = Task {
             id,
             endpoint: endpoint.clone(),
             settings,
             stats: observer.sentinel(&endpoint),
             observer,
-            transport,
-            vault,
+            way: Rc::new(way),
             identity: Rc::clone(&identity),
             asked,
             services: HashMap::new(),
             open: HashSet::new(),
             failures: 0,
-            dials: 1,
         };
         tokio::task::spawn_local(task.run());
         Link {
@@ -114,14 +118,65 @@ impl Link {
 /// No Sentinel is dialled more often, however many questions wait: eight times a second.
 const MIN_BETWEEN_DIALS: Duration = Duration::from_millis(125);
 
+/// How a Sentinel is connected to.
+struct Way {
+    endpoint: Endpoint,
+    settings: Rc<DeploymentSettings>,
+    transport: Rc<Transport>,
+    vault: Arc<Vault>,
+}
+
+/// A connection that was made, and the one for the events where the Sentinel speaks RESP2.
+struct Made {
+    greeted: Greeted,
+    events: Option<Wire>,
+}
+
+impl Made {
+    fn dials_beyond_one(&self) -> u32 {
+        u32::from(self.events.is_some())
+    }
+}
+
+impl Way {
+    async fn greet(&self) -> Result<Greeted, DialError> {
+        let (settings, limits) = (&self.settings, self.settings.connect_timeout);
+        handshake::greet_sentinel(
+            &self.endpoint,
+            &self.vault,
+            &self.transport,
+            limits,
+            settings.answer_timeout,
+        )
+        .await
+    }
+
+    async fn connect(&self) -> Result<Made, DialError> {
+        let greeted = self.greet().await?;
+        let events = match greeted.protocol {
+            3 => None,
+            _ => Some(self.greet().await?.wire),
+        };
+        Ok(Made { greeted, events })
+    }
+
+    /// Waits for newer credentials than number `known` and connects with them, not before `soonest`. Tells which were
+    /// shown, and when.
+    async fn renew(self: Rc<Way>, known: u64, soonest: Instant) -> (u64, Instant, Result<Made, DialError>) {
+        self.vault.replacements().newer_than(known).await;
+        sleep_until(soonest.into()).await;
+        let (shown, dialled) = (self.vault.number(), Instant::now());
+        (shown, dialled, self.connect().await)
+    }
+}
+
 struct Task {
     id: LinkId,
     endpoint: Endpoint,
     settings: Rc<DeploymentSettings>,
     observer: Arc<Observer>,
     stats: Arc<SentinelStats>,
-    transport: Rc<Transport>,
-    vault: Arc<Vault>,
+    way: Rc<Way>,
     identity: Rc<RefCell<Identity>>,
     asked: UnboundedReceiver<Question>,
     /// Every service ever asked about, and its watcher.
@@ -129,8 +184,6 @@ struct Task {
     /// Services whose question has no answer yet.
     open: HashSet<Rc<str>>,
     failures: u32,
-    /// Connections that the last attempt opened: two to a Sentinel that speaks RESP2.
-    dials: u32,
 }
 
 impl Task {
@@ -145,18 +198,20 @@ impl Task {
         self.note(first);
         self.stats.connecting();
         loop {
-            let dialled = Instant::now();
-            self.dials = 1;
-            let error = match self.connect().await {
-                Ok(session) => match self.serve(session).await {
-                    Some(error) => error,
-                    None => return,
-                },
+            let mut soonest = Instant::now() + MIN_BETWEEN_DIALS;
+            let error = match self.way.connect().await {
+                Ok(made) => {
+                    self.observer.link_up(&self.stats, made.greeted.protocol);
+                    match self.serve(made, &mut soonest).await {
+                        Some(error) => error,
+                        None => return,
+                    }
+                }
                 Err(error) => error,
             };
             self.observer.link_down(&self.stats, &error.at(&self.endpoint));
             self.fail(&error);
-            if !self.pause(dialled).await {
+            if !self.pause(soonest).await {
                 return;
             }
         }
@@ -167,45 +222,26 @@ impl Task {
         self.services.insert(question.service, question.reports);
     }
 
-    async fn connect(&mut self) -> Result<Session, DialError> {
-        let (settings, endpoint) = (Rc::clone(&self.settings), self.endpoint.clone());
-        let (transport, vault) = (Rc::clone(&self.transport), Arc::clone(&self.vault));
-        let greet = || {
-            handshake::greet_sentinel(
-                &endpoint,
-                &vault,
-                &transport,
-                settings.connect_timeout,
-                settings.answer_timeout,
-            )
-        };
-        let greeted = greet().await?;
-        self.identity.borrow_mut().peer = greeted
-            .wire
-            .peer()
-            .map(|peer| Endpoint::new(peer.ip().to_string(), peer.port()));
-        let events = if greeted.protocol == 3 {
-            None
-        } else {
-            self.dials = 2;
-            Some(greet().await?.wire)
-        };
-        self.observer.link_up(&self.stats, greeted.protocol);
-        Ok(Session::new(
-            greeted.wire,
-            events,
-            greeted.has_my_id,
-            settings.answer_timeout,
-            Arc::clone(&self.stats),
-        ))
-    }
-
-    /// Serves questions and events until the connection ends; `None` when the deployment is gone.
-    async fn serve(&mut self, mut session: Session) -> Option<DialError> {
+    /// What begins on a new connection: the events, and every question, for what happened before it may have been missed.
+    fn begin(&mut self, made: Made) -> Session {
+        let Made { greeted, events } = made;
+        let peer = greeted.wire.peer();
+        self.identity.borrow_mut().peer = peer.map(|peer| Endpoint::new(peer.ip().to_string(), peer.port()));
+        let limit = self.settings.answer_timeout;
+        let mut session = Session::new(greeted.wire, events, greeted.has_my_id, limit, Arc::clone(&self.stats));
         for service in self.services.keys() {
             session.ask(service);
             self.open.insert(Rc::clone(service));
         }
+        session
+    }
+
+    /// Serves questions and events until the connection ends; `None` when the deployment is gone. Where the credentials are
+    /// replaced, the connection is: when the Sentinel has taken the new ones. It may be dialled again from `soonest` on.
+    async fn serve(&mut self, made: Made, soonest: &mut Instant) -> Option<DialError> {
+        *soonest += MIN_BETWEEN_DIALS * made.dials_beyond_one();
+        let mut renewal = Box::pin(Rc::clone(&self.way).renew(made.greeted.login, *soonest));
+        let mut session = self.begin(made);
         loop {
             tokio::select! {
                 question = self.asked.recv() => {
@@ -217,7 +253,30 @@ impl Task {
                     Ok(heard) => self.hear(heard),
                     Err(error) => return Some(error),
                 },
+                (shown, dialled, renewed) = &mut renewal => {
+                    *soonest = dialled + MIN_BETWEEN_DIALS;
+                    let known = match renewed {
+                        Ok(made) => {
+                            let login = made.greeted.login;
+                            *soonest += MIN_BETWEEN_DIALS * made.dials_beyond_one();
+                            session = self.begin(made);
+                            login
+                        }
+                        Err(error) => self.keep_login(&error, shown),
+                    };
+                    let next = if known < shown { *soonest + self.settings.backoff_max } else { *soonest };
+                    renewal.set(Rc::clone(&self.way).renew(known, next));
+                }
             }
+        }
+    }
+
+    /// The number of the credentials that need not be shown to the Sentinel again: those that it refused.
+    fn keep_login(&self, error: &DialError, shown: u64) -> u64 {
+        self.observer.login_kept(&error.at(&self.endpoint));
+        match error.stage {
+            Stage::Auth => shown,
+            _ => shown.saturating_sub(1),
         }
     }
 
@@ -271,10 +330,8 @@ impl Task {
         }
     }
 
-    /// Waits before the next dial: capped backoff with full jitter, cut short by a question, but never sooner than
-    /// [`MIN_BETWEEN_DIALS`] after the last one. False when the deployment is gone.
-    async fn pause(&mut self, dialled: Instant) -> bool {
-        let soonest = dialled + MIN_BETWEEN_DIALS * self.dials;
+    /// Waits before the next dial: capped backoff with full jitter, cut short by a question, but not before `soonest`. False when the deployment is gone.
+    async fn pause(&mut self, soonest: Instant) -> bool {
         let until = soonest.max(Instant::now() + self.backoff());
         loop {
             let wake = if self.open.is_empty() { until } else { soonest };

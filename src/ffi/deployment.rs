@@ -70,8 +70,10 @@ pub unsafe extern "C" fn sentinel_open(
 /// For all clients whose overrides name no user and no password; the others keep theirs. `username` NULL: the user
 /// `default`; `password` has `len` bytes, which need not be text; none: no login. Returns at once. New connections log
 /// in with these; each node in use is shown them on a new connection, and once it has taken them the connections made
-/// with older ones are closed as their calls end. A node that refuses them is served on over the connections there are.
-/// A login that is refused while it is being replaced is repeated once with the newest.
+/// with older ones are closed as their calls end. A subscription logs in anew on its connection; with RESP2, or where
+/// there is no password any more, it moves to a new one, and the gap is told. A node that refuses them is served on over
+/// the connections there are, with a warning in the log. A login that is refused while it is being replaced is repeated
+/// once with the newest.
 ///
 /// # Safety
 /// `sentinel` is live or NULL, `username` ends with NUL or is NULL, `password` has `len` bytes or is NULL, `error` may
@@ -96,8 +98,9 @@ pub unsafe extern "C" fn sentinel_update_credentials(
 
 /// Replaces the login at the Sentinels, as sentinel_update_credentials that at the data nodes.
 ///
-/// New connections log in with these. Those that are open stay: a server does not ask for a login twice. A Sentinel that
-/// refused the old ones is asked again at once.
+/// Each link to a Sentinel is replaced by a new connection, once the Sentinel has taken these there; one that refuses them
+/// is heard on over the connection there is, with a warning in the log. A Sentinel that refused the old ones is asked
+/// again at once.
 ///
 /// # Safety
 /// As sentinel_update_credentials.

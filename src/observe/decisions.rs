@@ -200,6 +200,13 @@ impl Observer {
             .line(level, format_args!("Sentinel {at} {how}: {stage}: {cause}"));
     }
 
+    /// New credentials were not taken where a connection with older ones serves on.
+    pub fn login_kept(&self, attempt: &Attempt) {
+        let (at, stage, cause) = (&attempt.endpoint, attempt.stage, &attempt.cause);
+        let line = format_args!("{at} did not take the new login, its connection keeps the old one: {stage}: {cause}");
+        self.log.line(Level::Warn, line);
+    }
+
     /// A verified connection was put to use.
     pub fn connection_made(&self, calls: &CallStats, node: &Endpoint, role: Role, kind: &str) {
         calls.opened.count();

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use keys::{Key, Kind, Scope, keys};
 pub use settings::{ClientSettings, Credentials, DeploymentSettings, Secret, Select, TcpSettings, TlsSettings};
-pub use vault::Vault;
+pub use vault::{Replacements, Vault};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::Endpoint;

@@ -96,11 +96,18 @@ impl Sentry {
     /// True when a pong is missed, false when nobody uses the node or it cannot be watched.
     async fn watch(&self) -> bool {
         let mut wire: Option<Wire> = None;
+        let mut shown = 0;
         loop {
             sleep(PING_EVERY).await;
             let Some(pool) = self.sentries.users(&self.endpoint).into_iter().next() else {
                 return false;
             };
+            let newest = self.login.vault.number();
+            if wire.is_some() && newest > shown {
+                // What the node does not take changes nothing: any answer is a sign of life.
+                wire = self.connect(&pool).await.or(wire);
+            }
+            shown = newest;
             let answered = match &mut wire {
                 Some(wire) => timeout(PING_EVERY, ping(wire)).await == Ok(Ok(())),
                 None => match self.connect(&pool).await {

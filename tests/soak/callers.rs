@@ -8,10 +8,10 @@ use sentinel::resp::{Kind, Reply};
 use sentinel::{CallOptions, Client, Error, Outcome};
 
 use crate::ledger::Ledger;
-use crate::punctual::{Begun, Punctual};
+use crate::punctual::{Begun, Punctual, Way};
 
 /// Deadlines of the calls.
-const TIMEOUTS_MS: [i64; 5] = [50, 100, 250, 1000, 3000];
+pub(crate) const TIMEOUTS_MS: [i64; 5] = [50, 100, 250, 1000, 3000];
 
 /// What all callers share.
 pub(crate) struct World {
@@ -58,7 +58,7 @@ pub(crate) struct Account {
 }
 
 impl World {
-    fn call<T>(
+    pub(crate) fn call<T>(
         &self,
         random: &mut fastrand::Rng,
         on_primary: bool,
@@ -72,14 +72,18 @@ impl World {
         let began = Begun::now();
         let result = call(&options);
         self.punctual
-            .note(&began, Duration::from_millis(timeout_ms.unsigned_abs()));
-        match &result {
-            Ok(_) => self.succeed(on_primary),
-            Err(_) => {
+            .note(Way::Waited, &began, Duration::from_millis(timeout_ms.unsigned_abs()));
+        self.count(on_primary, result.is_ok());
+        result
+    }
+
+    pub(crate) fn count(&self, on_primary: bool, well: bool) {
+        match well {
+            true => self.succeed(on_primary),
+            false => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        result
     }
 
     fn succeed(&self, on_primary: bool) {
@@ -93,7 +97,7 @@ impl World {
 }
 
 impl Account {
-    fn fail(&mut self, error: &Error, increments: usize) {
+    pub(crate) fn fail(&mut self, error: &Error, increments: usize) {
         self.ledger.remember(format!("{:?}: {error}", error.outcome()));
         match error.outcome() {
             Outcome::Unknown => (0..increments).for_each(|_| self.ledger.leave_unknown(Instant::now())),

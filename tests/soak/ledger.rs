@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     /// Values that were lost with an old primary.
     pub(crate) lost: u64,
     pub(crate) violations: Vec<String>,
+    /// Increments that are under way while others are acknowledged: they may have been executed before these.
+    pub(crate) in_flight: i64,
     highest: i64,
     last: i64,
     /// When each increment became unknown that may still be executed.
@@ -39,7 +41,7 @@ impl Ledger {
             self.pending.pop_front();
             // Whether it was executed is not known; if it was, what was acknowledged since holds it.
         }
-        self.highest + i64::try_from(self.pending.len()).unwrap_or(i64::MAX)
+        self.highest + i64::try_from(self.pending.len()).unwrap_or(i64::MAX) + self.in_flight
     }
 
     /// INCR answered `value`.

@@ -17,10 +17,12 @@
 mod callers;
 mod chart;
 mod faults;
+mod hearers;
 mod ledger;
 mod program;
 mod punctual;
 mod sample;
+mod submitter;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,4 +1,5 @@
-//! The process of the callers: one deployment, two clients, sixteen threads, a line a second.
+//! The process of the callers: one deployment, three clients, sixteen threads that wait for their calls, one that submits
+//! and one that publishes and hears, a line a second.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use sentinel_lab::{count_fds, count_threads};
 
 use crate::callers::{Account, Habit, World, habit, live};
 use crate::from_env;
+use crate::hearers::{self, Heard};
 use crate::punctual::Punctual;
 use crate::sample::Sample;
+use crate::submitter::{self, Submitted};
 
 const CALLERS: usize = 16;
 
@@ -52,10 +55,13 @@ pub(crate) fn run() {
         pause: Duration::from_millis(from_env("PAUSE_MS", 2)),
     });
     world.primary.connect(10_000).expect("a primary to begin with");
-    let accounts = call_until_told(&world);
-    let mut violations = balance(&world, accounts);
-    let (line, late) = world.punctual.summary();
-    println!("soak: {line}");
+    let (accounts, submitted, heard) = call_until_told(&world, &deployment);
+    heard.lines.iter().for_each(|line| println!("soak: {line}"));
+    println!("soak: {}", submitted.summary());
+    let mut violations = heard.violations;
+    violations.extend(balance(&world, accounts.into_iter().chain([submitted.account])));
+    let (lines, late) = world.punctual.summary();
+    lines.iter().for_each(|line| println!("soak: {line}"));
     if late > 0 {
         violations.push(format!("{late} calls ended too late"));
     }
@@ -73,31 +79,36 @@ pub(crate) fn run() {
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
-fn call_until_told(world: &Arc<World>) -> Vec<Account> {
+fn call_until_told(world: &World, deployment: &Deployment) -> (Vec<Account>, Submitted, Heard) {
     let seed = from_env("SOAK_SEED", 0);
     std::thread::scope(|scope| {
         scope.spawn(|| world.punctual.listen());
         let callers: Vec<_> = (0..CALLERS)
             .map(|number| scope.spawn(move || live(world, number, seed.wrapping_add(number as u64))))
             .collect();
+        let submitting = scope.spawn(|| submitter::live(world, deployment, seed.wrapping_add(100)));
+        let hearing = scope.spawn(|| hearers::live(world, deployment, seed.wrapping_add(101)));
         scope.spawn(|| tell(world));
         // The parent's end of the pipe closes also when the parent dies.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         world.stopped.store(true, Ordering::Relaxed);
         let accounts = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        let ended = (accounts, submitting.join().unwrap(), hearing.join().unwrap());
         world.punctual.ended.store(true, Ordering::Relaxed);
-        accounts
+        ended
     })
 }
 
 /// A line a second.
 fn tell(world: &World) {
-    let mut second = 0;
-    while !world.stopped.load(Ordering::Relaxed) {
-        second += 1;
+    for second in 1.. {
         let due = world.started + Duration::from_secs(second);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let (descriptors, threads) = held();
+        if world.stopped.load(Ordering::Relaxed) {
+            // The callers are leaving.
+            return;
+        }
         let sample = Sample {
             second,
             succeeded: world.succeeded.swap(0, Ordering::Relaxed),
@@ -112,11 +123,12 @@ fn tell(world: &World) {
 }
 
 /// Holds what the callers were told against what the servers hold.
-fn balance(world: &World, accounts: Vec<Account>) -> Vec<String> {
+fn balance(world: &World, accounts: impl Iterator<Item = Account>) -> Vec<String> {
     let mut violations = Vec::new();
     let mut total = [0u64; 5];
-    for (number, mut account) in accounts.into_iter().enumerate() {
-        if matches!(habit(number), Habit::Counts | Habit::Pipelines | Habit::Transacts) {
+    for (number, mut account) in accounts.enumerate() {
+        let counts = matches!(habit(number), Habit::Counts | Habit::Pipelines | Habit::Transacts);
+        if counts || account.key == submitter::KEY {
             let get: [&[u8]; 2] = [b"GET", account.key.as_bytes()];
             match world.primary.command(&get, &CallOptions::default()) {
                 Ok(reply) => account.ledger.close(reply.text().parse().unwrap_or(0), Instant::now()),

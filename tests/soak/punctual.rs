@@ -29,6 +29,16 @@ fn waited_for_a_processor() -> Duration {
     Duration::from_nanos(waited.unwrap_or(0))
 }
 
+/// How a call comes back to its caller.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Way {
+    /// The caller's thread waits for it, and looks at the time itself.
+    Waited,
+    /// sentinel-io ends it in a queue that the caller's thread polls: the machine may let one of them wait, and then the
+    /// other.
+    Submitted,
+}
+
 /// A call under way.
 #[derive(Debug)]
 pub(crate) struct Begun {
@@ -49,7 +59,7 @@ impl Begun {
 #[derive(Debug, Default)]
 pub(crate) struct Punctual {
     noise: Mutex<VecDeque<(Instant, Duration)>>,
-    worst: Mutex<Worst>,
+    worst: [Mutex<Worst>; 2],
     pub(crate) ended: AtomicBool,
 }
 
@@ -69,7 +79,7 @@ impl Punctual {
 
     /// Notes a call that began then, had so long, and ended now. What the machine was late by meanwhile is what another
     /// thread measured that only sleeps, or what the caller itself waited for a processor.
-    pub(crate) fn note(&self, began: &Begun, limit: Duration) {
+    pub(crate) fn note(&self, way: Way, began: &Begun, limit: Duration) {
         let (deadline, end) = (began.at + limit, Instant::now());
         let late = end.saturating_duration_since(deadline);
         if late.is_zero() {
@@ -81,26 +91,34 @@ impl Punctual {
         let noise = self.noise.lock().unwrap();
         let around = noise.iter().filter(|(at, by)| *at + *by >= deadline && *at <= end);
         let noise = around.map(|(_, by)| *by).max().unwrap_or_default();
-        let net = late.saturating_sub(noise.max(waited));
-        let mut worst = self.worst.lock().unwrap();
+        let machine = match way {
+            Way::Waited => noise.max(waited),
+            Way::Submitted => noise + waited,
+        };
+        let net = late.saturating_sub(machine);
+        let mut worst = self.worst[way as usize].lock().unwrap();
         worst.measured += 1;
         worst.late = worst.late.max(late);
         worst.net = worst.net.max(net);
         worst.beyond += u64::from(net > PROMISED);
     }
 
-    /// A line about it, and how many calls ended too late.
-    pub(crate) fn summary(&self) -> (String, u64) {
-        let worst = self.worst.lock().unwrap();
-        let line = format!(
-            "{} calls ended after their deadline, the latest by {:.1} ms, {:.1} ms without the machine's own delay; {} \
-             by more than {} ms",
-            worst.measured,
-            worst.late.as_secs_f64() * 1e3,
-            worst.net.as_secs_f64() * 1e3,
-            worst.beyond,
-            PROMISED.as_millis()
-        );
-        (line, worst.beyond)
+    /// Lines about it, and how many calls ended too late.
+    pub(crate) fn summary(&self) -> (Vec<String>, u64) {
+        let mut late = 0;
+        let lines = ["calls", "submissions"].iter().zip(&self.worst).map(|(what, worst)| {
+            let worst = worst.lock().unwrap();
+            late += worst.beyond;
+            format!(
+                "{} {what} ended after their deadline, the latest by {:.1} ms, {:.1} ms without the machine's own delay; {} \
+                 by more than {} ms",
+                worst.measured,
+                worst.late.as_secs_f64() * 1e3,
+                worst.net.as_secs_f64() * 1e3,
+                worst.beyond,
+                PROMISED.as_millis()
+            )
+        });
+        (lines.collect(), late)
     }
 }

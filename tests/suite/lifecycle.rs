@@ -1,6 +1,7 @@
 //! Open, close, drop: what they start, what they end, what they leave behind.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -15,11 +16,19 @@ use crate::support::{
 /// Runs `body` in a process of its own, where nothing but it starts threads or opens files: this test binary once more,
 /// with this test alone.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
+    alone_under(&[], name, body);
+}
+
+/// The same, with the process started by another program.
+pub(crate) fn alone_under(program: &[&str], name: &str, body: impl FnOnce()) {
     const MARK: &str = "SUITE_ALONE";
     if std::env::var(MARK).is_ok_and(|marked| marked == name) {
         return body();
     }
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let own = std::env::current_exe().unwrap();
+    let mut words = program.iter().map(OsStr::new).chain([own.as_os_str()]);
+    let mut child = Command::new(words.next().unwrap())
+        .args(words)
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(MARK, name)
         .stdin(Stdio::null())

@@ -1,14 +1,21 @@
 //! What a process does to a library inside it: signals, limits, ends.
 
+use std::mem::ManuallyDrop;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::FromRawFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sentinel::{CallOptions, ErrorKind, Outcome};
-use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, wait_until};
+use sentinel::completion::Target;
+use sentinel::completion::queue::Polled;
+use sentinel::deadline::Deadline;
+use sentinel::{CallOptions, Deployment, ErrorKind, Outcome};
+use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, Topology, wait_until};
 
 use crate::lifecycle::alone;
-use crate::support::{PATIENCE, SERVICE, SLACK, open, options, run_within, text, timed, with};
+use crate::support::{PATIENCE, SERVICE, SLACK, open, open_on, options, run_within, text, timed, with, within, words};
+use crate::tls;
 
 #[test]
 fn a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe() {
@@ -63,6 +70,77 @@ fn a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe() {
                 wait_until("a new link", PATIENCE, || sentinel.connections().len() > known);
             }
             text(&client, "SET k v");
+        },
+    );
+}
+
+/// Shuts this process's connections to `port` down for writing, as a switch or a reset that was noticed does.
+fn shut_down_to(port: u16) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let Ok(fd) = entry.unwrap().file_name().into_string().unwrap().parse() else {
+            continue;
+        };
+        // SAFETY: the descriptor is not owned here and never closed; of one that is no socket any more only errors come.
+        let socket = ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(fd) });
+        if socket.peer_addr().is_ok_and(|peer| peer.port() == port) {
+            socket.shutdown(Shutdown::Write).unwrap();
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Writes by every way there is to servers that are stopped, over connections that take nothing any more.
+fn write_in_vain(topology: &Topology, deployment: &Deployment) {
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    let queue = deployment.queue(1).unwrap();
+    let submit = |timeout_ms| {
+        let target = Target::Queue(&queue, 0);
+        client.submit(&words("SET k v"), &within(timeout_ms), target).unwrap();
+        let mut ended = None;
+        let polled = queue.poll(1, Deadline::after(Some(PATIENCE)), |entry| ended = Some(entry.result));
+        assert_eq!(polled, Ok(Polled::Some(1)));
+        ended.unwrap()
+    };
+    let large = vec![b'x'; 4 << 20];
+    let set: [&[u8]; 3] = [b"SET", b"large", &large];
+    type Write<'a> = Box<dyn Fn() -> bool + 'a>;
+    let writes: [Write<'_>; 3] = [
+        Box::new(|| run_within(&client, "SET k v", 200).is_ok()),
+        Box::new(|| client.command(&set, &within(200)).is_ok()),
+        Box::new(|| submit(200).is_ok()),
+    ];
+    for write in writes {
+        text(&client, "SET k v");
+        submit(5000).unwrap();
+        topology.stop(0);
+        assert!(shut_down_to(topology.node(0).port()) >= 2);
+        assert!(!write());
+        topology.cont(0);
+    }
+    // The link is pinged each second: it is lost, and there is another.
+    topology.stop_sentinel(0);
+    assert!(shut_down_to(topology.sentinel(0).port()) >= 1);
+    wait_until("the loss to be noticed", PATIENCE, || {
+        deployment.metric("sentinel_up").unwrap() == 0
+    });
+    topology.cont_sentinel(0);
+    text(&client, "SET k v");
+}
+
+#[test]
+fn a_connection_that_is_shut_down_raises_no_sigpipe_by_any_way_of_writing() {
+    alone(
+        "process::a_connection_that_is_shut_down_raises_no_sigpipe_by_any_way_of_writing",
+        || {
+            // SAFETY: SIG_DFL is a valid disposition; the test binary's own runtime ignores the signal otherwise.
+            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+            let topology = Topology::start(Config::default().nodes(1).sentinels(1).down_after_ms(60_000));
+            write_in_vain(&topology, &open_on(&topology));
+            drop(topology);
+            let world = tls::World::new(Config::default().nodes(1).sentinels(1).down_after_ms(60_000), |tls| tls);
+            write_in_vain(&world.topology, &world.open(&[]));
         },
     );
 }

@@ -98,7 +98,6 @@ fn a_rotation_fails_no_call_and_moves_all_connections_to_the_new_login() {
     });
     assert_eq!(denied(node), 0, "nothing was tried with what is not in force");
     drop(lease);
-    // Only what listens for the node's life, which takes any answer, may still be of the first login.
     wait_until("the leased connection to be closed", PATIENCE, || {
         named_connections(node, "rotated") <= 4
     });

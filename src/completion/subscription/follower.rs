@@ -1,5 +1,6 @@
 //! The task of sentinel-io that keeps a subscription in force: dials, restores, listens, and does it all again.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +42,46 @@ struct Loss {
 enum Left {
     /// The service named another node.
     Moved,
+    /// The node has taken newer credentials on this connection.
+    Renewed(Box<Greeted>),
     Ended(Ended),
+}
+
+/// The login of a connection.
+struct LoggedIn {
+    /// The number of the newest credentials that the node was shown.
+    number: u64,
+    /// RESP3: others can be told on the same connection, beside the subscriptions.
+    in_place: bool,
+}
+
+impl LoggedIn {
+    fn of(greeted: &Greeted) -> LoggedIn {
+        LoggedIn {
+            number: greeted.login,
+            in_place: greeted.protocol == 3,
+        }
+    }
+}
+
+/// A second connection to a node, under way or not.
+#[derive(Default)]
+struct Another(Option<Pin<Box<dyn Future<Output = Result<Greeted, DialError>>>>>);
+
+impl Another {
+    fn start(&mut self, greeting: impl Future<Output = Result<Greeted, DialError>> + 'static) {
+        self.0 = Some(Box::pin(greeting));
+    }
+
+    /// Returns when it is made or could not be; never where none is under way.
+    async fn made(&mut self) -> Result<Greeted, DialError> {
+        let Some(greeting) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        let result = greeting.await;
+        self.0 = None;
+        result
+    }
 }
 
 pub(super) struct Follower {
@@ -103,8 +143,10 @@ impl Follower {
             while self.shared.names().is_empty() {
                 self.shared.changed.notified().await;
             }
-            let (target, greeted) = self.connect().await;
-            self.listen(target, greeted).await;
+            let (target, mut greeted) = self.connect().await;
+            while let Some(renewed) = self.listen(&target, greeted).await {
+                greeted = renewed;
+            }
         }
     }
 
@@ -216,12 +258,14 @@ impl Follower {
         }
     }
 
-    /// Restores everything on a new connection and hands on what comes, until the connection is lost or left.
-    async fn listen(&mut self, target: Target, greeted: Greeted) {
+    /// Restores everything on a new connection and hands on what comes, until the connection is lost or left. Gives the
+    /// one that it was left for, with a newer login at the same node.
+    async fn listen(&mut self, target: &Target, greeted: Greeted) -> Option<Greeted> {
         let names = self.shared.names().connect();
+        let login = LoggedIn::of(&greeted);
         let mut session = Session::new(greeted.wire, names);
         let mut listening = Listening::default();
-        let left = self.attend(&target, &mut session, &mut listening).await;
+        let left = self.attend(target, login, &mut session, &mut listening).await;
         let mut names = self.shared.names();
         names.disconnect();
         if self.loss.is_none() && names.any_told() {
@@ -231,22 +275,47 @@ impl Follower {
             });
         }
         drop(names);
-        if let Left::Ended(ended) = left {
-            self.common.gate.suspect(&target.endpoint);
-            self.pool.service.hint(match ended {
-                Ended::Silent => Hint::Silent,
-                Ended::Wire(_) | Ended::Unexpected => Hint::Lost,
-            });
+        match left {
+            Left::Moved => None,
+            Left::Renewed(greeted) => Some(*greeted),
+            Left::Ended(ended) => {
+                self.common.gate.suspect(&target.endpoint);
+                self.pool.service.hint(match ended {
+                    Ended::Silent => Hint::Silent,
+                    Ended::Wire(_) | Ended::Unexpected => Hint::Lost,
+                });
+                None
+            }
         }
     }
 
-    async fn attend(&mut self, target: &Target, session: &mut Session, listening: &mut Listening) -> Left {
+    async fn attend(
+        &mut self,
+        target: &Target,
+        mut login: LoggedIn,
+        session: &mut Session,
+        listening: &mut Listening,
+    ) -> Left {
         let (shared, pool) = (Arc::clone(&self.shared), Arc::clone(&self.pool));
+        let way = Rc::clone(&self.way);
+        let mut replacements = way.0.vault.replacements();
+        let mut another = Another::default();
         loop {
             let waits = self.outlet.waits();
             tokio::select! {
                 biased;
                 () = moved(&mut self.snapshots, &pool, target) => return Left::Moved,
+                (number, credentials) = replacements.newer_than(login.number), if session.is_written() => {
+                    login.number = number;
+                    if !(login.in_place && session.log_in(&credentials)) {
+                        let (pool, way, target) = (Arc::clone(&pool), Rc::clone(&way), target.clone());
+                        another.start(async move { greet(&pool, &way, &target).await });
+                    }
+                }
+                greeted = another.made() => match greeted {
+                    Ok(greeted) => return Left::Renewed(Box::new(greeted)),
+                    Err(error) => pool.observer.login_kept(&error.at(&target.endpoint)),
+                },
                 () = shared.changed.notified(), if session.is_written() => {
                     session.tell(shared.names().take_changes());
                 }
@@ -287,6 +356,10 @@ impl Follower {
                         let error = refusal(&added.name.bytes, added.name.kind, text, &target.endpoint);
                         self.outlet.notice(&names, Notice::Refused(added, error));
                     }
+                }
+                Heard::LoginRefused => {
+                    let refused = DialError::new(Stage::Auth, "the node refused it");
+                    self.pool.observer.login_kept(&refused.at(&target.endpoint));
                 }
                 Heard::Restored => self.restored(&names, target, listening),
             }

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::names::{Added, Changes, ChannelKind};
 use super::said::{Said, read};
 use crate::net::{Wire, WireError};
+use crate::options::Credentials;
 use crate::resp::{Reply, control, encode};
 
 /// Something that the server said and that the program may want to know.
@@ -18,6 +20,8 @@ pub(super) enum Heard {
     Refused(Added, String),
     /// Everything that was wanted when the connection was made has its answer.
     Restored,
+    /// The server refused another login and holds on to the one before.
+    LoginRefused,
 }
 
 /// Why a session ended.
@@ -37,6 +41,7 @@ enum Expected {
     Subscribed(Added),
     Unsubscribed,
     Pong,
+    LoggedIn,
 }
 
 /// Between two PINGs.
@@ -52,7 +57,9 @@ const BATCH: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Session {
     wire: Wire,
-    out: Vec<u8>,
+    out: Zeroizing<Vec<u8>>,
+    /// A password went through `out`.
+    to_wipe: bool,
     expected: VecDeque<Expected>,
     /// Names of the beginning that have no answer yet.
     restoring: usize,
@@ -69,7 +76,8 @@ impl Session {
         let now = Instant::now();
         let mut session = Session {
             wire,
-            out: Vec::new(),
+            out: Zeroizing::default(),
+            to_wipe: false,
             expected: VecDeque::new(),
             restoring: names.len(),
             next_ping: now + PING_EVERY,
@@ -98,6 +106,21 @@ impl Session {
         changes.added.into_iter().for_each(|added| self.subscribe(added));
     }
 
+    /// Logs in with other credentials; on RESP3 only, for RESP2 allows no AUTH beside subscriptions. False where there is
+    /// no password to do it with.
+    pub(super) fn log_in(&mut self, credentials: &Credentials) -> bool {
+        let Some(password) = &credentials.password else {
+            return false;
+        };
+        let user = credentials.username.as_deref().unwrap_or("default");
+        // A buffer that grows would leave pieces of the password behind: a PING may still come.
+        self.out.reserve(password.as_bytes().len() + user.len() + 256);
+        self.to_wipe = true;
+        encode(&mut self.out, &[b"AUTH", user.as_bytes(), password.as_bytes()]);
+        self.expected.push_back(Expected::LoggedIn);
+        true
+    }
+
     /// When the server last said something.
     pub(super) fn alive(&self) -> Instant {
         self.alive
@@ -113,6 +136,10 @@ impl Session {
     pub(super) async fn next(&mut self) -> Result<(), Ended> {
         if !self.heard.is_empty() {
             return Ok(());
+        }
+        if self.to_wipe && self.out.is_empty() {
+            self.out.zeroize();
+            self.to_wipe = false;
         }
         let due = self.due();
         tokio::select! {
@@ -176,6 +203,7 @@ impl Session {
             }
             Said::Pong => match self.expected.pop_front() {
                 Some(Expected::Pong) => self.pinged = None,
+                Some(Expected::LoggedIn) => {}
                 _ => return Err(Ended::Unexpected),
             },
             Said::Error => match self.expected.pop_front() {
@@ -184,6 +212,7 @@ impl Session {
                     self.answered(Heard::Refused(added, text));
                 }
                 Some(Expected::Pong) => self.pinged = None,
+                Some(Expected::LoggedIn) => self.heard.push(Heard::LoginRefused),
                 Some(Expected::Unsubscribed) => {}
                 None => return Err(Ended::Unexpected),
             },
