@@ -200,7 +200,7 @@ fn a_request_that_the_peer_does_not_take_ends_at_its_deadline_and_is_unknown() {
 /// Calls `command` with several deadlines at once; none gets a reply.
 fn time_out(client: &Client, command: &'static str) {
     std::thread::scope(|scope| {
-        for limit in [150i64, 300, 600] {
+        for limit in [300i64, 450, 700] {
             scope.spawn(move || {
                 let (result, took) = timed(|| run_within(client, command, limit));
                 let error = result.unwrap_err();

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sentinel::client::Connection;
+use sentinel::completion::Target;
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Deployment, ErrorKind, Result};
 use sentinel_lab::{Cut, FakeNode, FakeSentinel, wait_until};
 
-use crate::support::{PATIENCE, SERVICE, SLACK, options, run_within, timed, with, within, words};
+use crate::support::{PATIENCE, SERVICE, SLACK, completions, open, options, run_within, timed, with, within, words};
 
 /// `pool.max_connections`.
 const PLACES: usize = 5;
@@ -128,4 +129,27 @@ fn every_place_is_free_after_thousands_of_failures() {
     assert!(took >= limit && took <= limit + SLACK, "{took:?}");
     let open: usize = nodes.iter().map(|node| node.open_connections()).sum();
     assert!(open <= PLACES + 4, "{open} connections are open");
+}
+
+#[test]
+fn a_blocking_call_that_is_cancelled_says_nothing_about_its_node() {
+    let node = FakeNode::builder().on(|_, args| args[0] == b"BLPOP").start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = open(&[sentinel.port()]);
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    let queue = deployment.queue(8).unwrap();
+    for turn in 1..4 {
+        let blocked = client
+            .submit(
+                &words("BLPOP none 0"),
+                &CallOptions::default(),
+                Target::Queue(&queue, turn),
+            )
+            .unwrap();
+        wait_until("the node has it", PATIENCE, || node.count("BLPOP") as u64 == turn);
+        client.cancel(blocked).unwrap();
+        let error = completions(&queue, 1).remove(&turn).unwrap().unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Cancelled);
+    }
+    assert_eq!(deployment.metric("connections_lost_total"), Ok(0));
 }

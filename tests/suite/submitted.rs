@@ -267,23 +267,6 @@ fn a_cancelled_call_completes_as_cancelled_once_and_a_late_reply_reaches_nobody(
 }
 
 #[test]
-fn a_blocking_call_that_is_cancelled_says_nothing_about_its_node() {
-    let node = FakeNode::builder().on(|_, args| args[0] == b"BLPOP").start();
-    let sentinel = FakeSentinel::start(SERVICE, node.port());
-    let deployment = open(&[sentinel.port()]);
-    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
-    let queue = deployment.queue(8).unwrap();
-    for turn in 1..4 {
-        let blocked = submit_now(&client, &queue, turn, "BLPOP none 0");
-        wait_until("the node has it", PATIENCE, || node.count("BLPOP") as u64 == turn);
-        client.cancel(blocked).unwrap();
-        let error = collect(&queue, 1).remove(&turn).unwrap().unwrap_err();
-        assert_eq!(error.kind(), &ErrorKind::Cancelled);
-    }
-    assert_eq!(deployment.metric("connections_lost_total"), Ok(0));
-}
-
-#[test]
 fn writes_in_flight_on_a_cut_connection_are_unknown_and_never_repeated_reads_are() {
     let world = World::new();
     let client = world.client(&[("timeout_ms", "3000")]);

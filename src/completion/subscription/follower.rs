@@ -64,9 +64,12 @@ impl LoggedIn {
     }
 }
 
+/// A connection that is being made.
+type Dialling = Pin<Box<dyn Future<Output = Result<Greeted, DialError>>>>;
+
 /// A second connection to a node, under way or not.
 #[derive(Default)]
-struct Another(Option<Pin<Box<dyn Future<Output = Result<Greeted, DialError>>>>>);
+struct Another(Option<Dialling>);
 
 impl Another {
     fn start(&mut self, greeting: impl Future<Output = Result<Greeted, DialError>> + 'static) {
