@@ -184,6 +184,29 @@ public:
         });
     }
 
+    /**
+     * Runs a script with its `KEYS` and `ARGV`: `run(script, {"stock:7"}, {1})`.
+     *
+     * One that fails may have written before: its outcome is unknown, unless the failure promises otherwise.
+     */
+    reply run(const script &script, const arguments &keys = {}, const arguments &args = {},
+              const call_options &options = {}) const {
+        return try_run(script, keys, args, options).value();
+    }
+    result<reply> try_run(const script &script, const arguments &keys = {}, const arguments &args = {},
+                          const call_options &options = {}) const {
+        arguments all;
+        all.reserve(keys.size() + args.size());
+        for (const arguments *some : {&keys, &args})
+            for (std::size_t i = 0; i < some->size(); i++)
+                all.add((*some)[i]);
+        const sentinel_call_t call = options.raw();
+        return detail::made<reply>([&](auto **out, auto **error) {
+            return sentinel_script_run(get(), script.get(), keys.size(), all.size(), all.data(), all.lens(), &call, out,
+                                       error);
+        });
+    }
+
     /** Takes a verified connection out of the pool, or makes one; limit_error when none became free in time. */
     connection acquire(std::chrono::milliseconds timeout = {}) const { return try_acquire(timeout).value(); }
     result<connection> try_acquire(std::chrono::milliseconds timeout = {}) const {
@@ -264,12 +287,12 @@ private:
     }
 };
 
-/** Whose service: its name, or nothing or a null pointer for that of the URL. */
-class service_name {
+/** A name, or nothing or a null pointer where there is one to be taken by default. */
+class name_or_default {
 public:
-    service_name() = default;
-    service_name(std::nullptr_t) {}
-    template <class T, std::enable_if_t<detail::is_text<T>, int> = 0> service_name(const T &name) {
+    name_or_default() = default;
+    name_or_default(std::nullptr_t) {}
+    template <class T, std::enable_if_t<detail::is_text<T>, int> = 0> name_or_default(const T &name) {
         if constexpr (std::is_convertible_v<const T &, const char *>) {
             if (const char *text = name; text == nullptr)
                 return;
@@ -283,6 +306,11 @@ public:
 private:
     std::optional<std::string> text_;
 };
+
+/** Whose service; by default that of the URL. */
+using service_name = name_or_default;
+/** Whose login; by default that of the user `default`. */
+using user_name = name_or_default;
 
 /** A set of Sentinels and the services they watch. Any thread, any time; one for a program is enough. */
 class deployment : public detail::handle<sentinel_t, sentinel_free> {
@@ -344,6 +372,26 @@ public:
         return discover(sentinel_discover_sentinels, service, timeout);
     }
 
+    /**
+     * Replaces the login at the data nodes, without a restart and without a failed call.
+     *
+     * For all clients whose overrides name neither user nor password. Returns at once. `password`: any bytes; none of
+     * them: no login. Wiping it is the caller's.
+     */
+    void update_credentials(const user_name &user, std::string_view password) const {
+        try_update_credentials(user, password).value();
+    }
+    result<void> try_update_credentials(const user_name &user, std::string_view password) const {
+        return update(sentinel_update_credentials, user, password);
+    }
+    /** The same for the login at the Sentinels; connections to them that are open stay. */
+    void update_sentinel_credentials(const user_name &user, std::string_view password) const {
+        try_update_sentinel_credentials(user, password).value();
+    }
+    result<void> try_update_sentinel_credentials(const user_name &user, std::string_view password) const {
+        return update(sentinel_update_sentinel_credentials, user, password);
+    }
+
     /** Lets the events of `mask`, a sum of `SENTINEL_EVENT_*`, appear in `to` with `tag`. */
     void watch_events(std::uint32_t mask, const queue &to, std::uint64_t tag) const {
         detail::done([&](auto **error) { return sentinel_watch_events(get(), mask, to.get(), tag, error); }).value();
@@ -375,6 +423,13 @@ private:
     result<nodes> discover(Ask ask, const service_name &service, std::chrono::milliseconds timeout) const {
         return detail::made<nodes>([&](auto **out, auto **error) {
             return ask(get(), service.c_str(), timeout.count(), out, error);
+        });
+    }
+
+    template <class Update>
+    result<void> update(Update with, const user_name &user, std::string_view password) const {
+        return detail::done([&](auto **error) {
+            return with(get(), user.c_str(), password.data(), password.size(), error);
         });
     }
 

@@ -1,5 +1,5 @@
 /*
- * What is sent: arguments, call_options, batch. Included by <sentinel.hpp>.
+ * What is sent: arguments, call_options, batch, script. Included by <sentinel.hpp>.
  */
 #ifndef SENTINEL_COMMAND_HPP
 #define SENTINEL_COMMAND_HPP
@@ -173,6 +173,30 @@ public:
     bool empty() const noexcept { return size() == 0; }
     /** Removes all commands. */
     void clear() noexcept { sentinel_batch_clear(get()); }
+};
+
+/** What a script does, as `SENTINEL_SCRIPT_*`. */
+enum class script_kind : std::uint32_t {
+    /** It may write. */
+    writes = 0,
+    /** It only reads: run by `EVALSHA_RO` (redis 7), which refuses writes, and repeated as commands that only read. */
+    read_only = SENTINEL_SCRIPT_READ_ONLY,
+};
+
+/** A Lua script for client::run, sent to a node only where it is not known. Holds a copy. Any thread, any time. */
+class script : public detail::handle<sentinel_script_t, sentinel_script_free> {
+public:
+    explicit script(std::string_view source, script_kind kind = script_kind::writes)
+        : handle(sentinel_script_new(source.data(), source.size(), static_cast<std::uint32_t>(kind))) {
+        if (get() == nullptr)
+            failure(status::invalid_argument, "no such kind of script").raise();
+    }
+
+    /** Its SHA-1 in hexadecimal digits, as `SCRIPT LOAD` gives it; borrowed. */
+    std::string_view sha1() const noexcept {
+        const char *digits = sentinel_script_sha1(get());
+        return digits != nullptr ? std::string_view(digits) : std::string_view();
+    }
 };
 
 } // namespace sentinel

@@ -16,6 +16,7 @@ constexpr bool moves_only = std::is_nothrow_move_constructible_v<T> && std::is_n
 static_assert(moves_only<sentinel::options> && moves_only<sentinel::deployment> && moves_only<sentinel::client>);
 static_assert(moves_only<sentinel::connection> && moves_only<sentinel::batch> && moves_only<sentinel::reply>);
 static_assert(moves_only<sentinel::nodes> && moves_only<sentinel::queue> && moves_only<sentinel::subscription>);
+static_assert(moves_only<sentinel::script> && moves_only<sentinel::scan>);
 static_assert(std::is_nothrow_move_constructible_v<sentinel::result<sentinel::reply>>);
 static_assert(std::is_nothrow_copy_constructible_v<sentinel::error>, "exceptions are copied");
 static_assert(std::is_trivially_copyable_v<sentinel::value> && sizeof(sentinel::value) == sizeof(void *));
@@ -46,6 +47,7 @@ template <class T> constexpr bool pairable<T, std::void_t<decltype(std::declval<
 
 static_assert(indexable<sentinel::reply &> && indexable<const sentinel::reply &> && !indexable<sentinel::reply>);
 static_assert(pairable<sentinel::reply &> && !pairable<sentinel::reply>);
+static_assert(pairable<sentinel::scan &> && !pairable<sentinel::scan>, "its pairs walk on in the scan");
 static_assert(std::is_convertible_v<sentinel::reply &, sentinel::value>);
 static_assert(!std::is_convertible_v<sentinel::reply, sentinel::value>);
 
@@ -61,4 +63,6 @@ static_assert(!commands<const sentinel::connection &>);
 #include <ranges>
 static_assert(std::ranges::forward_range<sentinel::reply> && std::ranges::sized_range<sentinel::reply>);
 static_assert(std::ranges::forward_range<sentinel::pair_range> && std::ranges::forward_range<sentinel::nodes>);
+static_assert(std::ranges::input_range<sentinel::scan> && !std::ranges::forward_range<sentinel::scan>);
+static_assert(std::ranges::input_range<decltype(std::declval<sentinel::scan &>().pairs())>);
 #endif

@@ -123,6 +123,7 @@ cat >"$scratch/wanted" <<END
 ./usr/include/sentinel/command.hpp
 ./usr/include/sentinel/error.hpp
 ./usr/include/sentinel/reply.hpp
+./usr/include/sentinel/scan.hpp
 ./usr/lib/cmake/sentinel/sentinel-config-version.cmake
 ./usr/lib/cmake/sentinel/sentinel-config.cmake
 ./usr/lib/libsentinel.a
