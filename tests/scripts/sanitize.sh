@@ -71,8 +71,8 @@ case $kind in
     address)
         cargo_with test --lib -- --skip council::sim || failed=1
         # Without what measures time and memory, searches all of it, or forks.
-        cargo_with test --test suite -- --skip leaks:: --skip forks:: --skip costs_no_memory --skip in_proportion --skip little_more_than_their_bytes \
-            --skip a_password_is_in_memory || failed=1
+        cargo_with test --test suite -- --skip leaks:: --skip forks:: --skip costs_no_memory --skip in_proportion \
+            --skip little_more_than_their_bytes --skip a_password_is_in_memory || failed=1
         ;;
     thread)
         # Simulations and the proofs over millions of inputs have one thread.
