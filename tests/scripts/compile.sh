@@ -2,6 +2,7 @@
 # compile.sh examples FOLDER: the examples, against the .so of this tree.
 # compile.sh shared|static SOURCE PROGRAM: one program, against the .so or the .a of this tree.
 # compile.sh object SOURCE: compiled only, nothing kept.
+# compile.sh libs SOURCE: prints the flags of the other libraries that it names.
 set -eu
 : "${CC:=cc}" "${CXX:=c++}" "${RELEASE:=target/release}" "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
 : "${SOVERSION:=0}"
@@ -50,8 +51,9 @@ case $1 in
     shared) shared "$2" "$3" ;;
     static) static "$2" "$3" ;;
     object) compile "$2" -c -o /dev/null ;;
+    libs) extra "$2" ;;
     *)
-        echo "usage: compile.sh examples FOLDER | shared|static SOURCE PROGRAM | object SOURCE" >&2
+        echo "usage: compile.sh examples FOLDER | shared|static SOURCE PROGRAM | object|libs SOURCE" >&2
         exit 2
         ;;
 esac

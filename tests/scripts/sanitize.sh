@@ -43,7 +43,9 @@ compile() {
     mkdir -p "$out/lib" "$(dirname "$2")"
     ln -sf "$library/libsentinel.so" "$out/lib/libsentinel.so.${SOVERSION:-0}"
     flags_c="-std=c11 -O1 -g -Wall -Wextra -Wpedantic -Werror -pthread -Iinclude"
-    set -- "$1" "$2" -Wl,--as-needed -L"$library" -Wl,-rpath,"$out/lib" -lsentinel -lpthread -ldl -lm -lrt
+    libraries=$(tests/scripts/compile.sh libs "$1") || exit
+    # shellcheck disable=SC2086
+    set -- "$1" "$2" -Wl,--as-needed -L"$library" -Wl,-rpath,"$out/lib" -lsentinel -lpthread -ldl -lm -lrt $libraries
     source=$1 program=$2
     shift 2
     if [ "$kind" = address ]; then
