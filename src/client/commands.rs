@@ -247,6 +247,7 @@ pub fn is_read_only(args: &[&[u8]]) -> bool {
 fn is_harmless(name: Name, rest: &[&[u8]]) -> bool {
     match name.as_bytes() {
         b"PING" | b"ECHO" | b"TIME" | b"LASTSAVE" | b"COMMAND" | b"INFO" | b"ROLE" | b"PUBSUB" => true,
+        b"ACL" => has_any(rest, &[b"WHOAMI", b"CAT", b"LIST", b"USERS", b"GETUSER"]),
         b"CONFIG" => has_word(rest, b"GET"),
         b"MEMORY" => has_word(rest, b"STATS"),
         b"FUNCTION" => has_word(rest, b"LIST"),
@@ -388,6 +389,10 @@ pub fn shown_name(args: &[&[u8]]) -> String {
 
 fn has_word(rest: &[&[u8]], word: &[u8]) -> bool {
     rest.first().is_some_and(|first| first.eq_ignore_ascii_case(word))
+}
+
+fn has_any(rest: &[&[u8]], words: &[&[u8]]) -> bool {
+    words.iter().any(|word| has_word(rest, word))
 }
 
 /// Room for every name of the tables.
