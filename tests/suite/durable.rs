@@ -271,12 +271,19 @@ fn a_real_server_confirms_or_says_that_it_cannot() {
     for (way, ask) in WAYS {
         let (result, took) = timed(|| ask(&client, &queue, "SET k three", &on_disk(3, 400)));
         let error = result.unwrap_err();
-        let kind = ErrorKind::NotOnDisk {
-            primary: true,
-            wanted: 3,
-            have: 2,
-        };
-        assert_eq!((error.kind(), error.outcome()), (&kind, Outcome::Unknown), "{way}");
+        // A replica may tell of its disk with its next word only, up to a second later.
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::NotOnDisk {
+                    primary: true,
+                    wanted: 3,
+                    have: 0..=2
+                }
+            ),
+            "{way}: {error}"
+        );
+        assert_eq!(error.outcome(), Outcome::Unknown, "{way}");
         assert!(took <= Duration::from_millis(400) + SLACK, "{way}: {took:?}");
     }
     text(&client, "CONFIG SET appendonly no");
