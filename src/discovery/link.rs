@@ -330,7 +330,8 @@ impl Task {
         }
     }
 
-    /// Waits before the next dial: capped backoff with full jitter, cut short by a question, but not before `soonest`. False when the deployment is gone.
+    /// Waits before the next dial: capped backoff with full jitter, cut short by a question, but not before `soonest`.
+    /// False when the deployment is gone.
     async fn pause(&mut self, soonest: Instant) -> bool {
         let until = soonest.max(Instant::now() + self.backoff());
         loop {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use super::generation::ConnectionId;
@@ -80,6 +81,8 @@ impl Alarm {
 pub struct Alarms {
     base: Instant,
     all: Mutex<HashMap<ConnectionId, Arc<Alarm>>>,
+    /// There is one: where there is none nobody looks.
+    added: Notify,
 }
 
 impl Default for Alarms {
@@ -88,6 +91,7 @@ impl Default for Alarms {
         Alarms {
             base: Instant::now(),
             all: Mutex::default(),
+            added: Notify::new(),
         }
     }
 }
@@ -101,6 +105,7 @@ impl Alarms {
             socket: Arc::clone(socket),
         });
         self.all.lock().insert(id, Arc::clone(&alarm));
+        self.added.notify_one();
         alarm
     }
 
@@ -111,6 +116,9 @@ impl Alarms {
     /// Rings them, for ever. Runs on sentinel-io.
     pub async fn run(self: Arc<Self>) {
         loop {
+            if self.all.lock().is_empty() {
+                self.added.notified().await;
+            }
             let next = self.look(Instant::now());
             sleep_until(next.into()).await;
         }
