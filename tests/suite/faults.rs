@@ -139,8 +139,11 @@ fn a_transaction_by_hand_ends_with_its_node() {
 #[test]
 fn the_database_is_selected_at_every_primary() {
     let ([old, new], sentinel, client) = pair(&[("database", "4"), ("protocol", "2")]);
-    for node in [&old, &new, &old] {
-        move_to(&client, &sentinel, node);
+    for (turn, node) in [&old, &new, &old].into_iter().enumerate() {
+        // At the first it is already: a switch to where it is would end what is under way at any moment after this.
+        if turn > 0 {
+            move_to(&client, &sentinel, node);
+        }
         assert_eq!(run(&client, "WHERE").unwrap().integer(), 4);
         let mut own = client.acquire(5000).unwrap();
         assert_eq!(
