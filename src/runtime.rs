@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
 
 use crate::client::Learnt;
 use crate::completion::Queue;
@@ -91,14 +91,6 @@ impl Runtime {
         let (stop, stopped) = watch::channel(false);
         let ended = Arc::new(Latch::default());
         let ending = Arc::clone(&ended);
-        let tokio = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .thread_name("sentinel-dns")
-            .max_blocking_threads(4)
-            .thread_keep_alive(Duration::from_secs(1))
-            .build()
-            .map_err(failed)?;
         let hangups = Arc::new(HangupWatch::new().map_err(failed)?);
         let troubles = Arc::new(Troubles::default());
         let outfit = Outfit {
@@ -109,8 +101,21 @@ impl Runtime {
             observer: Arc::clone(&observer),
         };
         let thread = std::thread::Builder::new().name("sentinel-io".into());
-        let run = move || run(tokio, outfit, queue, stopped, ending);
+        // What the tasks run on cannot leave its thread, so it is made there.
+        let (made, is_made) = std::sync::mpsc::sync_channel(1);
+        let run = move || match tasks() {
+            Ok(tokio) => {
+                let _ = made.send(Ok(()));
+                run(tokio, outfit, queue, stopped, &ending);
+            }
+            Err(error) => drop(made.send(Err(error))),
+        };
         let thread = sys::with_signals_blocked(|| thread.spawn(run)).map_err(failed)?;
+        let gone = |_| Err(std::io::Error::other("sentinel-io ended at once"));
+        if let Err(error) = is_made.recv().unwrap_or_else(gone) {
+            let _ = thread.join();
+            return Err(failed(error));
+        }
         Ok(Arc::new(Runtime {
             jobs,
             stop,
@@ -293,15 +298,25 @@ impl Drop for Runtime {
     }
 }
 
+/// What the tasks of sentinel-io run on.
+fn tasks() -> std::io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .thread_name("sentinel-dns")
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build_local(LocalOptions::default())
+}
+
 /// The life of sentinel-io.
 fn run(
-    tokio: tokio::runtime::Runtime,
+    tokio: LocalRuntime,
     outfit: Outfit,
     mut queue: mpsc::UnboundedReceiver<Job>,
     mut stopped: watch::Receiver<bool>,
-    ending: Arc<Latch>,
+    ending: &Latch,
 ) {
-    let local = LocalSet::new();
     let Outfit {
         settings,
         hangups,
@@ -309,7 +324,7 @@ fn run(
         vault,
         observer,
     } = outfit;
-    local.block_on(&tokio, async move {
+    tokio.block_on(async move {
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
         let alarms = Arc::<Alarms>::default();
@@ -335,11 +350,7 @@ fn run(
             }
         }
     });
-    {
-        let _inside = tokio.enter();
-        drop(local);
-    }
-    // A resolver that hangs must not hold the thread: its blocking thread is left to itself.
+    // Its tasks end here. A resolver that hangs must not hold the thread: its blocking thread is left to itself.
     tokio.shutdown_background();
     ending.open();
 }

@@ -1,16 +1,18 @@
 //! The task of sentinel-io that drives a lane: one write for all that has gathered, one read for all that has come.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
-use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Sleep, sleep};
 
 use super::Pool;
 use super::gate::Gate;
@@ -22,14 +24,6 @@ use crate::net::Records;
 use crate::net::dial::plain;
 use crate::net::sys::watched;
 use crate::resp::{Decoder, Kind, Reply};
-
-/// A call whose request is being written or was.
-#[derive(Debug)]
-struct Flight {
-    call: Call,
-    /// Its first byte, counted over the life of the lane.
-    begin: u64,
-}
 
 /// Ends every call of its lane when it is dropped, however that comes about.
 #[derive(Debug)]
@@ -48,8 +42,14 @@ pub(super) struct Driver {
     sent: u64,
     /// Bytes of the lane's life before those in `writing`.
     gathered: u64,
-    flying: VecDeque<Flight>,
+    /// Calls whose requests are being written or were.
+    flying: VecDeque<Call>,
+    /// The first byte of the first of them, counted over the life of the lane.
+    begin: u64,
     silence: Silence,
+    /// When those who wait look at the time; it runs while calls fly.
+    nudge: Pin<Box<Sleep>>,
+    nudging: bool,
     ends: Ends,
     ended: ErrorKind,
 }
@@ -74,7 +74,10 @@ impl Driver {
             sent: 0,
             gathered: 0,
             flying: VecDeque::new(),
+            begin: 0,
             silence: Silence::new(),
+            nudge: Box::pin(sleep(NUDGE_EVERY)),
+            nudging: false,
             ends: Ends::default(),
             ended: ErrorKind::Closed,
         })
@@ -82,7 +85,9 @@ impl Driver {
 
     /// Runs until the connection ends, or the lane is left and empty.
     pub(super) async fn run(mut self) {
-        let Err(ended) = self.drive().await else { return };
+        let Err(ended) = poll_fn(|cx| self.drive(cx)).await else {
+            return;
+        };
         let cause = ended.cause();
         self.ended = ended;
         let Some(pool) = self.pool.upgrade() else { return };
@@ -101,37 +106,64 @@ impl Driver {
         }
     }
 
-    async fn drive(&mut self) -> Result<(), ErrorKind> {
-        let lane = Arc::clone(&self.lane);
-        let mut nudge = interval(NUDGE_EVERY);
-        nudge.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// One turn of the task: what has come, then what has gathered. By hand, since an `async` block with a choice of
+    /// futures costs more than all of the rest.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
+        self.lane.wake_with(cx);
         loop {
-            let held = self.silence.is_long(Instant::now());
+            let mut more = self.read(cx)?;
+            let held = self.silence.is_long();
             if !held && !self.gather() {
-                return Ok(());
+                return Poll::Ready(Ok(()));
             }
             self.write().map_err(lost)?;
-            let waits = !self.writing.is_empty() || self.has_records();
-            // A lane that holds back stays awake: the node's next word, or its end, is what it waits for.
-            let more = !waits && !held && !self.may_sleep();
-            tokio::select! {
-                biased;
-                // First, so that a peer that never stops talking keeps nobody from looking at the time.
-                _ = nudge.tick(), if !self.flying.is_empty() => self.nudge(),
-                read = read(&self.fd, self.tls.as_deref_mut(), &mut self.decoder) => {
-                    read.map_err(lost)?;
-                    self.hand_out()?;
-                    self.offer();
-                    if self.tls.as_ref().is_some_and(|tls| tls.is_closed()) {
-                        return Err(lost(closed()));
-                    }
+            // In every round, so that a peer that never stops talking keeps nobody from looking at the time.
+            self.nudge(cx);
+            if !self.writing.is_empty() || self.has_records() {
+                if let Poll::Ready(ready) = self.fd.poll_write_ready(cx) {
+                    ready.map_err(lost)?.clear_ready();
+                    more = true;
                 }
-                // More has gathered meanwhile; other tasks have their turn first.
-                () = yield_now(), if more => {}
-                () = lane.arrived.notified(), if !waits && !more && !held => {}
-                ready = self.fd.writable(), if waits => ready.map_err(lost)?.clear_ready(),
+            } else if !held && !self.may_sleep() {
+                // More has gathered meanwhile; other tasks have their turn first. A lane that holds back stays awake:
+                // the node's next word, or its end, is what it waits for.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !more {
+                return Poll::Pending;
             }
         }
+    }
+
+    /// Reads once, if there is something to read. True when there is more; otherwise the task is woken when there is.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ErrorKind> {
+        let Poll::Ready(ready) = self.fd.poll_read_ready(cx) else {
+            return Ok(false);
+        };
+        let mut ready = ready.map_err(lost)?;
+        let socket = ready.get_inner();
+        let done = match &mut self.tls {
+            Some(tls) => tls.pull(&SockRef::from(&**socket), &mut self.decoder),
+            None => read_plain(socket, &mut self.decoder),
+        };
+        match done {
+            // The kernel has no more, and will say when it has.
+            Ok(drained) if drained => ready.clear_ready(),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready.clear_ready();
+                return Ok(true);
+            }
+            Err(error) => return Err(lost(error)),
+        }
+        self.hand_out()?;
+        self.offer();
+        if self.tls.as_ref().is_some_and(|tls| tls.is_closed()) {
+            return Err(lost(closed()));
+        }
+        Ok(self.fd.poll_read_ready(cx).is_ready())
     }
 
     /// Takes what has gathered once all before it was written. False when there is nothing left to do for ever.
@@ -140,18 +172,20 @@ impl Driver {
             return true;
         }
         let mut outbox = self.lane.outbox.lock();
+        if outbox.calls.is_empty() {
+            return !(outbox.leaving && self.flying.is_empty());
+        }
         std::mem::swap(&mut outbox.bytes, &mut self.writing);
-        if !outbox.calls.is_empty() {
-            self.silence.asked(self.sent, Instant::now());
+        self.gathered = self.sent;
+        if self.flying.is_empty() {
+            self.begin = self.sent;
+            std::mem::swap(&mut outbox.calls, &mut self.flying);
+        } else {
+            self.flying.append(&mut outbox.calls);
         }
-        let mut begin = self.sent;
-        self.gathered = begin;
-        for call in outbox.calls.drain(..) {
-            let bytes = call.bytes as u64;
-            self.flying.push_back(Flight { call, begin });
-            begin += bytes;
-        }
-        !(outbox.leaving && self.flying.is_empty())
+        drop(outbox);
+        self.silence.asked(self.sent, Instant::now());
+        true
     }
 
     /// Whether nothing has gathered. The next caller wakes the lane then.
@@ -191,13 +225,23 @@ impl Driver {
         Ok(())
     }
 
-    /// Has everyone who waits look at the time.
-    fn nudge(&mut self) {
-        let outbox = self.lane.outbox.lock();
-        let flying = self.flying.iter().map(|flight| &flight.call);
-        flying.chain(&outbox.calls).for_each(|call| self.ends.nudge(&call.sink));
-        drop(outbox);
-        self.ends.flush(&self.pool, &self.lane);
+    /// Has everyone who waits look at the time, every [`NUDGE_EVERY`].
+    fn nudge(&mut self, cx: &mut Context<'_>) {
+        if self.nudging && !self.nudge.is_elapsed() {
+            return;
+        }
+        if self.nudging {
+            let outbox = self.lane.outbox.lock();
+            let calls = self.flying.iter().chain(&outbox.calls);
+            calls.for_each(|call| self.ends.nudge(&call.sink));
+            drop(outbox);
+            self.ends.flush(&self.pool, &self.lane);
+        }
+        self.nudging = !self.flying.is_empty();
+        if self.nudging {
+            self.nudge.as_mut().reset(tokio::time::Instant::now() + NUDGE_EVERY);
+            let _ = self.nudge.as_mut().poll(cx);
+        }
     }
 
     /// The same in records. What is sealed counts as sent as soon as the kernel has taken any of it.
@@ -243,8 +287,8 @@ impl Driver {
                 }
             }
         };
-        self.silence
-            .heard(self.flying.front().map(|flight| flight.begin), Instant::now());
+        let due = (!self.flying.is_empty()).then_some(self.begin);
+        self.silence.heard(due, Instant::now());
         self.ends.flush(&self.pool, &self.lane);
         self.decoder.trim();
         result
@@ -265,17 +309,18 @@ impl Driver {
         if self.lane.generation.is_retired() && reply.kind() != Kind::Error {
             return Err(lost(io::Error::other("the service moved to another node meanwhile")));
         }
-        let flight = self.flying.front_mut().filter(|flight| flight.begin < self.sent);
-        let Some(flight) = flight else {
+        let begun = self.begin < self.sent;
+        let Some(call) = self.flying.front_mut().filter(|_| begun) else {
             return Err(ErrorKind::Protocol {
                 problem: "a reply that nobody asked for".into(),
             });
         };
-        flight.call.missing -= 1;
-        if flight.call.missing > 0 {
-            flight.call.sink.reply(reply);
-        } else if let Some(flight) = self.flying.pop_front() {
-            flight.call.sink.end(Some(reply), Ok(()), &mut self.ends);
+        call.missing -= 1;
+        if call.missing > 0 {
+            call.sink.reply(reply);
+        } else if let Some(call) = self.flying.pop_front() {
+            self.begin += call.bytes as u64;
+            call.sink.end(Some(reply), Ok(()), &mut self.ends);
         }
         Ok(())
     }
@@ -292,8 +337,10 @@ impl Drop for Driver {
         };
         // Only the call whose turn it was met what broke the protocol; the others lost their connection.
         let mut kind = std::mem::replace(&mut self.ended, ErrorKind::Closed);
-        for Flight { call, begin } in self.flying.drain(..) {
+        let mut begin = self.begin;
+        for call in self.flying.drain(..) {
             let gone = self.sent.saturating_sub(begin);
+            begin += call.bytes as u64;
             let unsent = call.bytes.saturating_sub(usize::try_from(gone).unwrap_or(usize::MAX));
             let end = self.lane.end_of(&kind, unsent, call.bytes);
             call.sink.end(None, end, &mut self.ends);
@@ -317,29 +364,6 @@ fn lost(error: io::Error) -> ErrorKind {
 
 fn closed() -> io::Error {
     io::Error::other("the server closed the connection")
-}
-
-/// Reads once into `decoder`, when there is something to read.
-async fn read(fd: &AsyncFd<Arc<TcpStream>>, mut tls: Option<&mut Records>, decoder: &mut Decoder) -> io::Result<()> {
-    loop {
-        let mut ready = fd.readable().await?;
-        let done = match &mut tls {
-            Some(tls) => tls.pull(&SockRef::from(&**fd.get_ref()), decoder),
-            None => read_plain(fd.get_ref(), decoder),
-        };
-        match done {
-            Ok(drained) => {
-                // The kernel has no more, and will say when it has.
-                if drained {
-                    ready.clear_ready();
-                }
-                return Ok(());
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// True when the kernel had less than there was room for.

@@ -3,10 +3,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::Pool;
 use super::generation::{ConnectionId, Generation};
@@ -145,8 +145,8 @@ pub struct Lane {
     /// It takes no more calls.
     gone: AtomicBool,
     pub(super) outbox: Mutex<Outbox>,
-    /// Something has gathered.
-    pub(super) arrived: Notify,
+    /// Wakes its driver, from the driver's first turn on.
+    driver: OnceLock<Waker>,
 }
 
 impl Lane {
@@ -166,7 +166,7 @@ impl Lane {
             login,
             gone: AtomicBool::new(false),
             outbox: Mutex::default(),
-            arrived: Notify::new(),
+            driver: OnceLock::new(),
         }
     }
 
@@ -255,9 +255,21 @@ impl Lane {
         let sleeps = !std::mem::replace(&mut outbox.awake, true);
         drop(outbox);
         if sleeps {
-            self.arrived.notify_one();
+            self.wake();
         }
         Ok(())
+    }
+
+    /// Its driver runs in this task, and in no other.
+    pub(super) fn wake_with(&self, cx: &Context<'_>) {
+        self.driver.get_or_init(|| cx.waker().clone());
+    }
+
+    /// Has its driver look at the outbox. Before its first turn there is no need.
+    fn wake(&self) {
+        if let Some(driver) = self.driver.get() {
+            driver.wake_by_ref();
+        }
     }
 
     /// Takes a call back whose caller waits no longer. True when nothing of it was or will be sent.
@@ -291,7 +303,7 @@ impl Lane {
     pub(super) fn leave(&self) {
         self.give_up();
         self.outbox.lock().leaving = true;
-        self.arrived.notify_one();
+        self.wake();
     }
 
     /// The error of a call that this lane cannot carry to its end.

@@ -50,7 +50,11 @@ impl Silence {
     }
 
     /// Whether nothing more should be sent before the node says something.
-    pub(super) fn is_long(&self, now: Instant) -> bool {
+    pub(super) fn is_long(&self) -> bool {
+        self.since.is_some() && self.was_long(Instant::now())
+    }
+
+    fn was_long(&self, now: Instant) -> bool {
         let limit = SHORTEST + self.round_trip * ROUND_TRIPS;
         self.since
             .is_some_and(|since| now.saturating_duration_since(since) > limit)
@@ -66,20 +70,20 @@ mod tests {
     #[test]
     fn silence_is_long_after_some_round_trips_and_ends_with_a_word() {
         let (mut silence, mut now) = (Silence::new(), Instant::now());
-        assert!(!silence.is_long(now + 1000 * MS), "nothing is due");
+        assert!(!silence.was_long(now + 1000 * MS), "nothing is due");
         for begin in 0..100 {
             silence.asked(begin, now);
             now += MS;
             silence.heard(None, now);
         }
-        assert!(!silence.is_long(now + 1000 * MS));
+        assert!(!silence.was_long(now + 1000 * MS));
         silence.asked(100, now);
         silence.asked(101, now + 8 * MS);
-        assert!(!silence.is_long(now + 8 * MS));
-        assert!(silence.is_long(now + 11 * MS), "5 ms and four round trips of 1 ms");
+        assert!(!silence.was_long(now + 8 * MS));
+        assert!(silence.was_long(now + 11 * MS), "5 ms and four round trips of 1 ms");
         silence.heard(Some(101), now + 12 * MS);
-        assert!(!silence.is_long(now + 13 * MS), "it speaks");
-        assert!(silence.is_long(now + 60 * MS), "one of two is still due");
+        assert!(!silence.was_long(now + 13 * MS), "it speaks");
+        assert!(silence.was_long(now + 60 * MS), "one of two is still due");
     }
 
     #[test]
@@ -91,7 +95,7 @@ mod tests {
             silence.heard(None, now);
         }
         silence.asked(100, now);
-        assert!(!silence.is_long(now + 300 * MS));
-        assert!(silence.is_long(now + 330 * MS));
+        assert!(!silence.was_long(now + 300 * MS));
+        assert!(silence.was_long(now + 330 * MS));
     }
 }
