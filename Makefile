@@ -115,7 +115,7 @@ promises: setup ## the measured promises at length, with their figures (RUNS=20 
 setup-bench:
 	@tests/scripts/setup.sh bench
 
-bench: setup-bench lib lab ## against hiredis: table, benches/throughput.svg (ROUNDS=5 SECONDS_EACH=1; 4 minutes)
+bench: setup-bench lib lab ## against hiredis: table, benches/throughput.svg (ROUNDS=15 SECONDS_EACH=0.3; 4 minutes)
 	@benches/run.sh
 
 bench-failover: lib lab ## a primary killed under writers: benches/failover.svg

@@ -1,11 +1,11 @@
 #!/bin/sh
-# run.sh: `make bench`. Each workload on each library in turn, ROUNDS times (5) for SECONDS_EACH (1) seconds; medians as
-# a table, and in OUT (benches) as throughput.svg, results.csv and results.txt. "one CPU": server and client share one;
+# run.sh: `make bench`. Each workload on each library in turn, ROUNDS times (15) for SECONDS_EACH (0.3) seconds: many
+# short rounds, since the machine's speed changes over seconds and a ratio is taken within a round. Medians as a table, and in OUT (benches) as throughput.svg, results.csv and results.txt. "one CPU": server and client share one;
 # "free": the kernel places them. Fails when a program does, never because of a figure.
 #
 # Called by itself through `lab run`, which starts the topology and sets SERVICE and SENTINELS.
 set -eu
-: "${ROUNDS:=5}" "${SECONDS_EACH:=1}" "${BUILD:=build/bench}" "${OUT:=benches}"
+: "${ROUNDS:=15}" "${SECONDS_EACH:=0.3}" "${BUILD:=build/bench}" "${OUT:=benches}"
 : "${CC:=cc}" "${RELEASE:=target/release}" "${LAB:=target/debug/lab}" "${SOVERSION:=0}"
 # Measured on the first processor; what else runs is on the second, where there is one.
 measured=0
