@@ -39,11 +39,9 @@ headers() {
     $1 -std="$2" $strict -O2 ${CXXFLAGS:-} -Iinclude -c -o /dev/null tests/cpp/types.cpp
 }
 
-# compile VARIANT SOURCE PROGRAM. The headers are in two parts of each program, so that nothing is defined twice.
-compile() {
+# toolchain VARIANT: sets `compiler` and `libraries`.
+toolchain() {
     library=$(cd "$RELEASE" && pwd)
-    mkdir -p build/lib "$(dirname "$3")"
-    ln -sf "$library/libsentinel.so" "build/lib/libsentinel.so.$SOVERSION"
     shared="-L$library -Wl,-rpath,$(pwd)/build/lib -lsentinel"
     case $1 in
         shared) compiler="$CXX -std=c++17 -O1 -g" libraries=$shared ;;
@@ -54,9 +52,21 @@ compile() {
             ;;
     esac
     have "$compiler"
-    printf '#include <sentinel.hpp>\n' >"$3.second.cpp"
+    compiler="$compiler $strict ${CXXFLAGS:-} -pthread -Iinclude"
+}
+
+# second VARIANT: the headers once more. It is a part of each program, so that nothing in them is defined twice.
+second() {
+    toolchain "$1"
+    printf '#include <sentinel.hpp>\n' >"$out/$1/second.cpp"
+    $compiler -c "$out/$1/second.cpp" -o "$out/$1/second.o"
+}
+
+# compile VARIANT SOURCE PROGRAM
+compile() {
+    toolchain "$1"
     # shellcheck disable=SC2086
-    $compiler $strict ${CXXFLAGS:-} -pthread -Iinclude "$2" "$3.second.cpp" -o "$3" $libraries ${LDFLAGS:-}
+    $compiler "$2" "$out/$1/second.o" -o "$3" $libraries ${LDFLAGS:-}
 }
 
 # in_lab SCRIPT PROGRAM: SCRIPT finds the program as $1, and the topology in its environment.
@@ -64,11 +74,13 @@ in_lab() {
     timeout --foreground -k 10 120 "$LAB" run -- sh -c "$1" sh "$2"
 }
 
-# program VARIANT SOURCE: compiles and runs it.
+# program VARIANT SOURCE: runs what was compiled.
 program() {
     need=$(sed -n -e '/compile only\|needs: nothing\|needs: topology/{p;q;}' -e '/\*\//q' "$2")
     name=$out/$1/$(basename "$2" .cpp)
-    compile "$1" "$2" "$name"
+    cat "$name.compiled"
+    compiled=$(cat "$name.status")
+    if [ "$compiled" -ne 0 ]; then return "$compiled"; fi
     # The variables are those of the lab.
     # shellcheck disable=SC2016
     case "$2 $need" in
@@ -115,6 +127,23 @@ case ${1:-} in
         headers "$2" "$3"
         exit 0
         ;;
+    --second)
+        # Without it, each program's step says what is wrong.
+        second "$2" || true
+        exit 0
+        ;;
+    --compile)
+        # How it ends is for the program's own step to tell.
+        name=$out/$2/$(basename "$3" .cpp)
+        status=0
+        "$0" --compile-loud "$2" "$3" "$name" >"$name.compiled" 2>&1 || status=$?
+        echo "$status" >"$name.status"
+        exit 0
+        ;;
+    --compile-loud)
+        compile "$2" "$3" "$4"
+        exit
+        ;;
     --program)
         # The output goes to a file, and is shown when the program fails or skips something.
         log=$out/log/$2-$(basename "$3").log
@@ -136,14 +165,28 @@ for compiler in "$CXX" clang++; do
         "$step" "C++ headers ($compiler, $standard)" "$0" --headers "$compiler" "$standard" || failed=1
     done
 done
-for source in tests/cpp/*.cpp examples-cpp/*.cpp; do
-    case $source in
-        examples-cpp/*) variants=shared ;;
-        *) variants='shared static clang sanitized' ;;
-    esac
-    if grep -q '^ \* compile only' "$source"; then continue; fi # with the headers, above
-    for variant in $variants; do
-        "$step" "$source ($variant)" "$0" --program "$variant" "$source" || failed=1
+# Each program in each of its variants.
+programs() {
+    for source in tests/cpp/*.cpp examples-cpp/*.cpp; do
+        case $source in
+            examples-cpp/*) variants=shared ;;
+            *) variants='shared static clang sanitized' ;;
+        esac
+        if grep -q '^ \* compile only' "$source"; then continue; fi # with the headers, above
+        for variant in $variants; do
+            echo "$variant $source"
+        done
     done
-done
+}
+
+# Compiling takes most of the time, and one processor; running takes none, and may not be disturbed.
+mkdir -p "$out/shared" "$out/static" "$out/clang" "$out/sanitized"
+mkdir -p build/lib
+ln -sf "$(cd "$RELEASE" && pwd)/libsentinel.so" "build/lib/libsentinel.so.$SOVERSION"
+echo shared static clang sanitized | xargs -P "$(nproc)" -n 1 "$0" --second
+programs | xargs -P "$(nproc)" -n 2 "$0" --compile
+programs >"$out/programs"
+while read -r variant source; do
+    "$step" "$source ($variant)" "$0" --program "$variant" "$source" </dev/null || failed=1
+done <"$out/programs"
 exit "$failed"
