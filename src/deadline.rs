@@ -2,31 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-use crate::net::futex::next_tick;
+use crate::net::clock::Moment;
 
-/// The instant by which a call must have returned, or none.
+/// The moment by which a call must have returned, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
-    at: Option<Instant>,
-    /// When it was set, which is when the call began, or a tick of the kernel later; nobody has looked where there is no
-    /// limit.
-    since: Option<Instant>,
+    at: Moment,
+    /// When it was set, which is when the call began, or a tick of the kernel later; never where there is no limit, since
+    /// nobody has looked.
+    since: Moment,
 }
 
 /// From here on a deadline may be a tick of the kernel late, on a stalled machine early: a quarter of one per cent.
-const FAR: Duration = Duration::from_secs(4);
+const FAR_MS: u64 = 4_000;
 
 impl Deadline {
     /// A call without a limit.
-    pub const NEVER: Deadline = Deadline { at: None, since: None };
+    pub const NEVER: Deadline = Deadline {
+        at: Moment::NEVER,
+        since: Moment::NEVER,
+    };
 
     /// The deadline `after` from now; `None` is no limit.
     pub fn after(after: Option<Duration>) -> Deadline {
         let Some(after) = after else { return Deadline::NEVER };
-        let now = Instant::now();
+        let now = Moment::now();
         Deadline {
-            at: now.checked_add(after),
-            since: Some(now),
+            at: now.plus(after),
+            since: now,
         }
     }
 
@@ -37,41 +40,52 @@ impl Deadline {
         if ms == -1 {
             return Some(Deadline::NEVER);
         }
-        let after = Duration::from_millis(u64::try_from(ms).ok()?);
-        let now = if after < FAR { Instant::now() } else { next_tick() };
+        let ms = u64::try_from(ms).ok()?;
+        let now = if ms < FAR_MS {
+            Moment::now()
+        } else {
+            Moment::next_tick()
+        };
         Some(Deadline {
-            at: now.checked_add(after),
-            since: Some(now),
+            at: now.plus_ms(ms),
+            since: now,
         })
     }
 
-    /// The instant, or `None` without a limit.
-    pub fn instant(self) -> Option<Instant> {
+    /// The moment; never without a limit.
+    pub fn at(self) -> Moment {
         self.at
     }
 
+    /// The same moment of the standard library, or `None` without a limit.
+    pub fn instant(self) -> Option<Instant> {
+        self.at.instant()
+    }
+
     /// When it was set, or a tick of the kernel later, without another look at the clock; `None` without a limit.
-    pub fn since(self) -> Option<Instant> {
-        self.since
+    pub fn since(self) -> Option<Moment> {
+        (self.since != Moment::NEVER).then_some(self.since)
+    }
+
+    /// Whether it is further away than that: exact but for a tick of the kernel.
+    pub fn is_beyond(self, distance: Duration) -> bool {
+        self.at == Moment::NEVER || self.at.is_beyond(Moment::next_tick(), distance)
     }
 
     /// What is left of it now: zero when it has passed, `None` without a limit.
     pub fn left(self) -> Option<Duration> {
-        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+        (self.at != Moment::NEVER).then(|| self.at.since(Moment::now()))
     }
 
     /// Whether it has passed.
     pub fn passed(self) -> bool {
-        self.at.is_some_and(|at| at <= Instant::now())
+        self.at != Moment::NEVER && self.at <= Moment::now()
     }
 
     /// The earlier of this deadline and `limit` from now.
     pub fn within(self, limit: Duration) -> Deadline {
-        let Some(other) = Instant::now().checked_add(limit) else {
-            return self;
-        };
         Deadline {
-            at: Some(self.at.map_or(other, |at| at.min(other))),
+            at: self.at.min(Moment::now().plus(limit)),
             since: self.since,
         }
     }
@@ -95,5 +109,15 @@ mod tests {
     #[test]
     fn an_absurd_timeout_is_no_limit_instead_of_an_overflow() {
         assert_eq!(Deadline::from_ms(i64::MAX, 1).map(Deadline::passed), Some(false));
+        let absurd = Deadline::after(Some(Duration::MAX));
+        assert_eq!((absurd.left(), absurd.instant(), absurd.passed()), (None, None, false));
+    }
+
+    #[test]
+    fn is_beyond_what_is_nearer() {
+        let deadline = Deadline::after(Some(Duration::from_secs(10)));
+        assert!(deadline.is_beyond(Duration::from_secs(9)));
+        assert!(!deadline.is_beyond(Duration::from_secs(11)));
+        assert!(Deadline::NEVER.is_beyond(Duration::MAX));
     }
 }

@@ -22,7 +22,7 @@ use crate::ffi::{batch, bytes::Args, error, options, reply};
 use crate::net::handshake::{SENTINEL_LIMITS, node_words, sentinel_words};
 use crate::net::{AddressMap, Endpoint, Login, Wire};
 use crate::options::Vault;
-use crate::resp::{DecodeError, Decoder, Limits, Reply, Value};
+use crate::resp::{DecodeError, Decoder, Limits, Reply, Room, Value};
 use crate::topology::{Role, Word};
 
 /// Stands for a password: no message may repeat it.
@@ -31,8 +31,8 @@ const SECRET: &str = "hunter2!";
 /// More than this fits into the buffer of no socket, and no target gets it.
 const MOST: usize = 64 * 1024;
 
-/// Two bytes say how the rest is cut and limited: in one piece or in many it is the same replies and the same error,
-/// each a sound tree for Rust and for C, and memory follows what came.
+/// Two bytes say how the rest is cut and limited: in one piece or in many, with room for short replies or without, it is
+/// the same replies and the same error, each a sound tree for Rust and for C, and memory follows what came.
 pub fn decoder(data: &[u8]) {
     let Some((&[cut, limit], stream)) = data.split_first_chunk::<2>() else {
         return;
@@ -41,8 +41,8 @@ pub fn decoder(data: &[u8]) {
         max_bytes: 64 << (limit % 16),
         max_depth: usize::from(limit / 16) * 9,
     };
-    let (whole, failure) = decode(stream, stream.len().max(1), limits);
-    let (cut_up, failure_again) = decode(stream, usize::from(cut) + 1, limits);
+    let (whole, failure) = decode(stream, stream.len().max(1), limits, || Some(Room::new()));
+    let (cut_up, failure_again) = decode(stream, usize::from(cut) + 1, limits, || None);
     assert_eq!(failure, failure_again, "the error depends on the pieces");
     assert_eq!(whole.len(), cut_up.len(), "the count depends on the pieces");
     for (one, other) in whole.into_iter().zip(cut_up) {
@@ -51,13 +51,18 @@ pub fn decoder(data: &[u8]) {
     }
 }
 
-fn decode(stream: &[u8], piece: usize, limits: Limits) -> (Vec<Reply>, Option<DecodeError>) {
+fn decode(
+    stream: &[u8],
+    piece: usize,
+    limits: Limits,
+    room: impl Fn() -> Option<Room>,
+) -> (Vec<Reply>, Option<DecodeError>) {
     let mut decoder = Decoder::new(limits);
     let mut replies = Vec::new();
     for piece in stream.chunks(piece) {
         decoder.feed(piece);
         loop {
-            match decoder.next() {
+            match decoder.next_in(&mut room()) {
                 Ok(Some(reply)) => replies.push(reply),
                 Ok(None) => break,
                 Err(error) => {
@@ -191,7 +196,7 @@ pub fn answers(data: &[u8]) {
         return;
     };
     let map = AddressMap::parse("127.0.0.1:7000=127.0.0.1:7001").unwrap();
-    let (replies, _) = decode(said, usize::MAX, SENTINEL_LIMITS);
+    let (replies, _) = decode(said, usize::MAX, SENTINEL_LIMITS, || None);
     let fields = |index: usize| {
         replies
             .get(index)

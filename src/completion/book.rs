@@ -13,6 +13,7 @@ use crate::client::CallOptions;
 use crate::client::call::Tries;
 use crate::client::commands::Traits;
 use crate::deadline::Deadline;
+use crate::net::clock::Moment;
 use crate::pool::{Lane, Want};
 use crate::resp::Reply;
 
@@ -98,7 +99,7 @@ pub(super) struct Call {
     pub(super) tries: Tries,
     pub(super) place: Place,
     /// When it was accepted, where it is one of those that are timed.
-    pub(super) began: Option<Instant>,
+    pub(super) began: Option<Moment>,
 }
 
 impl Call {
@@ -239,7 +240,7 @@ impl Book {
         id: CallId,
         reply: &mut Option<Reply>,
         done: &mut Deliveries,
-    ) -> Option<Option<Instant>> {
+    ) -> Option<Option<Moment>> {
         let (index, _) = parts(id);
         let call = self.get(id)?;
         if call.shape != Shape::Command || call.step != Step::Run {

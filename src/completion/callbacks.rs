@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
@@ -20,9 +21,12 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether any thread ever was: where none was, no call looks at its own thread's memory for it.
+static EVER: AtomicBool = AtomicBool::new(false);
+
 /// Whether this thread is running a callback.
 pub fn is_inside() -> bool {
-    INSIDE.with(Cell::get)
+    EVER.load(Ordering::Relaxed) && INSIDE.get()
 }
 
 #[derive(Default)]
@@ -116,6 +120,7 @@ impl Callbacks {
 
     fn run(&self) {
         INSIDE.set(true);
+        EVER.store(true, Ordering::Relaxed);
         while let Some((done, entry)) = self.next() {
             // The function is the host's: whatever it does must not end the callbacks of the others.
             let _ = catch_unwind(AssertUnwindSafe(|| done(entry)));

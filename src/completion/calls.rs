@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::future::pending;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -22,7 +22,8 @@ use crate::client::call::{Failed, Next, Tries};
 use crate::client::{CallOptions, Learnt};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::observe::Timing;
+use crate::net::clock::Moment;
+use crate::observe::{Timing, short_micros};
 use crate::pool::{Ended, Generation, Lane, Pool, Submissions};
 use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
@@ -52,14 +53,14 @@ pub(crate) enum SubmissionKind {
 }
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
-const TIMED: u64 = 16;
+const TIMED: u32 = 16;
 
 /// A completion on its way.
 struct Completed {
     to: Destination,
     result: Result<Reply, Error>,
     /// When the call was accepted, if it is timed.
-    began: Option<Instant>,
+    began: Option<Moment>,
     commands: usize,
 }
 
@@ -127,7 +128,7 @@ impl Calls {
             call.own = submission.own;
             call.unknown = submission.unknown;
             call.step = Step::Run;
-            call.began = (fastrand::u64(..TIMED) == 0).then(Instant::now);
+            call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
             call.tries = Tries::new();
             call.place = Place::Waiting;
         });
@@ -335,13 +336,13 @@ impl Calls {
     /// Hands completions out, those for one queue in a row at once.
     fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
         let mut entries = Deliveries::default();
-        let now = Instant::now();
+        let now = Moment::now();
         {
             let book = self.book.lock();
             pool.count_submitted(book.live());
         }
         for each in completed {
-            let took = each.began.map(|began| now.saturating_duration_since(began));
+            let took = each.began.map(|began| short_micros(now.since(began)));
             pool.calls.call_ended(&each.result, timing(took, now));
             if each.commands > 1 {
                 pool.calls.more_commands.add(each.commands.saturating_sub(1) as u64);
@@ -353,11 +354,11 @@ impl Calls {
 }
 
 /// What is known of the time of calls that ended now; one in [`TIMED`] knows how long it took.
-fn timing(took: Option<Duration>, now: Instant) -> Timing {
+fn timing(took: Option<u32>, now: Moment) -> Timing {
     Timing {
         took,
         weight: TIMED,
-        ended: Some(now),
+        ended: now,
     }
 }
 
@@ -381,8 +382,8 @@ impl Submissions for Calls {
             pool.count_submitted(book.live());
         }
         if finished > 0 {
-            let now = Instant::now();
-            let took = timed.iter().map(|began| now.saturating_duration_since(*began));
+            let now = Moment::now();
+            let took = timed.iter().map(|began| short_micros(now.since(*began)));
             pool.calls.succeeded_together(finished, took, timing(None, now));
             done.send(&self.callbacks);
         }

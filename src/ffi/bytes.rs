@@ -1,6 +1,7 @@
 //! What C passes in: NUL-terminated text, bytes with a length, and lists of arguments. And text for C to read.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::mem::MaybeUninit;
 use std::slice;
 
 use super::handle::missing;
@@ -62,9 +63,10 @@ pub unsafe fn bytes<'a>(data: *const c_void, len: usize, argument: impl FnOnce()
 /// The arguments of one command, borrowed from the caller.
 #[derive(Debug)]
 pub struct Args<'a> {
+    /// How many of `few` are set.
     argc: usize,
     /// All of them when they are no more than `INLINE`.
-    few: [&'a [u8]; INLINE],
+    few: [MaybeUninit<&'a [u8]>; INLINE],
     /// All of them otherwise.
     many: Vec<&'a [u8]>,
 }
@@ -75,7 +77,7 @@ impl<'a> Args<'a> {
     pub fn new() -> Args<'a> {
         Args {
             argc: 0,
-            few: [&[]; INLINE],
+            few: [const { MaybeUninit::uninit() }; INLINE],
             many: Vec::new(),
         }
     }
@@ -156,10 +158,12 @@ impl<'a> Args<'a> {
     }
 
     fn collect(&mut self, argc: usize, mut next: impl FnMut(usize) -> Result<&'a [u8]>) -> Result<&[&'a [u8]]> {
-        self.argc = argc;
+        self.argc = 0;
+        self.many.clear();
         if argc <= INLINE {
             for (index, place) in self.few.iter_mut().take(argc).enumerate() {
-                *place = next(index)?;
+                place.write(next(index)?);
+                self.argc = index + 1;
             }
             return Ok(self.as_slice());
         }
@@ -172,7 +176,11 @@ impl<'a> Args<'a> {
     }
 
     fn as_slice(&self) -> &[&'a [u8]] {
-        self.few.get(..self.argc).unwrap_or(&self.many)
+        if !self.many.is_empty() {
+            return &self.many;
+        }
+        // SAFETY: `collect` has set the first `argc`, which are no more than there are.
+        unsafe { slice::from_raw_parts(self.few.as_ptr().cast(), self.argc) }
     }
 }
 

@@ -158,6 +158,16 @@ unsafe fn read<R>(handle: *const sentinel_reply_t, absent: R, body: impl FnOnce(
     })
 }
 
+/// Runs an accessor that needs no more than the value's own node.
+///
+/// # Safety
+/// `handle` is NULL, a live reply, or a value inside one.
+unsafe fn look<R>(handle: *const sentinel_reply_t, absent: R, body: impl FnOnce(&Node) -> Option<R>) -> R {
+    // SAFETY: a live handle is the address of a node, which lives as long.
+    let node = unsafe { handle.cast::<Node>().as_ref() };
+    guard::value(absent, || body(node?))
+}
+
 /// The handle of a value inside a reply.
 fn handle_of(value: Value<'_>) -> *const sentinel_reply_t {
     ptr::with_exposed_provenance(ptr::from_ref(value.node()).addr())
@@ -170,7 +180,7 @@ fn handle_of(value: Value<'_>) -> *const sentinel_reply_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_reply_type(reply: *const sentinel_reply_t) -> i32 {
     // SAFETY: `reply` is live or NULL.
-    unsafe { read(reply, SENTINEL_REPLY_NIL, |value| Some(value.kind() as i32)) }
+    unsafe { look(reply, SENTINEL_REPLY_NIL, |node| Some(node.kind)) }
 }
 
 /// The bytes of a string, status, error, verbatim string, big number or double; NULL with length 0 for other types.
@@ -184,12 +194,12 @@ pub unsafe extern "C" fn sentinel_reply_data(reply: *const sentinel_reply_t, len
     // SAFETY: `reply` is live or NULL, `len` may be written or is NULL.
     unsafe {
         write(len, 0);
-        read(reply, ptr::null(), |value| {
-            if value.node().data == 0 {
+        look(reply, ptr::null(), |node| {
+            if node.data == 0 {
                 return None;
             }
-            write(len, value.data().len());
-            Some(value.data().as_ptr().cast())
+            write(len, node.len);
+            Some(ptr::with_exposed_provenance(node.data))
         })
     }
 }
@@ -201,7 +211,7 @@ pub unsafe extern "C" fn sentinel_reply_data(reply: *const sentinel_reply_t, len
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_reply_integer(reply: *const sentinel_reply_t) -> i64 {
     // SAFETY: `reply` is live or NULL.
-    unsafe { read(reply, 0, |value| Some(value.integer())) }
+    unsafe { look(reply, 0, |node| Some(node.integer)) }
 }
 
 /// The number of a double; else 0.
@@ -211,7 +221,7 @@ pub unsafe extern "C" fn sentinel_reply_integer(reply: *const sentinel_reply_t) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_reply_double(reply: *const sentinel_reply_t) -> f64 {
     // SAFETY: `reply` is live or NULL.
-    unsafe { read(reply, 0.0, |value| Some(value.double())) }
+    unsafe { look(reply, 0.0, |node| Some(node.number)) }
 }
 
 /// The elements of an array, set or push, the pairs of a map; else 0.

@@ -1,5 +1,6 @@
 //! Name resolution, TCP, TLS, handshake, and the few unsafe lines to the kernel.
 
+pub mod clock;
 pub mod dial;
 pub mod endpoint;
 pub mod futex;

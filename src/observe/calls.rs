@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::net::clock::Moment;
 use crate::topology::Role;
 
 /// Upper bounds of the latency histogram, microseconds; what is above the last one is in `+Inf`.
@@ -88,25 +89,40 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
 }
 
 /// What is known of a call's time, from clocks that were read anyway.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// How long it took; `None`: it was not timed.
-    pub took: Option<Duration>,
+    /// How long it took, in microseconds; `None`: it was not timed.
+    pub took: Option<u32>,
     /// How many calls it stands for: where each look at the clock counts, one in so many calls is timed. 1 where all
     /// are.
-    pub weight: u64,
-    /// When its reply came, if anybody looked.
-    pub ended: Option<Instant>,
+    pub weight: u32,
+    /// When its reply came; never, if nobody looked.
+    pub ended: Moment,
+}
+
+impl Default for Timing {
+    /// Nothing is known.
+    fn default() -> Timing {
+        Timing {
+            took: None,
+            weight: 0,
+            ended: Moment::NEVER,
+        }
+    }
 }
 
 impl Timing {
     /// The same for a call that began at `since` or a little before, of which only the last exchange was timed: what it
     /// waited before counts too.
-    pub fn since(self, since: Option<Instant>) -> Timing {
-        let whole = since.zip(self.ended);
-        let whole = whole.map(|(since, ended)| ended.saturating_duration_since(since));
-        let took = self.took.map(|took| whole.map_or(took, |whole| whole.max(took)));
-        Timing { took, ..self }
+    pub fn since(self, since: Option<Moment>) -> Timing {
+        let (Some(took), Some(since)) = (self.took, since) else {
+            return self;
+        };
+        let took = took.max(short_micros(self.ended.since(since)));
+        Timing {
+            took: Some(took),
+            ..self
+        }
     }
 }
 
@@ -138,9 +154,7 @@ pub struct CallStats {
     pub service: String,
     /// The role that its clients ask for.
     pub role: Role,
-    /// What times are counted from.
-    base: Instant,
-    /// When the last good reply came, microseconds from `base`; 0: never.
+    /// The number of the moment when the last good reply came; 0: it never did.
     last_good: AtomicU64,
     /// Successful calls of which each was timed, by their time: each in the first bucket whose bound it does not exceed.
     buckets: [Counter; BOUNDS.len() + 1],
@@ -170,11 +184,10 @@ pub struct CallStats {
 
 impl CallStats {
     /// Everything at zero.
-    pub fn new(service: &str, role: Role, base: Instant) -> CallStats {
+    pub fn new(service: &str, role: Role) -> CallStats {
         CallStats {
             service: service.to_owned(),
             role,
-            base,
             last_good: AtomicU64::new(0),
             buckets: Default::default(),
             others: Counter::default(),
@@ -200,18 +213,18 @@ impl CallStats {
     }
 
     /// So many calls have succeeded together, of which some were timed: the same as one after the other.
-    pub fn succeeded_together(&self, count: usize, took: impl Iterator<Item = Duration>, timing: Timing) {
+    pub fn succeeded_together(&self, count: usize, took: impl Iterator<Item = u32>, timing: Timing) {
         self.others.add(count as u64);
         for took in took {
             self.timed(took, timing.weight, &self.sampled);
         }
-        if let Some(ended) = timing.ended {
-            self.answered(ended);
+        if timing.ended != Moment::NEVER {
+            self.answered(timing.ended);
         }
     }
 
-    fn timed(&self, took: Duration, weight: u64, buckets: &[Counter]) {
-        let micros = micros(took);
+    fn timed(&self, micros: u32, weight: u32, buckets: &[Counter]) {
+        let (micros, weight) = (u64::from(micros), u64::from(weight));
         if let Some(bucket) = buckets.get(bucket(micros)) {
             bucket.add(weight);
         }
@@ -227,8 +240,8 @@ impl CallStats {
             let buckets = if exact { &self.buckets } else { &self.sampled };
             self.timed(took, timing.weight, buckets);
         }
-        if let Some(ended) = timing.ended {
-            self.answered(ended);
+        if timing.ended != Moment::NEVER {
+            self.answered(timing.ended);
         }
     }
 
@@ -248,16 +261,15 @@ impl CallStats {
     }
 
     /// A good reply came at `at`, to a call or to a sign of life that was asked for.
-    pub fn answered(&self, at: Instant) {
-        let at = micros(at.saturating_duration_since(self.base)).max(1);
-        self.last_good.store(at, Ordering::Relaxed);
+    pub fn answered(&self, at: Moment) {
+        self.last_good.store(at.number(), Ordering::Relaxed);
     }
 
     /// When the last good reply came.
     pub fn last_good(&self) -> Option<Instant> {
         match self.last_good.load(Ordering::Relaxed) {
             0 => None,
-            at => self.base.checked_add(Duration::from_micros(at)),
+            at => Moment::of(at).instant(),
         }
     }
 
@@ -288,6 +300,11 @@ fn bucket(micros: u64) -> usize {
     BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len())
 }
 
+/// Whole microseconds of what takes less than an hour, which is as good as more.
+pub fn short_micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
 /// Whole microseconds.
 pub fn micros(time: Duration) -> u64 {
     time.as_secs()
@@ -299,27 +316,27 @@ pub fn micros(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn stats(base: Instant) -> CallStats {
-        CallStats::new("s", Role::Primary, base)
+    fn stats() -> CallStats {
+        CallStats::new("s", Role::Primary)
     }
 
-    fn timed(micros: u64, weight: u64, ended: Instant) -> Timing {
+    fn timed(micros: u32, weight: u32, ended: Moment) -> Timing {
         Timing {
-            took: Some(Duration::from_micros(micros)),
+            took: Some(micros),
             weight,
-            ended: Some(ended),
+            ended,
         }
     }
 
     #[test]
     fn what_a_call_waited_before_its_last_exchange_counts() {
-        let base = Instant::now();
-        let ended = base + Duration::from_millis(900);
+        let base = Moment::now();
+        let ended = base.plus_ms(900);
         let took = |since| timed(70, 1, ended).since(since).took.unwrap();
-        assert_eq!(took(None), Duration::from_micros(70));
-        assert_eq!(took(Some(base)), Duration::from_millis(900));
+        assert_eq!(took(None), 70);
+        assert_eq!(took(Some(base)), 900_000);
         // A tick may be ahead of the call's true beginning.
-        assert_eq!(took(Some(ended + Duration::from_millis(3))), Duration::from_micros(70));
+        assert_eq!(took(Some(ended.plus_ms(3))), 70);
         assert_eq!(Timing::default().since(Some(base)).took, None);
     }
 
@@ -334,8 +351,8 @@ mod tests {
 
     #[test]
     fn successes_and_failures_are_counted_apart() {
-        let base = Instant::now();
-        let stats = stats(base);
+        let base = Moment::now();
+        let stats = stats();
         stats.call_ended(&Ok(()), timed(60, 1, base));
         stats.call_ended(&Ok(()), timed(1060, 8, base));
         stats.call_ended(&Ok(()), Timing::default());
@@ -352,15 +369,15 @@ mod tests {
 
     #[test]
     fn the_last_good_reply_is_of_the_last_success() {
-        let base = Instant::now();
-        let stats = stats(base);
+        let base = Moment::now();
+        let stats = stats();
         assert_eq!(stats.last_good(), None);
-        let at = base + Duration::from_millis(5);
+        let at = base.plus_ms(5);
         stats.call_ended(&Ok(()), timed(1, 1, at));
         stats.call_ended(&Ok(()), Timing::default());
-        let later = timed(1, 1, at + Duration::from_secs(1));
+        let later = timed(1, 1, at.plus_ms(1000));
         stats.call_ended::<()>(&Err(Error::new(ErrorKind::Closed)), later);
-        assert_eq!(stats.last_good(), Some(base + Duration::from_millis(5)));
+        assert_eq!(stats.last_good(), at.instant());
     }
 
     #[test]

@@ -368,19 +368,19 @@ fn parse_value(text: &str) -> Option<(String, &str)> {
 mod tests {
     use super::*;
     use crate::error::{ErrorKind, Outcome};
+    use crate::net::clock::Moment;
     use crate::observe::Timing;
     use crate::options::Options;
     use crate::topology::Role;
-    use std::time::{Duration, Instant};
 
     fn seen() -> Observer {
         let observer = Observer::new(&Options::new());
-        let now = Instant::now();
+        let now = Moment::now();
         let odd = observer.calls("a \"b\"\\\nc", Role::Primary);
         let timed = |micros| Timing {
-            took: Some(Duration::from_micros(micros)),
+            took: Some(micros),
             weight: 1,
-            ended: Some(now),
+            ended: now,
         };
         odd.call_ended(&Ok(()), timed(80));
         odd.call_ended(&Ok(()), timed(3000));

@@ -23,7 +23,7 @@ use crate::net::Endpoint;
 use crate::options::Options;
 use crate::topology::Role;
 
-pub use calls::{CallStats, Timing};
+pub use calls::{CallStats, Timing, short_micros};
 pub use events::{Bus, Event};
 pub use log::{Level, Log};
 pub use nodes::{SentinelStats, ServiceStats};
@@ -66,7 +66,7 @@ impl Observer {
         let key = (service.to_owned(), events::role_word(role));
         let stats = calls
             .entry(key)
-            .or_insert_with(|| Arc::new(CallStats::new(service, role, self.opened)));
+            .or_insert_with(|| Arc::new(CallStats::new(service, role)));
         Arc::clone(stats)
     }
 

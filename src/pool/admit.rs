@@ -64,7 +64,7 @@ impl Keeper {
             Want::Shared | Want::Bulk => of.count_shared(),
             Want::Lease => state.leases += 1,
         }
-        state.put(want, Box::new(direct), self.pool.idle_until());
+        state.put(want, Box::new(direct), || self.pool.idle_until());
         true
     }
 

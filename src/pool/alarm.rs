@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::sleep_until;
+use tokio::time::sleep;
 
 use super::generation::ConnectionId;
+use crate::net::clock::Moment;
 
 /// How often sentinel-io looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -24,22 +25,21 @@ pub(super) const FAR: Duration = LOOK_EVERY.saturating_mul(2);
 
 /// No call waits.
 const NONE: u64 = 0;
-/// The call's time has come, and its connection was shut down.
-const RUNG: u64 = u64::MAX;
+/// The call's time has come, and its connection was shut down. The clock has never stood there.
+const RUNG: u64 = 1;
 
 /// The alarm of one connection.
 #[derive(Debug)]
 pub(super) struct Alarm {
-    /// Microseconds on the clock of its [`Alarms`], or one of the two above.
+    /// The number of the moment, or one of the two above.
     due: AtomicU64,
-    base: Instant,
     socket: Arc<TcpStream>,
 }
 
 impl Alarm {
     /// Has the connection shut down at `at`.
-    pub(super) fn set(&self, at: Instant) {
-        self.due.store(self.read(at), Ordering::Release);
+    pub(super) fn set(&self, at: Moment) {
+        self.due.store(at.number().max(RUNG + 1), Ordering::Release);
     }
 
     /// Takes that back. True when it was too late.
@@ -47,23 +47,14 @@ impl Alarm {
         self.due.swap(NONE, Ordering::AcqRel) == RUNG
     }
 
-    fn read(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.base);
-        let micros = since.as_secs().saturating_mul(1_000_000);
-        // Rounded up: never early.
-        let micros = micros.saturating_add(u64::from(since.subsec_micros()) + 1);
-        micros.min(RUNG - 1)
-    }
-
     /// Rings when it is due; otherwise when it will be.
-    fn look(&self, now: Instant) -> Option<Instant> {
+    fn look(&self, now: Moment) -> Option<Moment> {
         let due = self.due.load(Ordering::Acquire);
         if due == NONE || due == RUNG {
             return None;
         }
-        let at = self.base.checked_add(Duration::from_micros(due))?;
-        if at > now {
-            return Some(at);
+        if due > now.number() {
+            return Some(Moment::of(due));
         }
         // The caller may have its reply meanwhile, and the connection may carry another call.
         let rings = self
@@ -77,23 +68,11 @@ impl Alarm {
 }
 
 /// The alarms of a deployment's direct connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Alarms {
-    base: Instant,
     all: Mutex<HashMap<ConnectionId, Arc<Alarm>>>,
     /// There is one: where there is none nobody looks.
     added: Notify,
-}
-
-impl Default for Alarms {
-    /// None yet.
-    fn default() -> Alarms {
-        Alarms {
-            base: Instant::now(),
-            all: Mutex::default(),
-            added: Notify::new(),
-        }
-    }
 }
 
 impl Alarms {
@@ -101,7 +80,6 @@ impl Alarms {
     pub(super) fn add(&self, id: ConnectionId, socket: &Arc<TcpStream>) -> Arc<Alarm> {
         let alarm = Arc::new(Alarm {
             due: AtomicU64::new(NONE),
-            base: self.base,
             socket: Arc::clone(socket),
         });
         self.all.lock().insert(id, Arc::clone(&alarm));
@@ -119,16 +97,16 @@ impl Alarms {
             if self.all.lock().is_empty() {
                 self.added.notified().await;
             }
-            let next = self.look(Instant::now());
-            sleep_until(next.into()).await;
+            let now = Moment::now();
+            sleep(self.look(now).since(now)).await;
         }
     }
 
     /// Rings those that are due. When to look again.
-    fn look(&self, now: Instant) -> Instant {
+    fn look(&self, now: Moment) -> Moment {
         let all = self.all.lock();
         let next = all.values().filter_map(|alarm| alarm.look(now)).min();
-        let latest = now + LOOK_EVERY;
+        let latest = now.plus(LOOK_EVERY);
         next.map_or(latest, |next| next.min(latest))
     }
 }
@@ -150,12 +128,12 @@ mod tests {
         let (near, _far) = pair();
         let alarms = Alarms::default();
         let alarm = alarms.add(1, &near);
-        let now = Instant::now();
-        assert_eq!(alarms.look(now), now + LOOK_EVERY);
-        let at = now + Duration::from_millis(100);
+        let now = Moment::now();
+        assert_eq!(alarms.look(now), now.plus(LOOK_EVERY));
+        let at = now.plus_ms(100);
         alarm.set(at);
         let next = alarms.look(now);
-        assert!(next >= at && next <= at + Duration::from_micros(2), "{:?}", next - at);
+        assert_eq!(next, at);
         alarms.look(next);
         assert_eq!((&*near).read(&mut [0]).unwrap(), 0);
         assert!(alarm.unset());
@@ -167,15 +145,15 @@ mod tests {
         let (near, mut far) = pair();
         let alarms = Alarms::default();
         let alarm = alarms.add(1, &near);
-        let now = Instant::now();
+        let now = Moment::now();
         alarm.set(now);
         assert!(!alarm.unset());
-        alarms.look(now + Duration::from_secs(1));
-        alarm.set(now + Duration::from_secs(60));
-        alarms.look(now + Duration::from_secs(2));
+        alarms.look(now.plus_ms(1_000));
+        alarm.set(now.plus_ms(60_000));
+        alarms.look(now.plus_ms(2_000));
         std::io::Write::write_all(&mut far, b"x").unwrap();
         assert_eq!((&*near).read(&mut [0]).unwrap(), 1);
         alarms.remove(1);
-        assert_eq!(alarms.look(now), now + LOOK_EVERY);
+        assert_eq!(alarms.look(now), now.plus(LOOK_EVERY));
     }
 }

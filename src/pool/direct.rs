@@ -16,10 +16,12 @@ use super::keeper::Common;
 use super::outgoing::{Outgoing, is_transient, send_sealed};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::net::clock::Moment;
 use crate::net::dial::plain;
 use crate::net::sys::{Ready, wait_ready};
 use crate::net::{Greeted, Records};
-use crate::resp::{Decoder, Kind, Reply, Request};
+use crate::observe::short_micros;
+use crate::resp::{Decoder, Kind, Reply, Request, Rooms};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -52,6 +54,7 @@ pub struct Direct {
     /// None: bytes go as they are.
     tls: Option<Box<Records>>,
     decoder: Decoder,
+    rooms: Rooms,
     out: Vec<u8>,
     generation: Arc<Generation>,
     hangups: Arc<HangupWatch>,
@@ -72,7 +75,7 @@ pub struct Direct {
     /// How long the last exchange took.
     micros: u32,
     /// When it ended.
-    used: Instant,
+    used: Moment,
 }
 
 impl Direct {
@@ -94,6 +97,7 @@ impl Direct {
             socket,
             tls,
             decoder,
+            rooms: Rooms::default(),
             out: Vec::new(),
             generation,
             hangups: Arc::clone(&common.hangups),
@@ -105,7 +109,7 @@ impl Direct {
             protocol,
             login,
             micros: 0,
-            used: Instant::now(),
+            used: Moment::now(),
         };
         Ok(live.then_some(direct))
     }
@@ -126,7 +130,7 @@ impl Direct {
     }
 
     /// When its last exchange ended.
-    pub fn used(&self) -> Instant {
+    pub fn used(&self) -> Moment {
         self.used
     }
 
@@ -187,7 +191,7 @@ impl Direct {
         deadline: Deadline,
         mut take: impl FnMut(Reply),
     ) -> Result<(), Error> {
-        let began = Instant::now();
+        let began = Moment::now();
         let mut out = std::mem::take(&mut self.out);
         let mut large = Vec::new();
         out.clear();
@@ -196,8 +200,8 @@ impl Direct {
         self.out = out;
         self.out.shrink_to(KEEP_OUT);
         self.decoder.trim();
-        self.used = Instant::now();
-        self.micros = u32::try_from((self.used - began).as_micros()).unwrap_or(u32::MAX);
+        self.used = Moment::now();
+        self.micros = short_micros(self.used.since(began));
         if let Err(error) = &done {
             self.end = Some(error.kind().cause());
             self.spoil();
@@ -240,16 +244,16 @@ impl Direct {
         &mut self,
         out: &Outgoing<'_>,
         count: usize,
-        (began, deadline): (Instant, Deadline),
+        (began, deadline): (Moment, Deadline),
         take: &mut impl FnMut(Reply),
     ) -> Result<(), Error> {
-        let far = deadline.instant().filter(|at| *at > began + alarm::FAR);
-        let watched = far.is_some() || deadline.instant().is_none();
-        if let Some(at) = far {
-            self.alarm.set(at);
+        // A call without a limit waits as long: for a moment that never comes.
+        let watched = deadline.at().is_beyond(began, alarm::FAR);
+        if watched {
+            self.alarm.set(deadline.at());
         }
         let done = self.run(out, count, (began, deadline, watched), take);
-        if far.is_none() || !self.alarm.unset() {
+        if !watched || !self.alarm.unset() {
             return done;
         }
         // The reply may have come at the last moment; the connection is gone all the same.
@@ -264,7 +268,7 @@ impl Direct {
         &mut self,
         out: &Outgoing<'_>,
         count: usize,
-        (mut now, deadline, watched): (Instant, Deadline, bool),
+        (mut now, deadline, watched): (Moment, Deadline, bool),
         take: &mut impl FnMut(Reply),
     ) -> Result<(), Error> {
         let mut missing = count;
@@ -273,10 +277,10 @@ impl Direct {
         if self.generation.is_retired() {
             return Err(self.lost("the service has another primary now", Outcome::NotSent));
         }
-        if deadline.instant().is_some_and(|at| at <= now) {
+        if deadline.at() <= now {
             return Err(self.timed_out(Outcome::NotSent));
         }
-        if now.saturating_duration_since(self.used) > IDLE {
+        if now.is_beyond(self.used, IDLE) {
             self.look().map_err(|cause| self.lost(&cause, Outcome::NotSent))?;
         }
         let outcome = |unsent: usize| match unsent == out.len {
@@ -295,7 +299,7 @@ impl Direct {
             }
             missing = self.take_whole(missing, take, outcome(self.unsent))?;
             if missing > 0 {
-                now = Instant::now();
+                now = Moment::now();
             }
         }
         Ok(())
@@ -362,7 +366,7 @@ impl Direct {
     }
 
     /// Waits for bytes, or for room to send on, and receives what there is; false at the deadline.
-    fn receive(&mut self, now: Instant, deadline: Deadline, watched: bool) -> Result<bool, String> {
+    fn receive(&mut self, now: Moment, deadline: Deadline, watched: bool) -> Result<bool, String> {
         // One system call where a reply is all that is missing, and sentinel-io ends the wait in time.
         let sends = self.is_sending();
         if sends || !watched {
@@ -378,7 +382,7 @@ impl Direct {
             if sends && !self.has_input()? {
                 return Ok(true);
             }
-        } else if deadline.instant().is_some_and(|at| at <= now) {
+        } else if deadline.at() <= now {
             return Ok(false);
         }
         match self.read() {
@@ -419,8 +423,9 @@ impl Direct {
         if self.generation.is_retired() && self.decoder.is_gathering() {
             return Err(self.lost("the service moved to another node meanwhile", Outcome::Unknown));
         }
+        let mut room = if missing == 1 { self.rooms.bring() } else { None };
         while missing > 0 {
-            match self.decoder.next() {
+            match self.decoder.next_in(&mut room) {
                 Ok(None) => break,
                 Ok(Some(reply)) if reply.kind() == Kind::Push => {}
                 Ok(Some(reply)) => {
@@ -429,6 +434,7 @@ impl Direct {
                         return Err(self.lost("the service moved to another node meanwhile", Outcome::Unknown));
                     }
                     missing -= 1;
+                    self.rooms.saw(&reply);
                     take(reply);
                 }
                 Err(problem) => {

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
@@ -21,6 +20,7 @@ use super::seat::NUDGE_EVERY;
 use super::silence::Silence;
 use crate::error::ErrorKind;
 use crate::net::Records;
+use crate::net::clock::Moment;
 use crate::net::dial::plain;
 use crate::net::sys::watched;
 use crate::resp::{Decoder, Kind, Reply};
@@ -184,7 +184,7 @@ impl Driver {
             self.flying.append(&mut outbox.calls);
         }
         drop(outbox);
-        self.silence.asked(self.sent, Instant::now());
+        self.silence.asked(self.sent, Moment::now());
         true
     }
 
@@ -272,7 +272,8 @@ impl Driver {
     /// Gives each whole reply to its call, and wakes all who have theirs.
     fn hand_out(&mut self) -> Result<(), ErrorKind> {
         let result = loop {
-            match self.decoder.next() {
+            let brought = self.flying.front_mut().and_then(|call| call.sink.room());
+            match self.decoder.next_in(brought.unwrap_or(&mut None)) {
                 Ok(None) => break Ok(()),
                 Ok(Some(reply)) if reply.kind() == Kind::Push => {}
                 Ok(Some(reply)) => {
@@ -288,7 +289,7 @@ impl Driver {
             }
         };
         let due = (!self.flying.is_empty()).then_some(self.begin);
-        self.silence.heard(due, Instant::now());
+        self.silence.heard(due, Moment::now());
         self.ends.flush(&self.pool, &self.lane);
         self.decoder.trim();
         result

@@ -12,7 +12,7 @@ use super::Pool;
 use super::generation::{ConnectionId, Generation};
 use super::seat::{End, Failure, Ticket, Wakes};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::resp::{Reply, Request};
+use crate::resp::{Reply, Request, Room};
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
 const MOST_GATHERED: usize = 64 << 20;
@@ -52,17 +52,25 @@ pub struct Ended {
 /// Who is told of a call's replies.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// A thread that waits on its seat.
-    Seat(Ticket),
+    /// A thread that waits on its seat, and what it brought for its reply to be made in.
+    Seat(Ticket, Option<Room>),
     /// A submitted call, and its replies so far where it has several.
     Call(u64, Option<Replies>),
 }
 
 impl Sink {
+    /// What was brought for the next reply.
+    pub(super) fn room(&mut self) -> Option<&mut Option<Room>> {
+        match self {
+            Sink::Seat(_, room) => Some(room),
+            Sink::Call(..) => None,
+        }
+    }
+
     /// A reply that is not the last.
     pub(super) fn reply(&mut self, reply: Reply) {
         match self {
-            Sink::Seat(ticket) => ticket.reply(reply),
+            Sink::Seat(ticket, _) => ticket.reply(reply),
             Sink::Call(_, replies) => replies.get_or_insert_default().push(reply),
         }
     }
@@ -71,7 +79,7 @@ impl Sink {
     #[inline]
     pub(super) fn end(self, last: Option<Reply>, end: End, ends: &mut Ends) {
         match self {
-            Sink::Seat(ticket) => ticket.end(last, end, &mut ends.wakes),
+            Sink::Seat(ticket, _) => ticket.end(last, end, &mut ends.wakes),
             Sink::Call(id, replies) => ends.calls.push(Ended { id, replies, last, end }),
         }
     }
@@ -87,7 +95,7 @@ pub(super) struct Ends {
 impl Ends {
     /// Has a waiting thread look at the time.
     pub(super) fn nudge(&mut self, sink: &Sink) {
-        if let Sink::Seat(ticket) = sink {
+        if let Sink::Seat(ticket, _) = sink {
             ticket.nudge(&mut self.wakes);
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use super::generation::Generation;
 use super::lane::{Lane, Sink};
@@ -10,7 +9,8 @@ use super::state::Line;
 use super::{Direct, Pool, Want, seat};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::observe::Timing;
+use crate::net::clock::Moment;
+use crate::observe::{Timing, short_micros};
 use crate::resp::{Builder, LARGE, Reply, Request};
 
 /// A connection in a caller's hands, or its share of a lane. It finds its way back by itself.
@@ -88,9 +88,9 @@ impl Lent {
     pub fn timing(&self) -> Timing {
         match &self.line {
             Some(Line::Direct(direct)) => Timing {
-                took: Some(Duration::from_micros(u64::from(direct.micros()))),
+                took: Some(direct.micros()),
                 weight: 1,
-                ended: Some(direct.used()),
+                ended: direct.used(),
             },
             _ => self.timing,
         }
@@ -124,10 +124,9 @@ fn on_lane(
     request: &Request<'_>,
     count: usize,
     deadline: Deadline,
-    take: impl FnMut(Reply),
+    mut take: impl FnMut(Reply),
     timing: &mut Timing,
 ) -> seat::End {
-    let bytes = request.size();
     *timing = Timing::default();
     let late = |outcome, unsent| {
         let during = "waiting for the reply".to_owned();
@@ -138,22 +137,29 @@ fn on_lane(
     };
     seat::with_mine(|seat| {
         let ticket = seat.ticket();
-        let began = ticket.is_timed().then(Instant::now);
-        let sink = Sink::Seat(ticket.name());
-        let sent = lane.send(request, count, sink);
-        sent.map_err(|error| seat::Failure { error, unsent: bytes })?;
+        let began = ticket.is_timed().then(Moment::now);
+        let room = (count == 1).then(|| seat.rooms.bring()).flatten();
+        let sent = lane.send(request, count, Sink::Seat(ticket, room));
+        sent.map_err(|error| seat::Failure {
+            error,
+            unsent: request.size(),
+        })?;
+        let take = |reply: Reply| {
+            seat.rooms.saw(&reply);
+            take(reply);
+        };
         let end = seat.wait(deadline, take, &mut timing.ended);
         if let Some(began) = began {
-            let ended = *timing.ended.get_or_insert_with(Instant::now);
-            timing.took = Some(ended.saturating_duration_since(began));
+            timing.ended = timing.ended.min(Moment::now());
+            timing.took = Some(short_micros(timing.ended.since(began)));
             timing.weight = seat::TIMED;
         }
         if let Some(end) = end {
             return end;
         }
-        let is_mine = |sink: &Sink| matches!(sink, Sink::Seat(other) if other.is(&ticket));
+        let is_mine = |sink: &Sink| matches!(sink, Sink::Seat(other, _) if other.is(ticket));
         match lane.withdraw(is_mine) {
-            true => late(Outcome::NotSent, bytes),
+            true => late(Outcome::NotSent, request.size()),
             false => late(Outcome::Unknown, 0),
         }
     })
@@ -178,7 +184,7 @@ impl Drop for Lent {
     }
 }
 
-/// How a request of `size` bytes travels when it needs no connection of its own.
-pub fn want_for(size: usize) -> Want {
-    if size < LARGE { Want::Shared } else { Want::Bulk }
+/// How a request of so many bytes travels when it needs no connection of its own.
+pub fn want_for(bytes: usize) -> Want {
+    if bytes < LARGE { Want::Shared } else { Want::Bulk }
 }

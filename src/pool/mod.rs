@@ -50,6 +50,7 @@ pub(crate) use select::readable as readable_replicas;
 use crate::deadline::Deadline;
 use crate::error::{Attempt, Error, ErrorKind, Reason, Stage};
 use crate::handoff::{Giver, handoff};
+use crate::net::clock::Moment;
 use crate::net::{DialError, Endpoint};
 use crate::observe::{CallStats, Observer, Timing};
 use crate::options::{ClientSettings, Shown, Vault};
@@ -296,7 +297,7 @@ impl Pool {
     }
 
     fn put(&self, want: Want, direct: Box<Direct>) {
-        let kept = self.state.lock().put(want, direct, self.idle_until());
+        let kept = self.state.lock().put(want, direct, || self.idle_until());
         // A dropped connection left a slot to be filled again; an idle lease has an end that the keeper must know.
         if !kept || want == Want::Lease {
             self.demand.notify_one();
@@ -353,7 +354,7 @@ impl Pool {
     }
 
     /// A node answered a PING.
-    fn answered(&self, at: Instant) {
+    fn answered(&self, at: Moment) {
         self.calls.answered(at);
     }
 }

@@ -3,14 +3,14 @@
 //! Each thread has a seat for its life, so a call allocates nothing. 32 seats make a row, which shares one word to wait
 //! on: sentinel-io wakes all of a row whose replies have come with one system call.
 
-use std::cell::RefCell;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::net::clock::Moment;
 use crate::net::futex;
-use crate::resp::Reply;
+use crate::resp::{Reply, Rooms};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 /// Seats in a row: the bits of its word's wait mask.
@@ -43,23 +43,37 @@ struct Slot {
     end: Option<(Option<Reply>, End)>,
 }
 
+/// Aligned so that no two threads share what the processor's caches pass around.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Place {
+    slot: Mutex<Slot>,
+    /// 1 once the call has its end: for a look without the lock, before the thread goes to sleep.
+    ended: AtomicU32,
+}
+
+/// Rows are never freed: their seats pass from one thread to another.
 #[derive(Debug, Default)]
 struct Row {
     word: AtomicU32,
-    slots: [Mutex<Slot>; WIDTH as usize],
+    places: [Place; WIDTH as usize],
 }
 
 /// One thread's place.
 #[derive(Debug)]
 pub struct Seat {
-    row: Arc<Row>,
+    row: &'static Row,
     place: u32,
+    /// As in the slot, which nobody else changes.
+    call: Cell<u64>,
+    /// What its calls bring for their replies to be made in.
+    pub rooms: Rooms,
 }
 
 /// The right to answer one call.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Ticket {
-    row: Arc<Row>,
+    row: &'static Row,
     place: u32,
     call: u64,
 }
@@ -68,7 +82,7 @@ pub struct Ticket {
 static FREE: parking_lot::Mutex<Vec<Seat>> = parking_lot::Mutex::new(Vec::new());
 
 /// Gives the seat back when its thread ends.
-struct Sitting(Option<Seat>);
+struct Sitting(Cell<Option<Seat>>);
 
 impl Drop for Sitting {
     fn drop(&mut self) {
@@ -77,121 +91,132 @@ impl Drop for Sitting {
 }
 
 thread_local! {
-    static MINE: RefCell<Sitting> = const { RefCell::new(Sitting(None)) };
+    static MINE: Sitting = const { Sitting(Cell::new(None)) };
 }
 
 /// Runs `body` on the seat of this thread.
 pub fn with_mine<T>(body: impl FnOnce(&Seat) -> T) -> T {
-    let taken = MINE.try_with(|mine| mine.try_borrow_mut().ok().and_then(|mut mine| mine.0.take()));
+    let taken = MINE.try_with(|mine| mine.0.take());
     let seat = taken.ok().flatten().unwrap_or_else(Seat::free);
     let result = body(&seat);
     let mut seat = Some(seat);
     // A thread that is ending has no place to keep it any more.
-    let _ = MINE.try_with(|mine| mine.try_borrow_mut().map(|mut mine| mine.0 = seat.take()));
-    FREE.lock().extend(seat);
+    if MINE.try_with(|mine| mine.0.set(seat.take())).is_err() {
+        FREE.lock().extend(seat);
+    }
     result
 }
 
 impl Seat {
     /// The seats of a new row, the first of them last.
     pub fn row() -> impl Iterator<Item = Seat> {
-        let row = Arc::new(Row::default());
+        let row: &'static Row = Box::leak(Box::default());
         (0..WIDTH).rev().map(move |place| Seat {
-            row: Arc::clone(&row),
+            row,
             place,
+            call: Cell::new(0),
+            rooms: Rooms::default(),
         })
     }
 
     fn free() -> Seat {
         let mut free = FREE.lock();
-        if free.is_empty() {
-            free.extend(Seat::row());
+        loop {
+            match free.pop() {
+                Some(seat) => return seat,
+                None => free.extend(Seat::row()),
+            }
         }
-        free.pop().unwrap_or_else(|| Seat {
-            row: Arc::default(),
-            place: 0,
-        })
     }
 
     /// A ticket for a new call of this thread.
     pub fn ticket(&self) -> Ticket {
-        let call = self.row.slot(self.place).map_or(0, |slot| slot.lock().call);
         Ticket {
-            row: Arc::clone(&self.row),
+            row: self.row,
             place: self.place,
-            call,
+            call: self.call.get(),
         }
     }
 
     /// Waits until the call has ended, and passes its replies on; `None` at the deadline, with the replies that came
-    /// until then. What comes later is dropped. `looked` gets the time of the last look at the clock, if there was one.
+    /// until then. What comes later is dropped. `looked` gets the time of the last look at the clock, if there
+    /// was one.
     ///
     /// A timer of the kernel is an eighth of the price of a call on a lane, so the first wait for a far deadline does
     /// without: who holds the ticket wakes the waiter every [`NUDGE_EVERY`], and it looks at the time.
-    pub fn wait(&self, deadline: Deadline, mut take: impl FnMut(Reply), looked: &mut Option<Instant>) -> Option<End> {
-        let slot = self.row.slot(self.place)?;
-        let mut timed = deadline.left().is_some_and(|left| left < FAR);
-        let mut woken = false;
+    pub fn wait(&self, deadline: Deadline, take: impl FnMut(Reply), looked: &mut Moment) -> Option<End> {
+        let place = self.row.place(self.place)?;
+        let has_ended = || place.ended.load(Ordering::Acquire) != 0;
+        let mut until = (!deadline.is_beyond(FAR)).then(|| deadline.at());
         loop {
+            // Who ends a call says so first, then changes the word, then wakes: a change is never slept over.
             let seen = self.row.word.load(Ordering::Acquire);
-            {
-                let mut slot = slot.lock();
-                let mut late = false;
-                if woken && slot.end.is_none() {
-                    let now = Instant::now();
-                    late = deadline.instant().is_some_and(|at| at <= now);
-                    timed = true;
-                    *looked = Some(now);
-                }
-                if slot.end.is_some() || late {
-                    slot.call = slot.call.wrapping_add(1);
-                    slot.replies.drain(..).for_each(&mut take);
-                    slot.replies.shrink_to(64);
-                    let (last, end) = slot.end.take()?;
-                    last.into_iter().for_each(&mut take);
-                    return Some(end);
-                }
+            if has_ended() {
+                return self.leave(place, take);
             }
-            let until = deadline.instant().filter(|_| timed);
-            futex::wait(&self.row.word, seen, 1 << self.place, until);
-            woken = true;
+            let slept = futex::wait(&self.row.word, seen, 1 << self.place, until);
+            if slept && !has_ended() {
+                let now = Moment::now();
+                *looked = now;
+                if deadline.at() <= now {
+                    return self.leave(place, take);
+                }
+                until = Some(deadline.at()).filter(|at| *at != Moment::NEVER);
+            }
         }
+    }
+
+    /// Ends the wait for this call, with what has come of it.
+    fn leave(&self, place: &Place, mut take: impl FnMut(Reply)) -> Option<End> {
+        let mut slot = place.slot.lock();
+        slot.call = slot.call.wrapping_add(1);
+        self.call.set(slot.call);
+        place.ended.store(0, Ordering::Relaxed);
+        if !slot.replies.is_empty() {
+            slot.replies.drain(..).for_each(&mut take);
+            slot.replies.shrink_to(64);
+        }
+        let (last, end) = slot.end.take()?;
+        drop(slot);
+        last.into_iter().for_each(take);
+        Some(end)
     }
 }
 
 impl Row {
-    fn slot(&self, place: u32) -> Option<&Mutex<Slot>> {
-        self.slots.get(usize::try_from(place).ok()?)
+    fn place(&self, place: u32) -> Option<&Place> {
+        self.places.get(usize::try_from(place).ok()?)
     }
 }
 
 /// One call in so many is timed: what two looks at the clock cost is felt where a call costs a few microseconds.
-pub const TIMED: u64 = 8;
+pub const TIMED: u32 = 8;
 
 impl Ticket {
     /// Whether its call is one of those that are timed, each of which stands for [`TIMED`].
     pub fn is_timed(&self) -> bool {
-        self.call % TIMED == TIMED - 1
+        self.call % u64::from(TIMED) == u64::from(TIMED - 1)
     }
 
-    fn with_slot(&self, body: impl FnOnce(&mut Slot)) {
-        if let Some(slot) = self.row.slot(self.place) {
-            let mut slot = slot.lock();
+    fn with_slot(&self, body: impl FnOnce(&Place, &mut Slot)) {
+        if let Some(place) = self.row.place(self.place) {
+            let mut slot = place.slot.lock();
             if slot.call == self.call {
-                body(&mut slot);
+                body(place, &mut slot);
             }
         }
     }
 
     /// One more reply; the waiter sleeps on.
     pub fn reply(&self, reply: Reply) {
-        self.with_slot(|slot| slot.replies.push(reply));
+        self.with_slot(|_, slot| slot.replies.push(reply));
     }
 
     /// The last reply, or why it will not come. The waiter wakes with [`Wakes::flush`].
     pub fn end(&self, last: Option<Reply>, end: End, wakes: &mut Wakes) {
-        self.with_slot(|slot| {
+        self.with_slot(|place, slot| {
             slot.end = Some((last, end));
+            place.ended.store(1, Ordering::Release);
         });
         wakes.add(self);
     }
@@ -202,37 +227,28 @@ impl Ticket {
     }
 
     /// Whether both are of the same call.
-    pub fn is(&self, other: &Ticket) -> bool {
-        self.call == other.call && self.place == other.place && Arc::ptr_eq(&self.row, &other.row)
+    pub fn is(&self, other: Ticket) -> bool {
+        self.call == other.call && self.place == other.place && std::ptr::eq(self.row, other.row)
     }
 
     /// Whether its call has its end and is still waited for.
     #[cfg(test)]
     pub(super) fn has_ended(&self) -> bool {
-        let slot = self.row.slot(self.place).map(|slot| slot.lock());
+        let slot = self.row.place(self.place).map(|place| place.slot.lock());
         slot.is_some_and(|slot| slot.call == self.call && slot.end.is_some())
-    }
-
-    /// The same right once more, for who waits to name the call.
-    pub fn name(&self) -> Ticket {
-        Ticket {
-            row: Arc::clone(&self.row),
-            place: self.place,
-            call: self.call,
-        }
     }
 }
 
 /// Waiters to be woken together.
 #[derive(Debug, Default)]
-pub struct Wakes(Vec<(Arc<Row>, u32)>);
+pub struct Wakes(Vec<(&'static Row, u32)>);
 
 impl Wakes {
     fn add(&mut self, ticket: &Ticket) {
         let bit = 1u32 << ticket.place;
-        match self.0.iter_mut().find(|(row, _)| Arc::ptr_eq(row, &ticket.row)) {
+        match self.0.iter_mut().find(|(row, _)| std::ptr::eq(*row, ticket.row)) {
             Some((_, bits)) => *bits |= bit,
-            None => self.0.push((Arc::clone(&ticket.row), bit)),
+            None => self.0.push((ticket.row, bit)),
         }
     }
 

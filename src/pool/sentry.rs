@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Pool;
 use super::gate::{Entry, Gate};
+use crate::net::clock::Moment;
 use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake};
 use crate::resp::{Kind, control};
 
@@ -123,7 +124,7 @@ impl Sentry {
             }
             let now = Instant::now();
             for pool in self.sentries.users(&self.endpoint) {
-                pool.answered(now);
+                pool.answered(Moment::from_instant(now));
             }
         }
     }

@@ -4,7 +4,9 @@
 //! with them: whatever was sent to it meanwhile ends UNKNOWN. What gathers unsent instead moves over to the new primary.
 //! Pure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::net::clock::Moment;
 
 /// Silence that means nothing, however near the node is.
 const SHORTEST: Duration = Duration::from_millis(5);
@@ -19,9 +21,9 @@ const GUESS: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Silence {
     /// Since when; none while no reply is due.
-    since: Option<Instant>,
+    since: Option<Moment>,
     /// A request that is being timed: where in the lane's stream it begins, and when it was taken.
-    timed: Option<(u64, Instant)>,
+    timed: Option<(u64, Moment)>,
     round_trip: Duration,
 }
 
@@ -35,29 +37,28 @@ impl Silence {
     }
 
     /// A request that begins at `begin` is about to be sent.
-    pub(super) fn asked(&mut self, begin: u64, now: Instant) {
+    pub(super) fn asked(&mut self, begin: u64, now: Moment) {
         self.since.get_or_insert(now);
         self.timed.get_or_insert((begin, now));
     }
 
     /// The node said something. `due`: where the first request without a reply begins, if there is one.
-    pub(super) fn heard(&mut self, due: Option<u64>, now: Instant) {
+    pub(super) fn heard(&mut self, due: Option<u64>, now: Moment) {
         self.since = due.map(|_| now);
-        let answered = |(begin, _): &mut (u64, Instant)| due.is_none_or(|due| due > *begin);
+        let answered = |(begin, _): &mut (u64, Moment)| due.is_none_or(|due| due > *begin);
         if let Some((_, at)) = self.timed.take_if(answered) {
-            self.round_trip = (self.round_trip * 7 + now.saturating_duration_since(at)) / 8;
+            self.round_trip = (self.round_trip * 7 + now.since(at)) / 8;
         }
     }
 
     /// Whether nothing more should be sent before the node says something.
     pub(super) fn is_long(&self) -> bool {
-        self.since.is_some() && self.was_long(Instant::now())
+        self.since.is_some() && self.was_long(Moment::now())
     }
 
-    fn was_long(&self, now: Instant) -> bool {
+    fn was_long(&self, now: Moment) -> bool {
         let limit = SHORTEST + self.round_trip * ROUND_TRIPS;
-        self.since
-            .is_some_and(|since| now.saturating_duration_since(since) > limit)
+        self.since.is_some_and(|since| now.is_beyond(since, limit))
     }
 }
 
@@ -69,33 +70,33 @@ mod tests {
 
     #[test]
     fn silence_is_long_after_some_round_trips_and_ends_with_a_word() {
-        let (mut silence, mut now) = (Silence::new(), Instant::now());
-        assert!(!silence.was_long(now + 1000 * MS), "nothing is due");
+        let (mut silence, mut now) = (Silence::new(), Moment::now());
+        assert!(!silence.was_long(now.plus(1000 * MS)), "nothing is due");
         for begin in 0..100 {
             silence.asked(begin, now);
-            now += MS;
+            now = now.plus(MS);
             silence.heard(None, now);
         }
-        assert!(!silence.was_long(now + 1000 * MS));
+        assert!(!silence.was_long(now.plus(1000 * MS)));
         silence.asked(100, now);
-        silence.asked(101, now + 8 * MS);
-        assert!(!silence.was_long(now + 8 * MS));
-        assert!(silence.was_long(now + 11 * MS), "5 ms and four round trips of 1 ms");
-        silence.heard(Some(101), now + 12 * MS);
-        assert!(!silence.was_long(now + 13 * MS), "it speaks");
-        assert!(silence.was_long(now + 60 * MS), "one of two is still due");
+        silence.asked(101, now.plus(8 * MS));
+        assert!(!silence.was_long(now.plus(8 * MS)));
+        assert!(silence.was_long(now.plus(11 * MS)), "5 ms and four round trips of 1 ms");
+        silence.heard(Some(101), now.plus(12 * MS));
+        assert!(!silence.was_long(now.plus(13 * MS)), "it speaks");
+        assert!(silence.was_long(now.plus(60 * MS)), "one of two is still due");
     }
 
     #[test]
     fn a_distant_node_is_given_more_time() {
-        let (mut silence, mut now) = (Silence::new(), Instant::now());
+        let (mut silence, mut now) = (Silence::new(), Moment::now());
         for begin in 0..100 {
             silence.asked(begin, now);
-            now += 80 * MS;
+            now = now.plus(80 * MS);
             silence.heard(None, now);
         }
         silence.asked(100, now);
-        assert!(!silence.was_long(now + 300 * MS));
-        assert!(silence.was_long(now + 330 * MS));
+        assert!(!silence.was_long(now.plus(300 * MS)));
+        assert!(silence.was_long(now.plus(330 * MS)));
     }
 }

@@ -94,8 +94,15 @@ impl Route {
 
     /// The lane of the next call.
     pub(super) fn lane(&mut self, calls: usize) -> Option<Arc<Lane>> {
-        self.lanes.retain(|lane| lane.is_usable());
-        self.lanes.get(calls % self.lanes.len().max(1)).map(Arc::clone)
+        if !self.lanes.iter().all(|lane| lane.is_usable()) {
+            self.lanes.retain(|lane| lane.is_usable());
+        }
+        let lane = match self.lanes.as_slice() {
+            [] => None,
+            [only] => Some(only),
+            several => several.get(calls % several.len()),
+        };
+        lane.map(Arc::clone)
     }
 }
 
@@ -171,7 +178,11 @@ impl State {
         let first = if count > 1 { self.first() } else { 0 };
         let calls = self.calls;
         for step in 0..count {
-            let place = (first + step) % count;
+            let place = if first + step < count {
+                first + step
+            } else {
+                first + step - count
+            };
             let Some(route) = self.routes.get_mut(place).filter(|route| route.ready) else {
                 continue;
             };
@@ -252,7 +263,7 @@ impl State {
 
     /// Takes a connection back: to the first waiter, else to the idle ones. False when it could not be used again and
     /// was dropped.
-    pub(super) fn put(&mut self, want: Want, direct: Box<Direct>, idle_until: Instant) -> bool {
+    pub(super) fn put(&mut self, want: Want, direct: Box<Direct>, idle_until: impl FnOnce() -> Instant) -> bool {
         let routed = self.routes.iter().any(|route| is_of(route, &direct));
         if self.closed || !routed || !direct.is_usable() {
             self.discard(want, direct);
@@ -271,7 +282,7 @@ impl State {
         }
         let Ok(Line::Direct(direct)) = grant else { return true };
         match want {
-            Want::Lease => self.idle_leases.push((direct, idle_until)),
+            Want::Lease => self.idle_leases.push((direct, idle_until())),
             Want::Shared | Want::Bulk => {
                 if let Some(route) = self.routes.iter_mut().find(|route| is_of(route, &direct)) {
                     route.micros = select::smoothed(route.micros, direct.micros());

@@ -143,7 +143,7 @@ impl Builder {
             return None;
         }
         if self.bytes.len() < SMALL {
-            return Some(self.tree.seal_small(&self.bytes, 1));
+            return Some(self.tree.seal_small(&self.bytes, 1, &mut None));
         }
         self.bytes.shrink_to_fit();
         let base = self.bytes.as_ptr().expose_provenance().wrapping_sub(1);

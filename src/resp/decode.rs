@@ -5,6 +5,7 @@ use super::inbox::{Awaited, Inbox};
 use super::limits::{Budget, DecodeError, Limits};
 use super::reply::{Kind, Reply};
 use super::scalar::{self, Number};
+use super::short::Room;
 use super::tree::{Leaf, Tree};
 
 /// From this length on a bulk string gets room of its own, see [`Decoder::spare`].
@@ -70,12 +71,20 @@ impl Decoder {
         reason = "an iterator would hide that `None` is not the end"
     )]
     pub fn next(&mut self) -> Result<Option<Reply>, DecodeError> {
+        self.next_in(&mut None)
+    }
+
+    /// The same, made in `room` if there is any and the reply fits.
+    pub fn next_in(&mut self, room: &mut Option<Room>) -> Result<Option<Reply>, DecodeError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        if let Some(reply) = self.next_short(room) {
+            return Ok(Some(reply));
+        }
         match self.state.advance(self.inbox.live()) {
             Ok(false) => Ok(None),
-            Ok(true) => Ok(Some(self.seal())),
+            Ok(true) => Ok(Some(self.seal_until(self.state.at, room))),
             Err(error) => {
                 self.saved = self.take_gathered();
                 self.inbox.clear();
@@ -86,17 +95,13 @@ impl Decoder {
         }
     }
 
-    fn seal(&mut self) -> Reply {
-        self.seal_until(self.state.at)
-    }
-
     /// The reply that the first `size` bytes hold.
-    pub(super) fn seal_until(&mut self, size: usize) -> Reply {
+    pub(super) fn seal_until(&mut self, size: usize, room: &mut Option<Room>) -> Reply {
         let first = self.state.tree.first();
         let reply = match self.inbox.hand_over(size, first) {
             Some((bytes, base)) => self.state.tree.seal(bytes, base),
             None => {
-                let reply = self.state.tree.seal_small(self.inbox.needed(size, first), first);
+                let reply = self.state.tree.seal_small(self.inbox.needed(size, first), first, room);
                 self.inbox.skip(size);
                 reply
             }
@@ -121,25 +126,6 @@ impl Decoder {
             self.inbox.trim();
             self.state.tree.trim();
         }
-    }
-
-    /// Bytes looked at so far, each time counted.
-    #[cfg(test)]
-    pub(super) fn examined(&self) -> usize {
-        self.state.examined
-    }
-    #[cfg(test)]
-    pub(super) fn live_address(&mut self) -> usize {
-        self.inbox.live().as_ptr().addr()
-    }
-    #[cfg(test)]
-    pub(super) fn moved(&self) -> usize {
-        self.inbox.moved
-    }
-    /// Bytes held for nodes to come.
-    #[cfg(test)]
-    pub(super) fn scratch(&self) -> usize {
-        self.state.tree.scratch()
     }
 }
 
@@ -171,10 +157,10 @@ pub(super) struct State {
     /// First byte not yet decoded: the type byte of an element, or the payload of `bulk`.
     pub(super) at: usize,
     /// Bytes below this offset were searched for the end of the line that begins at `at`.
-    searched: usize,
+    pub(super) searched: usize,
     bulk: Option<Bulk>,
     #[cfg(test)]
-    examined: usize,
+    pub(super) examined: usize,
 }
 
 /// Whether an element was taken, or more bytes are needed for it.
@@ -259,6 +245,11 @@ impl State {
     /// The number behind the type byte; moves past its line. `None`: more bytes are needed.
     fn number(&mut self, live: &[u8], wrong: DecodeError) -> Result<Option<i64>, DecodeError> {
         let line = live.get(self.at + 1..).unwrap_or_default();
+        if let Some((value, size)) = scalar::short_integer(line) {
+            self.look(size + 1);
+            self.at += size + 1;
+            return Ok(Some(value));
+        }
         // Digits alone change nothing about a line that was looked at before, as long as they cannot overflow and follow
         // neither a leading zero nor a '\r'.
         let ends = self.searched.checked_sub(1).and_then(|last| live.get(last)) == Some(&b'\r');

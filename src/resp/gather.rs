@@ -42,7 +42,7 @@ impl Decoder {
         }
         let gathered = self.state.gathered?;
         self.state.tree.cut(gathered.nodes, gathered.count - gathered.left);
-        Some(self.seal_until(gathered.bytes))
+        Some(self.seal_until(gathered.bytes, &mut None))
     }
 }
 

@@ -12,6 +12,7 @@ mod inbox;
 mod limits;
 mod reply;
 mod scalar;
+mod short;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -21,3 +22,4 @@ pub use decode::Decoder;
 pub use encode::{LARGE, Request, control, encode, encoded_len};
 pub use limits::{DecodeError, Limits};
 pub use reply::{Kind, Node, Reply, Rest, Value, View};
+pub use short::{Room, Rooms};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::short::Room;
 use super::tree::position;
 
 /// What a value is. The numbers are those of the C header and never change.
@@ -187,6 +188,11 @@ impl Reply {
     /// them.
     pub(super) fn new(nodes: Box<[Node]>, rest: Option<Box<Rest>>) -> Reply {
         Reply { nodes, rest }
+    }
+
+    /// Whether it has found its place in a [`Room`], or would have.
+    pub fn fits_room(&self) -> bool {
+        Room::holds(self.nodes.len())
     }
 
     /// Its parts, for whoever keeps them in another way.

@@ -46,6 +46,16 @@ pub(super) fn integer(line: &[u8]) -> Number {
     Number::Partial
 }
 
+/// The same for one or two digits that have come whole, as nearly all lengths are; `None` for any other line.
+pub(super) fn short_integer(line: &[u8]) -> Option<(i64, usize)> {
+    let digit = |byte: &u8| i64::from(byte - b'0');
+    match line {
+        [ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(ones), 3)),
+        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(tens) * 10 + digit(ones), 4)),
+        _ => None,
+    }
+}
+
 fn signed(line: &[u8], magnitude: u64, size: usize) -> Number {
     let value = match line.first() {
         Some(b'-') => 0i64.checked_sub_unsigned(magnitude),

@@ -1,6 +1,7 @@
 //! The nodes of a reply while it grows, and how they are sealed. Shared by the decoder and the builder.
 
 use super::reply::{Kind, Node, Reply, Rest};
+use super::short::Room;
 
 /// From so many bytes of nodes on they are handed over instead of copied to an exact allocation.
 const HAND_OVER: usize = 64 * 1024;
@@ -208,13 +209,16 @@ impl Tree {
     }
 
     /// Makes the reply with a copy of its bytes behind its nodes, and is empty again. `first` is the offset of the first
-    /// byte of `bytes`.
-    pub(super) fn seal_small(&mut self, bytes: &[u8], first: usize) -> Reply {
+    /// byte of `bytes`. It is made in `room` if it fits.
+    pub(super) fn seal_small(&mut self, bytes: &[u8], first: usize, room: &mut Option<Room>) -> Reply {
         let table = self.link();
         let in_front = size_of_val(table.as_slice());
         let behind = (in_front + bytes.len()).div_ceil(size_of::<Node>());
         let count = self.nodes.len();
-        let mut nodes = self.take_nodes(behind).into_boxed_slice();
+        let mut nodes = match Room::take(room, count + behind) {
+            Some(nodes) => self.move_nodes(nodes),
+            None => self.take_nodes(behind).into_boxed_slice(),
+        };
         if let Some(head) = nodes.first_mut() {
             head.children = u32::try_from(table.len()).unwrap_or(0);
         }
@@ -233,6 +237,18 @@ impl Tree {
             .wrapping_sub(first);
         place(nodes.get_mut(..count).unwrap_or_default(), base);
         Reply::new(nodes, None)
+    }
+
+    /// The nodes with a head that counts them, at the beginning of `room`, which is large enough.
+    fn move_nodes(&mut self, mut room: Box<[Node]>) -> Box<[Node]> {
+        if let Some(place) = room.get_mut(..self.nodes.len()) {
+            place.copy_from_slice(&self.nodes);
+        }
+        if let Some(head) = room.first_mut() {
+            head.len = self.nodes.len();
+        }
+        self.reset();
+        room
     }
 
     /// The nodes with a head that counts them, and room for so many more behind them.

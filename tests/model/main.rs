@@ -20,13 +20,15 @@ mod sync;
 
 /// What `seat` names of the rest of the library.
 mod net {
+    #[path = "../../../src/net/clock.rs"]
+    pub(crate) mod clock;
     pub(crate) mod futex;
 }
 mod error {
     pub(crate) use sentinel::Error;
 }
 mod resp {
-    pub(crate) use sentinel::resp::Reply;
+    pub(crate) use sentinel::resp::{Reply, Rooms};
 }
 
 use std::time::Duration;
@@ -111,7 +113,11 @@ fn two_seats() -> (Seat, Seat) {
 /// Waits; whether the call ended, and what it was answered.
 fn wait(seat: &Seat, deadline: Deadline) -> (bool, Vec<i64>) {
     let mut replies = Vec::new();
-    let end = seat.wait(deadline, |reply| replies.push(reply.integer()), &mut None);
+    let end = seat.wait(
+        deadline,
+        |reply| replies.push(reply.integer()),
+        &mut net::clock::Moment::now(),
+    );
     (end.is_some(), replies)
 }
 

@@ -10,6 +10,29 @@ mod types;
 
 use super::{DecodeError, Decoder, Kind, Limits, Reply};
 
+/// What only the tests look at.
+impl Decoder {
+    /// Bytes looked at so far, each time counted.
+    pub(super) fn examined(&self) -> usize {
+        self.state.examined
+    }
+
+    /// Where the buffer stands now.
+    pub(super) fn live_address(&mut self) -> usize {
+        self.inbox.live().as_ptr().addr()
+    }
+
+    /// Bytes moved within the buffer so far.
+    pub(super) fn moved(&self) -> usize {
+        self.inbox.moved
+    }
+
+    /// Bytes held for nodes to come.
+    pub(super) fn scratch(&self) -> usize {
+        self.state.tree.scratch()
+    }
+}
+
 /// What one value is, without its address; the depth first list of these is a tree.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shape {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{DecodeError, Decoder, Limits};
+use super::super::{DecodeError, Decoder, Limits, Room};
 use super::{Shape, check, shape};
 
 /// RESP of any type the decoder takes, as deep as proptest likes.
@@ -49,8 +49,20 @@ pub(super) fn aggregate(kind: &str, len: usize, items: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Feeds `bytes` in pieces of the sizes given, over and over, and takes replies as they become whole. With `lazy` they
-/// are taken only at every third piece, so that several wait in the buffer.
+/// are taken only at every third piece, so that several wait in the buffer. With room for short ones and without, it must
+/// come to the same.
 fn decode_in(bytes: &[u8], sizes: &[usize], lazy: bool) -> (Vec<Vec<Shape>>, Option<DecodeError>) {
+    let without = decode_at(bytes, sizes, lazy, || None);
+    assert_eq!(decode_at(bytes, sizes, lazy, || Some(Room::new())), without);
+    without
+}
+
+fn decode_at(
+    bytes: &[u8],
+    sizes: &[usize],
+    lazy: bool,
+    room: impl Fn() -> Option<Room>,
+) -> (Vec<Vec<Shape>>, Option<DecodeError>) {
     let mut decoder = Decoder::new(Limits::default());
     let mut shapes = Vec::new();
     let mut rest = bytes;
@@ -59,7 +71,7 @@ fn decode_in(bytes: &[u8], sizes: &[usize], lazy: bool) -> (Vec<Vec<Shape>>, Opt
         decoder.feed(now);
         rest = later;
         while !lazy || rest.is_empty() || turn % 3 == 0 {
-            match decoder.next() {
+            match decoder.next_in(&mut room()) {
                 Ok(Some(reply)) => {
                     check(&reply);
                     shapes.push(shape(&reply));
@@ -128,6 +140,39 @@ fn every_single_cut_of_every_type_gives_the_same_tree() {
         );
     }
     assert_eq!(decode_in(stream, &[1], false), (whole, None));
+}
+
+#[test]
+fn strings_of_any_short_length_are_the_same_with_and_without_room() {
+    let text: Vec<u8> = (0..=255).collect();
+    for len in 0..=text.len() {
+        let stream = [b"+OK\r\n".as_slice(), &frame("$", &text[..len]), b"+PONG\r\n"].concat();
+        let (whole, error) = decode_in(&stream, &[usize::MAX], false);
+        assert_eq!((whole.len(), error), (3, None));
+        assert_eq!(decode_in(&stream, &[1], false), (whole, None));
+        let unended = frame("$", &text[..len]);
+        decode_in(&unended[..unended.len() - 1], &[usize::MAX], false);
+        let ended_wrongly = [&unended[..unended.len() - 1], b"x"].concat();
+        let (_, error) = decode_in(&ended_wrongly, &[usize::MAX], false);
+        assert_eq!(error, Some(DecodeError::MissingLineEnd));
+    }
+}
+
+#[test]
+fn a_short_string_leaves_its_room_to_its_reply_and_a_long_one_does_not_take_it() {
+    for (len, taken) in [(0, true), (191, true), (192, false)] {
+        let mut decoder = Decoder::new(Limits::default());
+        decoder.feed(&frame("$", &vec![b'x'; len]));
+        let mut room = Some(Room::new());
+        let reply = decoder.next_in(&mut room).unwrap().unwrap();
+        assert_eq!((room.is_none(), reply.fits_room()), (taken, taken), "{len}");
+    }
+    let mut decoder = Decoder::new(Limits {
+        max_bytes: 3,
+        ..Limits::default()
+    });
+    decoder.feed(&frame("$", b"four"));
+    assert!(decoder.next_in(&mut Some(Room::new())).is_err());
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The kernel's futex with a bit set, out of loom's parts: looking at the word and going to sleep are one step.
 
-use std::time::Instant;
-
+use super::clock::Moment;
 use crate::sync::{AtomicU32, Condvar, Mutex, Ordering};
 
 struct Waiter {
@@ -24,16 +23,14 @@ fn address(word: &AtomicU32) -> usize {
     std::ptr::from_ref(word).addr()
 }
 
-/// Any moment will do.
-pub(crate) fn next_tick() -> Instant {
-    Instant::now()
-}
-
-pub(crate) fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Instant>) {
+pub(crate) fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Moment>) -> bool {
     let mut waiters = KERNEL.waiters.lock();
+    if word.load(Ordering::SeqCst) != seen {
+        return false;
+    }
     // With a limit it may return at any time.
-    if word.load(Ordering::SeqCst) != seen || until.is_some() {
-        return;
+    if until.is_some() {
+        return true;
     }
     let word = address(word);
     waiters.push(Waiter {
@@ -48,7 +45,7 @@ pub(crate) fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Instant
         match mine.filter(|place| waiters[*place].woken) {
             Some(place) => {
                 waiters.remove(place);
-                return;
+                return true;
             }
             None => KERNEL.changed.wait(&mut waiters),
         }

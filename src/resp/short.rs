@@ -1,0 +1,110 @@
+//! The reply that most calls get: one short string, or OK, that has come whole. It is made where its caller wants it, and
+//! without the tree in which all other replies grow: for a call on a lane that was half of what sentinel-io had to do.
+
+use std::cell::Cell;
+
+use super::decode::Decoder;
+use super::reply::{Kind, Node, Reply};
+
+/// Memory for one short reply, from the thread that will free it: what one thread allocates and another frees costs both
+/// of them more than decoding it.
+#[derive(Debug)]
+pub struct Room(Box<[Node; ROOM]>);
+
+/// Nodes in a [`Room`].
+const ROOM: usize = 6;
+/// Bytes in it for the text of one string and the NUL behind it.
+const TEXT: usize = (ROOM - 2) * size_of::<Node>();
+
+impl Room {
+    /// Takes it from the heap.
+    #[allow(clippy::new_without_default, reason = "nothing here is a default")]
+    pub fn new() -> Room {
+        Room(Box::new([Node::HEAD; ROOM]))
+    }
+
+    /// Whether a reply of so many nodes, with what lies behind them, finds its place.
+    pub(super) fn holds(nodes: usize) -> bool {
+        nodes <= ROOM
+    }
+
+    /// Its nodes, when it holds so many.
+    pub(super) fn take(room: &mut Option<Room>, nodes: usize) -> Option<Box<[Node]>> {
+        let room = room.take_if(|_| Room::holds(nodes))?;
+        Some(room.0)
+    }
+}
+
+/// Whether to bring room: not after a reply that did not fit, for the next one will be like it.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    last_was_large: Cell<bool>,
+}
+
+impl Rooms {
+    /// What to bring for the next reply.
+    pub fn bring(&self) -> Option<Room> {
+        (!self.last_was_large.get()).then(Room::new)
+    }
+
+    /// This reply came.
+    pub fn saw(&self, reply: &Reply) {
+        self.last_was_large.set(!reply.fits_room());
+    }
+}
+
+impl Decoder {
+    /// The next reply, if there is room for it and it is one of these.
+    pub(super) fn next_short(&mut self, room: &mut Option<Room>) -> Option<Reply> {
+        if self.state.at > 0 || self.state.gathered.is_some() {
+            return None;
+        }
+        let (reply, size) = read(self.inbox.live(), self.state.limits.max_bytes, room)?;
+        self.inbox.skip(size);
+        self.state.searched = 0;
+        Some(reply)
+    }
+}
+
+/// The reply at the front of `live`, of at most `most` bytes, made in `room`, and the bytes that it took. `None`: there
+/// is no room, it is another kind of reply, or it has not come whole; then nothing is changed.
+pub(super) fn read(live: &[u8], most: usize, room: &mut Option<Room>) -> Option<(Reply, usize)> {
+    let (kind, begin, len) = header(live)?;
+    let end = begin + len;
+    let text = live.get(begin..end)?;
+    if len >= TEXT || len > most || live.get(end..end + 2) != Some(b"\r\n") {
+        return None;
+    }
+    let mut nodes = room.take()?.0;
+    let [head, root, behind @ ..] = &mut *nodes;
+    let place: &mut [u8] = bytemuck::cast_slice_mut(behind);
+    let data = place.as_ptr().expose_provenance();
+    let (to, nul) = place.split_at_mut_checked(len)?;
+    to.copy_from_slice(text);
+    *nul.first_mut()? = 0;
+    *root = Node {
+        kind: kind as i32,
+        len,
+        data,
+        index: 1,
+        ..Node::HEAD
+    };
+    head.len = 2;
+    Some((Reply::new(nodes, None), end + 2))
+}
+
+/// What it is, where its text begins and how long that is.
+fn header(live: &[u8]) -> Option<(Kind, usize, usize)> {
+    let digit = |byte: &u8| usize::from(byte - b'0');
+    match live {
+        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((Kind::String, 4, digit(ones))),
+        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((Kind::String, 5, digit(tens) * 10 + digit(ones)))
+        }
+        [b'$', b'1', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((Kind::String, 6, 100 + digit(tens) * 10 + digit(ones)))
+        }
+        [b'+', b'O', b'K', b'\r', b'\n', ..] => Some((Kind::Status, 1, 2)),
+        _ => None,
+    }
+}
