@@ -299,7 +299,8 @@ struct Parts {
 pub struct Error(Box<Parts>);
 
 impl Error {
-    /// A failure before anything was sent.
+    /// A failure before anything was sent. What leads here is kept out of the way of what succeeds.
+    #[cold]
     pub fn new(kind: ErrorKind) -> Error {
         Error(Box::new(Parts {
             kind,
@@ -310,6 +311,7 @@ impl Error {
     }
 
     /// A bad argument or option value: its name, and what is wrong and what it takes.
+    #[cold]
     pub fn invalid(argument: impl Into<String>, problem: impl Into<String>) -> Error {
         Error::new(ErrorKind::InvalidArgument {
             argument: argument.into(),
@@ -318,18 +320,21 @@ impl Error {
     }
 
     /// A fault of the library, met when something may have been sent.
+    #[cold]
     pub(crate) fn fault(problem: &str) -> Error {
         let problem = problem.to_owned();
         Error::new(ErrorKind::Internal { problem }).with_outcome(Outcome::Unknown)
     }
 
     /// The same failure with what became of the command.
+    #[cold]
     pub fn with_outcome(mut self, outcome: Outcome) -> Error {
         self.0.outcome = outcome;
         self
     }
 
     /// The same failure with the node it happened at.
+    #[cold]
     pub fn at(mut self, endpoint: impl Into<String>) -> Error {
         self.0.endpoint = Some(endpoint.into());
         self

@@ -39,6 +39,7 @@ pub(super) fn answer(lent: &mut Lent, args: &[&[u8]], deadline: Deadline) -> Res
 }
 
 /// What an error reply to `args` comes to.
+#[cold]
 pub(crate) fn refusal(args: &[&[u8]], reply: &Reply, generation: Option<&Arc<Generation>>) -> Failed {
     let (error, remedy) = of_error(args, &reply.text());
     Failed {
@@ -100,6 +101,7 @@ impl Tries {
 
     /// Decides after a failed attempt on `generation`. A node that said that it is not what it was taken for is given
     /// up on the way.
+    #[cold]
     pub(crate) fn failed(
         &mut self,
         pool: &Pool,

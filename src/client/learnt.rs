@@ -57,6 +57,7 @@ impl Learnt {
 
     /// What the table does not know of the command called `name`, asked from the server when nobody did before. `None`
     /// when the server has no such command, which may change, or does not tell.
+    #[cold]
     pub(super) fn ask(
         &self,
         pool: &Arc<Pool>,

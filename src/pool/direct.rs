@@ -448,6 +448,7 @@ impl Direct {
         Ok(missing)
     }
 
+    #[cold]
     fn lost(&self, cause: &str, outcome: Outcome) -> Error {
         let retired = self.generation.is_retired();
         let cause = if retired {
@@ -458,6 +459,7 @@ impl Direct {
         self.failed(ErrorKind::ConnectionLost { cause }, outcome)
     }
 
+    #[cold]
     fn timed_out(&self, outcome: Outcome) -> Error {
         self.failed(
             ErrorKind::Timeout {
@@ -467,6 +469,7 @@ impl Direct {
         )
     }
 
+    #[cold]
     fn failed(&self, kind: ErrorKind, outcome: Outcome) -> Error {
         Error::new(kind)
             .with_outcome(outcome)

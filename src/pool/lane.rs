@@ -281,6 +281,7 @@ impl Lane {
     }
 
     /// Takes a call back whose caller waits no longer. True when nothing of it was or will be sent.
+    #[cold]
     pub(super) fn withdraw(&self, is_it: impl Fn(&Sink) -> bool) -> bool {
         let mut outbox = self.outbox.lock();
         let mut begin = 0;
@@ -315,6 +316,7 @@ impl Lane {
     }
 
     /// The error of a call that this lane cannot carry to its end.
+    #[cold]
     pub(super) fn lost(&self, cause: &str, outcome: Outcome) -> Error {
         let cause = match self.generation.is_retired() {
             true => "the service moved to another node".to_owned(),
@@ -323,6 +325,7 @@ impl Lane {
         self.failed(ErrorKind::ConnectionLost { cause }, outcome)
     }
 
+    #[cold]
     pub(super) fn failed(&self, kind: ErrorKind, outcome: Outcome) -> Error {
         let error = Error::new(kind).with_outcome(outcome);
         error.at(self.generation.endpoint.to_string())

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 pub use alarm::Alarms;
@@ -142,20 +142,24 @@ impl Pool {
     }
 
     fn find(&self, want: Want, crowded: bool, deadline: Deadline) -> Result<Line, Error> {
-        let taker = {
-            let mut state = self.state.lock();
-            if state.closed {
-                return Err(Error::new(ErrorKind::Closed));
-            }
-            if let Some(line) = state.take(want, crowded) {
-                return Ok(line);
-            }
-            let (giver, taker) = handoff();
-            if state.wait(want, giver, self.settings.direct + self.settings.lanes) {
-                self.demand.notify_one();
-            }
-            taker
-        };
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Error::new(ErrorKind::Closed));
+        }
+        match state.take(want, crowded) {
+            Some(line) => Ok(line),
+            None => self.wait(state, want, deadline),
+        }
+    }
+
+    /// Waits until there is a connection.
+    #[cold]
+    fn wait(&self, mut state: MutexGuard<'_, State>, want: Want, deadline: Deadline) -> Result<Line, Error> {
+        let (giver, taker) = handoff();
+        if state.wait(want, giver, self.settings.direct + self.settings.lanes) {
+            self.demand.notify_one();
+        }
+        drop(state);
         taker.take(deadline).unwrap_or_else(|| Err(self.not_in_time(want)))
     }
 
@@ -227,6 +231,7 @@ impl Pool {
     }
 
     /// Why no connection could be had until the deadline.
+    #[cold]
     pub(crate) fn not_in_time(&self, want: Want) -> Error {
         let state = self.state.lock();
         if state.closed {

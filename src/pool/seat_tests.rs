@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::seat::{End, NUDGE_EVERY, Seat, Wakes, with_mine};
+use super::seat::{End, NUDGE_EVERY, PLACE_SIZE, Seat, Wakes, with_mine};
 use crate::deadline::Deadline;
 use crate::net::clock::Moment;
 use crate::resp::{Builder, Reply};
@@ -38,6 +38,11 @@ fn a_reply_that_comes_after_the_deadline_meets_no_later_call() {
         assert!(end.is_some());
         assert_eq!(replies, [3]);
     });
+}
+
+#[test]
+fn a_place_is_one_line_of_the_caches() {
+    assert_eq!(PLACE_SIZE, 64);
 }
 
 #[test]
