@@ -11,6 +11,7 @@ use super::call;
 use super::commands::{self, Traits};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::observe::Timing;
 use crate::pool::{Pool, Want};
 use crate::resp::{Reply, Value};
 
@@ -74,7 +75,13 @@ impl Learnt {
             no_retry: call.no_retry,
             ..CallOptions::default()
         };
-        self.heard(&name, call::run(pool, &question, &call, None, Want::Shared, deadline))
+        let answer = call::uncounted(pool, &question, &call, None, Want::Shared, deadline);
+        let heard = self.heard(&name, answer.map(|(reply, _)| reply));
+        if heard.is_err() {
+            // The call ends with its question.
+            pool.calls.call_ended(&heard, Timing::default());
+        }
+        heard
     }
 }
 

@@ -106,8 +106,8 @@ impl Driver {
         }
     }
 
-    /// One turn of the task: what has come, then what has gathered. By hand, since an `async` block with a choice of
-    /// futures costs more than all of the rest.
+    /// One turn of the task: what has come, then what has gathered. By hand: an `async` block with a choice of futures
+    /// was a third of what sentinel-io itself did for a burst.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
         self.lane.wake_with(cx);
         loop {

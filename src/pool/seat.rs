@@ -144,8 +144,7 @@ impl Seat {
     }
 
     /// Waits until the call has ended, and passes its replies on; `None` at the deadline, with the replies that came
-    /// until then. What comes later is dropped. `looked` gets the time of the last look at the clock, if there
-    /// was one.
+    /// until then. What comes later is dropped. `looked` gets the time of the last look at the clock, if anybody looked.
     ///
     /// A timer of the kernel is an eighth of the price of a call on a lane, so the first wait for a far deadline does
     /// without: who holds the ticket wakes the waiter every [`NUDGE_EVERY`], and it looks at the time.
@@ -180,9 +179,7 @@ impl Seat {
         place.ended.store(0, Ordering::Relaxed);
         let (replies, last, failure) = (slot.replies.take(), slot.last.take(), slot.failure.take());
         drop(slot);
-        replies
-            .into_iter()
-            .for_each(|replies| replies.into_iter().for_each(&mut take));
+        replies.into_iter().flat_map(|replies| *replies).for_each(&mut take);
         last.into_iter().for_each(take);
         ended.then(|| failure.map_or(Ok(()), |failure| Err(*failure)))
     }

@@ -232,7 +232,14 @@ fn a_reply_that_never_ends_is_left_at_the_deadline_whether_it_drips_or_pours() {
         for command in ["DRIP", "POUR"] {
             let keys = overrides(&[("pool.direct", direct)]);
             let client = deployment.primary_for(Some(SERVICE), Some(&keys)).unwrap();
-            text(&client, "ECHO warm");
+            // As many at once as will wait, so that each of those has its connection already.
+            node.set_delay(Duration::from_millis(100));
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| text(&client, "ECHO warm"));
+                }
+            });
+            node.set_delay(Duration::ZERO);
             time_out(&client, command);
         }
     }

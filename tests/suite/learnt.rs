@@ -8,6 +8,7 @@ use sentinel::completion::{Queue, Target};
 use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 
+use crate::observe::metric;
 use crate::support::{
     PATIENCE, SERVICE, SLACK, WAYS, batch, completions, open, overrides, submitted_batch, tell, text, timed, within,
     words,
@@ -108,6 +109,22 @@ fn an_unknown_command_is_asked_for_once_a_deployment_and_a_known_one_never() {
             assert_eq!((error.server_code(), error.outcome()), (Some("ERR"), Outcome::Refused));
         }
         assert_eq!(world.node.count("COMMAND INFO OTHER"), 2);
+    }
+}
+
+#[test]
+fn a_question_is_no_call_in_the_numbers_and_a_call_that_it_fails_is_one() {
+    for (way, ask) in WAYS {
+        let world = world(module());
+        let (client, queue) = (world.client(&[]), world.queue());
+        assert!(ask(&client, &queue, "MOD.GET k", &PLAIN).is_ok());
+        assert!(ask(&client, &queue, "OTHER k", &PLAIN).is_err());
+        world.node.set_delay(Duration::from_millis(500));
+        let error = ask(&client, &queue, "MOD.OTHER k", &within(50)).unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "{way}");
+        let ended = ["ok", "refused", "not_sent", "unknown"]
+            .map(|result| metric(&world.deployment, &format!("calls_total{{result=\"{result}\"}}")));
+        assert_eq!(ended, [1, 1, 1, 0], "{way}");
     }
 }
 
