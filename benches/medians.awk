@@ -1,5 +1,5 @@
 # Lines "mode workload threads library ops p50 p99 cpu", one a round, to the median of each figure, and to lines "ratio
-# mode workload threads ops low high cpu": this library to hiredis. A ratio is the median of those of each round, whose
+# library mode workload threads ops low high cpu": to hiredis. A ratio is the median of those of each round, whose
 # programs ran within a second or two of one another: a machine that is fast for a while and slow for another changes
 # both alike. `low` and `high` are its quartiles. Other lines stay, each once.
 NF == 8 {
@@ -39,12 +39,12 @@ END {
     for (k = 1; k <= keys; k++) {
         key = order[k]
         split(key, part, " ")
-        if (part[4] != "sentinel") continue
+        if (part[4] != "sentinel" && part[4] != "handover") continue
         # A window has no counterpart but a pipeline.
         theirs = part[1] " " (part[2] == "window" ? "batch" : part[2]) " " part[3] " hiredis"
         n = count[key]
         if (count[theirs] < n) continue
-        print "ratio", part[1], part[2], part[3], ratio(key, theirs, 5, n, 2), ratio(key, theirs, 5, n, 1), \
-            ratio(key, theirs, 5, n, 3), ratio(key, theirs, 8, n, 2), "."
+        print "ratio", part[4], part[1], part[2], part[3], ratio(key, theirs, 5, n, 2), ratio(key, theirs, 5, n, 1), \
+            ratio(key, theirs, 5, n, 3), ratio(key, theirs, 8, n, 2)
     }
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh: `make bench`. Each workload on each library in turn, ROUNDS times (15) for SECONDS_EACH (0.3) seconds: many
-# short rounds, since the machine's speed changes over seconds and a ratio is taken within a round. Medians as a table, and in OUT (benches) as throughput.svg, results.csv and results.txt. "one CPU": server and client share one;
-# "free": the kernel places them. Fails when a program does, never because of a figure.
+# short rounds, since the machine's speed changes over seconds and a ratio is taken within a round. Medians as a table,
+# and in OUT (benches) as throughput.svg, results.csv and results.txt. "one CPU": server and client share one; "free":
+# the kernel places them. Fails when a program does, never because of a figure.
 #
 # Called by itself through `lab run`, which starts the topology and sets SERVICE and SENTINELS.
 set -eu
@@ -30,18 +31,18 @@ if [ "${1:-}" = measure ]; then
     "$BUILD/bench_sentinel" large 1 0.1 >/dev/null # fills the keys
     "$BUILD/bench_sentinel" list 1 0.1 >/dev/null
     case $mode in
-        pinned) jobs="get:1 set:1 get:2 get:4 get:8 get:16 get:32 get:64 get:128 batch:1 window:1 large:1 list:1 park:8 park:32" ;;
+        pinned) jobs="get:1 set:1 get:2 get:4 get:8 get:16 get:32 get:64 get:128 batch:1 window:1 large:1 list:1" ;;
         *) jobs="get:1 get:32 get:128" ;;
     esac
     round=0
     while [ $round -lt "$ROUNDS" ]; do
         for job in $jobs; do
             workload=${job%:*} threads=${job#*:}
-            for library in sentinel hiredis raw park; do
-                case $library:$workload in
-                    raw:set | raw:large | raw:list | raw:window | hiredis:window) continue ;;
-                    park:park) ;;
-                    park:* | *:park) continue ;;
+            for library in sentinel hiredis raw handover; do
+                case $library:$workload:$mode in
+                    raw:set:* | raw:large:* | raw:list:* | raw:window:* | hiredis:window:*) continue ;;
+                    handover:get:pinned) [ "$threads" -ge 8 ] || continue ;;
+                    handover:*) continue ;;
                 esac
                 figures=$($alone "$BUILD/bench_$library" "$workload" "$threads" "$SECONDS_EACH")
                 case $figures in
@@ -63,7 +64,7 @@ mkdir -p "$BUILD" "$OUT"
 # The library as it is deployed: shared, and stripped. Its users ask for it by its SONAME.
 so=$BUILD/libsentinel.so.$SOVERSION
 strip -o "$so" "$RELEASE/libsentinel.so"
-for library in sentinel hiredis raw park; do
+for library in sentinel hiredis raw handover; do
     case $library in
         sentinel) libs="$so -Wl,-rpath,\$ORIGIN" ;;
         hiredis) libs=-lhiredis ;;

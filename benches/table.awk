@@ -1,8 +1,8 @@
 # The medians as a table against hiredis, with the ratio of the rounds, its quartiles, and what is wanted.
 $1 == "ratio" {
-    ratio[$2, $3, $4] = $5
-    spread[$2, $3, $4] = sprintf("%.2f-%.2f", $6, $7)
-    cpu_ratio[$2, $3, $4] = $8
+    ratio[$2, $3, $4, $5] = $6
+    spread[$2, $3, $4, $5] = sprintf("%.2f-%.2f", $7, $8)
+    cpu_ratio[$2, $3, $4, $5] = $9
     next
 }
 NF == 8 { ops[$1, $2, $3, $4] = $5; p99[$1, $2, $3, $4] = $7; cpu[$1, $2, $3, $4] = $8 }
@@ -22,16 +22,13 @@ function row(name, mode, workload, threads, wanted, other,    ours, theirs, raw)
         return
     }
     printf "%-37s %9.0f %9.0f %9s %6.2f %11s %7s  %s\n", name, ours, theirs, raw == "" ? "-" : sprintf("%.0f", raw), \
-        ratio[mode, workload, threads], spread[mode, workload, threads], wanted == "" ? "-" : sprintf("%.2f", wanted), \
-        wanted == "" ? "" : verdict(ratio[mode, workload, threads] >= wanted)
+        ratio["sentinel", mode, workload, threads], spread["sentinel", mode, workload, threads], wanted == "" ? "-" : sprintf("%.2f", wanted), \
+        wanted == "" ? "" : verdict(ratio["sentinel", mode, workload, threads] >= wanted)
 }
-# What no library can beat whose callers sleep: each is woken once, and its command served.
-function floor(threads,    park, command) {
-    park = ops["pinned", "park", threads, "park"]
-    command = ops["pinned", "batch", 1, "raw"]
-    if (park == "" || command == "") return
-    printf "%-37s %9.0f %26.2f\n", "  the most that " threads " sleepers can have", 1 / (1 / park + 1 / command), \
-        1 / (1 / park + 1 / command) / ops["pinned", "get", threads, "hiredis"]
+# What callers can have that sleep while one thread does the I/O, and nothing else is done.
+function floor(threads) {
+    printf "%-37s %9.0f %26.2f %11s\n", "  a bare hand-over, " threads " threads", ops["pinned", "get", threads, "handover"], \
+        ratio["handover", "pinned", "get", threads], spread["handover", "pinned", "get", threads]
 }
 END {
     printf "%-37s %9s %9s %9s %6s %11s %7s\n", "operations a second", "sentinel", "hiredis", "raw", "ratio", "quartiles", \
@@ -53,7 +50,7 @@ END {
     floor(32)
     ours = cpu["pinned", "get", 32, "sentinel"]
     theirs = cpu["pinned", "get", 32, "hiredis"]
-    used = cpu_ratio["pinned", "get", 32]
+    used = cpu_ratio["sentinel", "pinned", "get", 32]
     printf "%-37s %9.2f %9.2f %9s %6.2f %19.2f  %s\n", "CPU us an op, 32 threads, one CPU", ours, theirs, "-", used, 0.5, \
         verdict(used <= 0.5)
     printf "%-37s %9.1f\n", "KiB a client, created only", created
