@@ -22,21 +22,11 @@ pub(super) fn run(
     want: Want,
     deadline: Deadline,
 ) -> Result<Reply> {
-    counted(pool, deadline, || uncounted(pool, args, call, learnt, want, deadline))
-}
-
-/// The same for a part of a call.
-pub(super) fn uncounted(
-    pool: &Arc<Pool>,
-    args: &[&[u8]],
-    call: &CallOptions,
-    learnt: Option<Traits>,
-    want: Want,
-    deadline: Deadline,
-) -> Result<(Reply, Lent)> {
     let read_only = || commands::is_read_only(args) || learnt.is_some_and(|traits| traits.read_only);
     let attempt = |lent: &mut Lent| answer(lent, args, deadline);
-    repeat(pool, call, want, deadline, read_only, attempt)
+    counted(pool, deadline, || {
+        repeat(pool, call, want, deadline, read_only, attempt)
+    })
 }
 
 /// One attempt at `args`; an error reply is a failure.

@@ -12,7 +12,7 @@ use super::commands::{self, Traits};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::observe::Timing;
-use crate::pool::{Pool, Want};
+use crate::pool::{Lent, Pool, Want};
 use crate::resp::{Reply, Value};
 
 /// Names kept at most; beyond it nothing is asked, so that made-up names cost no memory.
@@ -75,7 +75,9 @@ impl Learnt {
             no_retry: call.no_retry,
             ..CallOptions::default()
         };
-        let answer = call::uncounted(pool, &question, &call, None, Want::Shared, deadline);
+        // A part of a call, which is counted as a whole; it only reads.
+        let attempt = |lent: &mut Lent| call::answer(lent, &question, deadline);
+        let answer = call::repeat(pool, &call, Want::Shared, deadline, || true, attempt);
         let heard = self.heard(&name, answer.map(|(reply, _)| reply));
         if heard.is_err() {
             // The call ends with its question.

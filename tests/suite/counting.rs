@@ -247,7 +247,7 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
         });
         // The writers end also when the scene panics.
         let scene = std::panic::AssertUnwindSafe(|| {
-            wait_until("confirmed entries", PATIENCE, || confirmed.lock().unwrap().len() > 50);
+            wait_until("confirmed entries", PATIENCE, || confirmed.lock().unwrap().len() > 100);
             kill_under(&topology, client, &increments, &ledger);
         });
         let ended = std::panic::catch_unwind(scene);
@@ -293,6 +293,7 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
     let kept: HashSet<String> = list.elements().map(|entry| entry.text().into_owned()).collect();
     let confirmed = confirmed.into_inner().unwrap();
     println!("{} entries were confirmed by both replicas", confirmed.len());
+    assert!(confirmed.len() > 100, "{} confirmed", confirmed.len());
     for entry in &confirmed {
         assert!(
             kept.contains(entry),
