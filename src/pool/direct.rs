@@ -21,7 +21,7 @@ use crate::net::dial::plain;
 use crate::net::sys::{Ready, wait_ready};
 use crate::net::{Greeted, Records};
 use crate::observe::short_micros;
-use crate::resp::{Decoder, Kind, Reply, Request, Rooms};
+use crate::resp::{Decoder, Kind, Reply, Request, Room, Rooms};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -272,6 +272,8 @@ impl Direct {
         take: &mut impl FnMut(Reply),
     ) -> Result<(), Error> {
         let mut missing = count;
+        let single = count == 1 && !self.decoder.is_gathering();
+        let mut room = if single { self.rooms.bring() } else { None };
         self.unsent = out.len;
         self.sealed = 0;
         if self.generation.is_retired() {
@@ -297,7 +299,7 @@ impl Direct {
             if !received.map_err(|cause| self.lost(&cause, outcome(self.unsent)))? {
                 return Err(self.timed_out(outcome(self.unsent)));
             }
-            missing = self.take_whole(missing, take, outcome(self.unsent))?;
+            missing = self.take_whole((missing, &mut room), take, outcome(self.unsent))?;
             if missing > 0 {
                 now = Moment::now();
             }
@@ -415,7 +417,7 @@ impl Direct {
     /// primary's late +OK is a write that will be lost.
     fn take_whole(
         &mut self,
-        mut missing: usize,
+        (mut missing, room): (usize, &mut Option<Room>),
         take: &mut impl FnMut(Reply),
         outcome: Outcome,
     ) -> Result<usize, Error> {
@@ -423,9 +425,8 @@ impl Direct {
         if self.generation.is_retired() && self.decoder.is_gathering() {
             return Err(self.lost("the service moved to another node meanwhile", Outcome::Unknown));
         }
-        let mut room = if missing == 1 { self.rooms.bring() } else { None };
         while missing > 0 {
-            match self.decoder.next_in(&mut room) {
+            match self.decoder.next_in(room) {
                 Ok(None) => break,
                 Ok(Some(reply)) if reply.kind() == Kind::Push => {}
                 Ok(Some(reply)) => {
