@@ -439,12 +439,20 @@ fn every_life_ends_at_the_truth_without_a_step_back() {
         Some(seed) => seed..seed + 1,
         None => 0..number("SEEDS").unwrap_or(20_000),
     };
-    for seed in seeds {
-        let life = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed);
-            world.live();
-            world.verify();
-        });
-        assert!(life.is_ok(), "the life of SEED={seed} went wrong, see above");
-    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            let seeds = seeds.clone().skip(first).step_by(threads);
+            scope.spawn(|| seeds.for_each(live_and_verify));
+        }
+    });
+}
+
+fn live_and_verify(seed: u64) {
+    let life = std::panic::catch_unwind(|| {
+        let mut world = World::new(seed);
+        world.live();
+        world.verify();
+    });
+    assert!(life.is_ok(), "the life of SEED={seed} went wrong, see above");
 }
