@@ -158,7 +158,7 @@ pub(super) fn run(
     if batch.is_empty() {
         return in_one(&[]).ok_or_else(incomplete);
     }
-    let attempt = |lent: &mut Lent| match batch.kind {
+    let attempt = |lent: &mut Lent<'_>| match batch.kind {
         BatchKind::Pipeline => pipeline(lent, batch, deadline),
         BatchKind::Transaction => transaction(lent, batch, deadline),
     };
@@ -199,7 +199,7 @@ pub(crate) struct Ran {
     pub(crate) condemn: bool,
 }
 
-fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
+fn pipeline(lent: &mut Lent<'_>, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
     let parts = [batch.encoded.as_slice()];
     let (replies, done) = lent.exchange_all(&Request::Encoded(&parts), batch.len, deadline);
     let exchange = Exchange {
@@ -215,7 +215,7 @@ fn pipeline(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply,
     Ok(ran.reply)
 }
 
-fn transaction(lent: &mut Lent, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
+fn transaction(lent: &mut Lent<'_>, batch: &Batch, deadline: Deadline) -> Result<Reply, Failed> {
     let mut replies = Vec::new();
     let parts = [MULTI, batch.encoded.as_slice(), EXEC];
     let done = lent.exchange(&Request::Encoded(&parts), batch.len + 2, deadline, |reply| {

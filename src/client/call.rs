@@ -23,14 +23,14 @@ pub(super) fn run(
     deadline: Deadline,
 ) -> Result<Reply> {
     let read_only = || commands::is_read_only(args) || learnt.is_some_and(|traits| traits.read_only);
-    let attempt = |lent: &mut Lent| answer(lent, args, deadline);
+    let attempt = |lent: &mut Lent<'_>| answer(lent, args, deadline);
     counted(pool, deadline, || {
         repeat(pool, call, want, deadline, read_only, attempt)
     })
 }
 
 /// One attempt at `args`; an error reply is a failure.
-pub(super) fn answer(lent: &mut Lent, args: &[&[u8]], deadline: Deadline) -> Result<Reply, Failed> {
+pub(super) fn answer(lent: &mut Lent<'_>, args: &[&[u8]], deadline: Deadline) -> Result<Reply, Failed> {
     let reply = exchange_one(lent, &Request::Command(args), deadline)?;
     if reply.kind() != Kind::Error {
         return Ok(reply);
@@ -130,7 +130,11 @@ impl Tries {
 }
 
 /// Runs a whole call and counts how it ended.
-pub(super) fn counted<T>(pool: &Pool, deadline: Deadline, call: impl FnOnce() -> Result<(T, Lent)>) -> Result<T> {
+pub(super) fn counted<'p, T>(
+    pool: &Pool,
+    deadline: Deadline,
+    call: impl FnOnce() -> Result<(T, Lent<'p>)>,
+) -> Result<T> {
     let result = call();
     let timing = match &result {
         Ok((_, lent)) => lent.timing().since(deadline.since()),
@@ -141,26 +145,26 @@ pub(super) fn counted<T>(pool: &Pool, deadline: Deadline, call: impl FnOnce() ->
 }
 
 /// Tries until it succeeds, the deadline has passed, or a repetition would not be safe or not help.
-pub(super) fn repeat<T>(
-    pool: &Arc<Pool>,
+pub(super) fn repeat<'p, T>(
+    pool: &'p Arc<Pool>,
     call: &CallOptions,
     want: Want,
     deadline: Deadline,
     read_only: impl Fn() -> bool,
-    attempt: impl FnMut(&mut Lent) -> Result<T, Failed>,
-) -> Result<(T, Lent)> {
+    attempt: impl FnMut(&mut Lent<'_>) -> Result<T, Failed>,
+) -> Result<(T, Lent<'p>)> {
     repeat_on(pool, call, deadline, || pool.lend(want, deadline), read_only, attempt)
 }
 
 /// The same on connections that `lend` gives.
-pub(super) fn repeat_on<T>(
+pub(super) fn repeat_on<'p, T>(
     pool: &Arc<Pool>,
     call: &CallOptions,
     deadline: Deadline,
-    mut lend: impl FnMut() -> Result<Lent>,
+    mut lend: impl FnMut() -> Result<Lent<'p>>,
     read_only: impl Fn() -> bool,
-    mut attempt: impl FnMut(&mut Lent) -> Result<T, Failed>,
-) -> Result<(T, Lent)> {
+    mut attempt: impl FnMut(&mut Lent<'_>) -> Result<T, Failed>,
+) -> Result<(T, Lent<'p>)> {
     let mut tries = Tries::new();
     loop {
         let mut lent = lend().map_err(|error| tries.end(error))?;
@@ -201,7 +205,7 @@ fn backoff(pool: &Pool, attempts: u32) -> Duration {
 }
 
 /// One command out, one reply in.
-pub(super) fn exchange_one(lent: &mut Lent, request: &Request<'_>, deadline: Deadline) -> Result<Reply> {
+pub(super) fn exchange_one(lent: &mut Lent<'_>, request: &Request<'_>, deadline: Deadline) -> Result<Reply> {
     let mut reply = None;
     lent.exchange(request, 1, deadline, |whole| reply = Some(whole))?;
     reply.ok_or_else(|| Error::fault("an exchange without a reply"))

@@ -22,17 +22,17 @@ pub struct Connection {
 
 #[derive(Debug)]
 struct Inner {
-    lent: Lent,
+    lent: Lent<'static>,
     parts: Arc<Parts>,
     /// A command was run that leaves something behind on the connection.
     stateful: bool,
 }
 
 impl Connection {
-    pub(super) fn new(lent: Lent, parts: Arc<Parts>) -> Connection {
+    pub(super) fn new(lent: Lent<'_>, parts: Arc<Parts>) -> Connection {
         Connection {
             inner: ForkBound::new(Inner {
-                lent,
+                lent: lent.kept(),
                 parts,
                 stateful: false,
             }),
@@ -69,7 +69,7 @@ impl Connection {
     }
 }
 
-fn run(lent: &mut Lent, args: &[&[u8]], deadline: Deadline) -> Result<Reply> {
+fn run(lent: &mut Lent<'_>, args: &[&[u8]], deadline: Deadline) -> Result<Reply> {
     let reply = exchange_one(lent, &Request::Command(args), deadline)?;
     if reply.kind() == Kind::Error {
         return Err(at_node(of_error(args, &reply.text()).0, lent.generation()));

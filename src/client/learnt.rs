@@ -76,7 +76,7 @@ impl Learnt {
             ..CallOptions::default()
         };
         // A part of a call, which is counted as a whole; it only reads.
-        let attempt = |lent: &mut Lent| call::answer(lent, &question, deadline);
+        let attempt = |lent: &mut Lent<'_>| call::answer(lent, &question, deadline);
         let answer = call::repeat(pool, &call, Want::Shared, deadline, || true, attempt);
         let heard = self.heard(&name, answer.map(|(reply, _)| reply));
         if heard.is_err() {

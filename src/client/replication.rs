@@ -26,15 +26,15 @@ pub(super) fn run(
     counted(pool, deadline, || confirmed(pool, args, call, learnt, deadline))
 }
 
-fn confirmed(
-    pool: &Arc<Pool>,
+fn confirmed<'p>(
+    pool: &'p Arc<Pool>,
     args: &[&[u8]],
     call: &CallOptions,
     learnt: Option<Traits>,
     deadline: Deadline,
-) -> Result<(Reply, Lent)> {
+) -> Result<(Reply, Lent<'p>)> {
     let read_only = || commands::is_read_only(args) || learnt.is_some_and(|traits| traits.read_only);
-    let attempt = |lent: &mut Lent| {
+    let attempt = |lent: &mut Lent<'_>| {
         if call.wait_aof {
             check_waitaof(lent, deadline)?;
         }
@@ -73,7 +73,7 @@ pub(super) fn asked_by(call: &CallOptions) -> &'static str {
 /// A server that has no WAITAOF, or writes no append-only file, says so before the write is sent, not after it.
 pub(crate) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
 
-fn check_waitaof(lent: &mut Lent, deadline: Deadline) -> Result<(), Failed> {
+fn check_waitaof(lent: &mut Lent<'_>, deadline: Deadline) -> Result<(), Failed> {
     match call::answer(lent, &PROBE, deadline) {
         Ok(_) => Ok(()),
         Err(Failed { error, remedy }) => Err(Failed {

@@ -28,7 +28,7 @@ struct Inner {
     head: Vec<Vec<u8>>,
     tail: Vec<Vec<u8>>,
     /// Its connection, between two pages.
-    held: Option<Lent>,
+    held: Option<Lent<'static>>,
     place: Place,
 }
 
@@ -117,14 +117,14 @@ impl Scan {
             Some(lent) => Ok(lent),
             None => pool.lend(Want::Lease, deadline),
         };
-        let attempt = |lent: &mut Lent| {
+        let attempt = |lent: &mut Lent<'_>| {
             place.meet(lent, deadline)?;
             call::answer(lent, &command, deadline)
         };
         let (reply, lent) = repeat_on(pool, call, deadline, lend, || true, attempt)?;
-        let page = self.inner.place.advance(&reply)?;
-        if !self.inner.place.ended {
-            self.inner.held = Some(lent);
+        let page = place.advance(&reply)?;
+        if !place.ended {
+            *held = Some(lent.kept());
         }
         Ok(Some(page))
     }
@@ -138,7 +138,7 @@ impl Scan {
 
 impl Place {
     /// Makes sure that the connection leads to the process that gave the cursor.
-    fn meet(&mut self, lent: &mut Lent, deadline: Deadline) -> Result<(), Failed> {
+    fn meet(&mut self, lent: &mut Lent<'_>, deadline: Deadline) -> Result<(), Failed> {
         let connection = lent.direct().map_or(0, |direct| direct.id());
         if connection == self.connection {
             return Ok(());
@@ -168,7 +168,7 @@ impl Place {
 }
 
 /// The run id of the node's process. One INFO a connection, not a page.
-fn run_id(lent: &mut Lent, deadline: Deadline) -> Result<Option<Vec<u8>>> {
+fn run_id(lent: &mut Lent<'_>, deadline: Deadline) -> Result<Option<Vec<u8>>> {
     let question: [&[u8]; 2] = [b"INFO", b"server"];
     let reply = exchange_one(lent, &Request::Command(&question), deadline)?;
     if reply.kind() == Kind::Error {

@@ -175,6 +175,8 @@ impl Driver {
         if outbox.calls.is_empty() {
             return !(outbox.leaving && self.flying.is_empty());
         }
+        let now = Moment::now();
+        outbox.looked = now;
         std::mem::swap(&mut outbox.bytes, &mut self.writing);
         self.gathered = self.sent;
         if self.flying.is_empty() {
@@ -184,7 +186,7 @@ impl Driver {
             self.flying.append(&mut outbox.calls);
         }
         drop(outbox);
-        self.silence.asked(self.sent, Moment::now());
+        self.silence.asked(self.sent, now);
         true
     }
 
@@ -231,7 +233,8 @@ impl Driver {
             return;
         }
         if self.nudging {
-            let outbox = self.lane.outbox.lock();
+            let mut outbox = self.lane.outbox.lock();
+            outbox.looked = Moment::now();
             let calls = self.flying.iter().chain(&outbox.calls);
             calls.for_each(|call| self.ends.nudge(&call.sink));
             drop(outbox);

@@ -12,6 +12,7 @@ use super::Pool;
 use super::generation::{ConnectionId, Generation};
 use super::seat::{End, Failure, Ticket, Wakes};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::net::clock::Moment;
 use crate::resp::{Reply, Request, Room};
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
@@ -125,12 +126,14 @@ pub(super) struct Call {
 }
 
 /// What has gathered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) bytes: Vec<u8>,
     pub(super) calls: VecDeque<Call>,
     /// The driver is at work, or was told to be, and looks here before it waits again.
     pub(super) awake: bool,
+    /// When the clock was last looked at; while the driver is awake, not much longer ago than [`NUDGE_EVERY`].
+    pub(super) looked: Moment,
     /// It takes no more calls and ends when the last one has.
     pub(super) leaving: bool,
     /// Why it takes no calls any more.
@@ -173,7 +176,14 @@ impl Lane {
             carried: AtomicU64::new(0),
             login,
             gone: AtomicBool::new(false),
-            outbox: Mutex::default(),
+            outbox: Mutex::new(Outbox {
+                bytes: Vec::new(),
+                calls: VecDeque::new(),
+                awake: false,
+                looked: Moment::next_tick(),
+                leaving: false,
+                ended: None,
+            }),
             driver: OnceLock::new(),
         }
     }
@@ -200,7 +210,7 @@ impl Lane {
 
     /// Hands over a submitted call that has `count` replies.
     pub fn submit(&self, request: &Request<'_>, count: usize, id: u64) -> Result<(), Error> {
-        self.send(request, count, Sink::Call(id, None))
+        self.send(request, count, Sink::Call(id, None)).map(drop)
     }
 
     /// Takes submitted calls back. Those of which nothing was or will be sent.
@@ -241,8 +251,8 @@ impl Lane {
         !self.is_gone() && !self.generation.is_retired() && self.generation.takes(self.login)
     }
 
-    /// Hands over a request that has `count` replies. It is copied; nothing waits.
-    pub(super) fn send(&self, request: &Request<'_>, count: usize, sink: Sink) -> Result<(), Error> {
+    /// Hands over a request that has `count` replies. It is copied; nothing waits. Returns [`Outbox::looked`].
+    pub(super) fn send(&self, request: &Request<'_>, count: usize, sink: Sink) -> Result<Moment, Error> {
         let mut outbox = self.outbox.lock();
         if let Some(cause) = &outbox.ended {
             return Err(self.lost(cause, Outcome::NotSent));
@@ -261,11 +271,15 @@ impl Lane {
             missing: count,
         });
         let sleeps = !std::mem::replace(&mut outbox.awake, true);
+        if sleeps {
+            outbox.looked = Moment::next_tick();
+        }
+        let looked = outbox.looked;
         drop(outbox);
         if sleeps {
             self.wake();
         }
-        Ok(())
+        Ok(looked)
     }
 
     /// Its driver runs in this task, and in no other.

@@ -1,5 +1,6 @@
 //! What a caller has of a pool for one call: a connection, or a share of a lane.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,8 +16,9 @@ use crate::resp::{Builder, LARGE, Reply, Request};
 
 /// A connection in a caller's hands, or its share of a lane. It finds its way back by itself.
 #[derive(Debug)]
-pub struct Lent {
-    pub(super) pool: Arc<Pool>,
+pub struct Lent<'p> {
+    /// Counted only by what outlives the call: two additions less for each.
+    pub(super) pool: Cow<'p, Arc<Pool>>,
     pub(super) want: Want,
     pub(super) line: Option<Line>,
     /// Bytes of the last exchange that were not handed to the kernel.
@@ -25,7 +27,19 @@ pub struct Lent {
     pub(super) timing: Timing,
 }
 
-impl Lent {
+impl Lent<'_> {
+    /// The same for as long as its holder likes.
+    pub fn kept(mut self) -> Lent<'static> {
+        Lent {
+            pool: Cow::Owned(Arc::clone(&self.pool)),
+            // What is dropped here is no call any more.
+            want: std::mem::replace(&mut self.want, Want::Lease),
+            line: self.line.take(),
+            unsent: self.unsent,
+            timing: self.timing,
+        }
+    }
+
     /// The connection, when it is the caller's own.
     pub fn direct(&mut self) -> Option<&mut Direct> {
         match &mut self.line {
@@ -140,7 +154,7 @@ fn on_lane(
         let began = ticket.is_timed().then(Moment::now);
         let room = (count == 1).then(|| seat.rooms.bring()).flatten();
         let sent = lane.send(request, count, Sink::Seat(ticket, room));
-        sent.map_err(|error| seat::Failure {
+        let looked = sent.map_err(|error| seat::Failure {
             error,
             unsent: request.size(),
         })?;
@@ -148,7 +162,7 @@ fn on_lane(
             seat.rooms.saw(&reply);
             take(reply);
         };
-        let end = seat.wait(deadline, take, &mut timing.ended);
+        let end = seat.wait(deadline, looked, take, &mut timing.ended);
         if let Some(began) = began {
             timing.ended = timing.ended.min(Moment::now());
             timing.took = Some(short_micros(timing.ended.since(began)));
@@ -165,7 +179,7 @@ fn on_lane(
     })
 }
 
-impl Drop for Lent {
+impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if self.want != Want::Lease {
             self.pool.in_flight.fetch_sub(1, Ordering::Relaxed);

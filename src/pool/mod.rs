@@ -24,6 +24,7 @@ mod silence;
 mod state;
 pub mod view;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -119,10 +120,10 @@ impl Pool {
     }
 
     /// A connection to a node that holds the role; waits for one until the deadline.
-    pub fn lend(self: &Arc<Pool>, want: Want, deadline: Deadline) -> Result<Lent, Error> {
+    pub fn lend(self: &Arc<Pool>, want: Want, deadline: Deadline) -> Result<Lent<'_>, Error> {
         // From here on the call counts, and no longer once it is dropped.
         let mut lent = Lent {
-            pool: Arc::clone(self),
+            pool: Cow::Borrowed(self),
             want,
             line: None,
             unsent: 0,

@@ -16,7 +16,12 @@ fn integer(number: i64) -> Reply {
 fn wait_ms(seat: &Seat, ms: u64) -> (Option<End>, Vec<i64>) {
     let mut replies = Vec::new();
     let deadline = Deadline::after(Some(Duration::from_millis(ms)));
-    let end = seat.wait(deadline, |reply| replies.push(reply.integer()), &mut Moment::now());
+    let end = seat.wait(
+        deadline,
+        Moment::now(),
+        |reply| replies.push(reply.integer()),
+        &mut Moment::now(),
+    );
     (end, replies)
 }
 

@@ -9,7 +9,7 @@ use super::reply::{Kind, Node, Reply};
 /// Memory for one short reply, from the thread that will free it: what one thread allocates and another frees costs both
 /// of them more than decoding it.
 #[derive(Debug)]
-pub struct Room(Box<[Node; ROOM]>);
+pub struct Room(Box<[Node]>);
 
 /// Nodes in a [`Room`].
 const ROOM: usize = 6;
@@ -20,7 +20,8 @@ impl Room {
     /// Takes it from the heap.
     #[allow(clippy::new_without_default, reason = "nothing here is a default")]
     pub fn new() -> Room {
-        Room(Box::new([Node::HEAD; ROOM]))
+        // Filled where it lies; an array would be made on the stack and copied.
+        Room(vec![Node::HEAD; ROOM].into_boxed_slice())
     }
 
     /// Whether a reply of so many nodes, with what lies behind them, finds its place.
@@ -76,7 +77,9 @@ pub(super) fn read(live: &[u8], most: usize, room: &mut Option<Room>) -> Option<
         return None;
     }
     let mut nodes = room.take()?.0;
-    let [head, root, behind @ ..] = &mut *nodes;
+    let [head, root, behind @ ..] = &mut *nodes else {
+        return None;
+    };
     let place: &mut [u8] = bytemuck::cast_slice_mut(behind);
     let data = place.as_ptr().expose_provenance();
     let (to, nul) = place.split_at_mut_checked(len)?;

@@ -115,6 +115,7 @@ fn wait(seat: &Seat, deadline: Deadline) -> (bool, Vec<i64>) {
     let mut replies = Vec::new();
     let end = seat.wait(
         deadline,
+        net::clock::Moment::now(),
         |reply| replies.push(reply.integer()),
         &mut net::clock::Moment::now(),
     );

@@ -1,8 +1,9 @@
 //! Whatever a call waits for, it ends by its deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sentinel::client::BatchKind;
+use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Result};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
 
@@ -166,6 +167,48 @@ fn calls_that_wait_for_the_reply_of_a_silent_node_end_at_their_deadlines() {
     }
 }
 
+fn get(client: &Client, limit: i64) -> (Result<Reply>, Duration) {
+    timed(|| run_within(client, "GET k", limit))
+}
+
+fn end_at_a_near_deadline(client: &Client) {
+    let (result, took) = get(client, 60);
+    assert!(result.is_err());
+    assert!(took <= Duration::from_millis(60) + SLACK, "{took:?}");
+}
+
+#[test]
+fn a_near_deadline_is_kept_on_a_lane_that_was_idle() {
+    let World { node, client, .. } = &world(&[("pool.direct", "1")]);
+    warm(client, node);
+    std::thread::sleep(Duration::from_millis(1300));
+    node.set_silent(true);
+    std::thread::scope(|scope| {
+        // On a connection of its own.
+        scope.spawn(|| get(client, 400));
+        wait_until("the first request", PATIENCE, || node.count("GET") == 1);
+        end_at_a_near_deadline(client);
+    });
+}
+
+#[test]
+fn near_deadlines_are_kept_on_a_lane_that_holds_back() {
+    let World { node, client, .. } = &world(&[("pool.direct", "1")]);
+    warm(client, node);
+    node.set_silent(true);
+    std::thread::scope(|scope| {
+        // One on a connection of its own, the others on the lane; what gathers behind the first of them is held back.
+        for _ in 0..3 {
+            scope.spawn(|| get(client, 2500));
+        }
+        let held = Instant::now();
+        while held.elapsed() < Duration::from_millis(1700) {
+            std::thread::sleep(Duration::from_millis(30));
+            scope.spawn(|| end_at_a_near_deadline(client));
+        }
+    });
+}
+
 #[test]
 fn a_request_that_the_peer_does_not_take_ends_at_its_deadline_and_is_unknown() {
     let node = FakeNode::start();
@@ -195,6 +238,17 @@ fn a_request_that_the_peer_does_not_take_ends_at_its_deadline_and_is_unknown() {
     proxy.pass();
     assert_eq!(run_within(&client, "ECHO after", 5000).unwrap().text(), "after");
     assert_eq!(node.count("SET large"), 0, "no part of it is a command");
+}
+
+/// Three calls at once, so that three later ones have their connections already.
+fn warm(client: &Client, node: &FakeNode) {
+    node.set_delay(Duration::from_millis(100));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| text(client, "ECHO warm"));
+        }
+    });
+    node.set_delay(Duration::ZERO);
 }
 
 /// Calls `command` with several deadlines at once; none gets a reply.
@@ -232,14 +286,7 @@ fn a_reply_that_never_ends_is_left_at_the_deadline_whether_it_drips_or_pours() {
         for command in ["DRIP", "POUR"] {
             let keys = overrides(&[("pool.direct", direct)]);
             let client = deployment.primary_for(Some(SERVICE), Some(&keys)).unwrap();
-            // As many at once as will wait, so that each of those has its connection already.
-            node.set_delay(Duration::from_millis(100));
-            std::thread::scope(|scope| {
-                for _ in 0..3 {
-                    scope.spawn(|| text(&client, "ECHO warm"));
-                }
-            });
-            node.set_delay(Duration::ZERO);
+            warm(&client, &node);
             time_out(&client, command);
         }
     }
