@@ -26,7 +26,8 @@ END {
     line = ""
     for (i = 1; i <= count; i++) line = line sprintf("%.1f,%.1f ", x_of(at[i] + 25), y_of(rate[i]))
     printf "<polyline fill=\"none\" stroke=\"#36c\" stroke-width=\"1.5\" points=\"%s\"/>\n", line
-    text((x_of(first) + x_of(last)) / 2, 120, "middle", "calls wait " (last - first) / 1000 " s, then go to the new primary")
+    text((x_of(first) + x_of(last)) / 2, 106, "middle", "calls wait " (last - first) / 1000 " s,")
+    text((x_of(first) + x_of(last)) / 2, 121, "middle", "then go to the new primary")
     text(60, 246, "start", "Under way when it died, and failed with the outcome UNKNOWN: " unknown ". Every other write succeeded.")
     print "</svg>"
 }
