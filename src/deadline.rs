@@ -67,6 +67,11 @@ impl Deadline {
         (self.since != Moment::NEVER).then_some(self.since)
     }
 
+    /// Whether it is further away than that: exact but for a tick of the kernel.
+    pub fn is_beyond(self, distance: Duration) -> bool {
+        self.at == Moment::NEVER || self.at.is_beyond(Moment::next_tick(), distance)
+    }
+
     /// What is left of it now: zero when it has passed, `None` without a limit.
     pub fn left(self) -> Option<Duration> {
         (self.at != Moment::NEVER).then(|| self.at.since(Moment::now()))
@@ -106,5 +111,13 @@ mod tests {
         assert_eq!(Deadline::from_ms(i64::MAX, 1).map(Deadline::passed), Some(false));
         let absurd = Deadline::after(Some(Duration::MAX));
         assert_eq!((absurd.left(), absurd.instant(), absurd.passed()), (None, None, false));
+    }
+
+    #[test]
+    fn is_beyond_what_is_nearer() {
+        let deadline = Deadline::after(Some(Duration::from_secs(10)));
+        assert!(deadline.is_beyond(Duration::from_secs(9)));
+        assert!(!deadline.is_beyond(Duration::from_secs(11)));
+        assert!(Deadline::NEVER.is_beyond(Duration::MAX));
     }
 }

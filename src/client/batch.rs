@@ -162,7 +162,7 @@ pub(super) fn run(
         BatchKind::Pipeline => pipeline(lent, batch, deadline),
         BatchKind::Transaction => transaction(lent, batch, deadline),
     };
-    let mut want = want_for(batch.encoded.len());
+    let mut want = want_for(&Request::Encoded(&[batch.encoded()]));
     for name in &batch.unknown {
         let traits = learnt.ask(pool, name, call, deadline)?;
         // One that may wait in the server must hold up nobody else's commands.

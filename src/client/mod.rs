@@ -132,7 +132,7 @@ impl Client {
         let want = if own {
             Want::Lease
         } else {
-            want_for(Request::Command(args).data_len())
+            want_for(&Request::Command(args))
         };
         match call.is_confirmed() {
             true => replication::run(self.pool(), args, call, learnt, deadline),

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Sleep, sleep};
 
 use super::Pool;
@@ -24,6 +25,9 @@ use crate::net::clock::Moment;
 use crate::net::dial::plain;
 use crate::net::sys::watched;
 use crate::resp::{Decoder, Kind, Reply};
+
+/// Reads in one turn of the task: a peer that never stops talking keeps sentinel-io from all else for so long.
+const ROUNDS: usize = 8;
 
 /// Ends every call of its lane when it is dropped, however that comes about.
 #[derive(Debug)]
@@ -110,7 +114,7 @@ impl Driver {
     /// was a third of what sentinel-io itself did for a burst.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
         self.lane.wake_with(cx);
-        loop {
+        for _ in 0..ROUNDS {
             let mut more = self.read(cx)?;
             let held = self.silence.is_long();
             if !held && !self.gather() {
@@ -134,6 +138,8 @@ impl Driver {
                 return Poll::Pending;
             }
         }
+        // Not a plain wake-up: the runtime looks at its sockets and timers before it comes back here.
+        pin!(yield_now()).poll(cx).map(Ok)
     }
 
     /// Reads once, if there is something to read. True when there is more; otherwise the task is woken when there is.
@@ -173,10 +179,13 @@ impl Driver {
         }
         let mut outbox = self.lane.outbox.lock();
         if outbox.calls.is_empty() {
-            return !(outbox.leaving && self.flying.is_empty());
+            let over = outbox.leaving && self.flying.is_empty();
+            if over {
+                // Who took the lane before that, and comes only now, looks for another one.
+                outbox.ended = Some("the lane was left".to_owned());
+            }
+            return !over;
         }
-        let now = Moment::now();
-        outbox.looked = now;
         std::mem::swap(&mut outbox.bytes, &mut self.writing);
         self.gathered = self.sent;
         if self.flying.is_empty() {
@@ -186,7 +195,7 @@ impl Driver {
             self.flying.append(&mut outbox.calls);
         }
         drop(outbox);
-        self.silence.asked(self.sent, now);
+        self.silence.asked(self.sent, Moment::now());
         true
     }
 
@@ -233,17 +242,18 @@ impl Driver {
             return;
         }
         if self.nudging {
-            let mut outbox = self.lane.outbox.lock();
-            outbox.looked = Moment::now();
+            let outbox = self.lane.outbox.lock();
             let calls = self.flying.iter().chain(&outbox.calls);
             calls.for_each(|call| self.ends.nudge(&call.sink));
             drop(outbox);
             self.ends.flush(&self.pool, &self.lane);
         }
-        self.nudging = !self.flying.is_empty();
+        // What is being written may be of a call that has its end already, and more may gather behind it.
+        self.nudging = !(self.flying.is_empty() && self.writing.is_empty());
         if self.nudging {
             self.nudge.as_mut().reset(tokio::time::Instant::now() + NUDGE_EVERY);
-            let _ = self.nudge.as_mut().poll(cx);
+            // This one look is what wakes the task: it must not be refused because the task has done much in this turn.
+            let _ = pin!(unconstrained(self.nudge.as_mut())).poll(cx);
         }
     }
 

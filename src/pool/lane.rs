@@ -12,7 +12,6 @@ use super::Pool;
 use super::generation::{ConnectionId, Generation};
 use super::seat::{End, Failure, Ticket, Wakes};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::net::clock::Moment;
 use crate::resp::{Reply, Request, Room};
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
@@ -126,14 +125,12 @@ pub(super) struct Call {
 }
 
 /// What has gathered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub(super) bytes: Vec<u8>,
     pub(super) calls: VecDeque<Call>,
     /// The driver is at work, or was told to be, and looks here before it waits again.
     pub(super) awake: bool,
-    /// When the clock was last looked at; while the driver is awake, not much longer ago than [`NUDGE_EVERY`].
-    pub(super) looked: Moment,
     /// It takes no more calls and ends when the last one has.
     pub(super) leaving: bool,
     /// Why it takes no calls any more.
@@ -176,14 +173,7 @@ impl Lane {
             carried: AtomicU64::new(0),
             login,
             gone: AtomicBool::new(false),
-            outbox: Mutex::new(Outbox {
-                bytes: Vec::new(),
-                calls: VecDeque::new(),
-                awake: false,
-                looked: Moment::next_tick(),
-                leaving: false,
-                ended: None,
-            }),
+            outbox: Mutex::default(),
             driver: OnceLock::new(),
         }
     }
@@ -210,7 +200,7 @@ impl Lane {
 
     /// Hands over a submitted call that has `count` replies.
     pub fn submit(&self, request: &Request<'_>, count: usize, id: u64) -> Result<(), Error> {
-        self.send(request, count, Sink::Call(id, None)).map(drop)
+        self.send(request, count, Sink::Call(id, None))
     }
 
     /// Takes submitted calls back. Those of which nothing was or will be sent.
@@ -251,8 +241,8 @@ impl Lane {
         !self.is_gone() && !self.generation.is_retired() && self.generation.takes(self.login)
     }
 
-    /// Hands over a request that has `count` replies. It is copied; nothing waits. Returns [`Outbox::looked`].
-    pub(super) fn send(&self, request: &Request<'_>, count: usize, sink: Sink) -> Result<Moment, Error> {
+    /// Hands over a request that has `count` replies. It is copied; nothing waits.
+    pub(super) fn send(&self, request: &Request<'_>, count: usize, sink: Sink) -> Result<(), Error> {
         let mut outbox = self.outbox.lock();
         if let Some(cause) = &outbox.ended {
             return Err(self.lost(cause, Outcome::NotSent));
@@ -271,15 +261,11 @@ impl Lane {
             missing: count,
         });
         let sleeps = !std::mem::replace(&mut outbox.awake, true);
-        if sleeps {
-            outbox.looked = Moment::next_tick();
-        }
-        let looked = outbox.looked;
         drop(outbox);
         if sleeps {
             self.wake();
         }
-        Ok(looked)
+        Ok(())
     }
 
     /// Its driver runs in this task, and in no other.

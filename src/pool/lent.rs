@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::resp::{Builder, LARGE, Reply, Request};
+use crate::resp::{Builder, Reply, Request};
 
 /// A connection in a caller's hands, or its share of a lane. It finds its way back by itself.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ fn on_lane(
         let began = ticket.is_timed().then(Moment::now);
         let room = (count == 1).then(|| seat.rooms.bring()).flatten();
         let sent = lane.send(request, count, Sink::Seat(ticket, room));
-        let looked = sent.map_err(|error| seat::Failure {
+        sent.map_err(|error| seat::Failure {
             error,
             unsent: request.size(),
         })?;
@@ -162,9 +162,9 @@ fn on_lane(
             seat.rooms.saw(&reply);
             take(reply);
         };
-        let end = seat.wait(deadline, looked, take, &mut timing.ended);
+        let end = seat.wait(deadline, take);
         if let Some(began) = began {
-            timing.ended = timing.ended.min(Moment::now());
+            timing.ended = Moment::now();
             timing.took = Some(short_micros(timing.ended.since(began)));
             timing.weight = seat::TIMED;
         }
@@ -198,7 +198,7 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// How a request of so many bytes travels when it needs no connection of its own.
-pub fn want_for(bytes: usize) -> Want {
-    if bytes < LARGE { Want::Shared } else { Want::Bulk }
+/// How a request travels when it needs no connection of its own.
+pub fn want_for(request: &Request<'_>) -> Want {
+    if request.is_large() { Want::Bulk } else { Want::Shared }
 }

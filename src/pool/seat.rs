@@ -19,8 +19,7 @@ const WIDTH: u32 = 32;
 /// How often those who wait without a timer are woken to look at the time.
 pub const NUDGE_EVERY: Duration = Duration::from_millis(250);
 
-/// Deadlines nearer than this are waited for with a timer: four times what a nudge may take, of which one may have
-/// passed already.
+/// Deadlines nearer than this are waited for with a timer: four times what a nudge may take.
 const FAR: Duration = Duration::from_secs(1);
 
 /// Why a call on a lane ended without all of its replies.
@@ -145,15 +144,14 @@ impl Seat {
     }
 
     /// Waits until the call has ended, and passes its replies on; `None` at the deadline, with the replies that came
-    /// until then. What comes later is dropped. `looked` gets the time of the last look at the clock, if anybody looked.
+    /// until then. What comes later is dropped.
     ///
     /// A timer of the kernel is an eighth of the price of a call on a lane, so the first wait for a far deadline does
-    /// without: who holds the ticket wakes the waiter every [`NUDGE_EVERY`], and it looks at the time. `since`: a moment
-    /// not much longer ago than that.
-    pub fn wait(&self, deadline: Deadline, since: Moment, take: impl FnMut(Reply), looked: &mut Moment) -> Option<End> {
+    /// without: who holds the ticket wakes the waiter every [`NUDGE_EVERY`], and it looks at the time.
+    pub fn wait(&self, deadline: Deadline, take: impl FnMut(Reply)) -> Option<End> {
         let place = self.row.place(self.place)?;
         let has_ended = || place.ended.load(Ordering::Acquire) != 0;
-        let mut until = (!deadline.at().is_beyond(since, FAR)).then(|| deadline.at());
+        let mut until = (!deadline.is_beyond(FAR)).then(|| deadline.at());
         loop {
             // Who ends a call says so first, then changes the word, then wakes: a change is never slept over.
             let seen = self.row.word.load(Ordering::Acquire);
@@ -162,9 +160,7 @@ impl Seat {
             }
             let slept = futex::wait(&self.row.word, seen, 1 << self.place, until);
             if slept && !has_ended() {
-                let now = Moment::now();
-                *looked = now;
-                if deadline.at() <= now {
+                if deadline.at() <= Moment::now() {
                     return self.leave(place, take);
                 }
                 until = Some(deadline.at()).filter(|at| *at != Moment::NEVER);

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::seat::{End, NUDGE_EVERY, PLACE_SIZE, Seat, Wakes, with_mine};
 use crate::deadline::Deadline;
-use crate::net::clock::Moment;
 use crate::resp::{Builder, Reply};
 
 fn integer(number: i64) -> Reply {
@@ -16,12 +15,7 @@ fn integer(number: i64) -> Reply {
 fn wait_ms(seat: &Seat, ms: u64) -> (Option<End>, Vec<i64>) {
     let mut replies = Vec::new();
     let deadline = Deadline::after(Some(Duration::from_millis(ms)));
-    let end = seat.wait(
-        deadline,
-        Moment::now(),
-        |reply| replies.push(reply.integer()),
-        &mut Moment::now(),
-    );
+    let end = seat.wait(deadline, |reply| replies.push(reply.integer()));
     (end, replies)
 }
 

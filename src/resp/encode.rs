@@ -49,11 +49,15 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The bytes of its arguments, without what stands around them.
-    pub fn data_len(&self) -> usize {
-        match self {
-            Request::Command(parts) | Request::Encoded(parts) => parts.iter().map(|part| part.len()).sum(),
-        }
+    /// Whether its bytes on the wire are [`LARGE`] or more. As in [`encode`], the digits count only where it may matter.
+    pub fn is_large(&self) -> bool {
+        let around = match self {
+            Request::Command(args) => (args.len() + 1) * FRAME,
+            Request::Encoded(_) => 0,
+        };
+        let (Request::Command(parts) | Request::Encoded(parts)) = self;
+        let data: usize = parts.iter().map(|part| part.len()).sum();
+        data + around >= LARGE && self.size() >= LARGE
     }
 
     /// Appends all of it.

@@ -113,12 +113,7 @@ fn two_seats() -> (Seat, Seat) {
 /// Waits; whether the call ended, and what it was answered.
 fn wait(seat: &Seat, deadline: Deadline) -> (bool, Vec<i64>) {
     let mut replies = Vec::new();
-    let end = seat.wait(
-        deadline,
-        net::clock::Moment::now(),
-        |reply| replies.push(reply.integer()),
-        &mut net::clock::Moment::now(),
-    );
+    let end = seat.wait(deadline, |reply| replies.push(reply.integer()));
     (end.is_some(), replies)
 }
 

@@ -1,5 +1,7 @@
 //! Whatever a call waits for, it ends by its deadline.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::client::BatchKind;
@@ -8,7 +10,8 @@ use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Resul
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
 
 use crate::support::{
-    PATIENCE, SERVICE, SLACK, batch, open, options, overrides, run, run_within, text, timed, with, within, words,
+    PATIENCE, SERVICE, SLACK, batch, open, options, overrides, run, run_within, submitted_batch, text, timed, with,
+    within, words,
 };
 
 /// The last one is far enough for sentinel-io to see to it.
@@ -207,6 +210,47 @@ fn near_deadlines_are_kept_on_a_lane_that_holds_back() {
             scope.spawn(|| end_at_a_near_deadline(client));
         }
     });
+}
+
+#[test]
+fn deadlines_are_kept_behind_a_request_that_was_answered_before_it_was_read() {
+    let over = Arc::new(AtomicBool::new(false));
+    let node = FakeNode::builder()
+        .on({
+            let over = Arc::clone(&over);
+            move |session, args| match args {
+                [name, own] if name == b"ECHO" && own == b"early" => {
+                    session.send("+OK\r\n+OK\r\n");
+                    wait_until("the end of the test", PATIENCE, || over.load(Ordering::SeqCst));
+                    true
+                }
+                [_, own] => own == b"unanswered",
+                _ => false,
+            }
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let keys = with(options(&[sentinel.port()]), &[("pool.direct", "1")]);
+    let deployment = Deployment::open(&keys).unwrap();
+    let client = &deployment.primary_for(Some(SERVICE), None).unwrap();
+    warm(client, &node);
+    let queue = deployment.queue(1).unwrap();
+    let mut early = batch(BatchKind::Pipeline, &["ECHO early"]);
+    early.add(&[b"SET", b"k", &vec![b'x'; 32 << 20]]).unwrap();
+    submitted_batch(client, &queue, &early, &within(10_000)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| run_within(client, "ECHO unanswered", 2000));
+        wait_until("the first request", PATIENCE, || node.count("ECHO unanswered") == 1);
+        // The last one begins when a nudge has found nothing that waits for a reply.
+        for limit in [60, 400, 1500] {
+            let (result, took) = timed(|| run_within(client, "GET k", limit));
+            let limit = Duration::from_millis(limit.unsigned_abs());
+            let error = result.unwrap_err();
+            assert!(took <= limit + SLACK, "{took:?} of {limit:?}: {error}");
+            assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+        }
+    });
+    over.store(true, Ordering::SeqCst);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{control, encode, encoded_len};
+use super::super::{LARGE, Request, control, encode, encoded_len};
 use super::decode;
 
 #[test]
@@ -36,6 +36,16 @@ fn encodes_without_another_allocation() {
     encode(&mut out, args);
     assert_eq!((out.as_ptr(), out.capacity()), before);
     assert_eq!(out.len(), out.capacity());
+}
+
+#[test]
+fn a_request_is_large_by_its_bytes_on_the_wire() {
+    let whole = |len| Request::Command(&[b"ECHO", &vec![b'x'; len]]).is_large();
+    let around = encoded_len(&[b"ECHO", &[0; LARGE - 100]]) - (LARGE - 100);
+    assert!(whole(LARGE - around) && !whole(LARGE - around - 1));
+    assert!(Request::Command(&[&b"xx"[..]; 30_000]).is_large());
+    let parts: [&[u8]; 2] = [&[0; LARGE - 1], &[0]];
+    assert!(Request::Encoded(&parts).is_large() && !Request::Encoded(&parts[..1]).is_large());
 }
 
 proptest! {
