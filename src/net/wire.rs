@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 
 use super::dial::plain;
 use super::records::Records;
@@ -102,6 +103,8 @@ impl Wire {
             let interest = self.interest(!out.is_empty());
             if self.stream.ready(interest).await?.is_readable() {
                 self.read_some()?;
+                // A peer that never stops talking is always ready: without this nothing else would have its turn.
+                yield_now().await;
             }
         }
     }

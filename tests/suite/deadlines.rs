@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::client::BatchKind;
+use sentinel::completion::ChannelKind;
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Result};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
 
 use crate::support::{
-    PATIENCE, SERVICE, SLACK, batch, open, options, overrides, run, run_within, submitted_batch, text, timed, with,
-    within, words,
+    PATIENCE, SERVICE, SLACK, WAYS, batch, open, options, overrides, run, run_within, submitted_batch, text, timed,
+    with, within, words,
 };
 
 /// The last one is far enough for sentinel-io to see to it.
@@ -250,6 +251,44 @@ fn deadlines_are_kept_behind_a_request_that_was_answered_before_it_was_read() {
             assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
         }
     });
+    over.store(true, Ordering::SeqCst);
+}
+
+#[test]
+fn deadlines_are_kept_while_a_node_pours_messages_into_a_subscription() {
+    let over = Arc::new(AtomicBool::new(false));
+    let node = FakeNode::builder()
+        .on({
+            let over = Arc::clone(&over);
+            move |session, args| match args {
+                [name, channel] if name == b"SUBSCRIBE" && channel == b"c" => {
+                    session.send(">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+                    while !over.load(Ordering::SeqCst) {
+                        session.send(b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n".repeat(2000));
+                    }
+                    true
+                }
+                [_, own] => own == b"unanswered",
+                _ => false,
+            }
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = open(&[sentinel.port()]);
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET warm up");
+    let messages = deployment.queue(10).unwrap();
+    let subscription = client.subscribe(&messages, 0).unwrap();
+    subscription.add(ChannelKind::Channel, b"c").unwrap();
+    wait_until("the first messages", PATIENCE, || node.count("SUBSCRIBE c") == 1);
+    let queue = deployment.queue(1).unwrap();
+    let (_, submitted) = WAYS[1];
+    for limit in [60, 400] {
+        let (result, took) = timed(|| submitted(&client, &queue, "ECHO unanswered", &within(limit)));
+        let limit = Duration::from_millis(limit.unsigned_abs());
+        let error = result.unwrap_err();
+        assert!(took <= limit + SLACK, "{took:?} of {limit:?}: {error}");
+    }
     over.store(true, Ordering::SeqCst);
 }
 
