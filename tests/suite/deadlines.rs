@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use sentinel::client::BatchKind;
 use sentinel::completion::ChannelKind;
+use sentinel::completion::queue::Polled;
+use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Result};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
@@ -171,14 +173,18 @@ fn calls_that_wait_for_the_reply_of_a_silent_node_end_at_their_deadlines() {
     }
 }
 
-fn get(client: &Client, limit: i64) -> (Result<Reply>, Duration) {
-    timed(|| run_within(client, "GET k", limit))
+/// A call that gets no reply: why it failed, by its deadline.
+#[track_caller]
+fn fail_by(limit: i64, call: impl FnOnce(i64) -> Result<Reply>) -> Error {
+    let (result, took) = timed(|| call(limit));
+    let error = result.unwrap_err();
+    let limit = Duration::from_millis(limit.unsigned_abs());
+    assert!(took <= limit + SLACK, "{took:?} of {limit:?}: {error}");
+    error
 }
 
-fn end_at_a_near_deadline(client: &Client) {
-    let (result, took) = get(client, 60);
-    assert!(result.is_err());
-    assert!(took <= Duration::from_millis(60) + SLACK, "{took:?}");
+fn get(client: &Client) -> impl Fn(i64) -> Result<Reply> + Copy {
+    |limit| run_within(client, "GET k", limit)
 }
 
 #[test]
@@ -189,9 +195,9 @@ fn a_near_deadline_is_kept_on_a_lane_that_was_idle() {
     node.set_silent(true);
     std::thread::scope(|scope| {
         // On a connection of its own.
-        scope.spawn(|| get(client, 400));
+        scope.spawn(|| get(client)(400));
         wait_until("the first request", PATIENCE, || node.count("GET") == 1);
-        end_at_a_near_deadline(client);
+        fail_by(60, get(client));
     });
 }
 
@@ -203,12 +209,12 @@ fn near_deadlines_are_kept_on_a_lane_that_holds_back() {
     std::thread::scope(|scope| {
         // One on a connection of its own, the others on the lane; what gathers behind the first of them is held back.
         for _ in 0..3 {
-            scope.spawn(|| get(client, 2500));
+            scope.spawn(|| get(client)(2500));
         }
         let held = Instant::now();
         while held.elapsed() < Duration::from_millis(1700) {
             std::thread::sleep(Duration::from_millis(30));
-            scope.spawn(|| end_at_a_near_deadline(client));
+            scope.spawn(|| fail_by(60, get(client)));
         }
     });
 }
@@ -244,10 +250,7 @@ fn deadlines_are_kept_behind_a_request_that_was_answered_before_it_was_read() {
         wait_until("the first request", PATIENCE, || node.count("ECHO unanswered") == 1);
         // The last one begins when a nudge has found nothing that waits for a reply.
         for limit in [60, 400, 1500] {
-            let (result, took) = timed(|| run_within(client, "GET k", limit));
-            let limit = Duration::from_millis(limit.unsigned_abs());
-            let error = result.unwrap_err();
-            assert!(took <= limit + SLACK, "{took:?} of {limit:?}: {error}");
+            let error = fail_by(limit, get(client));
             assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
         }
     });
@@ -280,14 +283,14 @@ fn deadlines_are_kept_while_a_node_pours_messages_into_a_subscription() {
     let messages = deployment.queue(10).unwrap();
     let subscription = client.subscribe(&messages, 0).unwrap();
     subscription.add(ChannelKind::Channel, b"c").unwrap();
-    wait_until("the first messages", PATIENCE, || node.count("SUBSCRIBE c") == 1);
+    let first = messages.poll(1, Deadline::after(Some(PATIENCE)), drop).unwrap();
+    assert_ne!(first, Polled::Empty, "a message");
     let queue = deployment.queue(1).unwrap();
     let (_, submitted) = WAYS[1];
     for limit in [60, 400] {
-        let (result, took) = timed(|| submitted(&client, &queue, "ECHO unanswered", &within(limit)));
-        let limit = Duration::from_millis(limit.unsigned_abs());
-        let error = result.unwrap_err();
-        assert!(took <= limit + SLACK, "{took:?} of {limit:?}: {error}");
+        fail_by(limit, |limit| {
+            submitted(&client, &queue, "ECHO unanswered", &within(limit))
+        });
     }
     over.store(true, Ordering::SeqCst);
 }
@@ -339,10 +342,7 @@ fn time_out(client: &Client, command: &'static str) {
     std::thread::scope(|scope| {
         for limit in [300i64, 450, 700] {
             scope.spawn(move || {
-                let (result, took) = timed(|| run_within(client, command, limit));
-                let error = result.unwrap_err();
-                let limit = Duration::from_millis(limit.unsigned_abs());
-                assert!(took <= limit + SLACK, "{command}: {took:?} of {limit:?}: {error}");
+                let error = fail_by(limit, |limit| run_within(client, command, limit));
                 assert!(matches!(error.kind(), ErrorKind::Timeout { .. }), "{command}: {error}");
                 assert_eq!(error.outcome(), Outcome::Unknown, "{command}");
             });

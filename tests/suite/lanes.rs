@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sentinel::client::BatchKind;
+use sentinel::completion::Target;
 use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Cut, FakeNode, FakeSentinel, wait_until};
 
 use crate::support::{
-    PATIENCE, SERVICE, SLACK, batch, named_connections, open, open_on, overrides, run, run_within, serving_port,
-    shared, text, timed, words,
+    PATIENCE, SERVICE, SLACK, batch, completions, named_connections, open, open_on, overrides, run, run_within,
+    serving_port, shared, text, timed, within, words,
 };
 
 /// A service whose one node answers `ECHO` with its argument, and to `HOLD` not before it is let go.
@@ -241,6 +242,62 @@ fn no_more_than_max_pending_calls_are_taken() {
     }
     world.node.set_delay(Duration::ZERO);
     assert_eq!(text(&client, "ECHO after"), "after");
+}
+
+#[test]
+fn no_more_bytes_gather_than_a_lane_may_hold_and_they_go_out_in_their_order() {
+    let over = Arc::new(AtomicBool::new(false));
+    let node = FakeNode::builder()
+        .on({
+            let over = Arc::clone(&over);
+            move |_, args| {
+                if args[0] == b"SET" && args[1] == b"stalled" {
+                    wait_until("the lane to be full", PATIENCE, || over.load(Ordering::SeqCst));
+                }
+                false
+            }
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = open(&[sentinel.port()]);
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    let queue = deployment.queue(10_000).unwrap();
+    let value = vec![b'x'; 60_000];
+    let set = |tag: u64, key: &str| {
+        let target = Target::Queue(&queue, tag);
+        client
+            .submit(&[b"SET", key.as_bytes(), &value], &within(30_000), target)
+            .unwrap();
+    };
+    set(0, "stalled");
+    wait_until("the stall", PATIENCE, || node.count("SET stalled") == 1);
+    // 96 MB: more than a lane and the kernel hold.
+    for tag in 1..1600 {
+        set(tag, &tag.to_string());
+    }
+    let mut ends = completions(&queue, 1);
+    over.store(true, Ordering::SeqCst);
+    ends.extend(completions(&queue, 1599));
+    for error in ends.values().filter_map(|end| end.as_ref().err()) {
+        assert!(matches!(error.kind(), ErrorKind::QueueFull { .. }), "{error}");
+        assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    }
+    let mut done: Vec<u64> = ends
+        .iter()
+        .filter(|(_, end)| end.is_ok())
+        .map(|(tag, _)| *tag)
+        .collect();
+    done.sort_unstable();
+    assert!(
+        done.len() < 1600 && done.len() * value.len() > 64 << 20,
+        "{} taken",
+        done.len()
+    );
+    let keys = node.commands().into_iter().filter(|command| command.args[0] == b"SET");
+    let keys: Vec<u64> = keys
+        .map(|set| String::from_utf8_lossy(&set.args[1]).parse().unwrap_or(0))
+        .collect();
+    assert_eq!(keys, done, "in the order in which they were submitted");
 }
 
 #[test]
