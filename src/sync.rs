@@ -3,4 +3,4 @@
 
 pub use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-pub use parking_lot::{Condvar, Mutex};
+pub use parking_lot::{Condvar, MappedMutexGuard, Mutex, MutexGuard};

@@ -9,7 +9,7 @@ use std::future::pending;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
@@ -22,6 +22,7 @@ use crate::client::call::{Failed, Next, Tries};
 use crate::client::{CallOptions, Learnt};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Ended, Generation, Lane, Pool, Submissions};
@@ -186,7 +187,7 @@ impl Calls {
                 () = timer => {}
             }
             let Some(pool) = pool.upgrade() else { return };
-            self.look(&pool, Instant::now());
+            self.look(&pool, clock::now());
         }
     }
 
@@ -313,7 +314,7 @@ impl Calls {
             let Some(call) = book.get(id) else { return };
             call.tries = tries;
             call.begin();
-            let until = pause.map(|pause| Instant::now() + pause);
+            let until = pause.map(|pause| clock::now() + pause);
             call.place = until.map_or(Place::Waiting, Place::Paused);
             until.is_some_and(|until| book.remind(until, id))
         };

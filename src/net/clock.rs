@@ -99,6 +99,11 @@ impl Moment {
     }
 }
 
+/// Now, on the clock of the standard library: where a timer of tokio is set by it.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
 /// The same moment on both clocks.
 static EPOCH: LazyLock<(Instant, u64)> = LazyLock::new(|| (Instant::now(), read(libc::CLOCK_MONOTONIC)));
 

@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 use super::secure::speaks_tls;
 use super::{Endpoint, Tls};
 use crate::error::{Attempt, Stage};
+use crate::net::clock;
 use crate::options::TcpSettings;
 
 /// Why an endpoint could not be reached, and how far the attempt came.
@@ -81,7 +82,7 @@ impl Transport {
         let answer = speaks_tls(endpoint, &self.tcp).await;
         self.wondered
             .borrow_mut()
-            .insert(endpoint.clone(), (Instant::now(), answer));
+            .insert(endpoint.clone(), (clock::now(), answer));
         answer
     }
 }
@@ -93,7 +94,7 @@ const HEAD_START: Duration = Duration::from_millis(150);
 /// a moment after the one before or as soon as that has failed, and the first that takes the connection is taken: one
 /// black hole costs that moment.
 pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Result<TcpStream, DialError> {
-    let until = Instant::now() + limit;
+    let until = clock::now() + limit;
     let addresses = interleaved(resolve(endpoint, until).await?);
     let silent = || format!("no answer in {} ms", limit.as_millis());
     let connected = match addresses.as_slice() {
@@ -114,14 +115,14 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
     let mut racing = JoinSet::new();
     let mut waiting = addresses.iter();
     let mut causes: Vec<(SocketAddr, String)> = Vec::new();
-    let mut start = Instant::now();
+    let mut start = clock::now();
     loop {
-        if start <= Instant::now() {
+        if start <= clock::now() {
             if let Some(&address) = waiting.next() {
                 racing.spawn(async move { (address, TcpStream::connect(address).await) });
             }
             start = if waiting.len() > 0 {
-                Instant::now() + HEAD_START
+                clock::now() + HEAD_START
             } else {
                 until
             };
@@ -130,11 +131,11 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
             Ok(Some(Ok((_, Ok(stream))))) => return Ok(stream),
             Ok(Some(Ok((address, Err(error))))) => {
                 causes.push((address, plain(&error)));
-                start = Instant::now();
+                start = clock::now();
             }
             Ok(Some(Err(_))) => {}
             Ok(None) => break,
-            Err(_) if Instant::now() >= until => break,
+            Err(_) if clock::now() >= until => break,
             Err(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The first words on a connection: protocol, login, database, and what the peer says it is.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::timeout_at;
 
@@ -11,6 +11,7 @@ use super::login::{Script, has_code, refused_login, say_auth, without_secret};
 use super::secure::secure;
 use super::wire::{Wire, WireError};
 use crate::error::Stage;
+use crate::net::clock;
 use crate::options::{Credentials, Vault};
 use crate::resp::{DecodeError, Kind, Limits, Reply, Value};
 use crate::topology::Role;
@@ -54,7 +55,7 @@ pub async fn greet_node(
     limit: Duration,
 ) -> Result<Greeted, DialError> {
     with_newest(&login.vault, async |credentials| {
-        let until = Instant::now() + limit;
+        let until = clock::now() + limit;
         let wire = connect(endpoint, transport, limits, limit).await?;
         let talk = async { node_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
         let talk = or_tls(talk, endpoint, transport);
@@ -99,7 +100,7 @@ pub async fn greet_sentinel(
         let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, &credentials).await };
         let talk = or_tls(talk, endpoint, transport);
         let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
-        let until = Instant::now() + answer_limit;
+        let until = clock::now() + answer_limit;
         timeout_at(until.into(), talk).await.unwrap_or_else(|_| Err(late()))
     })
     .await
@@ -112,7 +113,7 @@ async fn connect(
     limits: Limits,
     limit: Duration,
 ) -> Result<Wire, DialError> {
-    let until = Instant::now() + limit;
+    let until = clock::now() + limit;
     let late = || {
         DialError::new(
             Stage::Tls,

@@ -13,6 +13,7 @@ use super::log::Level;
 use super::nodes::{LinkState, SentinelStats};
 use crate::error::{Attempt, Error, Stage};
 use crate::net::Endpoint;
+use crate::net::clock;
 use crate::topology::{Role, Snapshot, Word, Words};
 
 impl Observer {
@@ -216,7 +217,7 @@ impl Observer {
             format_args!("{service}: connected to the {is} {node} ({kind})"),
         );
         let first = match role {
-            Role::Primary => self.service(service).connected(node, Instant::now()),
+            Role::Primary => self.service(service).connected(node, clock::now()),
             _ => None,
         };
         if let Some(took) = first {

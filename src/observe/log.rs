@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use parking_lot::Mutex;
+    use crate::sync::Mutex;
 
     type Lines = Arc<Mutex<Vec<(i32, String)>>>;
 

@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use crate::net::Endpoint;
+use crate::net::clock;
 use crate::options::Options;
 use crate::topology::Role;
 
@@ -48,7 +49,7 @@ impl Observer {
         Observer {
             log: Log::new(options),
             bus: Bus::default(),
-            opened: Instant::now(),
+            opened: clock::now(),
             calls: Mutex::default(),
             services: Mutex::default(),
             sentinels: Mutex::default(),

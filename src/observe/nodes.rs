@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::calls::{Counter, micros};
 use crate::error::Attempt;
 use crate::net::Endpoint;
+use crate::net::clock;
 
 /// A switch of primaries whose first connection has not been made yet.
 #[derive(Debug, Clone)]
@@ -143,7 +144,7 @@ impl SentinelStats {
     pub fn new(endpoint: Endpoint) -> SentinelStats {
         let now = LinkNow {
             state: LinkState::Idle,
-            since: Instant::now(),
+            since: clock::now(),
             failure: None,
             run_id: None,
             protocol: 0,
@@ -199,7 +200,7 @@ impl SentinelStats {
         change(&mut now);
         let before = std::mem::replace(&mut now.state, state);
         if before != state {
-            now.since = Instant::now();
+            now.since = clock::now();
         }
         before
     }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 
@@ -16,6 +16,7 @@ use super::keeper::Common;
 use super::outgoing::{Outgoing, is_transient, send_sealed};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::net::dial::plain;
 use crate::net::sys::{Ready, wait_ready};
@@ -410,7 +411,7 @@ impl Direct {
 
     /// Whether a read would not wait.
     fn has_input(&self) -> Result<bool, String> {
-        wait_ready(self.socket.as_fd(), Ready::Read, Some(Instant::now())).map_err(|error| plain(&error))
+        wait_ready(self.socket.as_fd(), Ready::Read, Some(clock::now())).map_err(|error| plain(&error))
     }
 
     /// Takes the replies that have arrived whole. What comes from a retired generation is no success: the old

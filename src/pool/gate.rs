@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use tokio::sync::watch;
 
 use crate::error::Stage;
+use crate::net::clock;
 use crate::net::{DialError, Endpoint};
 
 /// No address in trouble is dialled more often: at most ten times a second.
@@ -96,7 +97,7 @@ impl Gate {
 
     /// The right to dial `endpoint` once, after [`Entry::Open`].
     pub fn pass(self: &Rc<Gate>, endpoint: &Endpoint) -> Pass {
-        let now = Instant::now();
+        let now = clock::now();
         let mut standings = self.standings.borrow_mut();
         let standing = standings.entry(endpoint.clone()).or_insert(Standing {
             proven: None,
@@ -121,7 +122,7 @@ impl Gate {
 
     /// A connection to `endpoint` was lost: the next dial is a probe.
     pub fn suspect(&self, endpoint: &Endpoint) {
-        let now = Instant::now();
+        let now = clock::now();
         if let Some(standing) = self.standings.borrow_mut().get_mut(endpoint) {
             let Some(since) = standing.proven.take() else { return };
             let soon = since + PROBATION > now;
@@ -171,7 +172,7 @@ impl Gate {
     pub fn failed(&self, endpoint: &Endpoint, error: &DialError) {
         if let Some(standing) = self.standings.borrow_mut().get_mut(endpoint) {
             standing.failures = standing.failures.saturating_add(1);
-            standing.next = Instant::now() + self.backoff(standing.failures);
+            standing.next = clock::now() + self.backoff(standing.failures);
             standing.proven = None;
             standing.probing = false;
         }
@@ -185,7 +186,7 @@ impl Gate {
     fn succeeded(&self, endpoint: &Endpoint) {
         let proves = match self.standings.borrow_mut().get_mut(endpoint) {
             Some(standing) if standing.proven.is_none() => {
-                standing.proven = Some(Instant::now());
+                standing.proven = Some(clock::now());
                 standing.probing = false;
                 true
             }

@@ -17,6 +17,7 @@ use super::select;
 use super::sentry::Sentries;
 use super::state::{Demand, Route, State};
 use crate::error::{Error, ErrorKind, Stage};
+use crate::net::clock;
 use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
 use crate::topology::{Hint, Role, Snapshot, Unserved};
 
@@ -84,7 +85,7 @@ impl Keeper {
     /// A keeper that does nothing until the pool has a caller.
     pub fn new(pool: Arc<Pool>, common: Rc<Common>) -> Keeper {
         let (login, transport) = way_in(&pool, &common);
-        let next_look = Instant::now();
+        let next_look = clock::now();
         Keeper {
             pool,
             common,
@@ -237,7 +238,7 @@ impl Keeper {
 
     /// Starts the dials that are due and returns when to look again.
     fn work(&mut self) -> Option<Instant> {
-        let now = Instant::now();
+        let now = clock::now();
         self.gated = false;
         let pool = Arc::clone(&self.pool);
         let mut state = pool.state.lock();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Waker};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::Pool;
 use super::generation::{ConnectionId, Generation};

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 pub use alarm::Alarms;
@@ -51,6 +51,7 @@ pub(crate) use select::readable as readable_replicas;
 use crate::deadline::Deadline;
 use crate::error::{Attempt, Error, ErrorKind, Reason, Stage};
 use crate::handoff::{Giver, handoff};
+use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::net::{DialError, Endpoint};
 use crate::observe::{CallStats, Observer, Timing};
@@ -298,7 +299,7 @@ impl Pool {
     /// Until when a connection that becomes idle now is kept.
     fn idle_until(&self) -> Instant {
         let after = self.settings.idle_timeout.unwrap_or(FOR_EVER);
-        let now = Instant::now();
+        let now = clock::now();
         now.checked_add(after).unwrap_or(now + FOR_EVER)
     }
 
@@ -312,7 +313,7 @@ impl Pool {
 
     /// The peers of these connections have hung up: the idle ones are dropped before a command is written to them.
     fn hung_up(&self, endpoint: &Endpoint, gone: &[generation::ConnectionId]) {
-        let idle = self.state.lock().sweep(gone, Instant::now());
+        let idle = self.state.lock().sweep(gone, clock::now());
         self.tell_lost(endpoint, idle, "the server closed it while it was idle");
         self.service.hint(Hint::Lost);
     }

@@ -1,9 +1,10 @@
 //! Seats and tickets with real threads; `tests/model` runs every order in which they can meet.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::seat::{End, NUDGE_EVERY, PLACE_SIZE, Seat, Wakes, with_mine};
 use crate::deadline::Deadline;
+use crate::net::clock;
 use crate::resp::{Builder, Reply};
 
 fn integer(number: i64) -> Reply {
@@ -57,7 +58,7 @@ fn a_far_deadline_is_kept_by_the_nudges() {
                     wakes.flush();
                 }
             });
-            let start = Instant::now();
+            let start = clock::now();
             assert!(wait_ms(seat, 1200).0.is_none());
             let took = start.elapsed();
             assert!(took >= Duration::from_millis(1200), "{took:?}");

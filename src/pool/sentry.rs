@@ -9,12 +9,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
 use super::Pool;
 use super::gate::{Entry, Gate};
+use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake};
 use crate::resp::{Kind, control};
@@ -122,7 +123,7 @@ impl Sentry {
             if !answered {
                 return true;
             }
-            let now = Instant::now();
+            let now = clock::now();
             for pool in self.sentries.users(&self.endpoint) {
                 pool.answered(Moment::from_instant(now));
             }
@@ -130,7 +131,7 @@ impl Sentry {
     }
 
     async fn connect(&self, pool: &Pool) -> Option<Wire> {
-        if self.gate.entry(&self.endpoint, Instant::now()) != Entry::Open {
+        if self.gate.entry(&self.endpoint, clock::now()) != Entry::Open {
             return None;
         }
         let pass = self.gate.pass(&self.endpoint);

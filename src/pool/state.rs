@@ -12,6 +12,7 @@ use super::select::{self, Choice};
 use crate::error::{Attempt, Error};
 use crate::handoff::Giver;
 use crate::net::Endpoint;
+use crate::net::clock;
 use crate::options::Select;
 
 /// A connection for a call.
@@ -370,7 +371,7 @@ impl State {
             let outdated = route.lanes.extract_if(.., |lane| !lane.is_usable());
             outdated.for_each(|lane| lane.leave());
         }
-        self.sweep(&[], Instant::now());
+        self.sweep(&[], clock::now());
     }
 
     /// Drops the connections kept after leases.

@@ -15,6 +15,7 @@ use super::outlet::{Notice, Outlet};
 use super::route::{Target, candidates};
 use super::session::{Ended, Heard, Session};
 use crate::error::{Error, ErrorKind, Stage};
+use crate::net::clock;
 use crate::net::{DialError, Endpoint, Greeted, Login, Transport, handshake};
 use crate::observe::events::{Event, What};
 use crate::pool::gate::Entry;
@@ -158,7 +159,7 @@ impl Follower {
         loop {
             self.snapshots.mark_unchanged();
             self.gate_changes.mark_unchanged();
-            let now = Instant::now();
+            let now = clock::now();
             let Some(target) = self.target(now) else {
                 self.await_node(now).await;
                 continue;
@@ -381,7 +382,7 @@ impl Follower {
         let to = target.endpoint.clone();
         match loss {
             Some(Loss { from, since }) => self.outlet.gap(names, from, to, since, dropped),
-            None if dropped > 0 => self.outlet.gap(names, to.clone(), to, Instant::now(), dropped),
+            None if dropped > 0 => self.outlet.gap(names, to.clone(), to, clock::now(), dropped),
             None => {}
         }
     }

@@ -15,7 +15,7 @@ mod session;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use crate::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 pub use gap::Gap;

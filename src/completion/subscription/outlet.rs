@@ -13,6 +13,7 @@ use super::said::name_of;
 use crate::completion::{Entry, EntryKind, Queue};
 use crate::error::Error;
 use crate::net::Endpoint;
+use crate::net::clock;
 use crate::resp::{Builder, Reply};
 
 /// An event that the program is to be told.
@@ -100,7 +101,7 @@ impl Outlet {
         }
         if !entries.is_empty() {
             let dropped = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-            self.gap(names, node.clone(), node.clone(), Instant::now(), dropped);
+            self.gap(names, node.clone(), node.clone(), clock::now(), dropped);
         }
     }
 

@@ -8,6 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::names::{Added, Changes, ChannelKind};
 use super::said::{Said, read};
+use crate::net::clock;
 use crate::net::{Wire, WireError};
 use crate::options::Credentials;
 use crate::resp::{Reply, control, encode};
@@ -73,7 +74,7 @@ pub(super) struct Session {
 impl Session {
     /// Subscribes to `names`.
     pub(super) fn new(wire: Wire, names: Vec<Added>) -> Session {
-        let now = Instant::now();
+        let now = clock::now();
         let mut session = Session {
             wire,
             out: Zeroizing::default(),
@@ -160,7 +161,7 @@ impl Session {
         if self.pinged.is_some() {
             return Err(Ended::Silent);
         }
-        let now = Instant::now();
+        let now = clock::now();
         self.out.extend(control(&["PING"]));
         self.expected.push_back(Expected::Pong);
         self.pinged = Some(now);
@@ -180,7 +181,7 @@ impl Session {
 
     /// Takes a reply and all that have come with it.
     fn hear_all(&mut self, first: Reply) -> Result<(), Ended> {
-        self.alive = Instant::now();
+        self.alive = clock::now();
         self.hear(first)?;
         while self.heard.len() < BATCH {
             // The decoder says an error again when it is asked again.
