@@ -3,11 +3,10 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
@@ -238,17 +237,11 @@ impl EventFd {
     }
 }
 
-/// A socket as a tokio task waits for it. The task reads and writes by itself.
-pub fn watched(socket: Arc<TcpStream>) -> io::Result<AsyncFd<Arc<TcpStream>>> {
-    // SAFETY: the AsyncFd holds the socket, so that it stays open and the same file until it was deregistered.
-    Ok(unsafe { AsyncFd::register(socket) }?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
 
     fn pair() -> (TcpStream, TcpStream) {

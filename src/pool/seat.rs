@@ -29,6 +29,8 @@ pub struct Failure {
     pub error: Error,
     /// Bytes of the request that were not handed to the kernel.
     pub unsent: usize,
+    /// Its lane was left before anything of it was sent: it goes on over another one.
+    pub moved: bool,
 }
 
 /// How a call ended.
