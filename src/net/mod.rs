@@ -5,11 +5,14 @@ pub mod dial;
 pub mod endpoint;
 pub mod futex;
 pub mod handshake;
+pub mod lock;
 mod login;
+pub mod process;
 pub mod records;
 mod secure;
 pub mod sys;
 pub mod tls;
+pub mod turn;
 pub mod wire;
 
 pub use dial::{DialError, Transport};
