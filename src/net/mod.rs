@@ -5,13 +5,16 @@ pub mod dial;
 pub mod endpoint;
 pub mod futex;
 pub mod handshake;
+pub mod lock;
 mod login;
+pub mod process;
 pub mod records;
 mod secure;
 pub mod socket;
 pub mod stream;
 pub mod sys;
 pub mod tls;
+pub mod turn;
 pub mod wire;
 
 pub use dial::{DialError, Transport};
