@@ -320,23 +320,9 @@ impl Direct {
     }
 
     /// Looks whether something came while nobody asked: the end of the stream, or a reply that would be taken for the
-    /// next call's. Only after a pause, so that calls in a row pay no system call for it.
+    /// next call's. Pushes are read, the end of one that has begun with them; so are session tickets and key updates,
+    /// which only the records tell. Only after a pause, so that calls in a row pay no system call for it.
     fn look(&mut self) -> Result<(), String> {
-        let mut first = [0u8; 1];
-        if self.stream.is_sealed() {
-            return self.look_within();
-        }
-        match self.stream.socket().peek(&mut first) {
-            Ok(0) => Err("the server closed the connection".to_owned()),
-            Ok(_) if first == *b">" => Ok(()),
-            Ok(_) => Err(UNASKED.to_owned()),
-            Err(error) if is_transient(&error) => Ok(()),
-            Err(error) => Err(plain(&error)),
-        }
-    }
-
-    /// The same where only the records tell what came: session tickets and key updates are the protocol's own.
-    fn look_within(&mut self) -> Result<(), String> {
         for _ in 0..MOST_LOOKS {
             let drained = match self.stream.pull(&mut self.decoder) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
