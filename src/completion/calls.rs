@@ -290,7 +290,9 @@ impl Calls {
             unsent.extend(back.map(|((id, _), _)| *id));
         }
         for (id, lane) in alone {
-            if let Some(lane) = self.book.lock().find_lane(lane) {
+            // The book's lock is given back first: what the lane has not sent is entered there again.
+            let lane = self.book.lock().find_lane(lane);
+            if let Some(lane) = lane {
                 pool.close_own_lane(&lane, id);
             }
         }
