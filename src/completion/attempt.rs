@@ -1,106 +1,73 @@
-//! One attempt of a submitted call: what is sent, and what its end amounts to.
+//! One attempt of a submitted call: what is sent, and what has come when it ends.
 
-use std::sync::Arc;
-
-use super::book::{Book, Call, CallId, Place, Shape, Step};
-use crate::client::batch::{EXEC, Exchange, MULTI, Ran, in_one, incomplete, with_first};
-use crate::client::batch::{read_pipeline, read_transaction};
-use crate::client::call::{Failed, refusal};
+use super::book::{Book, Call, CallId, Place};
+use crate::client::Learnt;
+use crate::client::batch::{EXEC, Encoded, MULTI};
+use crate::client::call::{ROLE, exists};
 use crate::client::learnt::question;
-use crate::client::replication::{PROBE, read_confirmation, wait_command};
-use crate::error::{Error, Outcome, Result};
-use crate::pool::{Ended, Generation, Lane};
-use crate::resp::{Kind, Reply, Request};
+use crate::client::life::{Commands, Ended, Handed, Message, Shape};
+use crate::client::reading::in_one;
+use crate::client::replication::{PROBE, wait_command};
+use crate::error::{Outcome, Result};
+use crate::pool;
+use crate::pool::Lane;
+use crate::resp::Request;
 
 /// Hands a call to a lane. False when it is not to be sent any more.
 pub(super) fn hand_over(book: &mut Book, id: CallId, lane: &Lane) -> Result<bool> {
     let Some(call) = book.get(id).filter(|call| call.place == Place::Waiting) else {
         return Ok(false);
     };
-    match call.step {
-        Step::Ask => lane.submit(&Request::Command(&question(call.unknown.last())), 1, id),
-        Step::Probe => lane.submit(&Request::Command(&PROBE), 1, id),
-        Step::Run => hand_over_itself(call, id, lane),
-    }?;
+    let Some(message) = call.life.set_out() else {
+        return Ok(false);
+    };
+    submit(call, message, id, lane)?;
     call.place = Place::Lane(lane.id());
     Ok(true)
 }
 
-fn hand_over_itself(call: &Call, id: CallId, lane: &Lane) -> Result<()> {
+/// Hands this of a call to a lane.
+pub(super) fn submit(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<()> {
     let request = call.request.as_slice();
-    let wait = match call.shape {
-        Shape::Confirmed => wait_command(&call.options, call.deadline),
-        _ => Vec::new(),
-    };
-    match call.shape {
-        Shape::Command => lane.submit(&Request::Encoded(&[request]), 1, id),
-        Shape::Confirmed => lane.submit(&Request::Encoded(&[request, &wait]), 2, id),
-        Shape::Pipeline(len) => lane.submit(&Request::Encoded(&[request]), len, id),
-        Shape::Transaction(len) => lane.submit(&Request::Encoded(&[MULTI, request, EXEC]), len + 2, id),
+    match (message, call.life.shape()) {
+        (Message::Info, _) => lane.submit(&Request::Command(&question(call.life.question())), 1, id),
+        (Message::Probe, _) => lane.submit(&Request::Command(&PROBE), 1, id),
+        (Message::Role, _) => lane.submit(&Request::Command(&ROLE), 1, id),
+        (Message::Exists, _) => {
+            let mut sent = Ok(());
+            Encoded::new(request, &Learnt::default()).show(&mut |args| {
+                sent = lane.submit(&Request::Command(&exists(args)), 1, id);
+                false
+            });
+            sent
+        }
+        (Message::Confirmation, _) => {
+            let wait = wait_command(call.life.options(), call.deadline);
+            lane.submit(&Request::Encoded(&[&wait]), 1, id)
+        }
+        (_, Shape::Command | Shape::Confirmed) => lane.submit(&Request::Encoded(&[request]), 1, id),
+        (_, Shape::Pipeline(len)) => lane.submit(&Request::Encoded(&[request]), len, id),
+        (_, Shape::Transaction(len)) => lane.submit(&Request::Encoded(&[MULTI, request, EXEC]), len + 2, id),
     }
 }
 
-/// What the end of an attempt amounts to.
-pub(super) fn read(call: &Call, ended: Ended, generation: &Arc<Generation>) -> Result<Ran, Failed> {
-    let (done, unsent) = match ended.end {
-        Ok(()) => (Ok(()), 0),
-        Err(failure) => (Err(failure.error), failure.unsent),
+/// What came of it; the replies of a pipeline in one array.
+pub(super) fn came(shape: Shape, ended: pool::Ended) -> Ended {
+    let (done, handed) = match ended.end {
+        Ok(()) => (Ok(()), Handed::Whole),
+        Err(failure) => {
+            let handed = match failure.error.outcome() {
+                Outcome::NotSent => Handed::Nothing,
+                _ if failure.unsent > 0 => Handed::Begun,
+                _ => Handed::Whole,
+            };
+            (Err(failure.error), handed)
+        }
     };
     let mut replies = ended.replies.map_or_else(Vec::new, |replies| *replies);
     replies.extend(ended.last);
-    let exchange = Exchange {
-        len: call.commands(),
-        done,
-        unsent,
-        generation: Some(generation),
-    };
-    let reply = match call.shape {
-        Shape::Pipeline(_) => return read_pipeline(in_one(&replies), exchange),
-        Shape::Transaction(_) => read_transaction(replies, exchange)?,
-        Shape::Command => {
-            exchange.done?;
-            read_one(&call.request, replies.pop(), generation)?
-        }
-        Shape::Confirmed => {
-            let wait = (replies.len() > 1).then(|| replies.pop()).flatten();
-            if wait.is_none() {
-                // Without a word of the replicas the write may be on this node alone, if it was done at all.
-                let written = replies.first().is_some_and(|reply| reply.kind() != Kind::Error);
-                let unknown = |error: Error| {
-                    if written {
-                        error.with_outcome(Outcome::Unknown)
-                    } else {
-                        error
-                    }
-                };
-                exchange.done.map_err(unknown)?;
-            }
-            let reply = read_one(&call.request, replies.pop(), generation)?;
-            read_confirmation(wait, &call.options, generation)?;
-            reply
-        }
-    };
-    Ok(Ran { reply, condemn: false })
-}
-
-/// The reply to a lone command; an error reply is a failure.
-fn read_one(request: &[u8], reply: Option<Reply>, generation: &Arc<Generation>) -> Result<Reply, Failed> {
-    let reply = reply.ok_or_else(incomplete)?;
-    if reply.kind() != Kind::Error {
-        return Ok(reply);
+    if matches!(shape, Shape::Pipeline(_)) {
+        replies = in_one(&replies).into_iter().collect();
     }
-    Err(with_first(request, |args| refusal(args, &reply, Some(generation))))
-}
-
-/// The reply to a question that comes before the call itself, of which nothing was sent whatever comes of it.
-pub(super) fn read_question(args: &[&[u8]], ended: Ended, generation: &Arc<Generation>) -> Result<Reply, Failed> {
-    let answer = match (ended.end, ended.last) {
-        (Err(failure), _) => Err(failure.error.into()),
-        (Ok(()), Some(reply)) if reply.kind() == Kind::Error => Err(refusal(args, &reply, Some(generation))),
-        (Ok(()), reply) => reply.ok_or_else(|| incomplete().into()),
-    };
-    answer.map_err(|failed: Failed| Failed {
-        error: failed.error.with_outcome(Outcome::NotSent),
-        remedy: failed.remedy,
-    })
+    Ended { replies, done, handed }
 }
