@@ -132,14 +132,9 @@ impl<'a> Encoded<'a> {
 
 impl Commands for Encoded<'_> {
     fn show(&self, look: &mut dyn FnMut(&[&[u8]]) -> bool) {
-        let mut decoder = Decoder::new(Limits {
-            max_bytes: usize::MAX,
-            ..Limits::default()
-        });
-        decoder.feed(self.bytes);
+        let mut decoder = reader(self.bytes);
         while let Ok(Some(command)) = decoder.next() {
-            let args: Vec<&[u8]> = command.elements().map(|arg| arg.data()).collect();
-            if !look(&args) {
+            if !look(&arguments(&command)) {
                 return;
             }
         }
@@ -153,6 +148,27 @@ impl Commands for Encoded<'_> {
         });
         all
     }
+}
+
+/// Runs `body` on the arguments of the first encoded command.
+pub(crate) fn with_first<T>(encoded: &[u8], body: impl FnOnce(&[&[u8]]) -> T) -> T {
+    match reader(encoded).next() {
+        Ok(Some(command)) => body(&arguments(&command)),
+        _ => body(&[]),
+    }
+}
+
+fn reader(encoded: &[u8]) -> Decoder {
+    let mut decoder = Decoder::new(Limits {
+        max_bytes: usize::MAX,
+        ..Limits::default()
+    });
+    decoder.feed(encoded);
+    decoder
+}
+
+fn arguments(command: &Reply) -> Vec<&[u8]> {
+    command.elements().map(|arg| arg.data()).collect()
 }
 
 pub(crate) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";

@@ -205,11 +205,15 @@ impl<'p> Waiting<'_, 'p> {
     }
 
     fn tell(&self, life: &mut Life, lent: Option<&Lent<'_>>, came: Ended) -> Next {
+        let closed = self.pool.is_closed();
+        if came.done.is_err() && !closed && lent.is_some_and(Lent::was_moved) {
+            return life.on(Event::TakenBack(None));
+        }
         let scene = Scene {
             commands: &Contents(self.letter, self.learnt),
             node: lent.and_then(Lent::generation).map(|generation| &generation.endpoint),
             wanted: self.pool.role,
-            closed: self.pool.is_closed(),
+            closed,
             late: self.deadline.passed(),
         };
         life.on(Event::Ended(came, scene))

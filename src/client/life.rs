@@ -123,9 +123,8 @@ pub(crate) enum Event<'a> {
     Unconnected(Error),
     /// What was sent has come to its end.
     Ended(Ended, Scene<'a>),
-    /// What was to be sent was taken back before any of it was: the connection was left.
-    #[allow(dead_code, reason = "lanes that are left still keep what they have")]
-    TakenBack,
+    /// What was to be sent was taken back before any of it was: the connection was left, or lost, for this reason.
+    TakenBack(Option<Error>),
     /// What the server said of the command that was asked for.
     Told(Word),
     /// The pause before a repetition is over.
@@ -330,9 +329,7 @@ impl Life {
                 let error = self.so_far(error.with_outcome(Outcome::NotSent));
                 self.end(Err(error))
             }
-            (Event::TakenBack, Stage::Sent(Message::Info | Message::Probe | Message::Itself | Message::Source)) => {
-                self.connect()
-            }
+            (Event::TakenBack(lost), Stage::Sent(message)) => self.take_back(message, lost),
             (Event::Told(word), Stage::Learning) => {
                 self.knows(word);
                 self.failed = 0;
@@ -540,6 +537,25 @@ impl Life {
             condemn: moves_on,
             ..next
         }
+    }
+
+    /// It goes to another connection, and that is no repetition. Only what follows on the same one cannot.
+    fn take_back(&mut self, message: Message, lost: Option<Error>) -> Next {
+        let result = match (message, self.kept.take().map(|kept| *kept), lost) {
+            (Message::Role | Message::Exists, Some(Kept::Doubt(doubt)), _) => doubt.otherwise,
+            (Message::Confirmation | Message::Role | Message::Exists, _, lost) => {
+                let error = lost.unwrap_or_else(|| {
+                    let cause = "the connection was given up".to_owned();
+                    Error::new(ErrorKind::ConnectionLost { cause })
+                });
+                Err(error.with_outcome(Outcome::Unknown))
+            }
+            // A connection that was lost is an attempt that failed.
+            (_, _, Some(error)) if self.options.no_retry => Err(error.with_outcome(Outcome::NotSent)),
+            _ => return self.connect(),
+        };
+        let result = result.map_err(|error| self.so_far(error));
+        self.end(result)
     }
 
     /// Nobody waits any more: what is known now stays true, for nothing more is sent.

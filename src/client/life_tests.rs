@@ -400,7 +400,7 @@ fn happen(account: &mut Account, [what, time, picks @ ..]: [u8; 8]) {
         }
         3 => account.on(Event::Told(word(picks[1])), false),
         4 => account.on(Event::Rested, false),
-        5 => account.on(Event::TakenBack, false),
+        5 => account.on(Event::TakenBack((picks[1] & 1 == 0).then(|| error(picks[2]))), false),
         _ if picks[4] % 4 == 0 => account.on(Event::GivenUp(error(picks[1]), handed(picks[2])), true),
         _ => account.on(Event::Begun, false),
     }

@@ -199,8 +199,13 @@ impl Client {
         batch.check(call)?;
         let mut life = Life::new(batch.shape(), call, false, batch.unknown().to_vec());
         self.parts.learnt.recall(&mut life);
+        let (bare, framed) = ([batch.encoded()], [batch::MULTI, batch.encoded(), batch::EXEC]);
+        let parts = match batch.kind() {
+            BatchKind::Pipeline => bare.as_slice(),
+            BatchKind::Transaction => framed.as_slice(),
+        };
         let submission = Submission {
-            request: Request::Encoded(&[batch.encoded()]),
+            request: Request::Encoded(parts),
             life,
             deadline: &self.deadline(call.timeout_ms)?,
         };

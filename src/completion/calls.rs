@@ -4,17 +4,18 @@
 //! Whoever takes a call out of the book completes it, so that each completes once. The book's lock is never held while
 //! a pool's is taken.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::sync::Mutex;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use super::attempt::{came, hand_over, submit};
-use super::book::{Book, Call, CallId, Place, Target};
+use super::attempt::{came, follow, hand_over};
+use super::book::{Book, Call, CallId, Place, Target, body};
 use super::callbacks::Callbacks;
 use super::deliveries::{Deliveries, Destination};
 use crate::client::Learnt;
@@ -27,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::pool::{Ended, Lane, Pool, Submissions};
+use crate::pool::{Ended, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
 use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
 
@@ -41,6 +42,9 @@ pub(crate) struct Submission<'a> {
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
 const TIMED: u32 = 16;
+
+/// Calls that are looked at in one turn of sentinel-io.
+const LOAD: usize = 512;
 
 /// A completion on its way.
 struct Completed {
@@ -90,6 +94,9 @@ impl Calls {
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
         let simple = submission.life.is_simple();
+        // A large one is copied here, without a lock.
+        let request = submission.request;
+        let parcel = Parcel::of(&request);
         let mut book = self.book.lock();
         // Kept for those that follow; taken out, so that nothing but the book is borrowed.
         let mut lane = book.lane.take_if(|_| simple);
@@ -105,7 +112,7 @@ impl Calls {
         }
         let empty = matches!(submission.life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
         let (id, next) = book.enter(target, |call| {
-            submission.request.append(&mut call.request);
+            call.request.store(&parcel);
             call.life = submission.life;
             call.deadline = *submission.deadline;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
@@ -165,16 +172,20 @@ impl Calls {
                 () = timer => {}
             }
             let Some(pool) = pool.upgrade() else { return };
-            self.look(&pool, clock::now());
+            while self.look(&pool, clock::now()) {
+                yield_now().await;
+            }
         }
     }
 
-    /// Ends the calls whose deadline has passed, and tries those again whose pause is over.
-    fn look(&self, pool: &Arc<Pool>, now: Instant) {
+    /// Ends calls whose deadline has passed, and tries those again whose pause is over. True when there may be more.
+    fn look(&self, pool: &Arc<Pool>, now: Instant) -> bool {
         let (mut late, mut rested) = (Vec::new(), Vec::new());
-        {
+        let more = {
             let mut book = self.book.lock();
-            for id in book.due(now) {
+            let due = book.due(now, LOAD);
+            let more = due.len() == LOAD;
+            for id in due {
                 let Some(call) = book.get(id) else { continue };
                 if call.deadline.instant().is_some_and(|at| at <= now) {
                     late.push(id);
@@ -184,7 +195,8 @@ impl Calls {
                     rested.push(id);
                 }
             }
-        }
+            more
+        };
         if !late.is_empty() {
             let during = "waiting for the reply".to_owned();
             self.give_up(pool, &late, &ErrorKind::Timeout { during });
@@ -192,6 +204,7 @@ impl Calls {
         for id in rested {
             self.dispatch(pool, id);
         }
+        more
     }
 
     /// Takes calls out and completes them without a reply. Once they are out nothing more of them is sent, so that
@@ -201,53 +214,85 @@ impl Calls {
             let mut book = self.book.lock();
             ids.iter().filter_map(|id| Some((*id, book.take(*id)?))).collect()
         };
-        let lanes: HashSet<(u64, bool)> = taken
+        let unsent = self.take_back(pool, &taken);
+        let waiters: Vec<Waiter> = taken
             .iter()
-            .filter_map(|(_, (call, _))| match call.place {
-                Place::Lane(lane) => Some((lane, call.is_alone())),
-                Place::Waiting | Place::Paused(_) => None,
-            })
+            .filter(|(_, (call, _))| call.place == Place::Waiting)
+            .map(|(id, (call, _))| call.waiter(*id))
             .collect();
-        let ids: HashSet<CallId> = taken.iter().map(|(id, _)| *id).collect();
-        let mut unsent: HashSet<CallId> = HashSet::new();
-        for (lane, own) in lanes {
-            unsent.extend(pool.withdraw(lane, own, &ids));
-        }
-        pool.withdraw_waiting(&ids);
+        pool.withdraw_waiting(&waiters);
+        // Made once for all: the last one of each kind.
+        let mut known: Vec<(Want, Error)> = Vec::new();
+        let mut not_in_time = |want: Want| match known.iter().find(|(of, _)| *of == want) {
+            Some((_, error)) => error.clone(),
+            None => {
+                let error = pool.not_in_time(want);
+                known.push((want, error.clone()));
+                error
+            }
+        };
+        let plain = Error::new(why.clone());
         let completed = taken.into_iter().map(|(id, (mut call, to))| {
-            let on_lane = matches!(call.place, Place::Lane(_));
+            let on_lane = matches!(call.place, Place::Lane(..));
             let handed = match on_lane && !unsent.contains(&id) {
                 true => Handed::Whole,
                 false => Handed::Nothing,
             };
             let error = match why {
-                ErrorKind::Timeout { .. } if !on_lane => pool.not_in_time(call.life.want()),
-                why => Error::new(why.clone()),
+                ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.life.want()),
+                _ => plain.clone(),
             };
             let result = call.given_up(error, handed);
             Completed::new((call, to), result)
         });
-        self.deliver(pool, completed.collect());
+        let completed = completed.collect();
+        self.deliver(pool, completed);
         self.go_on(pool);
+    }
+
+    /// Takes calls back from their lanes: those of which nothing was or will be sent.
+    fn take_back(&self, pool: &Arc<Pool>, taken: &[(CallId, (Call, Destination))]) -> HashSet<CallId> {
+        let mut by_lane: HashMap<u64, Vec<(CallId, u64)>> = HashMap::new();
+        let mut alone = Vec::new();
+        for (id, (call, _)) in taken {
+            if let Place::Lane(lane, number) = call.place {
+                by_lane.entry(lane).or_default().push((*id, number));
+                alone.extend(call.is_alone().then_some((*id, lane)));
+            }
+        }
+        let mut unsent = HashSet::new();
+        for (lane, calls) in by_lane {
+            let Some(lane) = self.book.lock().find_lane(lane) else {
+                continue;
+            };
+            let back = lane.take_back_all(calls.iter().map(|(_, number)| *number));
+            let back = calls.iter().zip(back).filter(|(_, back)| *back);
+            unsent.extend(back.map(|((id, _), _)| *id));
+        }
+        for (id, lane) in alone {
+            if let Some(lane) = self.book.lock().find_lane(lane) {
+                pool.close_own_lane(&lane, id);
+            }
+        }
+        unsent
     }
 
     /// Sends a call on a lane, or lets it wait for one.
     pub(super) fn dispatch(&self, pool: &Arc<Pool>, id: CallId) {
-        let own = match self.book.lock().get(id) {
-            Some(call) => call.is_alone(),
-            None => return,
+        let Some(waiter) = self.book.lock().get(id).map(|call| call.waiter(id)) else {
+            return;
         };
-        match pool.lane_or_wait(id, own) {
-            Ok(Some(lane)) => self.send(pool, &lane, &[id]),
+        match pool.lane_or_wait(waiter) {
+            Ok(Some(lane)) => pool.wait_again(self.send(pool, &lane, &[id])),
             // It may have been given up just before it was entered.
-            Ok(None) if self.book.lock().get(id).is_none() => pool.withdraw_waiting(&HashSet::from([id])),
+            Ok(None) if self.book.lock().get(id).is_none() => pool.withdraw_waiting(&[waiter]),
             Ok(None) => {}
             Err(error) => self.fail(pool, &[id], &error),
         }
     }
 
     /// The end of an attempt that is more than a plain reply.
-    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Lane, ended: Ended) {
+    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) {
         let id = ended.id;
         let shape = self.book.lock().get(id).map(|call| call.life.reading());
         if let Some(shape) = shape {
@@ -257,13 +302,13 @@ impl Calls {
 
     /// What follows the end of what was sent on `lane`. A call is decided about outside of the book, for that may take
     /// the pool's lock, and time.
-    fn decide(&self, pool: &Arc<Pool>, lane: &Lane, id: CallId, came: life::Ended) {
+    fn decide(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, came: life::Ended) {
         let Some((mut life, request, deadline)) = self.book.lock().get(id).map(Call::borrow) else {
             return;
         };
         let generation = lane.generation();
         let scene = Scene {
-            commands: &Encoded::new(&request, &self.learnt),
+            commands: &Encoded::new(body(life.shape(), &request), &self.learnt),
             node: Some(&generation.endpoint),
             wanted: pool.role,
             closed: pool.is_closed(),
@@ -277,7 +322,7 @@ impl Calls {
             (call.life, call.request) = (life, request);
         }
         match next.step {
-            Step::Send(message) => self.send_on(pool, lane, id, message),
+            Step::Send(message) => self.follow(pool, lane, id, message),
             Step::Learn(answer) => self.learn(pool, id, answer),
             Step::Again(error, failed) => self.again(pool, id, &error, failed),
             Step::End(result) => self.complete(pool, id, result),
@@ -287,17 +332,19 @@ impl Calls {
     }
 
     /// Sends what follows on the same connection.
-    fn send_on(&self, pool: &Arc<Pool>, lane: &Lane, id: CallId, message: Message) {
-        let cause = "the service moved to another node".to_owned();
+    fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) {
+        // One of a retired generation takes no more.
         let sent = match lane.generation().is_retired() {
-            true => Err(Error::new(ErrorKind::ConnectionLost { cause })),
-            false => match self.book.lock().get(id) {
-                Some(call) => submit(call, message, id, lane),
-                None => return,
-            },
+            true => Err(Refused::Ended),
+            false => follow(&mut self.book.lock(), id, message, lane),
         };
-        if let Err(error) = sent {
-            self.decide(pool, lane, id, unsent(error));
+        if let Err(refused) = sent {
+            let ended = life::Ended {
+                replies: Vec::new(),
+                done: Err(lane.refusal(refused)),
+                handed: Handed::Nothing,
+            };
+            self.decide(pool, lane, id, ended);
         }
     }
 
@@ -360,7 +407,7 @@ fn timing(took: Option<u32>, now: Moment) -> Timing {
 }
 
 impl Submissions for Calls {
-    fn ended(&self, pool: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>) {
+    fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
         let mut done = Deliveries::default();
         let (mut finished, mut timed) = (0, Vec::new());
         {
@@ -391,24 +438,38 @@ impl Submissions for Calls {
         }
     }
 
-    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) {
-        let (mut failed, mut sent) = (Vec::new(), false);
+    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) -> Vec<Waiter> {
+        let (mut full, mut waiters, mut sent) = (Vec::new(), Vec::new(), false);
         {
             let mut book = self.book.lock();
             for id in ids {
                 match hand_over(&mut book, *id, lane) {
                     Ok(handed) => sent |= handed,
-                    Err(error) => failed.push((*id, error)),
+                    Err(Refused::Ended) => waiters.extend(book.get(*id).map(|call| call.waiter(*id))),
+                    Err(refused) => full.push((*id, refused)),
                 }
             }
         }
-        if !sent && failed.is_empty() && lane.is_own() {
+        if !sent && full.is_empty() && waiters.is_empty() && lane.is_own() {
             // Given up just before: the connection is free for the next.
             pool.own_lane_free(lane);
         }
-        for (id, error) in failed {
-            self.decide(pool, lane, id, unsent(error));
+        for (id, refused) in full {
+            self.fail(pool, &[id], &lane.refusal(refused));
         }
+        waiters
+    }
+
+    fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[CallId], lost: Option<&Error>) -> Vec<Waiter> {
+        let (waiters, ends) = self.book.lock().wait_again(lane.id(), ids, lost);
+        for (id, result) in ends {
+            self.complete(pool, id, result);
+        }
+        waiters
+    }
+
+    fn forget(&self, lane: &Lane) {
+        self.book.lock().forget_lane(lane.id());
     }
 
     fn fail(&self, pool: &Arc<Pool>, ids: &[CallId], error: &Error) {
@@ -435,15 +496,6 @@ impl Submissions for Calls {
         };
         self.give_up(pool, &ids, &ErrorKind::Closed);
         self.changed.notify_one();
-    }
-}
-
-/// What came of that of which nothing was sent.
-fn unsent(error: Error) -> life::Ended {
-    life::Ended {
-        replies: Vec::new(),
-        done: Err(error),
-        handed: Handed::Nothing,
     }
 }
 
