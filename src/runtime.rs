@@ -12,7 +12,7 @@ use crate::sync::Mutex;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
-use crate::client::Learnt;
+use crate::client::learnt::Lessons;
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
 use crate::completion::subscription::Followed;
@@ -52,7 +52,7 @@ pub struct Runtime {
     callbacks: Arc<Callbacks>,
     troubles: Arc<Troubles>,
     /// Commands that the table does not know.
-    pub(crate) learnt: Arc<Learnt>,
+    pub(crate) learnt: Lessons,
     pub(crate) observer: Arc<Observer>,
 }
 
@@ -129,7 +129,7 @@ impl Runtime {
             queues: Mutex::default(),
             callbacks: Arc::default(),
             troubles,
-            learnt: Arc::default(),
+            learnt: Lessons::default(),
             observer,
         }))
     }

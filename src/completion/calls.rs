@@ -1,6 +1,6 @@
 //! Submitted calls: their way onto a lane, what becomes of their replies, their deadlines and repetitions.
 //!
-//! They are the calls of `client::call` without a thread: the same decisions, kept in a [`Book`] instead of on a stack.
+//! They are the calls of `client::call` without a thread: the same life, kept in a [`Book`] instead of on a stack.
 //! Whoever takes a call out of the book completes it, so that each completes once. The book's lock is never held while
 //! a pool's is taken.
 
@@ -14,19 +14,21 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use super::attempt::{hand_over, read};
-use super::book::{Book, Call, CallId, Place, Shape, Step, Target};
+use super::attempt::{came, follow, hand_over};
+use super::book::{Book, Call, CallId, Place, Target, body};
 use super::callbacks::Callbacks;
 use super::deliveries::{Deliveries, Destination};
-use crate::client::batch::{all_read_only, in_one, incomplete};
-use crate::client::call::{Failed, Next, Tries};
-use crate::client::{CallOptions, Learnt};
+use crate::client::Learnt;
+use crate::client::batch::Encoded;
+use crate::client::call::backoff;
+use crate::client::life::{self, Event, Handed, Life, Message, Scene, Shape, Step};
+use crate::client::reading::{in_one, incomplete};
 use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::pool::{Ended, Generation, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
+use crate::pool::{Ended, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
 use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
 
@@ -34,24 +36,8 @@ use crate::topology::Role;
 #[derive(Debug)]
 pub(crate) struct Submission<'a> {
     pub(crate) request: Request<'a>,
-    pub(crate) kind: SubmissionKind,
-    /// It waits in the server.
-    pub(crate) own: bool,
-    /// Names of commands that the server is asked for first.
-    pub(crate) unknown: Vec<Vec<u8>>,
-    pub(crate) options: &'a CallOptions,
+    pub(crate) life: Life,
     pub(crate) deadline: &'a Deadline,
-}
-
-/// What kind of submission it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SubmissionKind {
-    /// One command.
-    Command,
-    /// So many commands, one after the other.
-    Pipeline(usize),
-    /// MULTI, so many commands, EXEC.
-    Transaction(usize),
 }
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
@@ -107,7 +93,7 @@ impl Calls {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
-        let simple = !submission.own && !submission.options.wait_aof && submission.unknown.is_empty();
+        let simple = submission.life.is_simple();
         // A large one is copied here, without a lock.
         let request = submission.request;
         let parcel = Parcel::of(&request);
@@ -124,20 +110,12 @@ impl Calls {
             give_back(&target);
             return Err(error);
         }
-        let empty = matches!(
-            submission.kind,
-            SubmissionKind::Pipeline(0) | SubmissionKind::Transaction(0)
-        );
+        let empty = matches!(submission.life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
         let (id, next) = book.enter(target, |call| {
             call.request.store(&parcel);
-            call.shape = submission.shape();
-            call.options = *submission.options;
+            call.life = submission.life;
             call.deadline = *submission.deadline;
-            call.own = submission.own;
-            call.unknown = submission.unknown;
-            call.step = Step::Run;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
-            call.tries = Tries::new();
             call.place = Place::Waiting;
         });
         if empty {
@@ -148,7 +126,7 @@ impl Calls {
         pool.count_submitted(book.live());
         let held = book.holds();
         if held {
-            book.held.push_back(id);
+            book.hold(id);
         }
         let sent = !held && lane.as_ref().is_some_and(|lane| hand_over(&mut book, id, lane).is_ok());
         if pool.role == Role::Primary && lane.is_some() {
@@ -212,6 +190,7 @@ impl Calls {
                 if call.deadline.instant().is_some_and(|at| at <= now) {
                     late.push(id);
                 } else if matches!(call.place, Place::Paused(until) if until <= now) {
+                    call.life.on(Event::Rested);
                     call.place = Place::Waiting;
                     rested.push(id);
                 }
@@ -253,17 +232,18 @@ impl Calls {
             }
         };
         let plain = Error::new(why.clone());
-        let unknown = plain.clone().with_outcome(Outcome::Unknown);
-        let completed = taken.into_iter().map(|(id, (call, to))| {
+        let completed = taken.into_iter().map(|(id, (mut call, to))| {
             let on_lane = matches!(call.place, Place::Lane(..));
-            let sent = on_lane && call.step == Step::Run && !unsent.contains(&id);
+            let handed = match on_lane && !unsent.contains(&id) {
+                true => Handed::Whole,
+                false => Handed::Nothing,
+            };
             let error = match why {
-                ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.want()),
-                _ if sent => unknown.clone(),
+                ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.life.want()),
                 _ => plain.clone(),
             };
-            let error = call.tries.end(error);
-            Completed::new((call, to), Err(error))
+            let result = call.given_up(error, handed);
+            Completed::new((call, to), result)
         });
         let completed = completed.collect();
         self.deliver(pool, completed);
@@ -315,61 +295,78 @@ impl Calls {
 
     /// The end of an attempt that is more than a plain reply.
     fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) {
-        let generation = lane.generation();
-        let (id, read) = {
-            let mut book = self.book.lock();
-            let Some(call) = book.get(ended.id) else { return };
-            match call.step {
-                Step::Ask => {
-                    drop(book);
-                    return self.answered(pool, lane, ended);
-                }
-                Step::Probe => {
-                    drop(book);
-                    return self.probed(pool, lane, ended);
-                }
-                Step::Run => (ended.id, read(call, ended, generation)),
-            }
-        };
-        match read {
-            Ok(ran) => {
-                if ran.condemn {
-                    pool.condemn(generation);
-                }
-                self.complete(pool, id, Ok(ran.reply));
-            }
-            Err(failed) => self.attempt_failed(pool, generation, id, failed),
+        let id = ended.id;
+        let shape = self.book.lock().get(id).map(|call| call.life.reading());
+        if let Some(shape) = shape {
+            self.decide(pool, lane, id, came(shape, ended));
         }
     }
 
-    pub(super) fn attempt_failed(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, id: CallId, failed: Failed) {
-        // What is decided takes the pool's lock, so not under the book's.
-        let known = self.book.lock().get(id).map(|call| {
-            let request = (call.request.clone(), call.shape, call.commands());
-            (call.tries, call.options, call.deadline, request)
-        });
-        let Some((mut tries, options, deadline, (request, shape, commands))) = known else {
+    /// What follows the end of what was sent on `lane`. A call is decided about outside of the book, for that may take
+    /// the pool's lock, and time.
+    fn decide(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, came: life::Ended) {
+        let Some((mut life, request, deadline)) = self.book.lock().get(id).map(Call::borrow) else {
             return;
         };
-        let read_only = || all_read_only(shape.body(&request), commands, Some(&self.learnt));
-        let next = tries.failed(pool, Some(generation), failed, (&options, deadline), read_only);
-        let pause = match next {
-            Next::Fail(error) => return self.complete(pool, id, Err(error)),
-            Next::Again(pause) => pause,
+        let generation = lane.generation();
+        let scene = Scene {
+            commands: &Encoded::new(body(life.shape(), &request), &self.learnt),
+            node: Some(&generation.endpoint),
+            wanted: pool.role,
+            closed: pool.is_closed(),
+            late: deadline.passed(),
         };
+        let next = life.on(Event::Ended(came, scene));
+        if next.condemn {
+            pool.condemn(generation);
+        }
+        if let Some(call) = self.book.lock().get(id) {
+            (call.life, call.request) = (life, request);
+        }
+        match next.step {
+            Step::Send(message) => self.follow(pool, lane, id, message),
+            Step::Learn(answer) => self.learn(pool, id, answer),
+            Step::Again(error, failed) => self.again(pool, id, &error, failed),
+            Step::End(result) => self.complete(pool, id, result),
+            Step::Connect(_) => self.dispatch(pool, id),
+            Step::Stay => {}
+        }
+    }
+
+    /// Sends what follows on the same connection.
+    fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) {
+        // One of a retired generation takes no more.
+        let sent = match lane.generation().is_retired() {
+            true => Err(Refused::Ended),
+            false => follow(&mut self.book.lock(), id, message, lane),
+        };
+        if let Err(refused) = sent {
+            let ended = life::Ended {
+                replies: Vec::new(),
+                done: Err(lane.refusal(refused)),
+                handed: Handed::Nothing,
+            };
+            self.decide(pool, lane, id, ended);
+        }
+    }
+
+    /// Tries a failed call again, after a pause where it failed more than once.
+    fn again(&self, pool: &Arc<Pool>, id: CallId, error: &Error, failed: u32) {
+        pool.observer.retried(&pool.calls, error);
+        let until = (failed > 1).then(|| clock::now() + backoff(pool, failed));
         let first = {
             let mut book = self.book.lock();
             let Some(call) = book.get(id) else { return };
-            call.tries = tries;
-            call.begin();
-            let until = pause.map(|pause| clock::now() + pause);
             call.place = until.map_or(Place::Waiting, Place::Paused);
+            if until.is_none() {
+                call.life.on(Event::Rested);
+            }
             until.is_some_and(|until| book.remind(until, id))
         };
         if first {
             self.changed.notify_one();
         }
-        if pause.is_none() {
+        if until.is_none() {
             self.dispatch(pool, id);
         }
     }
@@ -460,24 +457,15 @@ impl Submissions for Calls {
             pool.own_lane_free(lane);
         }
         for (id, refused) in full {
-            self.attempt_failed(pool, lane.generation(), id, lane.refusal(refused).into());
+            self.fail(pool, &[id], &lane.refusal(refused));
         }
         waiters
     }
 
     fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[CallId], lost: Option<&Error>) -> Vec<Waiter> {
-        let (mut waiters, mut failed) = (Vec::new(), Vec::new());
-        {
-            let mut book = self.book.lock();
-            for waiter in book.wait_again(lane.id(), ids) {
-                // A connection that was lost is an attempt that failed.
-                let ends = lost.is_some() && book.get(waiter.id).is_some_and(|call| call.options.no_retry);
-                if ends { &mut failed } else { &mut waiters }.push(waiter);
-            }
-        }
-        if let Some(error) = lost {
-            let failed: Vec<CallId> = failed.iter().map(|waiter| waiter.id).collect();
-            self.fail(pool, &failed, error);
+        let (waiters, ends) = self.book.lock().wait_again(lane.id(), ids, lost);
+        for (id, result) in ends {
+            self.complete(pool, id, result);
         }
         waiters
     }
@@ -491,9 +479,9 @@ impl Submissions for Calls {
             let mut book = self.book.lock();
             let taken = ids.iter().filter_map(|id| book.take(*id));
             taken
-                .map(|(call, to)| {
-                    let error = call.tries.end(error.clone());
-                    Completed::new((call, to), Err(error))
+                .map(|(mut call, to)| {
+                    let result = call.given_up(error.clone(), Handed::Nothing);
+                    Completed::new((call, to), result)
                 })
                 .collect()
         };
@@ -510,17 +498,6 @@ impl Submissions for Calls {
         };
         self.give_up(pool, &ids, &ErrorKind::Closed);
         self.changed.notify_one();
-    }
-}
-
-impl Submission<'_> {
-    fn shape(&self) -> Shape {
-        match self.kind {
-            SubmissionKind::Command if self.options.is_confirmed() => Shape::Confirmed,
-            SubmissionKind::Command => Shape::Command,
-            SubmissionKind::Pipeline(len) => Shape::Pipeline(len),
-            SubmissionKind::Transaction(len) => Shape::Transaction(len),
-        }
     }
 }
 

@@ -34,6 +34,7 @@ mod metrics;
 mod modules;
 mod nodes;
 mod observe;
+mod own_words;
 mod pairing;
 mod process;
 mod refusals;
