@@ -13,7 +13,7 @@ use super::{has_name, unsupported};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::pool::Pool;
-use crate::resp::{Decoder, Limits, Reply, encode};
+use crate::resp::{Reply, encode, first_command};
 
 /// Whether the commands of a batch run one by one or as one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,11 +132,12 @@ impl<'a> Encoded<'a> {
 
 impl Commands for Encoded<'_> {
     fn show(&self, look: &mut dyn FnMut(&[&[u8]]) -> bool) {
-        let mut decoder = reader(self.bytes);
-        while let Ok(Some(command)) = decoder.next() {
-            if !look(&arguments(&command)) {
+        let mut rest = self.bytes;
+        while let Some((args, behind)) = first_command(rest) {
+            if !look(&args) {
                 return;
             }
+            rest = behind;
         }
     }
 
@@ -152,23 +153,8 @@ impl Commands for Encoded<'_> {
 
 /// Runs `body` on the arguments of the first encoded command.
 pub(crate) fn with_first<T>(encoded: &[u8], body: impl FnOnce(&[&[u8]]) -> T) -> T {
-    match reader(encoded).next() {
-        Ok(Some(command)) => body(&arguments(&command)),
-        _ => body(&[]),
-    }
-}
-
-fn reader(encoded: &[u8]) -> Decoder {
-    let mut decoder = Decoder::new(Limits {
-        max_bytes: usize::MAX,
-        ..Limits::default()
-    });
-    decoder.feed(encoded);
-    decoder
-}
-
-fn arguments(command: &Reply) -> Vec<&[u8]> {
-    command.elements().map(|arg| arg.data()).collect()
+    let args = first_command(encoded).map_or(Vec::new(), |(args, _)| args);
+    body(&args)
 }
 
 pub(crate) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";

@@ -120,7 +120,7 @@ impl Calls {
         });
         if empty {
             drop(book);
-            self.complete(pool, id, in_one(&[]).ok_or_else(incomplete));
+            self.complete(pool, vec![(id, in_one(&[]).ok_or_else(incomplete))]);
             return Ok(id);
         }
         pool.count_submitted(book.live());
@@ -293,21 +293,17 @@ impl Calls {
         }
     }
 
-    /// The end of an attempt that is more than a plain reply.
-    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) {
+    /// The end of an attempt that is more than a plain reply. The end of the call, where it has come.
+    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) -> Option<Result<Reply>> {
         let id = ended.id;
-        let shape = self.book.lock().get(id).map(|call| call.life.reading());
-        if let Some(shape) = shape {
-            self.decide(pool, lane, id, came(shape, ended));
-        }
+        let shape = self.book.lock().get(id).map(|call| call.life.reading())?;
+        self.decide(pool, lane, id, came(shape, ended))
     }
 
     /// What follows the end of what was sent on `lane`. A call is decided about outside of the book, for that may take
-    /// the pool's lock, and time.
-    fn decide(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, came: life::Ended) {
-        let Some((mut life, request, deadline)) = self.book.lock().get(id).map(Call::borrow) else {
-            return;
-        };
+    /// the pool's lock, and time. The end of the call, where it has come.
+    fn decide(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, came: life::Ended) -> Option<Result<Reply>> {
+        let (mut life, request, deadline) = self.book.lock().get(id).map(Call::borrow)?;
         let generation = lane.generation();
         let scene = Scene {
             commands: &Encoded::new(body(life.shape(), &request), &self.learnt),
@@ -324,30 +320,29 @@ impl Calls {
             (call.life, call.request) = (life, request);
         }
         match next.step {
-            Step::Send(message) => self.follow(pool, lane, id, message),
+            Step::Send(message) => return self.follow(pool, lane, id, message),
             Step::Learn(answer) => self.learn(pool, id, answer),
             Step::Again(error, failed) => self.again(pool, id, &error, failed),
-            Step::End(result) => self.complete(pool, id, result),
+            Step::End(result) => return Some(result),
             Step::Connect(_) => self.dispatch(pool, id),
             Step::Stay => {}
         }
+        None
     }
 
     /// Sends what follows on the same connection.
-    fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) {
+    fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) -> Option<Result<Reply>> {
         // One of a retired generation takes no more.
         let sent = match lane.generation().is_retired() {
             true => Err(Refused::Ended),
             false => follow(&mut self.book.lock(), id, message, lane),
         };
-        if let Err(refused) = sent {
-            let ended = life::Ended {
-                replies: Vec::new(),
-                done: Err(lane.refusal(refused)),
-                handed: Handed::Nothing,
-            };
-            self.decide(pool, lane, id, ended);
-        }
+        let ended = life::Ended {
+            replies: Vec::new(),
+            done: Err(lane.refusal(sent.err()?)),
+            handed: Handed::Nothing,
+        };
+        self.decide(pool, lane, id, ended)
     }
 
     /// Tries a failed call again, after a pause where it failed more than once.
@@ -371,10 +366,17 @@ impl Calls {
         }
     }
 
-    pub(super) fn complete(&self, pool: &Arc<Pool>, id: CallId, result: Result<Reply, Error>) {
-        let taken = self.book.lock().take(id);
-        if let Some(taken) = taken {
-            self.deliver(pool, vec![Completed::new(taken, result)]);
+    /// Ends calls, those that somebody else did not end meanwhile.
+    pub(super) fn complete(&self, pool: &Arc<Pool>, ends: Vec<(CallId, Result<Reply, Error>)>) {
+        let completed: Vec<Completed> = {
+            let mut book = self.book.lock();
+            let ended = ends.into_iter();
+            ended
+                .filter_map(|(id, result)| Some(Completed::new(book.take(id)?, result)))
+                .collect()
+        };
+        if !completed.is_empty() {
+            self.deliver(pool, completed);
             self.go_on(pool);
         }
     }
@@ -434,9 +436,9 @@ impl Submissions for Calls {
             done.send(&self.callbacks);
         }
         if finished < ends.len() {
-            for end in ends.drain(..).filter(|end| end.id != 0) {
-                self.attempt_ended(pool, lane, end);
-            }
+            let others = ends.drain(..).filter(|end| end.id != 0);
+            let over = others.filter_map(|end| Some((end.id, self.attempt_ended(pool, lane, end)?)));
+            self.complete(pool, over.collect());
         }
     }
 
@@ -464,9 +466,7 @@ impl Submissions for Calls {
 
     fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[CallId], lost: Option<&Error>) -> Vec<Waiter> {
         let (waiters, ends) = self.book.lock().wait_again(lane.id(), ids, lost);
-        for (id, result) in ends {
-            self.complete(pool, id, result);
-        }
+        self.complete(pool, ends);
         waiters
     }
 
