@@ -184,7 +184,9 @@ pub unsafe extern "C" fn sentinel_submit_queued(
             let mut args = Args::new();
             let args = args.read_packed(argc, lens, data, data_len)?;
             let options = call_options(call)?;
-            let target = Target::Queue(handle::borrow(queue)?.queue()?, tag);
+            // Its own, for the queue may be freed meanwhile.
+            let queue = handle::share(queue)?;
+            let target = Target::Queue(queue.queue()?, tag);
             put_id(call_id, client.core.submit(args, &options, target)?);
             Ok(())
         })
@@ -215,7 +217,8 @@ pub unsafe extern "C" fn sentinel_submit_batch(
             let batch = handle::borrow(batch)?;
             batch.poison().check()?;
             let options = call_options(call)?;
-            let target = Target::Queue(handle::borrow(queue)?.queue()?, tag);
+            let queue = handle::share(queue)?;
+            let target = Target::Queue(queue.queue()?, tag);
             put_id(call_id, client.core.submit_batch(&batch.core, &options, target)?);
             Ok(())
         })

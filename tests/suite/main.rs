@@ -35,6 +35,7 @@ mod modules;
 mod nodes;
 mod observe;
 mod pairing;
+mod pending;
 mod process;
 mod refusals;
 mod rendered;
