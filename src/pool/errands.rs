@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use super::Pool;
 use super::generation::ConnectionId;
@@ -54,76 +53,6 @@ impl State {
         if !self.lane_waiters.is_empty() {
             let waiting = self.lane_waiters.drain(..).collect();
             self.errands.push(Errand::Send(Arc::clone(lane), waiting));
-        }
-    }
-
-    /// Puts a connection of a submitted call's own to use.
-    pub(super) fn open_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) -> bool {
-        let routed = self
-            .routes
-            .iter()
-            .any(|route| Arc::ptr_eq(&route.generation, &lane.generation));
-        if self.closed || !routed || !lane.is_usable() {
-            return false;
-        }
-        self.leases += 1;
-        self.own_lanes.push((Arc::clone(lane), None));
-        self.settle_own_lane(lane, idle_until);
-        true
-    }
-
-    /// An own connection without a call: for the first that waits, else idle until `idle_until`.
-    fn settle_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
-        let Some(place) = self.own_lanes.iter().position(|(known, _)| Arc::ptr_eq(known, lane)) else {
-            return;
-        };
-        let next = self.own_waiters.pop_front();
-        lane.carry(next.unwrap_or(0));
-        if let Some((_, idle)) = self.own_lanes.get_mut(place) {
-            *idle = if next.is_some() { None } else { Some(idle_until) };
-        }
-        if let Some(id) = next {
-            self.errands.push(Errand::Send(Arc::clone(lane), vec![id]));
-        }
-    }
-
-    /// An idle connection for a call of its own.
-    fn take_own_lane(&mut self, id: u64) -> Option<Arc<Lane>> {
-        let free = |(lane, idle): &&mut (Arc<Lane>, Option<Instant>)| idle.is_some() && lane.is_usable();
-        let (lane, idle) = self.own_lanes.iter_mut().find(free)?;
-        *idle = None;
-        lane.carry(id);
-        Some(Arc::clone(lane))
-    }
-
-    /// Lets go of own connections, and gives their slots free.
-    pub(super) fn drop_own_lanes(&mut self, which: impl Fn(&Arc<Lane>, Option<Instant>) -> bool) {
-        let before = self.own_lanes.len();
-        self.own_lanes.retain(|(lane, idle)| {
-            let goes = which(lane, *idle);
-            if goes {
-                lane.leave();
-            }
-            !goes
-        });
-        self.leases -= before - self.own_lanes.len();
-    }
-
-    /// Submitted calls and acquired connections share their slots: one that is idle on the one side makes room for who
-    /// waits on the other.
-    pub(super) fn make_room(&mut self, limit: usize) {
-        if self.leases + self.lease_dials < limit {
-            return;
-        }
-        if !self.own_waiters.is_empty() && self.drop_one_idle_lease() {
-            return;
-        }
-        let idle = self.own_lanes.iter().find(|(_, idle)| idle.is_some());
-        if let Some(lane) = idle
-            .map(|(lane, _)| Arc::clone(lane))
-            .filter(|_| !self.lease_waiters.is_empty())
-        {
-            self.drop_own_lanes(|known, _| Arc::ptr_eq(known, &lane));
         }
     }
 
@@ -183,22 +112,21 @@ impl Pool {
             return Err(Error::new(ErrorKind::Closed));
         }
         state.used = true;
-        let lane = if own {
-            state.take_own_lane(id)
-        } else {
-            state.lane_for_submitted()
-        };
+        if own {
+            let lane = state.own_lane_or_wait(id);
+            drop(state);
+            if lane.is_none() {
+                self.demand.notify_one();
+            }
+            return Ok(lane);
+        }
+        let lane = state.lane_for_submitted();
         if lane.is_some() {
             return Ok(lane);
         }
-        let waiters = if own {
-            &mut state.own_waiters
-        } else {
-            &mut state.lane_waiters
-        };
-        waiters.push_back(id);
+        state.lane_waiters.push_back(id);
         // Who comes while many wait changes nothing that the keeper does.
-        let news = own || waiters.len() == 1;
+        let news = state.lane_waiters.len() == 1;
         drop(state);
         if news {
             self.demand.notify_one();
@@ -210,7 +138,7 @@ impl Pool {
     pub fn withdraw_waiting(&self, ids: &HashSet<u64>) {
         let mut state = self.state.lock();
         state.lane_waiters.retain(|id| !ids.contains(id));
-        state.own_waiters.retain(|id| !ids.contains(id));
+        ids.iter().for_each(|id| state.claims.remove_call(*id));
     }
 
     /// Takes calls back from a lane: those of which nothing was or will be sent. A connection of a call's own is closed
