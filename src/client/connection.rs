@@ -49,9 +49,10 @@ impl Connection {
         let inner = &mut *self.inner;
         let default_ms = inner.parts.pool.settings.timeout_ms;
         let mut deadline = read_timeout(call.timeout_ms, default_ms)?;
+        let mut stateful = inner.stateful;
         match commands::classify(args) {
             Class::Shared => {}
-            Class::Stateful { .. } => inner.stateful = true,
+            Class::Stateful { .. } => stateful = true,
             Class::Blocking | Class::Confirming { .. } => deadline = blocking_deadline(args, call, deadline),
             Class::Never { instead } => return Err(unsupported(args, instead)),
         }
@@ -59,12 +60,18 @@ impl Connection {
             let problem = "use WAIT or WAITAOF on a connection of one's own";
             return Err(Error::invalid(asked_by(call), problem));
         }
-        if inner.lent.direct().is_none_or(|direct| !direct.is_usable()) {
+        // A connection with state is not asked in between: in a transaction the PING would be one of its commands.
+        let trusted = inner.stateful || inner.lent.is_trusted(deadline);
+        if !trusted || inner.lent.direct().is_none_or(|direct| !direct.is_usable()) {
+            if inner.parts.pool.is_closed() {
+                return Err(Error::new(ErrorKind::Closed));
+            }
             let lost = ErrorKind::ConnectionLost {
                 cause: "this connection was lost: acquire another one".into(),
             };
             return Err(at_node(Error::new(lost), inner.lent.generation()));
         }
+        inner.stateful = stateful;
         let result = inner.run(args, deadline);
         let timing = inner.lent.timing();
         inner.parts.pool.calls.call_ended(&result, timing);

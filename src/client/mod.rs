@@ -5,6 +5,8 @@ pub(crate) mod call;
 pub mod commands;
 pub mod connection;
 pub mod learnt;
+#[cfg(test)]
+mod lending_tests;
 pub(crate) mod life;
 #[cfg(test)]
 mod life_tests;
@@ -87,6 +89,15 @@ impl Drop for Parts {
 #[derive(Debug)]
 pub struct Client {
     parts: ForkBound<Arc<Parts>>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Connections and scans that came from it keep the pool; nobody is left who could take back a submission.
+        if !self.parts.is_forked() {
+            self.parts.pool.end_submissions();
+        }
+    }
 }
 
 impl Client {

@@ -38,9 +38,7 @@ impl Keeper {
         state.drop_outdated(generation);
         let admitted = match goal {
             Use::Lane => self.open_lane(state, greeted, generation, false),
-            Use::Lease if state.lease_waiters.is_empty() && !state.own_waiters.is_empty() => {
-                self.open_lane(state, greeted, generation, true)
-            }
+            Use::Lease if state.is_call_next() => self.open_lane(state, greeted, generation, true),
             Use::Direct => self.open_direct(state, Want::Shared, greeted, generation),
             Use::Lease => self.open_direct(state, Want::Lease, greeted, generation),
         };

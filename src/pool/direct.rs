@@ -196,8 +196,8 @@ impl Direct {
         }
     }
 
-    /// Sends `request` and receives `count` replies into `take`, all until the deadline. After any error the connection
-    /// is spoilt: a late reply can never meet another call.
+    /// Sends `request` and receives `count` replies into `take`, all until the deadline. After any error but that of a
+    /// deadline that had passed before, the connection is spoilt: a late reply can never meet another call.
     pub fn exchange(
         &mut self,
         request: &Request<'_>,
@@ -206,6 +206,7 @@ impl Direct {
         mut take: impl FnMut(Reply),
     ) -> Result<(), Error> {
         let began = Moment::now();
+        self.is_in_time(began, deadline, request)?;
         let mut out = std::mem::take(&mut self.out);
         let mut large = Vec::new();
         out.clear();
@@ -225,6 +226,15 @@ impl Direct {
         done
     }
 
+    /// An error when it is too late for a call to begin: then nothing touches the connection, and it is as good as before.
+    fn is_in_time(&mut self, now: Moment, deadline: Deadline, request: &Request<'_>) -> Result<(), Error> {
+        if deadline.at() > now || !self.is_alive() {
+            return Ok(());
+        }
+        (self.begin, self.len) = (self.stream.taken(), request.size());
+        Err(self.timed_out(Outcome::NotSent))
+    }
+
     /// The same with all replies in one array; of an exchange that fails, those that came before.
     pub fn exchange_all(
         &mut self,
@@ -233,6 +243,9 @@ impl Direct {
         deadline: Deadline,
     ) -> (Option<Reply>, Result<(), Error>) {
         let mut all = None;
+        if let Err(late) = self.is_in_time(Moment::now(), deadline, request) {
+            return (None, Err(late));
+        }
         self.decoder.gather(count);
         let done = self.exchange(request, 1, deadline, |reply| all = Some(reply));
         (all.or_else(|| self.decoder.take_gathered()), done)

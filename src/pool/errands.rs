@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use super::Pool;
 use super::lane::{Call, Ended, Lane, Refused, Sink, Submissions, Waiter};
@@ -63,76 +62,8 @@ impl State {
         self.lane_waiters
             .enter_all(waiters.iter().filter(|waiter| !waiter.own).copied());
         let own = waiters.iter().filter(|waiter| waiter.own).map(|waiter| waiter.id);
-        for id in own.rev() {
-            self.own_waiters.push_front(id);
-        }
-    }
-
-    /// Puts a connection of a submitted call's own to use.
-    pub(super) fn open_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) -> bool {
-        let routed = self
-            .routes
-            .iter()
-            .any(|route| Arc::ptr_eq(&route.generation, &lane.generation));
-        if self.closed || !routed || !lane.is_usable() {
-            return false;
-        }
-        self.leases += 1;
-        self.own_lanes.push((Arc::clone(lane), None));
-        self.settle_own_lane(lane, idle_until);
-        true
-    }
-
-    /// An own connection without a call: for the first that waits, else idle until `idle_until`.
-    fn settle_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
-        let Some(place) = self.own_lanes.iter().position(|(known, _)| Arc::ptr_eq(known, lane)) else {
-            return;
-        };
-        let next = self.own_waiters.pop_front();
-        lane.carry(next.unwrap_or(0));
-        if let Some((_, idle)) = self.own_lanes.get_mut(place) {
-            *idle = if next.is_some() { None } else { Some(idle_until) };
-        }
-        if let Some(id) = next {
-            self.errands.push_back(Errand::Send(Arc::clone(lane), vec![id]));
-        }
-    }
-
-    /// An idle connection for a call of its own.
-    fn take_own_lane(&mut self, id: u64) -> Option<Arc<Lane>> {
-        let free = |(lane, idle): &&mut (Arc<Lane>, Option<Instant>)| idle.is_some() && lane.is_usable();
-        let (lane, idle) = self.own_lanes.iter_mut().find(free)?;
-        *idle = None;
-        lane.carry(id);
-        Some(Arc::clone(lane))
-    }
-
-    /// Lets go of own connections, and gives their slots free.
-    pub(super) fn drop_own_lanes(&mut self, which: impl Fn(&Arc<Lane>, Option<Instant>) -> bool) {
-        let gone: Vec<_> = self
-            .own_lanes
-            .extract_if(.., |(lane, idle)| which(lane, *idle))
-            .collect();
-        self.leases -= gone.len();
-        self.leave(gone.into_iter().map(|(lane, _)| lane));
-    }
-
-    /// Submitted calls and acquired connections share their slots: one that is idle on the one side makes room for who
-    /// waits on the other.
-    pub(super) fn make_room(&mut self, limit: usize) {
-        if self.leases + self.lease_dials < limit {
-            return;
-        }
-        if !self.own_waiters.is_empty() && self.drop_one_idle_lease() {
-            return;
-        }
-        let idle = self.own_lanes.iter().find(|(_, idle)| idle.is_some());
-        if let Some(lane) = idle
-            .map(|(lane, _)| Arc::clone(lane))
-            .filter(|_| !self.lease_waiters.is_empty())
-        {
-            self.drop_own_lanes(|known, _| Arc::ptr_eq(known, &lane));
-        }
+        own.rev().for_each(|id| self.claims.push_call_first(id));
+        self.settle();
     }
 
     /// The next errand; none when there is nothing to do any more. What a lane gave back comes before anything is sent
@@ -185,21 +116,21 @@ impl Pool {
             return Err(Error::new(ErrorKind::Closed));
         }
         state.used = true;
-        let lane = if own {
-            state.take_own_lane(id)
-        } else {
-            state.lane_for_submitted()
-        };
+        if own {
+            let lane = state.own_lane_or_wait(id);
+            drop(state);
+            if lane.is_none() {
+                self.demand.notify_one();
+            }
+            return Ok(lane);
+        }
+        let lane = state.lane_for_submitted();
         if lane.is_some() {
             return Ok(lane);
         }
-        if own {
-            state.own_waiters.push_back(id);
-        } else {
-            state.lane_waiters.enter(waiter);
-        }
+        state.lane_waiters.enter(waiter);
         // Who comes while many wait changes nothing that the keeper does.
-        let news = own || state.lane_waiters.len() == 1;
+        let news = state.lane_waiters.len() == 1;
         drop(state);
         if news {
             self.demand.notify_one();
@@ -220,7 +151,7 @@ impl Pool {
         let mut state = self.state.lock();
         for waiter in waiters {
             match waiter.own {
-                true => state.own_waiters.retain(|id| *id != waiter.id),
+                true => state.claims.remove_call(waiter.id),
                 false => state.lane_waiters.remove(waiter.order),
             }
         }

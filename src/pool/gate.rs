@@ -1,7 +1,7 @@
 //! Who may dial which address when: one probe at a time to a node that is not known to take connections, however many
-//! clients wait for it.
+//! clients wait for it, and a budget of dials where connections are lost.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,22 +14,78 @@ use crate::error::Stage;
 use crate::net::clock;
 use crate::net::{DialError, Endpoint};
 
-/// No address in trouble is dialled more often: at most ten times a second.
-const MIN_BETWEEN_DIALS: Duration = Duration::from_millis(100);
+/// No address in trouble is dialled more often in the long run: ten times a second.
+const BETWEEN_DIALS: Duration = Duration::from_millis(100);
 
-/// A node that closes a connection sooner than this after it took it is in trouble all the same.
+/// So many of them may come at once.
+const BURST: u32 = 10;
+
+/// So long after a connection was lost an address is not trusted to keep what it takes, and so long it must have taken
+/// connections for its failures to count no more.
 const PROBATION: Duration = Duration::from_secs(1);
+
+/// So many addresses are kept without a look at how old they are.
+const FEW: usize = 64;
+
+/// So long after its last dial an address that no keeper comes back to is forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// Who has no duty to probe a node in trouble looks so much later.
+const LEAVE_IT_MS: std::ops::Range<u64> = 0..1000;
+
+/// Those who wait for the budget come one after the other.
+const LEAVE_SPENT_MS: std::ops::Range<u64> = 0..50;
 
 #[derive(Debug)]
 struct Standing {
     /// Since when it takes connections; `None` while that is unknown or untrue.
     proven: Option<Instant>,
-    /// It closed connections right after it took them: a success lets in one dial after the other, not all at once.
-    flaps: bool,
     failures: u32,
-    /// The next dial is due then.
+    /// After a failed dial: the next one is due then.
     next: Instant,
     probing: bool,
+    /// When a connection was last lost.
+    lost: Option<Instant>,
+    /// When all that was dialled since will have been paid for.
+    paid: Instant,
+    /// The last dial.
+    dialled: Instant,
+}
+
+impl Standing {
+    fn new(now: Instant) -> Standing {
+        Standing {
+            proven: None,
+            failures: 0,
+            next: now,
+            probing: false,
+            lost: None,
+            paid: now,
+            dialled: now,
+        }
+    }
+
+    /// Whether dials cost something: where nothing was lost lately a pool may grow as it likes.
+    fn is_doubtful(&self, now: Instant) -> bool {
+        self.lost.is_some_and(|at| at + PROBATION > now)
+    }
+
+    /// One dial is made.
+    fn spend(&mut self, now: Instant) {
+        if self.is_doubtful(now) {
+            self.paid = self.paid.max(now) + BETWEEN_DIALS;
+        }
+    }
+
+    /// When the budget has room for a dial.
+    fn affordable(&self) -> Instant {
+        let ahead = BETWEEN_DIALS * (BURST - 1);
+        self.paid.checked_sub(ahead).unwrap_or(self.paid)
+    }
+
+    fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
+        !self.probing && self.dialled + after <= now && self.next <= now
+    }
 }
 
 /// How the last dial to each address in trouble failed. Any thread: it is what a caller is told at its deadline, whose
@@ -48,6 +104,8 @@ impl Troubles {
 #[derive(Debug)]
 pub struct Gate {
     standings: RefCell<HashMap<Endpoint, Standing>>,
+    /// With so many of them it is time to forget some.
+    crowd: Cell<usize>,
     /// The generation of each service's snapshot that was made way for.
     generations: RefCell<HashMap<String, u64>>,
     changed: watch::Sender<u64>,
@@ -63,6 +121,21 @@ pub enum Entry {
     Open,
     /// Not before then, or when the gate changes.
     Wait(Instant),
+    /// The budget is spent until then.
+    Spent(Instant),
+}
+
+impl Entry {
+    /// When who was not let in looks again. `mine`: its dial was the last, so that to probe the node is its duty; the
+    /// others leave that to it for a while, since its callers may be gone.
+    pub fn look_again(&self, mine: bool) -> Instant {
+        let (at, leave) = match self {
+            Entry::Open => return clock::now(),
+            Entry::Wait(at) => (*at, if mine { 0..1 } else { LEAVE_IT_MS }),
+            Entry::Spent(at) => (*at, LEAVE_SPENT_MS),
+        };
+        at + Duration::from_millis(fastrand::u64(leave))
+    }
 }
 
 /// The right to one dial; tells the gate how it ended.
@@ -78,6 +151,7 @@ impl Gate {
     pub fn new(backoff_min: Duration, backoff_max: Duration, troubles: Arc<Troubles>) -> Gate {
         Gate {
             standings: RefCell::new(HashMap::new()),
+            crowd: Cell::new(FEW),
             generations: RefCell::new(HashMap::new()),
             changed: watch::Sender::new(0),
             backoff_min,
@@ -90,7 +164,10 @@ impl Gate {
     pub fn entry(&self, endpoint: &Endpoint, now: Instant) -> Entry {
         match self.standings.borrow().get(endpoint) {
             Some(standing) if standing.next > now => Entry::Wait(standing.next),
-            Some(standing) if standing.probing => Entry::Wait(now + MIN_BETWEEN_DIALS),
+            Some(standing) if standing.probing => Entry::Wait(now + BETWEEN_DIALS),
+            Some(standing) if standing.is_doubtful(now) && standing.affordable() > now => {
+                Entry::Spent(standing.affordable())
+            }
             _ => Entry::Open,
         }
     }
@@ -98,21 +175,15 @@ impl Gate {
     /// The right to dial `endpoint` once, after [`Entry::Open`].
     pub fn pass(self: &Rc<Gate>, endpoint: &Endpoint) -> Pass {
         let now = clock::now();
+        self.forget(now);
         let mut standings = self.standings.borrow_mut();
-        let standing = standings.entry(endpoint.clone()).or_insert(Standing {
-            proven: None,
-            flaps: false,
-            failures: 0,
-            next: now,
-            probing: false,
-        });
+        let standing = standings.entry(endpoint.clone()).or_insert_with(|| Standing::new(now));
+        standing.dialled = now;
         standing.probing = standing.proven.is_none();
         if standing.proven.is_some_and(|since| since + PROBATION <= now) {
-            standing.flaps = false;
             standing.failures = 0;
-        } else if standing.flaps {
-            standing.next = now + MIN_BETWEEN_DIALS;
         }
+        standing.spend(now);
         Pass {
             gate: Rc::clone(self),
             endpoint: endpoint.clone(),
@@ -120,18 +191,24 @@ impl Gate {
         }
     }
 
+    /// Forgets the addresses that nobody dials any more: whenever there are twice as many as the last time.
+    fn forget(&self, now: Instant) {
+        let mut standings = self.standings.borrow_mut();
+        if standings.len() < self.crowd.get() {
+            return;
+        }
+        let after = FORGET.max(self.backoff_max);
+        standings.retain(|_, standing| !standing.is_forgotten(now, after));
+        let mut troubles = self.troubles.0.lock();
+        troubles.retain(|endpoint, _| standings.contains_key(endpoint));
+        self.crowd.set(FEW.max(standings.len() * 2));
+    }
+
     /// A connection to `endpoint` was lost: the next dial is a probe.
     pub fn suspect(&self, endpoint: &Endpoint) {
-        let now = clock::now();
         if let Some(standing) = self.standings.borrow_mut().get_mut(endpoint) {
-            let Some(since) = standing.proven.take() else { return };
-            let soon = since + PROBATION > now;
-            // Once may be an accident; from then on it is let in one dial after the other, and later.
-            if soon && standing.flaps {
-                standing.failures = standing.failures.saturating_add(1);
-                standing.next = now + self.backoff(standing.failures);
-            }
-            standing.flaps = soon;
+            standing.proven = None;
+            standing.lost = Some(clock::now());
         }
     }
 
@@ -207,7 +284,7 @@ impl Gate {
             .backoff_min
             .saturating_mul(1 << failures.min(10))
             .min(self.backoff_max);
-        MIN_BETWEEN_DIALS + ceiling.mul_f64(fastrand::f64())
+        BETWEEN_DIALS + ceiling.mul_f64(fastrand::f64())
     }
 }
 
@@ -291,21 +368,91 @@ mod tests {
         assert_eq!(gate.entry(&node, Instant::now()), Entry::Open);
     }
 
+    /// Dials `node` until the gate says no. How often that was.
+    fn dial_all(gate: &Rc<Gate>, node: &Endpoint, most: u32) -> u32 {
+        let mut dials = 0;
+        while dials < most && gate.entry(node, Instant::now()) == Entry::Open {
+            gate.pass(node).succeeded();
+            dials += 1;
+        }
+        dials
+    }
+
     #[test]
-    fn a_node_that_closes_what_it_takes_is_dialled_by_one_after_the_other() {
+    fn a_connection_that_was_lost_costs_nothing_but_the_dial_that_replaces_it() {
         let (gate, node) = (gate(), Endpoint::new("n", 1));
         gate.pass(&node).succeeded();
-        gate.suspect(&node);
+        for _ in 0..BURST {
+            gate.suspect(&node);
+            assert_eq!(gate.entry(&node, Instant::now()), Entry::Open);
+            let pass = gate.pass(&node);
+            assert!(
+                matches!(gate.entry(&node, Instant::now()), Entry::Wait(_)),
+                "one probe at a time"
+            );
+            pass.succeeded();
+        }
+    }
+
+    #[test]
+    fn dials_to_a_node_that_closes_what_it_takes_have_a_budget() {
+        let (gate, node) = (gate(), Endpoint::new("n", 1));
         assert_eq!(
-            gate.entry(&node, Instant::now()),
-            Entry::Open,
-            "once may be an accident"
+            dial_all(&gate, &node, 100),
+            100,
+            "a pool may grow where nothing is lost"
         );
-        gate.pass(&node).succeeded();
-        let taken = gate.entry(&node, Instant::now());
-        assert!(matches!(taken, Entry::Wait(_)), "taken, but not trusted yet: {taken:?}");
         gate.suspect(&node);
-        let wait = Instant::now() + Duration::from_millis(90);
-        assert!(matches!(gate.entry(&node, Instant::now()), Entry::Wait(at) if at > wait));
+        let dials = dial_all(&gate, &node, 100);
+        assert!((BURST..=BURST + 2).contains(&dials), "{dials} at once");
+        let now = Instant::now();
+        let entry = gate.entry(&node, now);
+        assert!(
+            matches!(entry, Entry::Spent(at) if at > now && at <= now + BETWEEN_DIALS),
+            "{entry:?}"
+        );
+        assert_eq!(gate.entry(&node, now + BETWEEN_DIALS), Entry::Open);
+        assert_eq!(
+            gate.entry(&node, now + PROBATION),
+            Entry::Open,
+            "it keeps what it takes now"
+        );
+    }
+
+    #[test]
+    fn an_outage_of_losses_is_dialled_ten_times_a_second_in_the_long_run() {
+        let start = Instant::now();
+        let mut standing = Standing::new(start);
+        standing.lost = Some(start);
+        let (mut now, mut dials) = (start, 0);
+        while now < start + Duration::from_secs(60) {
+            standing.lost = Some(now);
+            if standing.affordable() <= now {
+                standing.spend(now);
+                dials += 1;
+            }
+            now += Duration::from_millis(1);
+        }
+        assert!((600..=600 + BURST).contains(&dials), "{dials} in a minute");
+    }
+
+    #[test]
+    fn addresses_that_nobody_dials_any_more_are_forgotten() {
+        let gate = gate();
+        let error = DialError::new(Stage::Connect, "refused");
+        for port in 1..10_000 {
+            let node = Endpoint::new("n", port);
+            match port % 2 {
+                0 => gate.pass(&node).succeeded(),
+                _ => gate.pass(&node).failed(&error),
+            }
+            // As if each had been dialled ten minutes before the next.
+            for standing in gate.standings.borrow_mut().values_mut() {
+                let ago = |at: Instant| at.checked_sub(FORGET * 10).unwrap_or(at);
+                (standing.dialled, standing.next) = (ago(standing.dialled), ago(standing.next));
+            }
+        }
+        let kept = (gate.standings.borrow().len(), gate.troubles.0.lock().len());
+        assert!(kept.0 <= FEW && kept.1 <= FEW, "{kept:?}");
     }
 }

@@ -39,10 +39,6 @@ pub struct Common {
 /// How often a keeper whose callers wait for a primary to be named looks whether they still do.
 const STILL_WAITING_MS: std::ops::Range<u64> = 1000..2000;
 
-/// One keeper has the duty to probe a node in trouble: the one that did last. The others leave it so long before they
-/// look themselves, since its callers may be gone.
-const LEAVE_IT_MS: std::ops::Range<u64> = 0..1000;
-
 /// How often a keeper looks whether replicas that failed are worth another try while nobody calls.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 
@@ -243,7 +239,7 @@ impl Keeper {
         let pool = Arc::clone(&self.pool);
         let mut state = pool.state.lock();
         state.sweep(&[], now);
-        state.make_room(pool.settings.max_connections);
+        state.settle();
         let demand = state.demand();
         if state.routes.is_empty() {
             drop(state);
@@ -256,11 +252,10 @@ impl Keeper {
         for (goal, generation) in wanted {
             match self.common.gate.entry(&generation.endpoint, now) {
                 Entry::Open => self.dial(&mut state, goal, generation),
-                Entry::Wait(at) => {
+                held => {
                     self.gated = true;
                     let mine = self.duty.as_ref() == Some(&generation.endpoint);
-                    let leave = if mine { 0 } else { fastrand::u64(LEAVE_IT_MS) };
-                    let at = at + Duration::from_millis(leave);
+                    let at = held.look_again(mine);
                     timer = Some(timer.map_or(at, |timer| timer.min(at)));
                 }
             }

@@ -52,6 +52,15 @@ impl Lent<'_> {
         }
     }
 
+    /// Whether its connection is there, as far as can be known: one that was idle for long is asked first, for nothing
+    /// tells the end of a peer that is cut off.
+    pub(crate) fn is_trusted(&mut self, deadline: Deadline) -> bool {
+        match &mut self.line {
+            Some(Line::Direct(direct)) => direct.is_trusted(deadline),
+            _ => true,
+        }
+    }
+
     /// Whether another call may use the connection, when it is the caller's own.
     pub fn is_usable(&self) -> bool {
         matches!(&self.line, Some(Line::Direct(direct)) if direct.is_usable())
@@ -65,7 +74,7 @@ impl Lent<'_> {
         deadline: Deadline,
         take: impl FnMut(Reply),
     ) -> Result<(), Error> {
-        match &mut self.line {
+        let done = match &mut self.line {
             Some(Line::Direct(direct)) => {
                 let done = direct.exchange(request, count, deadline, take);
                 self.unsent = direct.unsent();
@@ -78,7 +87,8 @@ impl Lent<'_> {
                 end.map_err(|failure| failure.error)
             }
             None => Err(Error::new(ErrorKind::Closed)),
-        }
+        };
+        done.map_err(|error| self.pool.closed_under(error))
     }
 
     /// The same with all replies in one array; of an exchange that fails, those that came before.
@@ -91,7 +101,7 @@ impl Lent<'_> {
         if let Some(Line::Direct(direct)) = &mut self.line {
             let (all, done) = direct.exchange_all(request, count, deadline);
             self.unsent = direct.unsent();
-            return (all, done);
+            return (all, done.map_err(|error| self.pool.closed_under(error)));
         }
         let mut replies = Vec::new();
         let done = self.exchange(request, count, deadline, |reply| replies.push(reply));
@@ -196,6 +206,13 @@ impl Drop for Lent<'_> {
         if self.want != Want::Lease {
             self.pool.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
+        self.give_back();
+    }
+}
+
+impl Lent<'_> {
+    /// The connection finds its way back.
+    pub(super) fn give_back(&mut self) {
         if let Some(Line::Direct(direct)) = self.line.take() {
             if direct.is_lost() {
                 self.pool.lost();
@@ -207,6 +224,16 @@ impl Drop for Lent<'_> {
             }
             self.pool.put(self.want, direct);
         }
+    }
+}
+
+impl Pool {
+    /// The error of a call whose connection was taken from it by the end of the pool.
+    fn closed_under(&self, error: Error) -> Error {
+        if matches!(error.kind(), ErrorKind::ConnectionLost { .. }) && self.is_closed() {
+            return Error::new(ErrorKind::Closed).with_outcome(error.outcome());
+        }
+        error
     }
 }
 

@@ -23,8 +23,11 @@ mod seat_tests;
 mod select;
 pub mod sentry;
 mod silence;
+mod slots;
 mod state;
+mod trust;
 pub mod view;
+mod waiters;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -63,6 +66,7 @@ use crate::observe::{CallStats, Observer, Timing};
 use crate::options::{ClientSettings, Shown, Vault};
 use crate::topology::{Hint, Role, Service, is_final, turned_away, unknown_primary};
 use state::{Line, Route, State};
+use waiters::Queue;
 
 /// As good as without a limit.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -94,7 +98,7 @@ pub struct Pool {
     /// Completions of submitted calls that the program has not taken yet.
     pub(crate) untaken: Arc<AtomicUsize>,
     submissions: OnceLock<Arc<dyn Submissions>>,
-    sleepers: Mutex<Vec<Giver<()>>>,
+    sleepers: Mutex<Queue<Giver<()>>>,
 }
 
 impl Pool {
@@ -107,7 +111,7 @@ impl Pool {
         troubles: Arc<Troubles>,
         observer: Arc<Observer>,
     ) -> Pool {
-        let state = Mutex::new(State::new(settings.replica_select));
+        let state = Mutex::new(State::new(settings.replica_select, settings.max_connections));
         let calls = observer.calls(service.name(), role);
         Pool {
             settings,
@@ -124,7 +128,7 @@ impl Pool {
             submitted: AtomicUsize::new(0),
             untaken: Arc::default(),
             submissions: OnceLock::new(),
-            sleepers: Mutex::new(Vec::new()),
+            sleepers: Mutex::default(),
         }
     }
 
@@ -149,8 +153,13 @@ impl Pool {
             moved: false,
             timing: Timing::default(),
         };
-        lent.line = Some(self.find(want, crowded, deadline)?);
-        Ok(lent)
+        loop {
+            lent.line = Some(self.find(want, crowded, deadline)?);
+            if lent.is_trusted(deadline) {
+                return Ok(lent);
+            }
+            lent.give_back();
+        }
     }
 
     fn find(&self, want: Want, crowded: bool, deadline: Deadline) -> Result<Line, Error> {
@@ -168,11 +177,16 @@ impl Pool {
     #[cold]
     fn wait(&self, mut state: MutexGuard<'_, State>, want: Want, deadline: Deadline) -> Result<Line, Error> {
         let (giver, taker) = handoff();
-        if state.wait(want, giver, self.settings.direct + self.settings.lanes) {
+        let (place, news) = state.wait(want, giver, self.settings.direct + self.settings.lanes);
+        drop(state);
+        if news {
             self.demand.notify_one();
         }
-        drop(state);
-        taker.take(deadline).unwrap_or_else(|| Err(self.not_in_time(want)))
+        if let Some(grant) = taker.take(deadline) {
+            return grant;
+        }
+        self.state.lock().leave(want, place);
+        Err(self.not_in_time(want))
     }
 
     /// The node that serves now: the one of the last call's route.
@@ -198,14 +212,11 @@ impl Pool {
     /// Waits before a repetition; ends early when the pool is closed.
     pub fn pause(&self, until: Deadline) {
         let (giver, taker) = handoff();
-        {
-            let mut sleepers = self.sleepers.lock();
-            sleepers.retain(|sleeper| !sleeper.is_done());
-            sleepers.push(giver);
-        }
-        if !self.state.lock().closed {
+        let place = self.sleepers.lock().push(giver);
+        if !self.is_closed() {
             taker.take(until);
         }
+        self.sleepers.lock().remove(place);
     }
 
     /// Ends every call and drops every connection.
@@ -218,9 +229,7 @@ impl Pool {
         }
         self.run_errands();
         // While their lanes can still be found: what did not go out yet never will.
-        if let Some(submissions) = self.submissions.get() {
-            submissions.close(self);
-        }
+        self.end_submissions();
         let retired = {
             let mut state = self.state.lock();
             let routes = std::mem::take(&mut state.routes)
@@ -231,10 +240,17 @@ impl Pool {
         for generation in retired {
             generation.retire();
         }
-        for sleeper in self.sleepers.lock().drain(..) {
+        for sleeper in self.sleepers.lock().drain() {
             let _ = sleeper.give(());
         }
         self.demand.notify_one();
+    }
+
+    /// Ends the submitted calls: their client is gone, and others use the pool still.
+    pub fn end_submissions(self: &Arc<Pool>) {
+        if let Some(submissions) = self.submissions.get() {
+            submissions.close(self);
+        }
     }
 
     /// Whether it was closed.

@@ -3,7 +3,8 @@
 //!
 //! A caller's connection is its thread's alone, so nothing listens on it while it is idle, and a peer that is cut off
 //! closes nothing. A missed pong does not end calls under way, for a busy server is not a dead one: it takes the idle
-//! connections out of use, so that the next call waits for a verified one instead of writing into a black hole.
+//! connections out of use, so that the next call waits for a verified one instead of writing into a black hole. Nothing
+//! that happens to the sentry's own connection ends the watch.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Pool;
 use super::gate::{Entry, Gate};
+use crate::error::Stage;
 use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake};
@@ -33,7 +35,7 @@ pub struct Sentries {
 }
 
 impl Sentries {
-    /// Watches `endpoint` on behalf of `pool` until no pool uses it any more or a pong is missed.
+    /// Watches `endpoint` on behalf of `pool` for as long as a pool uses it.
     pub(super) fn post(
         self: &Rc<Sentries>,
         gate: &Rc<Gate>,
@@ -88,75 +90,134 @@ struct Sentry {
     transport: Rc<Transport>,
 }
 
+/// What a look at the node has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// It said something.
+    Life,
+    /// It said that it answers nobody at the moment.
+    Busy,
+    /// It was asked in vain.
+    Silence,
+    /// Nothing: it was not asked, or takes no connection.
+    None,
+}
+
+/// The sentry's own connection.
+#[derive(Default)]
+struct Post {
+    wire: Option<Wire>,
+    /// The number of the newest credentials that the node was shown on it.
+    shown: u64,
+    /// Connects in a row that the node refused by a word of its own.
+    refused: u32,
+}
+
 impl Sentry {
     async fn stand(self) {
-        let missed = self.watch().await;
-        let users = self.sentries.users(&self.endpoint);
-        // The next pool that connects posts a new one.
+        let mut post = Post::default();
+        loop {
+            sleep(pause(post.refused)).await;
+            let Some(pool) = self.sentries.users(&self.endpoint).into_iter().next() else {
+                break;
+            };
+            let sign = self.look(&mut post, &pool).await;
+            self.tell(sign);
+        }
+        // Nobody can have come meanwhile; the next pool that connects posts a new one.
         self.sentries.posts.borrow_mut().remove(&self.endpoint);
         self.sentries.pongs.borrow_mut().remove(&self.endpoint);
-        if missed {
-            self.gate.suspect(&self.endpoint);
-            for pool in users {
-                pool.lost_touch(&self.endpoint);
+    }
+
+    fn tell(&self, sign: Sign) {
+        let users = || self.sentries.users(&self.endpoint);
+        match sign {
+            Sign::Busy => users().iter().for_each(|pool| pool.answered(Moment::now())),
+            Sign::Life => {
+                let now = Moment::now();
+                self.sentries.pongs.borrow_mut().insert(self.endpoint.clone(), now);
+                users().iter().for_each(|pool| pool.answered(now));
+            }
+            Sign::Silence => {
+                self.gate.suspect(&self.endpoint);
+                users().iter().for_each(|pool| pool.lost_touch(&self.endpoint));
+            }
+            Sign::None => {}
+        }
+    }
+
+    /// A PING and its answer. A connection that has ended is no missed pong: another one tells whether the node is there.
+    async fn look(&self, post: &mut Post, pool: &Pool) -> Sign {
+        let newest = self.login.vault.number();
+        if newest > post.shown && post.wire.is_some() {
+            // What the node does not take changes nothing: any answer is a sign of life.
+            post.wire = self.connect(pool).await.ok().or(post.wire.take());
+        }
+        post.shown = newest;
+        if let Some(wire) = &mut post.wire {
+            match timeout(PING_EVERY, ping(wire)).await {
+                Ok(Ok(sign)) => return sign,
+                Ok(Err(_)) => post.wire = None,
+                Err(_) => {
+                    post.wire = None;
+                    return Sign::Silence;
+                }
+            }
+        }
+        match self.connect(pool).await {
+            Ok(wire) => {
+                (post.wire, post.refused) = (Some(wire), 0);
+                Sign::Life
+            }
+            Err((sign, by_word)) => {
+                post.refused = if by_word { post.refused + 1 } else { 0 };
+                sign
             }
         }
     }
 
-    /// True when a pong is missed, false when nobody uses the node or it cannot be watched.
-    async fn watch(&self) -> bool {
-        let mut wire: Option<Wire> = None;
-        let mut shown = 0;
-        loop {
-            sleep(PING_EVERY).await;
-            let Some(pool) = self.sentries.users(&self.endpoint).into_iter().next() else {
-                return false;
-            };
-            let newest = self.login.vault.number();
-            if wire.is_some() && newest > shown {
-                // What the node does not take changes nothing: any answer is a sign of life.
-                wire = self.connect(&pool).await.or(wire);
-            }
-            shown = newest;
-            let answered = match &mut wire {
-                Some(wire) => timeout(PING_EVERY, ping(wire)).await == Ok(Ok(())),
-                None => match self.connect(&pool).await {
-                    Some(connected) => {
-                        wire = Some(connected);
-                        true
-                    }
-                    None => return false,
-                },
-            };
-            if !answered {
-                return true;
-            }
-            let now = Moment::now();
-            self.sentries.pongs.borrow_mut().insert(self.endpoint.clone(), now);
-            for pool in self.sentries.users(&self.endpoint) {
-                pool.answered(now);
-            }
-        }
-    }
-
-    async fn connect(&self, pool: &Pool) -> Option<Wire> {
-        if self.gate.entry(&self.endpoint, clock::now()) != Entry::Open {
-            return None;
+    /// A connection of its own; else what its failure says of the node, and whether the node itself refused it.
+    async fn connect(&self, pool: &Pool) -> Result<Wire, (Sign, bool)> {
+        let began = clock::now();
+        if self.gate.entry(&self.endpoint, began) != Entry::Open {
+            return Err((Sign::None, false));
         }
         let pass = self.gate.pass(&self.endpoint);
         let settings = &pool.settings;
-        let limit = settings.connect_timeout;
-        let greeted = handshake::greet_node(&self.endpoint, &self.login, &self.transport, settings.limits, limit)
-            .await
-            .ok()?;
-        pass.succeeded();
-        Some(greeted.wire)
+        let limit = settings.connect_timeout.min(PING_EVERY);
+        let greeted = handshake::greet_node(&self.endpoint, &self.login, &self.transport, settings.limits, limit);
+        match greeted.await {
+            Ok(greeted) => {
+                pass.succeeded();
+                Ok(greeted.wire)
+            }
+            Err(error) => {
+                let silent = error.stage != Stage::Resolve && began + limit <= clock::now();
+                let by_word = !silent && !matches!(error.stage, Stage::Resolve | Stage::Connect);
+                // The login is that of one pool of many: what the node says of it holds nobody else up.
+                if !by_word {
+                    pass.failed(&error);
+                }
+                Err((if silent { Sign::Silence } else { Sign::None }, by_word))
+            }
+        }
     }
 }
 
+/// A node that refuses the sentry by a word is alive, and is asked less often for it.
+fn pause(refused: u32) -> Duration {
+    PING_EVERY.saturating_mul(1 << refused.min(4))
+}
+
 /// Any answer will do: an error reply is a sign of life as well.
-async fn ping(wire: &mut Wire) -> Result<(), WireError> {
+async fn ping(wire: &mut Wire) -> Result<Sign, WireError> {
     wire.send(&control(&["PING"])).await?;
-    while wire.receive().await?.kind() == Kind::Push {}
-    Ok(())
+    loop {
+        let reply = wire.receive().await?;
+        match reply.kind() {
+            Kind::Push => {}
+            Kind::Error if reply.text().starts_with("BUSY ") => return Ok(Sign::Busy),
+            _ => return Ok(Sign::Life),
+        }
+    }
 }

@@ -10,6 +10,7 @@ use super::generation::Generation;
 use super::lane::{self, Lane};
 use super::line::WaitingLine;
 use super::select::{self, Choice};
+use super::waiters::{Callers, Claims, Place};
 use crate::error::{Attempt, Error};
 use crate::handoff::Giver;
 use crate::net::Endpoint;
@@ -120,12 +121,13 @@ pub(super) struct State {
     select: Select,
     /// Calls so far.
     pub(super) calls: usize,
-    pub(super) shared_waiters: VecDeque<(Want, Giver<Grant>)>,
-    pub(super) lease_waiters: VecDeque<Giver<Grant>>,
+    /// Threads that wait for a connection of shared use.
+    pub(super) callers: Callers,
+    /// Who waits for one of `max_connections`.
+    pub(super) claims: Claims,
+    pub(super) max_connections: usize,
     /// Submitted calls that wait for a lane.
     pub(super) lane_waiters: WaitingLine,
-    /// Submitted calls that wait for a connection of their own.
-    pub(super) own_waiters: VecDeque<u64>,
     /// Connections of submitted calls' own, counted among the leases; with the end of its time where one is idle.
     pub(super) own_lanes: Vec<(Arc<Lane>, Option<Instant>)>,
     /// What is to be done about submitted calls once the lock is released.
@@ -135,7 +137,7 @@ pub(super) struct State {
     /// Connections leased or kept idle after a lease.
     pub(super) leases: usize,
     pub(super) lease_dials: usize,
-    idle_leases: Vec<(Box<Direct>, Instant)>,
+    pub(super) idle_leases: Vec<(Box<Direct>, Instant)>,
     /// The last failure of each node since a connection succeeded.
     pub(super) attempts: Vec<(Endpoint, Attempt)>,
     /// A call came since the keeper last looked.
@@ -144,17 +146,17 @@ pub(super) struct State {
 
 impl State {
     /// Nothing connected, nobody waiting.
-    pub(super) fn new(select: Select) -> State {
+    pub(super) fn new(select: Select, max_connections: usize) -> State {
         State {
             closed: false,
             routes: Vec::new(),
             leaving: Vec::new(),
             select,
             calls: 0,
-            shared_waiters: VecDeque::new(),
-            lease_waiters: VecDeque::new(),
+            callers: Callers::default(),
+            claims: Claims::default(),
+            max_connections,
             lane_waiters: WaitingLine::default(),
-            own_waiters: VecDeque::new(),
             own_lanes: Vec::new(),
             errands: VecDeque::new(),
             errands_run: false,
@@ -176,7 +178,7 @@ impl State {
     }
 
     fn take_shared(&mut self, want: Want, crowded: bool) -> Option<Line> {
-        let queued = self.shared_waiters.iter().any(|(_, waiter)| !waiter.is_done());
+        let queued = self.callers.any();
         let count = self.routes.len();
         let first = if count > 1 { self.first() } else { 0 };
         let calls = self.calls;
@@ -216,24 +218,27 @@ impl State {
         select::fastest(&choices, self.calls)
     }
 
-    fn take_lease(&mut self) -> Option<Box<Direct>> {
-        while let Some((direct, _)) = self.idle_leases.pop() {
-            if direct.is_usable() && self.routes.iter().any(|route| is_of(route, &direct)) {
-                return Some(direct);
-            }
-            self.leases -= 1;
+    /// Enters a waiter: its place, and whether the keeper should look, for more waiters than connections it may make
+    /// change nothing.
+    pub(super) fn wait(&mut self, want: Want, giver: Giver<Grant>, most: usize) -> (Place, bool) {
+        if want == Want::Lease {
+            let place = self.claims.push(giver);
+            self.settle();
+            return (place, true);
         }
-        None
+        let place = self.callers.push(want, giver);
+        let few = self.callers.len() <= most.saturating_mul(self.routes.len().max(1));
+        // The first who would take a lane is news, however many wait who would not.
+        let first = want == Want::Shared && self.callers.of_lanes() == 1;
+        (place, few || first)
     }
 
-    /// Enters a waiter. True when the keeper should look: more waiters than connections it may make change nothing.
-    pub(super) fn wait(&mut self, want: Want, giver: Giver<Grant>, most: usize) -> bool {
-        if want == Want::Lease {
-            self.lease_waiters.push_back(giver);
-            return true;
+    /// A waiter has given up.
+    pub(super) fn leave(&mut self, want: Want, place: Place) {
+        match want {
+            Want::Lease => drop(self.claims.remove(place)),
+            Want::Shared | Want::Bulk => self.callers.remove(place),
         }
-        self.shared_waiters.push_back((want, giver));
-        self.shared_waiters.len() <= most.saturating_mul(self.routes.len().max(1))
     }
 
     /// Puts a lane to use: everyone who waits for it goes out at once.
@@ -244,13 +249,9 @@ impl State {
             return false;
         };
         route.lanes.push(Arc::clone(lane));
-        self.shared_waiters.retain(|(want, waiter)| {
-            let takes = *want == Want::Shared;
-            if takes {
-                let _ = waiter.give(Ok(Line::Lane(Arc::clone(lane))));
-            }
-            !takes
-        });
+        for waiter in self.callers.take_for_lane() {
+            let _ = waiter.give(Ok(Line::Lane(Arc::clone(lane))));
+        }
         true
     }
 
@@ -270,7 +271,7 @@ impl State {
     }
 
     /// Leaves lanes: they end once the calls under way have, and what they have not sent goes elsewhere.
-    pub(super) fn leave(&mut self, lanes: impl IntoIterator<Item = Arc<Lane>>) {
+    pub(super) fn leave_lanes(&mut self, lanes: impl IntoIterator<Item = Arc<Lane>>) {
         for lane in lanes {
             lane.leave();
             let (unsent, lost) = (VecDeque::new(), None);
@@ -286,26 +287,22 @@ impl State {
             self.discard(want, direct);
             return false;
         }
+        if want == Want::Lease {
+            self.idle_leases.push((direct, idle_until()));
+            self.settle();
+            return true;
+        }
         let mut grant = Ok(Line::Direct(direct));
-        let next = |state: &mut State| match want {
-            Want::Lease => state.lease_waiters.pop_front(),
-            Want::Shared | Want::Bulk => state.shared_waiters.pop_front().map(|(_, waiter)| waiter),
-        };
-        while let Some(waiter) = next(self) {
+        while let Some(waiter) = self.callers.pop() {
             match waiter.give(grant) {
                 Ok(()) => return true,
                 Err(back) => grant = back,
             }
         }
         let Ok(Line::Direct(direct)) = grant else { return true };
-        match want {
-            Want::Lease => self.idle_leases.push((direct, idle_until())),
-            Want::Shared | Want::Bulk => {
-                if let Some(route) = self.routes.iter_mut().find(|route| is_of(route, &direct)) {
-                    route.micros = select::smoothed(route.micros, direct.micros());
-                    route.idle.push(direct);
-                }
-            }
+        if let Some(route) = self.routes.iter_mut().find(|route| is_of(route, &direct)) {
+            route.micros = select::smoothed(route.micros, direct.micros());
+            route.idle.push(direct);
         }
         true
     }
@@ -360,20 +357,13 @@ impl State {
             left.append(&mut route.lanes);
             route.ready &= route.has_connection();
         }
-        self.leave(left);
+        self.leave_lanes(left);
         let before = self.idle_leases.len();
         self.idle_leases
             .retain(|(direct, _)| direct.generation().endpoint != *endpoint);
         self.leases -= before - self.idle_leases.len();
         self.drop_own_lanes(|lane, idle_until| idle_until.is_some() && lane.generation.endpoint == *endpoint);
         dropped + before - self.idle_leases.len()
-    }
-
-    /// Drops one connection kept after a lease.
-    pub(super) fn drop_one_idle_lease(&mut self) -> bool {
-        let dropped = self.idle_leases.pop().is_some();
-        self.leases -= usize::from(dropped);
-        dropped
     }
 
     /// Drops what is idle there under older credentials than the node has taken; lanes end with the calls they carry.
@@ -388,31 +378,18 @@ impl State {
             }
             left.extend(route.lanes.extract_if(.., |lane| !lane.is_usable()));
         }
-        self.leave(left);
+        self.leave_lanes(left);
         self.sweep(&[], clock::now());
-    }
-
-    /// Drops the connections kept after leases.
-    pub(super) fn drop_idle_leases(&mut self) {
-        self.leases -= self.idle_leases.drain(..).count();
-        self.drop_own_lanes(|_, idle_until| idle_until.is_some());
-    }
-
-    /// When the next idle lease is due to be closed.
-    pub(super) fn next_expiry(&self) -> Option<Instant> {
-        let leases = self.idle_leases.iter().map(|(_, until)| *until);
-        let own = self.own_lanes.iter().filter_map(|(_, until)| *until);
-        leases.chain(own).min()
     }
 
     /// Ends every wait of `want` with `error`.
     pub(super) fn refuse(&mut self, error: &Error) {
-        let shared = self.shared_waiters.drain(..).map(|(_, waiter)| waiter);
-        for waiter in shared.chain(self.lease_waiters.drain(..)) {
+        let (threads, calls) = self.claims.drain();
+        for waiter in self.callers.drain().chain(threads) {
             let _ = waiter.give(Err(error.clone()));
         }
         let mut waiting = self.lane_waiters.take(usize::MAX);
-        waiting.extend(self.own_waiters.drain(..));
+        waiting.extend(calls);
         if !waiting.is_empty() {
             self.errands.push_back(Errand::Fail(waiting, error.clone()));
         }
@@ -421,7 +398,8 @@ impl State {
     /// Removes the route at `place`, its idle connections with it.
     pub(super) fn remove_route(&mut self, place: usize) -> Arc<Generation> {
         let route = self.routes.remove(place);
-        self.leave(route.lanes);
+        self.leave_lanes(route.lanes);
+        self.drop_idle_slots(&route.generation);
         route.generation
     }
 
@@ -445,15 +423,13 @@ impl State {
 
     /// Waiters that are still there.
     pub(super) fn demand(&mut self) -> Demand {
-        self.shared_waiters.retain(|(_, waiter)| !waiter.is_done());
-        self.lease_waiters.retain(|waiter| !waiter.is_done());
-        let bulk = self.shared_waiters.iter().filter(|(want, _)| *want == Want::Bulk);
-        let bulk = bulk.count();
+        // Those who have given up in front leave.
+        let _ = (self.callers.any(), self.claims.next(0));
         Demand {
-            calls: self.shared_waiters.len(),
-            lanes: self.shared_waiters.len() - bulk,
+            calls: self.callers.len(),
+            lanes: self.callers.of_lanes(),
             submitted: self.lane_waiters.len(),
-            leases: self.lease_waiters.len() + self.own_waiters.len(),
+            leases: self.claims.len(),
         }
     }
 }

@@ -26,9 +26,6 @@ use crate::topology::{Hint, Snapshot, Unserved};
 /// How often a subscription that waits for a node to be named looks by itself.
 const STILL_WAITING_MS: std::ops::Range<u64> = 1000..2000;
 
-/// To probe a node in trouble is the affair of whoever did last; the others look so much later.
-const LEAVE_IT_MS: std::ops::Range<u64> = 0..1000;
-
 /// Messages that may come before all names have been restored, and wait for that: usually none, at most this many.
 const HELD: usize = 4096;
 
@@ -173,7 +170,7 @@ impl Follower {
                         return (target, greeted);
                     }
                 }
-                Entry::Wait(at) => self.await_gate(&target, at).await,
+                held => self.await_gate(&target, held).await,
             }
         }
     }
@@ -209,13 +206,12 @@ impl Follower {
         }
     }
 
-    async fn await_gate(&mut self, target: &Target, at: Instant) {
-        let mine = self.duty.as_ref() == Some(&target.endpoint);
-        let leave = if mine { 0 } else { fastrand::u64(LEAVE_IT_MS) };
+    async fn await_gate(&mut self, target: &Target, held: Entry) {
+        let at = held.look_again(self.duty.as_ref() == Some(&target.endpoint));
         tokio::select! {
             () = changed(&mut self.snapshots) => {}
             _ = self.gate_changes.changed() => {}
-            () = sleep_until((at + Duration::from_millis(leave)).into()) => {}
+            () = sleep_until(at.into()) => {}
         }
     }
 

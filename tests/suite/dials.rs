@@ -1,0 +1,151 @@
+//! Connections that are lost and made again: who watches them, how fast they are dialled, and what an old one is
+//! trusted with.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sentinel::{CallOptions, Outcome};
+use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, wait_until};
+
+use crate::support::{PATIENCE, SERVICE, SLACK, open, run, run_within, text, timed, within, words};
+
+/// P5, and the time in which nothing but the sentry can have noticed.
+const NOTICED: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_node_whose_sentry_was_refused_is_watched_all_the_same() {
+    let node = FakeNode::start();
+    let proxy = Proxy::to(node.port());
+    let sentinel = FakeSentinel::start(SERVICE, proxy.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET warm up");
+    let own = proxy.open_connections();
+    proxy.refuse();
+    // The sentry dials for the first time within this time.
+    std::thread::sleep(Duration::from_millis(1600));
+    proxy.pass();
+    wait_until("a sentry's connection", PATIENCE, || {
+        text(&client, "SET in use");
+        proxy.open_connections() > own
+    });
+    proxy.black_hole();
+    std::thread::sleep(NOTICED);
+    let error = run_within(&client, "SET half open", 300).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent, "written into a black hole: {error}");
+    proxy.cut_all(Cut::Reset);
+    proxy.pass();
+    assert_eq!(run_within(&client, "SET after wards", 5000).unwrap().text(), "OK");
+}
+
+#[test]
+fn a_node_that_falls_silent_again_and_again_is_noticed_each_time() {
+    let node = FakeNode::start();
+    let proxy = Proxy::to(node.port());
+    let sentinel = FakeSentinel::start(SERVICE, proxy.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    for _ in 0..2 {
+        text(&client, "SET warm up");
+        wait_until("the sentry's PING", PATIENCE, || {
+            let pings = node.count("PING");
+            text(&client, "SET in use");
+            pings > 0
+        });
+        proxy.black_hole();
+        std::thread::sleep(NOTICED);
+        let error = run_within(&client, "SET half open", 300).unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "written into a black hole: {error}");
+        proxy.cut_all(Cut::Reset);
+        proxy.pass();
+        node.forget_commands();
+    }
+}
+
+#[test]
+fn writers_make_progress_on_a_node_that_cuts_every_fifth_reply() {
+    let (asked, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let node = FakeNode::builder()
+        .on(move |session, args| {
+            let cuts = args[0] == b"SET" && asked.fetch_add(1, Ordering::SeqCst) % 5 == 4;
+            if cuts {
+                session.close();
+            }
+            cuts
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    client.connect(5000).unwrap();
+    let (written, before, began) = (AtomicUsize::new(0), node.connections().len(), Instant::now());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let call = CallOptions {
+                        no_retry: true,
+                        ..within(2000)
+                    };
+                    let answered = client.command(&words("SET k v"), &call).is_ok();
+                    written.fetch_add(usize::from(answered), Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(4));
+        done.store(true, Ordering::Relaxed);
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    let (written, dials) = (written.into_inner(), node.connections().len() - before);
+    println!("{written} written over {dials} connections in {seconds:.1} s");
+    assert!(written as f64 / seconds >= 20.0, "{written} in {seconds:.1} s");
+    // The budget of an address, and the sentry's.
+    assert!(dials as f64 <= 12.0 + 10.0 * seconds, "{dials} dials in {seconds:.1} s");
+}
+
+#[test]
+fn a_connection_that_served_and_was_lost_costs_one_dial_and_no_wait() {
+    let node = FakeNode::builder()
+        .on(|session, args| {
+            let cuts = args[0] == b"CUT";
+            if cuts {
+                session.close();
+            }
+            cuts
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET warm up");
+    for turn in 0..5 {
+        let call = CallOptions {
+            no_retry: true,
+            ..within(2000)
+        };
+        client.command(&words("CUT"), &call).unwrap_err();
+        let (result, took) = timed(|| run_within(&client, "SET k v", 2000));
+        assert!(result.is_ok() && took < SLACK, "turn {turn}: {took:?}, {result:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_was_idle_and_fell_silent_is_not_trusted_with_a_write() {
+    let silent = std::sync::Arc::new(AtomicUsize::new(0));
+    let victim = std::sync::Arc::clone(&silent);
+    let node = FakeNode::builder()
+        .on(move |session, args| {
+            // The first connection that writes is the one that falls silent later.
+            if args[0] == b"SET" {
+                let _ = victim.compare_exchange(0, session.id() + 1, Ordering::SeqCst, Ordering::SeqCst);
+            }
+            args.get(1).is_none_or(|key| key != b"first") && victim.load(Ordering::SeqCst) == session.id() + 1
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET first up");
+    assert!(silent.load(Ordering::SeqCst) > 0);
+    // As long as a connection is trusted without a question.
+    std::thread::sleep(Duration::from_millis(15_100));
+    let (result, took) = timed(|| run(&client, "SET second x"));
+    assert!(result.is_ok(), "{result:?}");
+    assert!(took <= Duration::from_secs(1) + SLACK, "{took:?}");
+    assert_eq!(node.count("SET second"), 1);
+}
