@@ -56,4 +56,6 @@ mod subscriptions;
 mod support;
 mod tls;
 mod tls_records;
+mod tls_slow;
+mod tls_storm;
 mod tls_traffic;
