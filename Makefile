@@ -39,7 +39,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
 	integration promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
-	check-valgrind check-asan check-tsan check-leaks check-forks check-deps fuzz soak install uninstall install-test \
+	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak \
+	install uninstall install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
 	check-targets deb check-deb man html clean help
 
@@ -155,6 +156,13 @@ check-forks: lib lab ## children of a process with 24 busy threads, in C and in 
 	@FORKS=$${FORKS:-2000} tests/scripts/c-tests.sh forks
 	@FORKS=$${FORKS:-2000} tests/scripts/binding-tests.sh ruby forks
 	@grep -h lost build/tests/log/shared-forks.c.log build/bindings/ruby-forks.log
+
+check-limits: setup ## how late anything is under the heaviest loads, each figure beside its limit (LINE=text; 5 minutes)
+	@$(CARGO) test --release --test limits -- limits --exact --ignored --nocapture
+
+check-tls-storm: setup ## bursts of APPENDs over TLS through failovers, none twice (APPENDS=5000000 FAILOVERS=30; 15 minutes)
+	@APPENDS=$${APPENDS:-5000000} FAILOVERS=$${FAILOVERS:-30} \
+		$(CARGO) test --release --test suite -- --nocapture tls_storm::
 
 check-deps: ## licences and sources of the libraries (ADVISORIES=1: known vulnerabilities too, from the network)
 	@tests/scripts/deps.sh

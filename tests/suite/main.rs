@@ -59,5 +59,7 @@ mod subscriptions;
 mod support;
 mod tls;
 mod tls_records;
+mod tls_slow;
+mod tls_storm;
 mod tls_traffic;
 mod turns;

@@ -23,7 +23,7 @@ use crate::support::{PATIENCE, SERVICE, options, with};
 /// How often a server looks whether there is something to do.
 const LOOK: Duration = Duration::from_millis(5);
 
-fn configuration(identity: &Identity) -> Arc<ServerConfig> {
+pub(crate) fn configuration(identity: &Identity) -> Arc<ServerConfig> {
     let chain = CertificateDer::pem_file_iter(&identity.cert).unwrap();
     let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
