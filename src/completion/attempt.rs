@@ -7,11 +7,10 @@ use crate::client::batch::with_first;
 use crate::client::call::{ROLE, exists};
 use crate::client::learnt::question;
 use crate::client::life::{Ended, Event, Handed, Message, Shape};
-use crate::client::reading::in_one;
 use crate::client::replication::{PROBE, wait_command};
 use crate::error::{Outcome, Result};
 use crate::pool;
-use crate::pool::{Lane, Parcel, Refused, Sink};
+use crate::pool::{Answers, Lane, Parcel, Refused, Sink};
 use crate::resp::Request;
 
 /// Hands a call to a lane. False when it is not to be sent any more.
@@ -46,21 +45,21 @@ pub(super) fn follow(book: &mut Book, id: CallId, message: Message, lane: &Arc<L
 fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, Refused> {
     let sink = Sink::Call(id, None);
     let words: [&[u8]; 3];
-    let count = match call.life.shape() {
-        Shape::Command | Shape::Confirmed => 1,
-        Shape::Pipeline(len) => len,
-        Shape::Transaction(len) => len + 2,
+    let answers = match call.life.shape() {
+        Shape::Command | Shape::Confirmed => Answers::Each(1),
+        Shape::Pipeline(len) => Answers::InOne(len),
+        Shape::Transaction(len) => Answers::Each(len + 2),
     };
     let question = match message {
         Message::Itself | Message::Source => {
             return match &call.request {
-                Stored::Small(bytes) => lane.send(Parcel::Small(&Request::Encoded(&[bytes])), count, sink),
-                Stored::Apart(bytes) => lane.send(Parcel::Apart(Arc::clone(bytes)), count, sink),
+                Stored::Small(bytes) => lane.send(Parcel::Small(&Request::Encoded(&[bytes])), answers, sink),
+                Stored::Apart(bytes) => lane.send(Parcel::Apart(Arc::clone(bytes)), answers, sink),
             };
         }
         Message::Confirmation => {
             let wait = wait_command(call.life.options(), call.deadline);
-            return lane.send(Parcel::of(&Request::Encoded(&[&wait])), 1, sink);
+            return lane.send(Parcel::of(&Request::Encoded(&[&wait])), Answers::Each(1), sink);
         }
         Message::Exists => return with_first(call.body(), |args| ask(lane, &exists(args), sink)),
         Message::Info => {
@@ -74,11 +73,11 @@ fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, R
 }
 
 fn ask(lane: &Lane, question: &[&[u8]], sink: Sink) -> Result<u64, Refused> {
-    lane.send(Parcel::of(&Request::Command(question)), 1, sink)
+    lane.send(Parcel::of(&Request::Command(question)), Answers::Each(1), sink)
 }
 
 /// What came of it; the replies of a pipeline in one array.
-pub(super) fn came(shape: Shape, ended: pool::Ended) -> Ended {
+pub(super) fn came(ended: pool::Ended) -> Ended {
     let (done, handed) = match ended.end {
         Ok(()) => (Ok(()), Handed::Whole),
         Err(failure) => {
@@ -92,8 +91,5 @@ pub(super) fn came(shape: Shape, ended: pool::Ended) -> Ended {
     };
     let mut replies = ended.replies.map_or_else(Vec::new, |replies| *replies);
     replies.extend(ended.last);
-    if matches!(shape, Shape::Pipeline(_)) {
-        replies = in_one(&replies).into_iter().collect();
-    }
     Ended { replies, done, handed }
 }

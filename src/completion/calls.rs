@@ -296,9 +296,7 @@ impl Calls {
 
     /// The end of an attempt that is more than a plain reply. The end of the call, where it has come.
     fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) -> Option<Result<Reply>> {
-        let id = ended.id;
-        let shape = self.book.lock().get(id).map(|call| call.life.reading())?;
-        self.decide(pool, lane, id, came(shape, ended))
+        self.decide(pool, lane, ended.id, came(ended))
     }
 
     /// What follows the end of what was sent on `lane`. A call is decided about outside of the book, for that may take

@@ -65,6 +65,8 @@ pub(super) struct Driver {
     flying: VecDeque<Call>,
     /// Where in the stream the first of them begins.
     begin: u64,
+    /// The replies to the first of them are being decoded into one array.
+    gathering: bool,
     silence: Silence,
     /// When those who wait look at the time; it runs while calls fly.
     nudge: Pin<Box<Sleep>>,
@@ -92,6 +94,7 @@ impl Driver {
             written: 0,
             spare: Vec::new(),
             flying: VecDeque::new(),
+            gathering: false,
             silence: Silence::new(),
             nudge: Box::pin(sleep(NUDGE_EVERY)),
             nudging: false,
@@ -326,10 +329,13 @@ impl Driver {
     /// Gives each whole reply to its call, and wakes all who have theirs.
     fn hand_out(&mut self) -> Result<(), ErrorKind> {
         let result = loop {
+            self.begin_gathering();
             let brought = self.flying.front_mut().and_then(|call| call.sink.room());
             match self.decoder.next_in(brought.unwrap_or(&mut None)) {
                 Ok(None) => break Ok(()),
                 Ok(Some(reply)) if reply.kind() == Kind::Push => {}
+                // What came before the array could begin is nobody's.
+                Ok(Some(_)) if self.decoder.is_gathering() => break Err(unasked()),
                 Ok(Some(reply)) => {
                     if let Err(ended) = self.give(reply) {
                         break Err(ended);
@@ -367,9 +373,7 @@ impl Driver {
         let sent = self.watching.stream.sent();
         let begun = self.begin < sent;
         let Some(call) = self.flying.front_mut().filter(|_| begun) else {
-            return Err(ErrorKind::Protocol {
-                problem: "a reply that nobody asked for".into(),
-            });
+            return Err(unasked());
         };
         if call.missing > 1 {
             call.missing -= 1;
@@ -383,9 +387,20 @@ impl Driver {
         }
         if let Some(call) = self.flying.pop_front() {
             self.begin += call.bytes as u64;
+            self.gathering = false;
             call.sink.end(Some(reply), Ok(()), &mut self.ends);
         }
         Ok(())
+    }
+
+    /// Has the replies to the first call decoded in place, where they make one array.
+    fn begin_gathering(&mut self) {
+        let first = self.flying.front_mut().filter(|call| call.gathers);
+        if let Some(call) = first {
+            self.decoder.gather(call.missing);
+            (call.gathers, call.missing) = (false, 1);
+            self.gathering = true;
+        }
     }
 
     /// The calls of which nothing was handed over, in their order.
@@ -412,7 +427,10 @@ impl Driver {
             let gone = sent.saturating_sub(self.begin);
             self.begin += call.bytes as u64;
             let unsent = call.bytes.saturating_sub(usize::try_from(gone).unwrap_or(usize::MAX));
-            call.sink.end(None, ends.of(unsent, call.bytes), &mut self.ends);
+            // The others of a batch that were answered keep their replies.
+            let gathered = std::mem::take(&mut self.gathering).then(|| self.decoder.take_gathered());
+            call.sink
+                .end(gathered.flatten(), ends.of(unsent, call.bytes), &mut self.ends);
             // Only the call whose turn it was met what broke the protocol; the others lost their connection.
             if let ErrorKind::Protocol { .. } = self.ended {
                 let cause = self.ended.to_string();
@@ -438,6 +456,11 @@ impl Drop for Driver {
         self.ends.flush(&self.pool, &self.lane);
         self.lane.generation.leave(self.lane.id);
     }
+}
+
+fn unasked() -> ErrorKind {
+    let problem = "a reply that nobody asked for".to_owned();
+    ErrorKind::Protocol { problem }
 }
 
 fn lost(error: io::Error) -> ErrorKind {

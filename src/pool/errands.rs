@@ -191,6 +191,16 @@ impl Pool {
 
     /// Does what the state asks for. Whoever changed it calls this without its lock.
     pub(super) fn run_errands(self: &Arc<Pool>) {
+        self.run_errands_of(LOAD);
+    }
+
+    /// The same to the end: nobody goes on behind it.
+    pub(super) fn run_all_errands(self: &Arc<Pool>) {
+        self.run_errands_of(usize::MAX);
+    }
+
+    /// Until they were about `most` calls.
+    fn run_errands_of(self: &Arc<Pool>, most: usize) {
         let mut next = {
             let mut state = self.state.lock();
             // Who runs them already takes these as well.
@@ -205,7 +215,7 @@ impl Pool {
             done += count;
             let mut state = self.state.lock();
             state.wait_again(waiters);
-            if done >= LOAD {
+            if done >= most {
                 // The keeper goes on, after other tasks had their turn.
                 state.errands_run = false;
                 drop(state);

@@ -137,6 +137,24 @@ pub(crate) struct Call {
     pub(super) apart: Option<Apart>,
     /// Replies it waits for.
     pub(super) missing: usize,
+    /// They make one array, and that is begun with the first of them.
+    pub(super) gathers: bool,
+}
+
+/// The replies that a request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// So many, one by one.
+    Each(usize),
+    /// So many, decoded in place into one array: nothing is copied.
+    InOne(usize),
+}
+
+impl Answers {
+    pub(super) fn count(self) -> usize {
+        let (Answers::Each(count) | Answers::InOne(count)) = self;
+        count
+    }
 }
 
 /// Why a lane did not take a call.
@@ -219,8 +237,8 @@ impl Lane {
         !self.is_gone() && !self.generation.is_retired() && self.generation.takes(self.login)
     }
 
-    /// Hands over a request that has `count` replies; nothing waits. The number under which it can be taken back.
-    pub(crate) fn send(&self, parcel: Parcel<'_>, count: usize, sink: Sink) -> Result<u64, Refused> {
+    /// Hands over a request; nothing waits. The number under which it can be taken back.
+    pub(crate) fn send(&self, parcel: Parcel<'_>, answers: Answers, sink: Sink) -> Result<u64, Refused> {
         let mut outbox = self.outbox.lock();
         if outbox.leaving || outbox.ended.is_some() {
             return Err(Refused::Ended);
@@ -228,7 +246,7 @@ impl Lane {
         if outbox.is_full() {
             return Err(Refused::Full(outbox.len()));
         }
-        let number = outbox.add(parcel, count, sink);
+        let number = outbox.add(parcel, answers, sink);
         let sleeps = !std::mem::replace(&mut outbox.awake, true);
         drop(outbox);
         if sleeps {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::generation::Generation;
-use super::lane::{Lane, Refused, Sink};
+use super::lane::{Answers, Lane, Refused, Sink};
 use super::outbox::Parcel;
 use super::state::Line;
 use super::{Direct, Pool, Want, seat};
@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::resp::{Builder, Reply, Request};
+use crate::resp::{Reply, Request};
 
 /// A connection in a caller's hands, or its share of a lane. It finds its way back by itself.
 #[derive(Debug)]
@@ -81,7 +81,8 @@ impl Lent<'_> {
                 done
             }
             Some(Line::Lane(lane)) => {
-                let end = on_lane(lane, request, count, deadline, take, &mut self.timing);
+                let answers = Answers::Each(count);
+                let end = on_lane(lane, request, answers, deadline, take, &mut self.timing);
                 self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
                 self.moved = end.as_ref().is_err_and(|failure| failure.moved);
                 end.map_err(|failure| failure.error)
@@ -98,19 +99,22 @@ impl Lent<'_> {
         count: usize,
         deadline: Deadline,
     ) -> (Option<Reply>, Result<(), Error>) {
-        if let Some(Line::Direct(direct)) = &mut self.line {
-            let (all, done) = direct.exchange_all(request, count, deadline);
-            self.unsent = direct.unsent();
-            return (all, done.map_err(|error| self.pool.closed_under(error)));
+        match &mut self.line {
+            Some(Line::Direct(direct)) => {
+                let (all, done) = direct.exchange_all(request, count, deadline);
+                self.unsent = direct.unsent();
+                (all, done)
+            }
+            Some(Line::Lane(lane)) => {
+                let mut all = None;
+                let (answers, take) = (Answers::InOne(count), |whole| all = Some(whole));
+                let end = on_lane(lane, request, answers, deadline, take, &mut self.timing);
+                self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
+                self.moved = end.as_ref().is_err_and(|failure| failure.moved);
+                (all, end.map_err(|failure| failure.error))
+            }
+            None => (None, Err(Error::new(ErrorKind::Closed))),
         }
-        let mut replies = Vec::new();
-        let done = self.exchange(request, count, deadline, |reply| replies.push(reply));
-        let mut all = Builder::new();
-        all.array(replies.len());
-        for reply in &replies {
-            all.copy(reply.root());
-        }
-        (all.finish(), done)
     }
 
     /// What is known of the time of the last exchange.
@@ -157,7 +161,7 @@ impl Lent<'_> {
 fn on_lane(
     lane: &Lane,
     request: &Request<'_>,
-    count: usize,
+    answers: Answers,
     deadline: Deadline,
     mut take: impl FnMut(Reply),
     timing: &mut Timing,
@@ -174,8 +178,8 @@ fn on_lane(
     seat::with_mine(|seat| {
         let ticket = seat.ticket();
         let began = ticket.is_timed().then(Moment::now);
-        let room = (count == 1).then(|| seat.rooms.bring()).flatten();
-        let sent = lane.send(Parcel::of(request), count, Sink::Seat(ticket, room));
+        let room = (answers == Answers::Each(1)).then(|| seat.rooms.bring()).flatten();
+        let sent = lane.send(Parcel::of(request), answers, Sink::Seat(ticket, room));
         let number = sent.map_err(|refused| seat::Failure {
             error: lane.refusal(refused),
             unsent: request.size(),

@@ -46,7 +46,7 @@ pub use hangup::HangupWatch;
 pub(crate) use keeper::way_in;
 pub use keeper::{Common, Keeper};
 pub(crate) use lane::Sink;
-pub use lane::{Ended, Lane, Refused, Submissions, Waiter};
+pub use lane::{Answers, Ended, Lane, Refused, Submissions, Waiter};
 pub use lent::{Lent, want_for};
 pub(crate) use outbox::{Apart, Parcel};
 pub use sentry::Sentries;
@@ -227,7 +227,7 @@ impl Pool {
             state.refuse(&Error::new(ErrorKind::Closed));
             state.drop_idle_leases();
         }
-        self.run_errands();
+        self.run_all_errands();
         // While their lanes can still be found: what did not go out yet never will.
         self.end_submissions();
         let retired = {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::lane::{Call, Sink};
+use super::lane::{Answers, Call, Sink};
 use crate::resp::Request;
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
@@ -114,7 +114,7 @@ impl Outbox {
 
     /// Adds a request. Its number, by which it can be taken back.
     #[inline]
-    pub(super) fn add(&mut self, parcel: Parcel<'_>, count: usize, sink: Sink) -> u64 {
+    pub(super) fn add(&mut self, parcel: Parcel<'_>, answers: Answers, sink: Sink) -> u64 {
         let number = self.first + self.calls.len() as u64;
         let (bytes, apart) = match parcel {
             Parcel::Small(request) => {
@@ -138,7 +138,8 @@ impl Outbox {
             sink,
             bytes,
             apart,
-            missing: count,
+            missing: answers.count(),
+            gathers: matches!(answers, Answers::InOne(_)),
         });
         number
     }
@@ -262,7 +263,7 @@ mod tests {
         let text = vec![b'a' + u8::try_from(id % 26).unwrap(); bytes];
         let parts = [text.as_slice()];
         let request = Request::Encoded(&parts);
-        outbox.add(Parcel::of(&request), 1, Sink::Call(id, None))
+        outbox.add(Parcel::of(&request), Answers::Each(1), Sink::Call(id, None))
     }
 
     fn gathered(outbox: &mut Outbox) -> (Vec<u64>, Vec<u8>) {
