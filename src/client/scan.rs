@@ -137,6 +137,10 @@ impl Scan {
 
     /// Back to the beginning, on whatever node serves then.
     pub fn restart(&mut self) {
+        // A forked child's is of no more use, and the way back of its connection leads over its parent's locks.
+        if self.inner.is_forked() {
+            return;
+        }
         self.inner.held = None;
         self.inner.place = Place::start();
     }

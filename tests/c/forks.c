@@ -22,6 +22,9 @@ static sentinel_client_t *client;
 static sentinel_queue_t *shared[SHARED_QUEUES];
 static sentinel_queue_t *heard[EACH];
 static sentinel_subscription_t *subscriptions[EACH];
+/* Each holds a connection of the pool. */
+static sentinel_scan_t *scan;
+static sentinel_connection_t *connection;
 static atomic_bool over;
 /* Rounds of each kind of thread since the start: that they were all at work. */
 static atomic_ulong rounds[3];
@@ -98,6 +101,23 @@ static void *publish_and_hear(void *number)
     return NULL;
 }
 
+static void free_all(void)
+{
+    int i;
+
+    sentinel_scan_free(scan);
+    sentinel_connection_release(connection);
+    for (i = 0; i < EACH; i++) {
+        sentinel_subscription_free(subscriptions[i]);
+        sentinel_queue_free(heard[i]);
+    }
+    for (i = 0; i < SHARED_QUEUES; i++) {
+        sentinel_queue_free(shared[i]);
+    }
+    sentinel_client_free(client);
+    sentinel_free(sentinel);
+}
+
 /* Whatever the child does with what it has inherited, it is told so, and nothing happens. */
 static void use_inherited(void)
 {
@@ -105,7 +125,6 @@ static void use_inherited(void)
     sentinel_reply_t *reply = NULL;
     size_t count = 0;
     char text[16];
-    int i;
 
     CHECK_STATUS(SENTINEL_ERR_FORKED,
                  sentinel_command(client, SENTINEL_ARGS("GET", "forks:0"), NULL, NULL, &reply, NULL));
@@ -118,15 +137,11 @@ static void use_inherited(void)
     CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_watch_events(sentinel, 1, shared[0], 1, NULL));
     CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_describe(sentinel, text, sizeof text, &count));
     CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_close(sentinel, 1000));
-    for (i = 0; i < EACH; i++) {
-        sentinel_subscription_free(subscriptions[i]);
-        sentinel_queue_free(heard[i]);
-    }
-    for (i = 0; i < SHARED_QUEUES; i++) {
-        sentinel_queue_free(shared[i]);
-    }
-    sentinel_client_free(client);
-    sentinel_free(sentinel);
+    sentinel_scan_restart(scan);
+    CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_scan_next(scan, NULL, &reply, NULL));
+    CHECK_STATUS(SENTINEL_ERR_FORKED,
+                 sentinel_connection_command(connection, SENTINEL_ARGS("PING"), NULL, NULL, &reply, NULL));
+    free_all();
 }
 
 /* Until so many entries have come: completions, messages, an event. */
@@ -254,9 +269,20 @@ static long number_of(const char *name, long otherwise)
 static void start(pthread_t *threads, int *numbers, char **argv)
 {
     static void *(*const bodies[3])(void *) = { call, submit_and_poll, publish_and_hear };
+    sentinel_reply_t *page = NULL;
     int i;
 
     client = live_primary(sentinel, argv[1]);
+    for (i = 0; i < 100; i++) {
+        char key[32];
+
+        snprintf(key, sizeof key, "forks:key:%d", i);
+        DO(client, "SET", key, "x");
+    }
+    CHECK_STATUS(SENTINEL_OK, sentinel_scan_new(client, SENTINEL_ARGS("SCAN", "COUNT", "1"), NULL, &scan, NULL));
+    CHECK_STATUS(SENTINEL_OK, sentinel_scan_next(scan, NULL, &page, NULL));
+    sentinel_reply_free(page);
+    CHECK_STATUS(SENTINEL_OK, sentinel_client_acquire(client, 10000, &connection, NULL));
     for (i = 0; i < SHARED_QUEUES; i++) {
         CHECK_STATUS(SENTINEL_OK, sentinel_queue_new(sentinel, 10000, &shared[i], NULL));
     }
@@ -298,7 +324,6 @@ int main(int argc, char **argv)
     for (i = 0; i < 3; i++) {
         CHECK(atomic_load(&rounds[i]) > 0);
     }
-    sentinel_free(sentinel);
-    sentinel_client_free(client);
+    free_all();
     return lost > 0;
 }
