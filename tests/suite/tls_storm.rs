@@ -77,10 +77,13 @@ fn payload(number: usize) -> Vec<u8> {
 /// Takes the ends of so many calls, each at its tag.
 fn take(queue: &Queue, count: usize, weather: &Weather) -> Vec<Result<Reply>> {
     let mut ends: Vec<Option<Result<Reply>>> = (0..count).map(|_| None).collect();
-    let (mut taken, deadline) = (0, Deadline::after(Some(Duration::from_millis(2 * LIMIT_MS as u64))));
+    let (mut taken, deadline) = (
+        0,
+        Deadline::after(Some(Duration::from_millis(2 * LIMIT_MS.unsigned_abs()))),
+    );
     while taken < count {
         let polled = queue.poll(count - taken, deadline, |entry| {
-            let before = ends[entry.tag as usize].replace(entry.result);
+            let before = ends[usize::try_from(entry.tag).unwrap()].replace(entry.result);
             assert!(before.is_none(), "two completions for {}", entry.tag);
         });
         let Ok(Polled::Some(some)) = polled else {
@@ -107,7 +110,7 @@ fn burst(
     }
     let mut end = |(tag, end): (usize, Result<Reply>)| match end {
         Ok(reply) => {
-            if reply.integer() % PAYLOAD as i64 != 0 {
+            if reply.integer().rem_euclid(1024) != 0 {
                 tally.wrong.push(format!("APPEND {} gave {reply:?}", first + tag));
             }
             End::Ok
