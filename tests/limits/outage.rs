@@ -68,15 +68,20 @@ struct Switch {
     beside: Figure,
 }
 
-/// A node that takes writes and never answers them, so that all are in flight when the Sentinel names another one.
+/// A node that takes writes and never answers them, though it says something now and then, so that all are in flight
+/// when the Sentinel names another one.
 fn at_a_switch() -> Switch {
     let calm = server();
     let taken = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&taken);
     let old = FakeNode::builder()
-        .on(move |_, args| {
+        .on(move |session, args| {
             let is_set = args[0] == b"SET";
-            counted.fetch_add(usize::from(is_set), Ordering::Relaxed);
+            let before = counted.fetch_add(usize::from(is_set), Ordering::Relaxed);
+            // To a node that says nothing at all no more is sent.
+            if is_set && before.is_multiple_of(50) {
+                session.send(b">1\r\n+wait\r\n");
+            }
             is_set
         })
         .start();

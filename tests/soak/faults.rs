@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use sentinel_lab::{Config, Cut, Proxy, Topology};
+use sentinel_lab::{Authority, Config, Cut, Proxy, Tls, Topology};
 
 /// How long a topology may take to come to rest.
 const REST: Duration = Duration::from_secs(90);
@@ -13,8 +13,21 @@ const FAILOVER: Duration = Duration::from_secs(40);
 
 type Fault = (&'static str, fn(&mut Faults));
 
+/// A channel that pours: so many messages a turn, of so many bytes.
+const POURED: &str = "for i = 1, 2000 do redis.call('PUBLISH', KEYS[1], ARGV[1]) end";
+const POURED_BYTES: usize = 200;
+
 /// Each once in so many; the dearer ones are not rarer, for they are what the library is for.
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 18] = [
+    ("a flood of messages", Faults::pour),
+    ("silence single connections", |on| {
+        let primary = on.topology.primary();
+        for _ in 0..on.random.usize(1..4) {
+            on.nodes[primary].silence_one(on.random.usize(..));
+        }
+        on.wait_ms(500..6000);
+        on.nodes[primary].pass();
+    }),
     ("kill the primary", |on| {
         on.lose_primary(|t, i| t.kill(i), |t, i| t.restart(i))
     }),
@@ -101,6 +114,8 @@ const FAULTS: [Fault; 16] = [
 /// All that there is to break.
 pub(crate) struct Faults {
     topology: Topology,
+    /// Of the servers' certificates, with TLS=1.
+    authority: Option<Authority>,
     nodes: Vec<Proxy>,
     sentinels: Vec<Proxy>,
     random: fastrand::Rng,
@@ -110,12 +125,24 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn start(seed: u64) -> Faults {
-        let topology = Topology::start(Config::default());
+        let authority = (crate::from_env("TLS", 0) == 1).then(Authority::new);
+        let tls = authority.as_ref().map(|authority| Tls {
+            ca: authority.ca(),
+            identity: authority.issue("server", &["127.0.0.1", "localhost"]),
+            clients_have_certificates: false,
+            among_servers: true,
+        });
+        let config = Config::default();
+        let topology = Topology::start(match tls {
+            Some(tls) => config.tls(tls),
+            None => config,
+        });
         let proxies = |addresses: Vec<(String, u16)>| addresses.into_iter().map(|(_, port)| Proxy::to(port)).collect();
         Faults {
             nodes: proxies(topology.nodes()),
             sentinels: proxies(topology.sentinels()),
             topology,
+            authority,
             random: fastrand::Rng::with_seed(seed),
             log: Vec::new(),
             troubles: 0,
@@ -126,6 +153,11 @@ impl Faults {
     pub(crate) fn sentinels(&self) -> String {
         let ports: Vec<String> = self.sentinels.iter().map(|proxy| proxy.port().to_string()).collect();
         ports.join(",")
+    }
+
+    /// The file of the authority to trust; empty without TLS.
+    pub(crate) fn ca(&self) -> String {
+        self.authority.as_ref().map_or_else(String::new, Authority::ca)
     }
 
     /// From each server to its proxy.
@@ -142,7 +174,13 @@ impl Faults {
     pub(crate) fn next(&mut self, started: Instant) {
         self.settle();
         self.wait_ms(500..4000);
-        let (name, fault) = FAULTS[self.random.usize(..FAULTS.len())];
+        // The flood once to begin with, for what the program grows to by it is no leak later.
+        let turn = if self.log.is_empty() {
+            0
+        } else {
+            self.random.usize(..FAULTS.len())
+        };
+        let (name, fault) = FAULTS[turn];
         self.log.push((started.elapsed(), name));
         println!("soak: {:7.1} s  {name}", started.elapsed().as_secs_f64());
         // The laboratory panics when a server does not do what it is told.
@@ -159,6 +197,16 @@ impl Faults {
     fn any_replica(&mut self) -> usize {
         let replicas = self.topology.replicas();
         replicas[self.random.usize(..replicas.len())]
+    }
+
+    /// Publishes as fast as the primary can, for a while.
+    fn pour(&mut self) {
+        let payload = "x".repeat(POURED_BYTES);
+        let end = Instant::now() + Duration::from_millis(self.random.u64(500..3000));
+        let primary = self.topology.node(self.topology.primary());
+        while Instant::now() < end {
+            primary.ask(&["EVAL", POURED, "1", crate::flood::CHANNEL, &payload]);
+        }
     }
 
     fn lose_primary(&mut self, lose: fn(&Topology, usize), find: fn(&Topology, usize)) {

@@ -17,6 +17,7 @@
 mod callers;
 mod chart;
 mod faults;
+mod flood;
 mod hearers;
 mod ledger;
 mod program;
@@ -41,12 +42,14 @@ fn from_env(name: &str, default: u64) -> u64 {
 fn soak() {
     let length = Duration::from_secs(from_env("MINUTES", 20) * 60);
     let seed = from_env("SEED", u64::from(std::process::id()));
-    println!("soak: {} minutes, SEED={seed}", length.as_secs() / 60);
+    let tls = from_env("TLS", 0);
+    println!("soak: {} minutes, SEED={seed} TLS={tls}", length.as_secs() / 60);
     let mut faults = Faults::start(seed);
     let mut program = Command::new(std::env::current_exe().unwrap())
         .args(["callers", "--exact", "--ignored", "--nocapture"])
         .env("SOAK_SENTINELS", faults.sentinels())
         .env("SOAK_MAP", faults.address_map())
+        .env("SOAK_CA", faults.ca())
         .env("SOAK_SEED", seed.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -81,7 +84,7 @@ fn soak() {
     for line in said.iter().filter(|line| line.starts_with("soak:")) {
         println!("{line}");
     }
-    println!("soak: the chart is {chart}; again with SEED={seed}");
+    println!("soak: the chart is {chart}; again with SEED={seed} TLS={tls}");
     assert!(
         status.success(),
         "the program found a fault: {status}\n{}",

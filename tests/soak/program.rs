@@ -1,5 +1,5 @@
-//! The process of the callers: one deployment, three clients, sixteen threads that wait for their calls, one that submits
-//! and one that publishes and hears, a line a second.
+//! The process of the callers: one deployment, three clients, sixteen threads that wait for their calls, one that submits,
+//! one that publishes and hears and one that a flood comes to, a line a second.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use sentinel::{CallOptions, Deployment, Options};
 use sentinel_lab::{count_fds, count_threads};
 
 use crate::callers::{Account, Habit, World, habit, live};
-use crate::from_env;
 use crate::hearers::{self, Heard};
 use crate::punctual::Punctual;
 use crate::sample::Sample;
 use crate::submitter::{self, Submitted};
+use crate::{flood, from_env};
 
 const CALLERS: usize = 16;
 
@@ -35,6 +35,17 @@ fn options() -> Options {
         options.add_sentinel("127.0.0.1", port.parse().unwrap()).unwrap();
     }
     options.set("address.map", &std::env::var("SOAK_MAP").unwrap()).unwrap();
+    let ca = std::env::var("SOAK_CA").unwrap_or_default();
+    if !ca.is_empty() {
+        for (key, value) in [
+            ("tls", "1"),
+            ("tls.ca_file", &ca),
+            ("sentinel.tls", "1"),
+            ("sentinel.tls.ca_file", &ca),
+        ] {
+            options.set(key, value).unwrap();
+        }
+    }
     options
 }
 
@@ -88,12 +99,15 @@ fn call_until_told(world: &World, deployment: &Deployment) -> (Vec<Account>, Sub
             .collect();
         let submitting = scope.spawn(|| submitter::live(world, deployment, seed.wrapping_add(100)));
         let hearing = scope.spawn(|| hearers::live(world, deployment, seed.wrapping_add(101)));
+        let flooded = scope.spawn(|| flood::live(world, deployment));
         scope.spawn(|| tell(world));
         // The parent's end of the pipe closes also when the parent dies.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         world.stopped.store(true, Ordering::Relaxed);
         let accounts = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
-        let ended = (accounts, submitting.join().unwrap(), hearing.join().unwrap());
+        let mut heard = hearing.join().unwrap();
+        heard.lines.push(flooded.join().unwrap());
+        let ended = (accounts, submitting.join().unwrap(), heard);
         world.punctual.ended.store(true, Ordering::Relaxed);
         ended
     })

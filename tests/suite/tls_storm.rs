@@ -3,17 +3,18 @@
 //!
 //! `make check-tls-storm APPENDS=5000000` is the same at length; there the processor time of the process is looked at too.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use sentinel::completion::queue::Polled;
 use sentinel::completion::{Queue, Target};
+use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
 use sentinel::{Client, ErrorKind, Outcome, Result};
 use sentinel_lab::{Config, Topology, cpu_time};
 
-use crate::support::{PATIENCE, SERVICE, completions, within};
+use crate::support::{PATIENCE, SERVICE, within};
 use crate::tls::World;
 
 /// Submitted at once.
@@ -45,6 +46,8 @@ struct Weather {
     begun: AtomicU64,
     over: AtomicU64,
     ended: AtomicBool,
+    /// Appends that have ended.
+    appended: AtomicU64,
     /// Completions so far: a process in which none come has nothing to do.
     completed: AtomicU64,
 }
@@ -71,18 +74,43 @@ fn payload(number: usize) -> Vec<u8> {
     payload
 }
 
+/// Takes the ends of so many calls, each at its tag.
+fn take(queue: &Queue, count: usize, weather: &Weather) -> Vec<Result<Reply>> {
+    let mut ends: Vec<Option<Result<Reply>>> = (0..count).map(|_| None).collect();
+    let (mut taken, deadline) = (
+        0,
+        Deadline::after(Some(Duration::from_millis(2 * LIMIT_MS.unsigned_abs()))),
+    );
+    while taken < count {
+        let polled = queue.poll(count - taken, deadline, |entry| {
+            let before = ends[usize::try_from(entry.tag).unwrap()].replace(entry.result);
+            assert!(before.is_none(), "two completions for {}", entry.tag);
+        });
+        let Ok(Polled::Some(some)) = polled else {
+            panic!("{taken} of {count} completions: {polled:?}");
+        };
+        taken += some;
+        weather.completed.fetch_add(some as u64, Ordering::Relaxed);
+    }
+    ends.into_iter().map(Option::unwrap).collect()
+}
+
 /// Submits numbers from `first` on, a burst of them, and takes how each ended.
-fn burst(client: &Client, queue: &Arc<Queue>, round: usize, first: usize, tally: &mut Tally) -> Vec<End> {
+fn burst(
+    (client, queue, weather): (&Client, &Arc<Queue>, &Weather),
+    round: usize,
+    first: usize,
+    tally: &mut Tally,
+) -> Vec<End> {
     for number in first..first + BURST {
         let (key, payload) = (key(round, number), payload(number));
         let target = Target::Queue(queue, (number - first) as u64);
         let args: [&[u8]; 3] = [b"APPEND", key.as_bytes(), &payload];
         client.submit(&args, &within(LIMIT_MS), target).unwrap();
     }
-    let mut ends = completions(queue, BURST);
-    let mut end = |tag: usize| match ends.remove(&(tag as u64)).unwrap() {
+    let mut end = |(tag, end): (usize, Result<Reply>)| match end {
         Ok(reply) => {
-            if reply.integer() % PAYLOAD as i64 != 0 {
+            if reply.integer().rem_euclid(1024) != 0 {
                 tally.wrong.push(format!("APPEND {} gave {reply:?}", first + tag));
             }
             End::Ok
@@ -97,12 +125,13 @@ fn burst(client: &Client, queue: &Arc<Queue>, round: usize, first: usize, tally:
             }
         }
     };
-    (0..BURST).map(&mut end).collect()
+    let ends = take(queue, BURST, weather).into_iter();
+    ends.enumerate().map(&mut end).collect()
 }
 
 /// Reads all keys of a round with what they hold, and lets go of them.
-fn read(client: &Client, queue: &Arc<Queue>, round: usize) -> Vec<Vec<u8>> {
-    let all = |name: &str| -> HashMap<u64, Result<Reply>> {
+fn read((client, queue, weather): (&Client, &Arc<Queue>, &Weather), round: usize) -> Vec<Vec<u8>> {
+    let all = |name: &str| -> Vec<Result<Reply>> {
         for number in 0..KEYS {
             let key = key(round, number);
             let target = Target::Queue(queue, number as u64);
@@ -110,10 +139,9 @@ fn read(client: &Client, queue: &Arc<Queue>, round: usize) -> Vec<Vec<u8>> {
                 .submit(&[name.as_bytes(), key.as_bytes()], &within(LIMIT_MS), target)
                 .unwrap();
         }
-        completions(queue, KEYS)
+        take(queue, KEYS, weather)
     };
-    let mut values = all("GET");
-    let values = (0..KEYS).map(|number| values.remove(&(number as u64)).unwrap().unwrap().data().to_vec());
+    let values = all("GET").into_iter().map(|value| value.unwrap().data().to_vec());
     let values = values.collect();
     // That a failover takes one of these away does not matter.
     drop(all("UNLINK"));
@@ -164,7 +192,7 @@ fn judge(values: &[Vec<u8>], first: usize, ends: &[End], calm: bool, tally: &mut
 fn fail_over(topology: &Topology, weather: &Weather, appends: u64, failovers: u64) {
     for number in 0..failovers {
         let due = appends * (2 * number + 1) / (2 * failovers);
-        while weather.completed.load(Ordering::Relaxed) < due {
+        while weather.appended.load(Ordering::Relaxed) < due {
             if weather.ended.load(Ordering::Relaxed) {
                 return;
             }
@@ -204,7 +232,8 @@ fn watch(weather: &Weather) -> (Duration, Duration) {
     (idle, spent)
 }
 
-fn storm(client: &Client, queue: &Arc<Queue>, appends: u64, weather: &Weather) -> Tally {
+fn storm(parts: (&Client, &Arc<Queue>, &Weather), appends: u64) -> Tally {
+    let weather = parts.2;
     let mut tally = Tally::default();
     let bursts = usize::try_from(appends).unwrap().div_ceil(BURST);
     let (mut number, mut rounds) = (0, 0);
@@ -213,11 +242,11 @@ fn storm(client: &Client, queue: &Arc<Queue>, appends: u64, weather: &Weather) -
         let calm = before == weather.over.load(Ordering::SeqCst);
         let mut ends = Vec::new();
         for _ in 0..ROUND.min(bursts - number / BURST) {
-            ends.extend(burst(client, queue, rounds, number, &mut tally));
+            ends.extend(burst(parts, rounds, number, &mut tally));
             number += BURST;
-            weather.completed.store(number as u64, Ordering::Relaxed);
+            weather.appended.store(number as u64, Ordering::Relaxed);
         }
-        let values = read(client, queue, rounds);
+        let values = read(parts, rounds);
         let calm = calm && before == weather.begun.load(Ordering::SeqCst);
         judge(&values, first, &ends, calm, &mut tally);
         rounds += 1;
@@ -241,7 +270,7 @@ fn no_append_of_a_burst_over_tls_runs_twice_through_failovers() {
         let (weather, topology) = (&weather, &world.topology);
         scope.spawn(move || fail_over(topology, weather, appends, failovers));
         let watching = scope.spawn(move || watch(weather));
-        let tally = storm(&client, &queue, appends, weather);
+        let tally = storm((&client, &queue, weather), appends);
         (tally, watching.join().unwrap())
     });
     let over = weather.over.into_inner();

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -57,6 +57,8 @@ struct Faults {
 struct Pair {
     client: Link,
     server: OnceLock<Link>,
+    /// A black hole of its own.
+    silent: AtomicBool,
 }
 
 impl Pair {
@@ -100,6 +102,7 @@ impl Proxy {
             let pair = Arc::new(Pair {
                 client: Link::new(stream),
                 server: OnceLock::new(),
+                silent: AtomicBool::new(false),
             });
             locked(&accepting.arrivals).push(Instant::now());
             let mut pairs = locked(&accepting.pairs);
@@ -124,6 +127,9 @@ impl Proxy {
 
     /// Lifts every fault; what a black hole holds goes on its way.
     pub fn pass(&self) {
+        for pair in locked(&self.shared.pairs).iter().filter_map(Weak::upgrade) {
+            pair.silent.store(false, Ordering::SeqCst);
+        }
         self.set(|faults| {
             *faults = Faults {
                 generation: faults.generation + 1,
@@ -137,6 +143,16 @@ impl Proxy {
     /// accepted. Bytes sent meanwhile are held, as TCP would hold them across a partition.
     pub fn black_hole(&self) {
         self.set(|faults| faults.black_hole = true);
+    }
+
+    /// The same for one of the open connections alone, the `which`-th of them counted round and round; the others go on.
+    /// False when none is open.
+    pub fn silence_one(&self, which: usize) -> bool {
+        let open: Vec<Arc<Pair>> = locked(&self.shared.pairs).iter().filter_map(Weak::upgrade).collect();
+        let one = which.checked_rem(open.len()).and_then(|which| open.get(which));
+        let found = one.map(|pair| pair.silent.store(true, Ordering::SeqCst));
+        self.shared.wake();
+        found.is_some()
     }
 
     /// Delays everything by this time each way.
@@ -257,7 +273,8 @@ impl Shared {
 
     /// The faults of now, after the end of any black hole.
     fn faults_when_open(&self, pair: &Pair) -> Faults {
-        let held = |faults: &mut Faults| faults.black_hole && !pair.client.has_ended();
+        let is_silent = || pair.silent.load(Ordering::SeqCst);
+        let held = |faults: &mut Faults| (faults.black_hole || is_silent()) && !pair.client.has_ended();
         let faults = self.changed.wait_while(locked(&self.faults), held);
         faults.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }

@@ -70,6 +70,25 @@ fn a_black_hole_holds_what_was_sent() {
 }
 
 #[test]
+fn one_connection_is_silent_and_the_others_are_not() {
+    let node = FakeNode::start();
+    let proxy = Proxy::to(node.port());
+    assert!(!proxy.silence_one(0), "none is open");
+    let mut pair = [connect(&proxy), connect(&proxy)];
+    pair.iter_mut().for_each(|control| _ = control.ask(&["PING"]));
+    assert!(proxy.silence_one(3));
+    let mut answered = pair.each_mut().map(|control| {
+        control.set_timeout(Duration::from_millis(50));
+        control.try_ask(&["PING"]).is_ok()
+    });
+    answered.sort_unstable();
+    assert_eq!(answered, [false, true]);
+    proxy.pass();
+    let held = pair.iter_mut().filter_map(|control| control.read().ok()).count();
+    assert_eq!(held, 1, "the reply that was held");
+}
+
+#[test]
 fn it_cuts_at_the_byte_and_all_at_once() {
     let node = FakeNode::start();
     let proxy = Proxy::to(node.port());
