@@ -513,7 +513,11 @@ SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_client_node(const sentinel_client_t *client,
                                        sentinel_nodes_t **out);
 
-/** Frees a client; NULL is allowed. Never blocks; replies, errors and lists that came from it stay valid. */
+/**
+ * Frees a client; NULL is allowed. Never blocks; replies, errors and lists that came from it stay valid.
+ *
+ * What was submitted through it ends with CLOSED; connections and scans that came from it work on.
+ */
 void sentinel_client_free(sentinel_client_t *client);
 
 /* ------------------------------------------------------------------------------------------------ blocking calls -- */

@@ -157,6 +157,8 @@ pub unsafe extern "C" fn sentinel_client_node(
 
 /// Frees a client; NULL is allowed. Never blocks; replies, errors and lists that came from it stay valid.
 ///
+/// What was submitted through it ends with CLOSED; connections and scans that came from it work on.
+///
 /// # Safety
 /// `client` is live or NULL, and is not used again.
 #[unsafe(no_mangle)]

@@ -212,6 +212,15 @@ impl Gate {
         }
     }
 
+    /// A connection to `endpoint` was lost before it was of any use: as if its dial had failed.
+    pub fn was_useless(&self, endpoint: &Endpoint) {
+        self.suspect(endpoint);
+        if let Some(standing) = self.standings.borrow_mut().get_mut(endpoint) {
+            standing.failures = standing.failures.saturating_add(1);
+            standing.next = clock::now() + self.backoff(standing.failures);
+        }
+    }
+
     /// `endpoint` is the primary of `service` from `generation` on: it may be dialled at once, once.
     pub fn named(&self, service: &str, generation: u64, endpoint: &Endpoint) {
         let before = self.generations.borrow_mut().insert(service.to_owned(), generation);
@@ -366,6 +375,17 @@ mod tests {
         );
         gate.named("service", 2, &node);
         assert_eq!(gate.entry(&node, Instant::now()), Entry::Open);
+    }
+
+    #[test]
+    fn a_connection_that_was_lost_before_it_was_of_use_is_a_dial_that_failed() {
+        let (gate, node) = (gate(), Endpoint::new("n", 1));
+        for _ in 0..3 {
+            gate.pass(&node).succeeded();
+            gate.was_useless(&node);
+            let wait = Instant::now() + Duration::from_millis(90);
+            assert!(matches!(gate.entry(&node, Instant::now()), Entry::Wait(at) if at > wait));
+        }
     }
 
     /// Dials `node` until the gate says no. How often that was.

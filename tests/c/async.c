@@ -2,8 +2,10 @@
  * needs: topology. Called with SERVICE HOST:PORT... Calls that do not wait: through a queue and its descriptor, through
  * callbacks, cancelled, and left behind by whatever is freed first.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <poll.h>
 #include <pthread.h>
+#include <time.h>
 
 #include "live.h"
 
@@ -240,6 +242,52 @@ static void wakes_and_frees(int argc, char **argv)
     sentinel_queue_free(other); /* with an entry left in it */
 }
 
+static void *block_on(void *connection)
+{
+    sentinel_error_t *error = NULL;
+
+    CHECK_FAILS(SENTINEL_ERR_CLOSED, "",
+                sentinel_connection_command(connection, SENTINEL_ARGS("BLPOP", "none", "0"), NULL, NULL, NULL, &error),
+                &error);
+    return NULL;
+}
+
+/*
+ * A client that is freed ends what was submitted through it, though a connection of it is in use; closing the deployment
+ * ends what runs on that.
+ */
+static void ends_with_its_client(int argc, char **argv)
+{
+    sentinel_t *sentinel = live_open(argc, argv);
+    sentinel_client_t *client = live_primary(sentinel, argv[1]);
+    sentinel_queue_t *queue = new_queue(sentinel, 16);
+    const size_t lens[] = {5, 4, 1};
+    sentinel_connection_t *connection = NULL;
+    sentinel_completion_t entry;
+    sentinel_reply_t *reply = NULL;
+    sentinel_error_t *error = NULL;
+    pthread_t thread;
+    struct timespec pause = {0, 200 * 1000 * 1000};
+    size_t count;
+
+    CHECK_OK(sentinel_client_acquire(client, 0, &connection, &error), &error);
+    CHECK_OK(sentinel_submit_queued(client, 3, lens, "BLPOPnone0", 10, NULL, queue, 1, NULL, &error), &error);
+    sentinel_client_free(client);
+    CHECK_STATUS(SENTINEL_OK, sentinel_queue_poll(queue, &entry, sizeof entry, 1, 30000, &count));
+    CHECK_EQUAL(SENTINEL_ERR_CLOSED, entry.status);
+    sentinel_error_free(entry.error);
+    CHECK_OK(sentinel_connection_command(connection, SENTINEL_ARGS("ECHO", "on"), NULL, NULL, &reply, &error), &error);
+    CHECK_TEXT("on", reply);
+    sentinel_reply_free(reply);
+    CHECK(pthread_create(&thread, NULL, block_on, connection) == 0);
+    nanosleep(&pause, NULL); /* CLOSED in either case: before it has begun and in the middle of it */
+    CHECK_STATUS(SENTINEL_OK, sentinel_close(sentinel, 30000));
+    CHECK(pthread_join(thread, NULL) == 0);
+    sentinel_connection_release(connection);
+    sentinel_queue_free(queue);
+    sentinel_free(sentinel);
+}
+
 int main(int argc, char **argv)
 {
     sentinel_t *sentinel = live_open(argc, argv);
@@ -249,6 +297,7 @@ int main(int argc, char **argv)
     failures_batches_and_cancelled_calls(sentinel, client);
     callbacks(sentinel, argv[1]);
     wakes_and_frees(argc, argv);
+    ends_with_its_client(argc, argv);
     sentinel_client_free(client);
     CHECK_STATUS(SENTINEL_OK, sentinel_close(sentinel, 30000));
     sentinel_free(sentinel);

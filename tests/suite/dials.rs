@@ -96,8 +96,8 @@ fn writers_make_progress_on_a_node_that_cuts_every_fifth_reply() {
     let (written, dials) = (written.into_inner(), node.connections().len() - before);
     println!("{written} written over {dials} connections in {seconds:.1} s");
     assert!(written as f64 / seconds >= 20.0, "{written} in {seconds:.1} s");
-    // The budget of an address, and the sentry's.
-    assert!(dials as f64 <= 12.0 + 10.0 * seconds, "{dials} dials in {seconds:.1} s");
+    // Ten at once and ten a second, and those that the pool grew by before the first was cut.
+    assert!(dials as f64 <= 16.0 + 10.0 * seconds, "{dials} dials in {seconds:.1} s");
 }
 
 #[test]

@@ -279,7 +279,10 @@ impl Follower {
             Left::Moved => None,
             Left::Renewed(greeted) => Some(*greeted),
             Left::Ended(ended) => {
-                self.common.gate.suspect(&target.endpoint);
+                match listening.restored {
+                    true => self.common.gate.suspect(&target.endpoint),
+                    false => self.common.gate.was_useless(&target.endpoint),
+                }
                 self.pool.service.hint(match ended {
                     Ended::Silent => Hint::Silent,
                     Ended::Wire(_) | Ended::Unexpected => Hint::Lost,
