@@ -101,7 +101,7 @@ impl Runtime {
             vault,
             observer: Arc::clone(&observer),
         };
-        let thread = std::thread::Builder::new().name("sentinel-io".into());
+        let thread = sys::thread("sentinel-io");
         // What the tasks run on cannot leave its thread, so it is made there.
         let (made, is_made) = std::sync::mpsc::sync_channel(1);
         let run = move || match tasks() {
@@ -305,6 +305,7 @@ fn tasks() -> std::io::Result<LocalRuntime> {
         .enable_io()
         .enable_time()
         .thread_name("sentinel-dns")
+        .thread_stack_size(sys::STACK)
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(1))
         .build_local(LocalOptions::default())

@@ -18,6 +18,7 @@ use super::attempt::{came, follow, hand_over};
 use super::book::{Book, Call, CallId, Place, Target, body};
 use super::callbacks::Callbacks;
 use super::deliveries::{Deliveries, Destination};
+use super::untaken::Untaken;
 use crate::client::Learnt;
 use crate::client::batch::Encoded;
 use crate::client::call::backoff;
@@ -385,10 +386,11 @@ impl Calls {
     fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
         let mut entries = Deliveries::default();
         let now = Moment::now();
-        {
+        let untaken = {
             let book = self.book.lock();
             pool.count_submitted(book.live());
-        }
+            Untaken::new(&pool.untaken, completed.len())
+        };
         for each in completed {
             let took = each.began.map(|began| short_micros(now.since(began)));
             pool.calls.call_ended(&each.result, timing(took, now));
@@ -397,7 +399,7 @@ impl Calls {
             }
             entries.add(each.to, each.result);
         }
-        entries.send(&self.callbacks);
+        entries.send(&self.callbacks, untaken);
     }
 }
 
@@ -414,7 +416,7 @@ impl Submissions for Calls {
     fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
         let mut done = Deliveries::default();
         let (mut finished, mut timed) = (0, Vec::new());
-        {
+        let untaken = {
             let mut book = self.book.lock();
             for end in ends.iter_mut() {
                 let plain = end.end.is_ok() && end.last.as_ref().is_some_and(|last| last.kind() != Kind::Error);
@@ -428,12 +430,14 @@ impl Submissions for Calls {
                 }
             }
             pool.count_submitted(book.live());
-        }
+            // Still counted by the book until here: no moment in which it is not.
+            Untaken::new(&pool.untaken, finished)
+        };
         if finished > 0 {
             let now = Moment::now();
             let took = timed.iter().map(|began| short_micros(now.since(*began)));
             pool.calls.succeeded_together(finished, took, timing(None, now));
-            done.send(&self.callbacks);
+            done.send(&self.callbacks, untaken);
         }
         if finished < ends.len() {
             let others = ends.drain(..).filter(|end| end.id != 0);

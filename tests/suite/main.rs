@@ -36,6 +36,7 @@ mod nodes;
 mod observe;
 mod own_words;
 mod pairing;
+mod pending;
 mod process;
 mod refusals;
 mod rendered;
