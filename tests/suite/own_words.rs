@@ -20,13 +20,12 @@ fn alone() -> (Topology, FakeSentinel) {
     (topology, sentinel)
 }
 
-/// Connections that the server has taken so far.
-fn connections(server: &Server) -> String {
+/// Connections that the server has taken so far, this one among them.
+fn connections(server: &Server) -> usize {
     let stats = server.ask(&["INFO", "stats"]).as_text();
-    let line = stats
-        .lines()
-        .find(|line| line.starts_with("total_connections_received:"));
-    line.unwrap().to_owned()
+    let mut lines = stats.lines();
+    let count = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+    count.unwrap().trim().parse().unwrap()
 }
 
 fn is_own(error: &Error) {
