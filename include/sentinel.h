@@ -563,9 +563,9 @@ typedef struct sentinel_call_t {
  *
  * Every command that makes sense on a shared connection works. Commands that wait (`BLPOP`, `XREAD BLOCK`, ...) delay
  * nobody else, and their own timeout extends the default deadline, never an explicit one. Commands that change a
- * connection (`SELECT`, `MULTI`, `WATCH`, `SUBSCRIBE`, `AUTH`, ...) are UNSUPPORTED_COMMAND, and the message says what
- * to use instead. Any -2xx and -3xx status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas`, or
- * SENTINEL_CALL_WAIT_AOF, is not met.
+ * connection (`SELECT`, `MULTI`, `WATCH`, `SUBSCRIBE`, `AUTH`, ...), and `WAIT` and `WAITAOF`, which are about the
+ * writes of their own connection, are UNSUPPORTED_COMMAND, and the message says what to use instead. Any -2xx and -3xx
+ * status; POOL_EXHAUSTED, QUEUE_FULL; NOT_REPLICATED when `call.replicas`, or SENTINEL_CALL_WAIT_AOF, is not met.
  *
  * What a command does is known for redis 7.0 and newer ones known by 2024. Any other (a module's) is asked for by
  * `COMMAND INFO` before its first use, one round trip once a deployment: one that waits gets a connection of its own

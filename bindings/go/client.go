@@ -86,6 +86,8 @@ func WaitAOF() CallOption { return func(c *Client) { c.flags |= C.SENTINEL_CALL_
 // RetryUnknown repeats a command even when it may have been executed: the program says that this is safe.
 func RetryUnknown() CallOption { return func(c *Client) { c.flags |= C.SENTINEL_CALL_RETRY_UNKNOWN } }
 
+func (c *Client) retriesUnknown() bool { return c.flags&C.SENTINEL_CALL_RETRY_UNKNOWN != 0 }
+
 // NoRetry never repeats a command.
 func NoRetry() CallOption { return func(c *Client) { c.flags |= C.SENTINEL_CALL_NO_RETRY } }
 

@@ -41,8 +41,11 @@ func (s *Script) Run(ctx context.Context, client *Client, keys []string, args ..
 	command = append(command, args...)
 	reply, err := client.Do(ctx, command...)
 	var missing, failure *Error
-	// In the server's own words, for a script may end with an error of any code.
 	if !errors.As(err, &missing) || missing.Status != StatusServer || !strings.Contains(missing.Message, "NOSCRIPT No matching script") {
+		return reply, err
+	}
+	// A script may end with any error after it has written: only the server's own word is refused. The rest may run twice.
+	if missing.Outcome != OutcomeRefused && s.byName != "EVALSHA_RO" && !client.retriesUnknown() {
 		return reply, err
 	}
 	command[0], command[1] = s.bySource, s.source

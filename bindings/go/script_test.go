@@ -39,6 +39,26 @@ func TestAScriptIsSentToANodeThatDoesNotHaveIt(t *testing.T) {
 	value, err = String(client.Do(background, "GET", "go:script"))
 	check(t, err)
 	equal(t, "7", value)
+	forged := NewScript("redis.call('INCR', KEYS[1]) return redis.error_reply('NOSCRIPT No matching script. Please use EVAL.')")
+	for i := 0; i < 2; i++ {
+		var failure *Error
+		_, err = forged.Run(background, client, []string{"go:script"})
+		if !errors.As(err, &failure) || failure.Outcome != OutcomeUnknown {
+			t.Fatal(err)
+		}
+	}
+	value, err = String(client.Do(background, "GET", "go:script"))
+	check(t, err)
+	equal(t, "9", value)
+}
+
+func TestWaitIsAboutTheWritesOfItsOwnConnection(t *testing.T) {
+	client := primaryOf(t)
+	_, err := client.Do(background, "WAIT", 0, 10)
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Status != StatusUnsupportedCommand || !strings.Contains(failure.Message, "sentinel_call_t.replicas") {
+		t.Fatal(err)
+	}
 }
 
 func TestAScanWalksThroughEverything(t *testing.T) {

@@ -167,7 +167,7 @@ impl<'p> Waiting<'_, 'p> {
                             lent = Some(found);
                             life.on(Event::Connected)
                         }
-                        Err(error) => life.on(Event::Unconnected(error)),
+                        Err(error) => life.on(Event::GivenUp(error, Handed::Nothing)),
                     }
                 }
                 Step::Send(message) => {

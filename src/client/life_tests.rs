@@ -34,8 +34,11 @@ impl Commands for Words {
     }
 }
 
-/// What calls are made of, with how they are made.
-const CALLS: [(&[&str], fn(usize) -> Shape); 16] = [
+/// The commands of a call, and its shape when there are so many.
+type Made = (&'static [&'static str], fn(usize) -> Shape);
+
+/// What calls are made of.
+const CALLS: [Made; 16] = [
     (&["SET k v"], |_| Shape::Command),
     (&["GET k"], |_| Shape::Command),
     (&["BLPOP k 0"], |_| Shape::Command),
@@ -393,7 +396,7 @@ fn happen(account: &mut Account, [what, time, picks @ ..]: [u8; 8]) {
     let sending = matches!(account.step, Doing::Sending(_));
     match event {
         0 => account.on(Event::Connected, false),
-        1 => account.on(Event::Unconnected(error(picks[1])), false),
+        1 => account.on(Event::GivenUp(error(picks[1]), Handed::Nothing), true),
         2 => {
             let came = came(account, picks);
             account.on(Event::Ended(came, scene), sending && (scene.closed || scene.late));

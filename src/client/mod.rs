@@ -4,6 +4,7 @@ pub mod batch;
 pub(crate) mod call;
 pub mod commands;
 pub mod connection;
+pub(crate) mod events;
 pub mod learnt;
 #[cfg(test)]
 mod lending_tests;

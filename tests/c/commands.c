@@ -120,7 +120,7 @@ static void what_needs_a_connection_of_its_own_is_refused(sentinel_client_t *cli
         {"SUBSCRIBE", "c", NULL}, {"psubscribe", "c*", NULL}, {"SSUBSCRIBE", "c", NULL}, {"UNSUBSCRIBE", NULL, NULL},
         {"MONITOR", NULL, NULL},  {"SELECT", "1", NULL},      {"MULTI", NULL, NULL},     {"WATCH", "k", NULL},
         {"HELLO", "3", NULL},     {"AUTH", "x", NULL},        {"RESET", NULL, NULL},     {"QUIT", NULL, NULL},
-        {"CLIENT", "REPLY", "OFF"},
+        {"CLIENT", "REPLY", "OFF"}, {"WAIT", "0", "10"},
     };
     sentinel_reply_t *reply = NULL;
     sentinel_error_t *error = NULL;

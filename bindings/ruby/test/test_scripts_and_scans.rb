@@ -26,6 +26,19 @@ class TestScriptsAndScans < Minitest::Test
     # The second time the node has it.
     2.times { assert_raises(SentinelRedis::CommandError) { client.script(script, keys: ["rb:script"]) } }
     assert_equal "2", client.call("GET", "rb:script")
+    forged = SentinelRedis::Script.new(
+      "redis.call('INCR', KEYS[1]) return redis.error_reply('NOSCRIPT No matching script. Please use EVAL.')"
+    )
+    2.times do
+      error = assert_raises(SentinelRedis::CommandError) { client.script(forged, keys: ["rb:script"]) }
+      assert_equal :unknown, error.outcome
+    end
+    assert_equal "4", client.call("GET", "rb:script")
+  end
+
+  def test_wait_is_about_the_writes_of_its_own_connection
+    error = assert_raises(SentinelRedis::Error) { primary.call("WAIT", 0, 10) }
+    assert_match(/sentinel_call_t\.replicas/, error.message)
   end
 
   def test_scans_are_enumerable

@@ -42,7 +42,9 @@ class SentinelRedis
 
     # Runs a Script, by its SHA-1 where the node has it. Takes the same keywords as call.
     def script(script, keys: [], argv: [], timeout: nil, **options)
-      script.run(keys, argv, timeout) { |command, left| call(*command, timeout: left, **options) }
+      script.run(keys, argv, timeout, twice: options[:retry_unknown]) do |command, left|
+        call(*command, timeout: left, **options)
+      end
     end
 
     # Walks through the keys of a node, or the elements of a key: a Scan, which is Enumerable.

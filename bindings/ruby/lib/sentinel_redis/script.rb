@@ -20,15 +20,15 @@ class SentinelRedis
       @sha1 = Native.script_sha1(handle).dup.freeze
     end
 
-    # For the library: yields a command and the seconds it has.
-    def run(keys, argv, timeout)
+    # For the library: yields a command and the seconds it has. twice: it may run again though it may have run.
+    def run(keys, argv, timeout, twice: false)
       ends = timeout && (now + timeout)
       suffix = @read_only ? "_RO" : ""
       rest = [keys.size, *keys, *argv]
       begin
         yield ["EVALSHA#{suffix}", @sha1, *rest], timeout
       rescue CommandError => e
-        raise unless missing?(e)
+        raise unless missing?(e, twice || @read_only)
 
         begin
           yield ["EVAL#{suffix}", @source, *rest], ends && [ends - now, 0].max
@@ -44,7 +44,9 @@ class SentinelRedis
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
-    # In the server's own words, for a script may end with an error of any code.
-    def missing?(error) = error.message.include?("NOSCRIPT No matching script")
+    # A script may end with any error after it has written: only the server's own word is :refused.
+    def missing?(error, twice)
+      error.message.include?("NOSCRIPT No matching script") && (twice || error.outcome == :refused)
+    end
   end
 end
