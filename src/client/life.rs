@@ -112,14 +112,6 @@ impl Life {
         self.shape
     }
 
-    /// What the replies are to what was sent last.
-    pub(crate) fn reading(&self) -> Shape {
-        match self.stage {
-            Stage::Sent(Message::Itself | Message::Source) => self.shape,
-            _ => Shape::Command,
-        }
-    }
-
     pub(crate) fn options(&self) -> &CallOptions {
         &self.options
     }
