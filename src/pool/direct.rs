@@ -228,7 +228,7 @@ impl Direct {
 
     /// An error when it is too late for a call to begin: then nothing touches the connection, and it is as good as before.
     fn is_in_time(&mut self, now: Moment, deadline: Deadline, request: &Request<'_>) -> Result<(), Error> {
-        if deadline.at() > now || !self.is_alive() {
+        if deadline.at() > now || self.generation.is_retired() {
             return Ok(());
         }
         (self.begin, self.len) = (self.stream.taken(), request.size());
@@ -304,9 +304,6 @@ impl Direct {
         (self.begin, self.len) = (self.stream.taken(), out.len);
         if self.generation.is_retired() {
             return Err(self.lost("the service has another primary now", Outcome::NotSent));
-        }
-        if deadline.at() <= now {
-            return Err(self.timed_out(Outcome::NotSent));
         }
         if now.is_beyond(self.used, IDLE) {
             self.look().map_err(|cause| self.lost(&cause, Outcome::NotSent))?;

@@ -152,24 +152,29 @@ fn calls_that_have_given_up_cost_the_others_nothing() {
     let nobody = sentinel_lab::free_port();
     let client = open(&[nobody.number()]).primary_for(Some(SERVICE), None).unwrap();
     let until = Instant::now() + Duration::from_secs(3);
-    let latest = std::thread::scope(|scope| {
+    // What the machine makes of a plain sleep in these threads is not the library's doing.
+    let (latest, plain) = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..64)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut latest = Duration::ZERO;
+                    let (mut latest, mut plain) = (Duration::ZERO, Duration::ZERO);
                     while Instant::now() < until {
                         let (result, took) = timed(|| run_within(&client, "GET k", 1));
                         result.unwrap_err();
                         latest = latest.max(took);
+                        plain = plain.max(timed(|| std::thread::sleep(Duration::from_millis(1))).1);
                     }
-                    latest
+                    (latest, plain)
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+        let ends = threads.into_iter().map(|thread| thread.join().unwrap());
+        ends.fold((Duration::ZERO, Duration::ZERO), |most, end| {
+            (most.0.max(end.0), most.1.max(end.1))
+        })
     });
-    println!("the latest of all took {latest:?}");
-    assert!(latest <= Duration::from_millis(1) + SLACK, "{latest:?}");
+    println!("the latest of all took {latest:?}, a plain sleep {plain:?}");
+    assert!(latest <= plain + SLACK, "{latest:?}, a plain sleep {plain:?}");
 }
 
 #[test]
