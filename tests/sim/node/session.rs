@@ -101,6 +101,8 @@ impl Session {
             let args = match self.next() {
                 Ok(Some(args)) => args,
                 Ok(None) => break,
+                // The library wonders, at times, whether who hangs up speaks TLS.
+                Err(()) if self.input.first() == Some(&22) => return self.close(),
                 Err(()) => {
                     ledger().garbled(connection, &self.input);
                     return self.close();
