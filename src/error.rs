@@ -4,6 +4,7 @@
 //! the attempts that were made. The mapping to the numbers of the C contract is in `ffi::status`.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -294,15 +295,15 @@ struct Parts {
     attempts: Vec<Attempt>,
 }
 
-/// A failure. Small to pass, cheap to clone for several waiters.
+/// A failure. Small to pass; a clone for another waiter costs a count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(Box<Parts>);
+pub struct Error(Arc<Parts>);
 
 impl Error {
     /// A failure before anything was sent. What leads here is kept out of the way of what succeeds.
     #[cold]
     pub fn new(kind: ErrorKind) -> Error {
-        Error(Box::new(Parts {
+        Error(Arc::new(Parts {
             kind,
             outcome: Outcome::NotSent,
             endpoint: None,
@@ -329,20 +330,23 @@ impl Error {
     /// The same failure with what became of the command.
     #[cold]
     pub fn with_outcome(mut self, outcome: Outcome) -> Error {
-        self.0.outcome = outcome;
+        if self.0.outcome == outcome {
+            return self;
+        }
+        Arc::make_mut(&mut self.0).outcome = outcome;
         self
     }
 
     /// The same failure with the node it happened at.
     #[cold]
     pub fn at(mut self, endpoint: impl Into<String>) -> Error {
-        self.0.endpoint = Some(endpoint.into());
+        Arc::make_mut(&mut self.0).endpoint = Some(endpoint.into());
         self
     }
 
     /// The same failure with the Sentinels and nodes that were tried.
     pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Error {
-        self.0.attempts = attempts;
+        Arc::make_mut(&mut self.0).attempts = attempts;
         self
     }
 

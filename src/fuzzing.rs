@@ -20,7 +20,7 @@ use crate::discovery::answer::{Address, Answer, read_address, read_fields, read_
 use crate::discovery::{events, hear_all, replicas};
 use crate::ffi::{batch, bytes::Args, error, options, reply};
 use crate::net::handshake::{SENTINEL_LIMITS, node_words, sentinel_words};
-use crate::net::{AddressMap, Endpoint, Login, Wire};
+use crate::net::{AddressMap, Endpoint, Login, Socket, Wire};
 use crate::options::Vault;
 use crate::resp::{DecodeError, Decoder, Limits, Reply, Room, Value};
 use crate::topology::{Role, Word};
@@ -184,9 +184,8 @@ fn wire_with(said: &[u8]) -> (Wire, UnixStream) {
     let (ours, mut peer) = UnixStream::pair().unwrap();
     peer.write_all(&said[..said.len().min(MOST)]).unwrap();
     peer.shutdown(std::net::Shutdown::Write).unwrap();
-    ours.set_nonblocking(true).unwrap();
-    let ours = tokio::net::TcpStream::from_std(TcpStream::from(OwnedFd::from(ours))).unwrap();
-    (Wire::new(ours, None, SENTINEL_LIMITS), peer)
+    let ours = Socket::new(TcpStream::from(OwnedFd::from(ours))).unwrap();
+    (Wire::new(ours, None, SENTINEL_LIMITS).unwrap(), peer)
 }
 
 /// A Sentinel that answers a question with any bytes, on one connection or on two: the talk ends, and whatever was

@@ -83,10 +83,8 @@ impl<T> Taker<T> {
     pub fn take(&self, deadline: Deadline) -> Option<T> {
         let mut slot = self.0.slot.lock();
         while matches!(*slot, Slot::Empty) {
-            match deadline.instant() {
-                None => self.0.given.wait(&mut slot),
-                Some(at) if self.0.given.wait_until(&mut slot, at).timed_out() => break,
-                Some(_) => {}
+            if self.0.given.wait_until(&mut slot, deadline.at()) {
+                break;
             }
         }
         match std::mem::replace(&mut *slot, Slot::Done) {
@@ -114,10 +112,8 @@ impl Latch {
     pub fn wait(&self, deadline: Deadline) -> bool {
         let mut open = self.open.lock();
         while !*open {
-            match deadline.instant() {
-                None => self.opened.wait(&mut open),
-                Some(at) if self.opened.wait_until(&mut open, at).timed_out() => break,
-                Some(_) => {}
+            if self.opened.wait_until(&mut open, deadline.at()) {
+                break;
             }
         }
         *open

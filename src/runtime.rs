@@ -21,6 +21,7 @@ use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::Latch;
+use crate::net::process::fork_count;
 use crate::net::sys;
 use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer};
@@ -86,7 +87,7 @@ impl Runtime {
                 problem: error.to_string(),
             })
         };
-        let forks = sys::fork_count();
+        let forks = fork_count();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let ended = Arc::new(Latch::default());
@@ -135,7 +136,7 @@ impl Runtime {
 
     /// Whether this process is a fork of the one that opened the deployment: its thread is not here.
     pub(crate) fn is_forked(&self) -> bool {
-        sys::fork_count() != self.forks
+        fork_count() != self.forks
     }
 
     /// `FORKED` in a forked child, `CLOSED` after close. Every call begins with it.

@@ -1,6 +1,9 @@
-//! What `handoff` and `pool::seat` synchronise with: `tests/model` compiles these two with loom's in their place, to run
-//! every order in which their threads can meet.
+//! What the library synchronises with: `tests/model` compiles `handoff`, `pool::seat` and what the locks themselves are
+//! made of with loom's parts in their place, to run every order in which their threads can meet.
 
 pub use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-pub use parking_lot::{Condvar, MappedMutexGuard, Mutex, MutexGuard};
+pub use crate::net::lock::{Condvar, Mutex, MutexGuard};
+
+/// How often a thread looks whether a lock is free before it sleeps: under a microsecond.
+pub const SPINS: u32 = 40;

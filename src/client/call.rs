@@ -170,6 +170,8 @@ pub(super) fn repeat_on<'p, T>(
         let mut lent = lend().map_err(|error| tries.end(error))?;
         let failed = match attempt(&mut lent) {
             Ok(value) => return Ok((value, lent)),
+            // Nothing was sent, nothing failed: it goes on over another connection.
+            Err(_) if lent.was_moved() && !pool.is_closed() => continue,
             Err(failed) => failed,
         };
         let next = tries.failed(pool, lent.generation(), failed, (call, deadline), &read_only);

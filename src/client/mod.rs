@@ -174,12 +174,13 @@ impl Client {
     pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
         batch.check(call)?;
-        let kind = match batch.kind() {
-            BatchKind::Pipeline => SubmissionKind::Pipeline(batch.len()),
-            BatchKind::Transaction => SubmissionKind::Transaction(batch.len()),
+        let (bare, framed) = ([batch.encoded()], [batch::MULTI, batch.encoded(), batch::EXEC]);
+        let (kind, parts) = match batch.kind() {
+            BatchKind::Pipeline => (SubmissionKind::Pipeline(batch.len()), bare.as_slice()),
+            BatchKind::Transaction => (SubmissionKind::Transaction(batch.len()), framed.as_slice()),
         };
         let submission = Submission {
-            request: Request::Encoded(&[batch.encoded()]),
+            request: Request::Encoded(parts),
             kind,
             own: false,
             unknown: batch.unknown().to_vec(),

@@ -50,12 +50,14 @@ impl Agenda {
         self.armed
     }
 
-    /// Takes what is due now. Some may have completed.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<CallId> {
+    /// Takes up to `most` of what is due now. Some may have completed.
+    pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<CallId> {
         let mut due = Vec::new();
-        let passed = self.line.partition_point(|(at, _)| *at <= now);
+        let passed = self.line.partition_point(|(at, _)| *at <= now).min(most);
         due.extend(self.line.drain(..passed).map(|(_, id)| id));
-        while let Some(Reverse((_, id))) = self.others.peek().filter(|Reverse((at, _))| *at <= now) {
+        while due.len() < most {
+            let other = self.others.peek().filter(|Reverse((at, _))| *at <= now);
+            let Some(Reverse((_, id))) = other else { break };
             due.push(*id);
             self.others.pop();
         }
@@ -82,10 +84,10 @@ mod tests {
         assert!(add(&mut agenda, 3, 4));
         assert!(!add(&mut agenda, 4, 5));
         assert_eq!(agenda.next(), Some(after(3)));
-        assert_eq!(agenda.due(after(2)), []);
-        assert_eq!(agenda.due(after(4)), [4, 5]);
+        assert!(agenda.due(after(2), 9).is_empty());
+        assert_eq!(agenda.due(after(4), 9), [4, 5]);
         assert_eq!(agenda.next(), Some(after(5)));
-        assert_eq!(agenda.due(after(9)), [1, 2, 3]);
+        assert_eq!(agenda.due(after(9), 9), [1, 2, 3]);
         assert_eq!(agenda.next(), None);
         assert!(add(&mut agenda, 20, 6), "nobody looks any more");
     }
@@ -100,7 +102,7 @@ mod tests {
             agenda.add(at, id, 2, |other| other == 0 || other == id);
         }
         assert!(agenda.len() <= 2 * 2 + STALE, "{}", agenda.len());
-        assert!(agenda.due(now + Duration::from_secs(5)).contains(&0));
+        assert!(agenda.due(now + Duration::from_secs(5), 9).contains(&0));
     }
 
     #[test]

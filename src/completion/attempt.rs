@@ -2,41 +2,47 @@
 
 use std::sync::Arc;
 
-use super::book::{Book, Call, CallId, Place, Shape, Step};
-use crate::client::batch::{EXEC, Exchange, MULTI, Ran, in_one, incomplete, with_first};
+use super::book::{Book, Call, CallId, Place, Shape, Step, Stored};
+use crate::client::batch::{Exchange, Ran, in_one, incomplete, with_first};
 use crate::client::batch::{read_pipeline, read_transaction};
 use crate::client::call::{Failed, refusal};
 use crate::client::learnt::question;
 use crate::client::replication::{PROBE, read_confirmation, wait_command};
 use crate::error::{Error, Outcome, Result};
-use crate::pool::{Ended, Generation, Lane};
+use crate::pool::{Ended, Generation, Lane, Parcel, Refused, Sink};
 use crate::resp::{Kind, Reply, Request};
 
 /// Hands a call to a lane. False when it is not to be sent any more.
-pub(super) fn hand_over(book: &mut Book, id: CallId, lane: &Lane) -> Result<bool> {
+pub(super) fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result<bool, Refused> {
     let Some(call) = book.get(id).filter(|call| call.place == Place::Waiting) else {
         return Ok(false);
     };
-    match call.step {
-        Step::Ask => lane.submit(&Request::Command(&question(call.unknown.last())), 1, id),
-        Step::Probe => lane.submit(&Request::Command(&PROBE), 1, id),
+    let one = |request: &Request<'_>| lane.send(Parcel::of(request), 1, Sink::Call(id, None));
+    let number = match call.step {
+        Step::Ask => one(&Request::Command(&question(call.unknown.last()))),
+        Step::Probe => one(&Request::Command(&PROBE)),
         Step::Run => hand_over_itself(call, id, lane),
     }?;
-    call.place = Place::Lane(lane.id());
+    call.place = Place::Lane(lane.id(), number);
+    book.use_lane(lane);
     Ok(true)
 }
 
-fn hand_over_itself(call: &Call, id: CallId, lane: &Lane) -> Result<()> {
-    let request = call.request.as_slice();
-    let wait = match call.shape {
-        Shape::Confirmed => wait_command(&call.options, call.deadline),
-        _ => Vec::new(),
+fn hand_over_itself(call: &Call, id: CallId, lane: &Lane) -> Result<u64, Refused> {
+    let sink = Sink::Call(id, None);
+    let count = match call.shape {
+        Shape::Command => 1,
+        Shape::Confirmed => {
+            let wait = wait_command(&call.options, call.deadline);
+            let parts = [call.request.bytes(), &wait];
+            return lane.send(Parcel::of(&Request::Encoded(&parts)), 2, sink);
+        }
+        Shape::Pipeline(len) => len,
+        Shape::Transaction(len) => len + 2,
     };
-    match call.shape {
-        Shape::Command => lane.submit(&Request::Encoded(&[request]), 1, id),
-        Shape::Confirmed => lane.submit(&Request::Encoded(&[request, &wait]), 2, id),
-        Shape::Pipeline(len) => lane.submit(&Request::Encoded(&[request]), len, id),
-        Shape::Transaction(len) => lane.submit(&Request::Encoded(&[MULTI, request, EXEC]), len + 2, id),
+    match &call.request {
+        Stored::Small(bytes) => lane.send(Parcel::Small(&Request::Encoded(&[bytes])), count, sink),
+        Stored::Apart(bytes) => lane.send(Parcel::Apart(Arc::clone(bytes)), count, sink),
     }
 }
 
@@ -59,7 +65,7 @@ pub(super) fn read(call: &Call, ended: Ended, generation: &Arc<Generation>) -> R
         Shape::Transaction(_) => read_transaction(replies, exchange)?,
         Shape::Command => {
             exchange.done?;
-            read_one(&call.request, replies.pop(), generation)?
+            read_one(call.body(), replies.pop(), generation)?
         }
         Shape::Confirmed => {
             let wait = (replies.len() > 1).then(|| replies.pop()).flatten();
@@ -75,7 +81,7 @@ pub(super) fn read(call: &Call, ended: Ended, generation: &Arc<Generation>) -> R
                 };
                 exchange.done.map_err(unknown)?;
             }
-            let reply = read_one(&call.request, replies.pop(), generation)?;
+            let reply = read_one(call.body(), replies.pop(), generation)?;
             read_confirmation(wait, &call.options, generation)?;
             reply
         }

@@ -10,11 +10,12 @@ use super::callbacks::Done;
 use super::deliveries::{Deliveries, Destination};
 use super::queues::Queues;
 use crate::client::CallOptions;
+use crate::client::batch::MULTI;
 use crate::client::call::Tries;
 use crate::client::commands::Traits;
 use crate::deadline::Deadline;
 use crate::net::clock::Moment;
-use crate::pool::{Lane, Want};
+use crate::pool::{Apart, Lane, Parcel, Waiter, Want};
 use crate::resp::Reply;
 
 /// The number of a call: its slot, and how often the slot was used before. Never 0.
@@ -60,6 +61,17 @@ pub(super) enum Shape {
     Transaction(usize),
 }
 
+impl Shape {
+    /// The commands of a stored request, without those that only frame them.
+    pub(super) fn body(self, request: &Stored) -> &[u8] {
+        let bytes = request.bytes();
+        match self {
+            Shape::Transaction(_) => bytes.get(MULTI.len()..).unwrap_or_default(),
+            _ => bytes,
+        }
+    }
+}
+
 /// What a call's next attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -76,17 +88,57 @@ pub(super) enum Step {
 pub(super) enum Place {
     /// It waits for a connection.
     Waiting,
-    /// It was handed to the lane of this connection.
-    Lane(u64),
+    /// It was handed to the lane of this connection, under that lane's number for it.
+    Lane(u64, u64),
     /// It is tried again then.
     Paused(Instant),
+}
+
+/// A call's commands as they go over the wire, but for the WAIT of [`Shape::Confirmed`].
+#[derive(Debug, Clone)]
+pub(super) enum Stored {
+    /// Copied into whatever lane carries them.
+    Small(Vec<u8>),
+    /// Shared with it.
+    Apart(Apart),
+}
+
+impl Stored {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Stored::Small(bytes) => bytes,
+            Stored::Apart(bytes) => bytes,
+        }
+    }
+
+    /// Takes over a request, into the room of the one before where it is small.
+    pub(super) fn store(&mut self, parcel: &Parcel<'_>) {
+        match (self, parcel) {
+            (Stored::Small(bytes), Parcel::Small(request)) => request.append(bytes),
+            (own, Parcel::Apart(apart)) => *own = Stored::Apart(Arc::clone(apart)),
+            (own @ Stored::Apart(_), Parcel::Small(request)) => {
+                let mut bytes = Vec::new();
+                request.append(&mut bytes);
+                *own = Stored::Small(bytes);
+            }
+        }
+    }
+
+    /// Lets go of it. The room of a small one may be kept.
+    fn clear(&mut self, keep: bool) {
+        match self {
+            Stored::Small(bytes) if keep && bytes.capacity() <= KEEP_BYTES => bytes.clear(),
+            _ => *self = Stored::Small(Vec::new()),
+        }
+    }
 }
 
 /// A call that was accepted and has not completed.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// The commands as they go over the wire, but for the WAIT of [`Shape::Confirmed`].
-    pub(super) request: Vec<u8>,
+    pub(super) request: Stored,
+    /// Its place in the order of submissions.
+    pub(super) order: u64,
     pub(super) shape: Shape,
     pub(super) options: CallOptions,
     pub(super) deadline: Deadline,
@@ -106,7 +158,8 @@ impl Call {
     /// What a free slot holds.
     fn vacant() -> Call {
         Call {
-            request: Vec::new(),
+            request: Stored::Small(Vec::new()),
+            order: 0,
             shape: Shape::Command,
             options: CallOptions::default(),
             deadline: Deadline::NEVER,
@@ -122,6 +175,20 @@ impl Call {
 
     fn is_free(&self) -> bool {
         matches!(self.target, Kept::Free)
+    }
+
+    /// As it waits for a connection.
+    pub(super) fn waiter(&self, id: CallId) -> Waiter {
+        Waiter {
+            order: self.order,
+            id,
+            own: self.is_alone(),
+        }
+    }
+
+    /// Its commands, without those that only frame them.
+    pub(super) fn body(&self) -> &[u8] {
+        self.shape.body(&self.request)
     }
 
     /// Its commands, those that only frame them left out.
@@ -176,6 +243,10 @@ pub(super) struct Book {
     free: Vec<u32>,
     agenda: Agenda,
     queues: Queues,
+    /// Calls entered so far.
+    entered: u64,
+    /// The lanes that have calls.
+    lanes: Vec<Arc<Lane>>,
     /// Where calls are sent at once, while that is sure to keep their order.
     pub(super) lane: Option<Arc<Lane>>,
     /// The call whose question is under way.
@@ -199,10 +270,13 @@ impl Book {
             Target::Queue(queue, tag) => Kept::Queue(self.queues.hold(queue), tag),
             Target::Done(function) => Kept::Done(function),
         };
+        self.entered += 1;
+        let entered = self.entered;
         let Some(slot) = self.slot_mut(index) else {
             return (0, false);
         };
         slot.call.target = target;
+        slot.call.order = entered;
         slot.turn = slot.turn.wrapping_add(1).max(1);
         fill(&mut slot.call);
         let (id, deadline) = (number(index, slot.turn), slot.call.deadline);
@@ -248,10 +322,7 @@ impl Book {
         }
         let result = Ok(reply.take()?);
         let began = call.began;
-        call.request.clear();
-        if index >= KEEP_BUFFERS || call.request.capacity() > KEEP_BYTES {
-            call.request = Vec::new();
-        }
+        call.request.clear(index < KEEP_BUFFERS);
         match std::mem::replace(&mut call.target, Kept::Free) {
             Kept::Free => {}
             Kept::Done(function) => done.add(Destination::Done(function), result),
@@ -264,6 +335,37 @@ impl Book {
         }
         self.free.push(index);
         Some(began)
+    }
+
+    /// Calls are handed to `lane` from here on.
+    pub(super) fn use_lane(&mut self, lane: &Arc<Lane>) {
+        if !self.lanes.iter().any(|known| Arc::ptr_eq(known, lane)) {
+            self.lanes.push(Arc::clone(lane));
+        }
+    }
+
+    /// The lane of that number: there is one as long as it may have a call.
+    pub(super) fn find_lane(&self, id: u64) -> Option<Arc<Lane>> {
+        self.lanes.iter().find(|lane| lane.id() == id).map(Arc::clone)
+    }
+
+    /// The lane has no calls any more.
+    pub(super) fn forget_lane(&mut self, id: u64) {
+        self.lanes.retain(|lane| lane.id() != id);
+        self.lane.take_if(|lane| lane.id() == id);
+    }
+
+    /// The calls of these numbers that were under way on `lane` wait for another one.
+    pub(super) fn wait_again(&mut self, lane: u64, ids: &[CallId]) -> Vec<Waiter> {
+        let mut waiters = Vec::with_capacity(ids.len());
+        for id in ids {
+            let call = self.get(*id);
+            if let Some(call) = call.filter(|call| matches!(call.place, Place::Lane(at, _) if at == lane)) {
+                call.place = Place::Waiting;
+                waiters.push(call.waiter(*id));
+            }
+        }
+        waiters
     }
 
     /// Calls that have not completed.
@@ -305,9 +407,9 @@ impl Book {
         self.agenda.next()
     }
 
-    /// The calls that are to be looked at now; some may have completed.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<CallId> {
-        self.agenda.due(now)
+    /// Up to `most` of the calls that are to be looked at now; some may have completed.
+    pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<CallId> {
+        self.agenda.due(now, most)
     }
 
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot> {
@@ -327,12 +429,12 @@ fn parts(id: CallId) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::Builder;
+    use crate::resp::{Builder, Request};
     use std::time::Duration;
 
     fn enter(book: &mut Book, deadline: Deadline) -> (CallId, bool) {
         book.enter(Target::Done(Box::new(drop)), |call| {
-            call.request.extend_from_slice(b"PING");
+            call.request.store(&Parcel::Small(&Request::Encoded(&[b"PING"])));
             call.deadline = deadline;
         })
     }
@@ -365,7 +467,7 @@ mod tests {
         assert!(!finish(&mut book, first) && book.take(first).is_none());
         let (second, _) = enter(&mut book, Deadline::NEVER);
         assert_eq!(parts(second).0, parts(first).0);
-        assert_eq!(book.take(second).unwrap().0.request, b"PING");
+        assert_eq!(book.take(second).unwrap().0.request.bytes(), b"PING");
         let target = Target::Done(Box::new(drop));
         let (third, _) = book.enter(target, |call| call.shape = Shape::Pipeline(2));
         assert!(!finish(&mut book, third), "a batch has more than its reply left");
@@ -384,8 +486,8 @@ mod tests {
             assert!(!first);
             finish(&mut book, id);
         }
-        assert!(book.due(now).is_empty());
-        assert_eq!(book.due(now + Duration::from_secs(55)), [kept]);
+        assert!(book.due(now, 9).is_empty());
+        assert_eq!(book.due(now + Duration::from_secs(55), 9), [kept]);
         let (_, first) = enter(&mut book, after(1));
         assert!(first);
     }

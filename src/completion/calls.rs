@@ -4,13 +4,14 @@
 //! Whoever takes a call out of the book completes it, so that each completes once. The book's lock is never held while
 //! a pool's is taken.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::sync::Mutex;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use super::attempt::{hand_over, read};
@@ -25,7 +26,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::pool::{Ended, Generation, Lane, Pool, Submissions};
+use crate::pool::{Ended, Generation, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
 use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
 
@@ -55,6 +56,9 @@ pub(crate) enum SubmissionKind {
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
 const TIMED: u32 = 16;
+
+/// Calls that are looked at in one turn of sentinel-io.
+const LOAD: usize = 512;
 
 /// A completion on its way.
 struct Completed {
@@ -104,6 +108,9 @@ impl Calls {
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
         let simple = !submission.own && !submission.options.wait_aof && submission.unknown.is_empty();
+        // A large one is copied here, without a lock.
+        let request = submission.request;
+        let parcel = Parcel::of(&request);
         let mut book = self.book.lock();
         // Kept for those that follow; taken out, so that nothing but the book is borrowed.
         let mut lane = book.lane.take_if(|_| simple);
@@ -122,7 +129,7 @@ impl Calls {
             SubmissionKind::Pipeline(0) | SubmissionKind::Transaction(0)
         );
         let (id, next) = book.enter(target, |call| {
-            submission.request.append(&mut call.request);
+            call.request.store(&parcel);
             call.shape = submission.shape();
             call.options = *submission.options;
             call.deadline = *submission.deadline;
@@ -187,16 +194,20 @@ impl Calls {
                 () = timer => {}
             }
             let Some(pool) = pool.upgrade() else { return };
-            self.look(&pool, clock::now());
+            while self.look(&pool, clock::now()) {
+                yield_now().await;
+            }
         }
     }
 
-    /// Ends the calls whose deadline has passed, and tries those again whose pause is over.
-    fn look(&self, pool: &Arc<Pool>, now: Instant) {
+    /// Ends calls whose deadline has passed, and tries those again whose pause is over. True when there may be more.
+    fn look(&self, pool: &Arc<Pool>, now: Instant) -> bool {
         let (mut late, mut rested) = (Vec::new(), Vec::new());
-        {
+        let more = {
             let mut book = self.book.lock();
-            for id in book.due(now) {
+            let due = book.due(now, LOAD);
+            let more = due.len() == LOAD;
+            for id in due {
                 let Some(call) = book.get(id) else { continue };
                 if call.deadline.instant().is_some_and(|at| at <= now) {
                     late.push(id);
@@ -205,7 +216,8 @@ impl Calls {
                     rested.push(id);
                 }
             }
-        }
+            more
+        };
         if !late.is_empty() {
             let during = "waiting for the reply".to_owned();
             self.give_up(pool, &late, &ErrorKind::Timeout { during });
@@ -213,6 +225,7 @@ impl Calls {
         for id in rested {
             self.dispatch(pool, id);
         }
+        more
     }
 
     /// Takes calls out and completes them without a reply. Once they are out nothing more of them is sent, so that
@@ -222,51 +235,84 @@ impl Calls {
             let mut book = self.book.lock();
             ids.iter().filter_map(|id| Some((*id, book.take(*id)?))).collect()
         };
-        let lanes: HashSet<(u64, bool)> = taken
+        let unsent = self.take_back(pool, &taken);
+        let waiters: Vec<Waiter> = taken
             .iter()
-            .filter_map(|(_, (call, _))| match call.place {
-                Place::Lane(lane) => Some((lane, call.is_alone())),
-                Place::Waiting | Place::Paused(_) => None,
-            })
+            .filter(|(_, (call, _))| call.place == Place::Waiting)
+            .map(|(id, (call, _))| call.waiter(*id))
             .collect();
-        let ids: HashSet<CallId> = taken.iter().map(|(id, _)| *id).collect();
-        let mut unsent: HashSet<CallId> = HashSet::new();
-        for (lane, own) in lanes {
-            unsent.extend(pool.withdraw(lane, own, &ids));
-        }
-        pool.withdraw_waiting(&ids);
+        pool.withdraw_waiting(&waiters);
+        // Made once for all: the last one of each kind.
+        let mut known: Vec<(Want, Error)> = Vec::new();
+        let mut not_in_time = |want: Want| match known.iter().find(|(of, _)| *of == want) {
+            Some((_, error)) => error.clone(),
+            None => {
+                let error = pool.not_in_time(want);
+                known.push((want, error.clone()));
+                error
+            }
+        };
+        let plain = Error::new(why.clone());
+        let unknown = plain.clone().with_outcome(Outcome::Unknown);
         let completed = taken.into_iter().map(|(id, (call, to))| {
-            let on_lane = matches!(call.place, Place::Lane(_));
+            let on_lane = matches!(call.place, Place::Lane(..));
             let sent = on_lane && call.step == Step::Run && !unsent.contains(&id);
             let error = match why {
-                ErrorKind::Timeout { .. } if !on_lane => pool.not_in_time(call.want()),
-                why if sent => Error::new(why.clone()).with_outcome(Outcome::Unknown),
-                why => Error::new(why.clone()),
+                ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.want()),
+                _ if sent => unknown.clone(),
+                _ => plain.clone(),
             };
             let error = call.tries.end(error);
             Completed::new((call, to), Err(error))
         });
-        self.deliver(pool, completed.collect());
+        let completed = completed.collect();
+        self.deliver(pool, completed);
         self.go_on(pool);
+    }
+
+    /// Takes calls back from their lanes: those of which nothing was or will be sent.
+    fn take_back(&self, pool: &Arc<Pool>, taken: &[(CallId, (Call, Destination))]) -> HashSet<CallId> {
+        let mut by_lane: HashMap<u64, Vec<(CallId, u64)>> = HashMap::new();
+        let mut alone = Vec::new();
+        for (id, (call, _)) in taken {
+            if let Place::Lane(lane, number) = call.place {
+                by_lane.entry(lane).or_default().push((*id, number));
+                alone.extend(call.is_alone().then_some((*id, lane)));
+            }
+        }
+        let mut unsent = HashSet::new();
+        for (lane, calls) in by_lane {
+            let Some(lane) = self.book.lock().find_lane(lane) else {
+                continue;
+            };
+            let back = lane.take_back_all(calls.iter().map(|(_, number)| *number));
+            let back = calls.iter().zip(back).filter(|(_, back)| *back);
+            unsent.extend(back.map(|((id, _), _)| *id));
+        }
+        for (id, lane) in alone {
+            if let Some(lane) = self.book.lock().find_lane(lane) {
+                pool.close_own_lane(&lane, id);
+            }
+        }
+        unsent
     }
 
     /// Sends a call on a lane, or lets it wait for one.
     pub(super) fn dispatch(&self, pool: &Arc<Pool>, id: CallId) {
-        let own = match self.book.lock().get(id) {
-            Some(call) => call.is_alone(),
-            None => return,
+        let Some(waiter) = self.book.lock().get(id).map(|call| call.waiter(id)) else {
+            return;
         };
-        match pool.lane_or_wait(id, own) {
-            Ok(Some(lane)) => self.send(pool, &lane, &[id]),
+        match pool.lane_or_wait(waiter) {
+            Ok(Some(lane)) => pool.wait_again(self.send(pool, &lane, &[id])),
             // It may have been given up just before it was entered.
-            Ok(None) if self.book.lock().get(id).is_none() => pool.withdraw_waiting(&HashSet::from([id])),
+            Ok(None) if self.book.lock().get(id).is_none() => pool.withdraw_waiting(&[waiter]),
             Ok(None) => {}
             Err(error) => self.fail(pool, &[id], &error),
         }
     }
 
     /// The end of an attempt that is more than a plain reply.
-    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Lane, ended: Ended) {
+    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) {
         let generation = lane.generation();
         let (id, read) = {
             let mut book = self.book.lock();
@@ -297,13 +343,13 @@ impl Calls {
     pub(super) fn attempt_failed(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, id: CallId, failed: Failed) {
         // What is decided takes the pool's lock, so not under the book's.
         let known = self.book.lock().get(id).map(|call| {
-            let request = call.request.clone();
-            (call.tries, call.options, call.deadline, request, call.commands())
+            let request = (call.request.clone(), call.shape, call.commands());
+            (call.tries, call.options, call.deadline, request)
         });
-        let Some((mut tries, options, deadline, request, commands)) = known else {
+        let Some((mut tries, options, deadline, (request, shape, commands))) = known else {
             return;
         };
-        let read_only = || all_read_only(&request, commands, Some(&self.learnt));
+        let read_only = || all_read_only(shape.body(&request), commands, Some(&self.learnt));
         let next = tries.failed(pool, Some(generation), failed, (&options, deadline), read_only);
         let pause = match next {
             Next::Fail(error) => return self.complete(pool, id, Err(error)),
@@ -364,7 +410,7 @@ fn timing(took: Option<u32>, now: Moment) -> Timing {
 }
 
 impl Submissions for Calls {
-    fn ended(&self, pool: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>) {
+    fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
         let mut done = Deliveries::default();
         let (mut finished, mut timed) = (0, Vec::new());
         {
@@ -395,24 +441,47 @@ impl Submissions for Calls {
         }
     }
 
-    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) {
-        let (mut failed, mut sent) = (Vec::new(), false);
+    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) -> Vec<Waiter> {
+        let (mut full, mut waiters, mut sent) = (Vec::new(), Vec::new(), false);
         {
             let mut book = self.book.lock();
             for id in ids {
                 match hand_over(&mut book, *id, lane) {
                     Ok(handed) => sent |= handed,
-                    Err(error) => failed.push((*id, error)),
+                    Err(Refused::Ended) => waiters.extend(book.get(*id).map(|call| call.waiter(*id))),
+                    Err(refused) => full.push((*id, refused)),
                 }
             }
         }
-        if !sent && failed.is_empty() && lane.is_own() {
+        if !sent && full.is_empty() && waiters.is_empty() && lane.is_own() {
             // Given up just before: the connection is free for the next.
             pool.own_lane_free(lane);
         }
-        for (id, error) in failed {
-            self.attempt_failed(pool, lane.generation(), id, error.into());
+        for (id, refused) in full {
+            self.attempt_failed(pool, lane.generation(), id, lane.refusal(refused).into());
         }
+        waiters
+    }
+
+    fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[CallId], lost: Option<&Error>) -> Vec<Waiter> {
+        let (mut waiters, mut failed) = (Vec::new(), Vec::new());
+        {
+            let mut book = self.book.lock();
+            for waiter in book.wait_again(lane.id(), ids) {
+                // A connection that was lost is an attempt that failed.
+                let ends = lost.is_some() && book.get(waiter.id).is_some_and(|call| call.options.no_retry);
+                if ends { &mut failed } else { &mut waiters }.push(waiter);
+            }
+        }
+        if let Some(error) = lost {
+            let failed: Vec<CallId> = failed.iter().map(|waiter| waiter.id).collect();
+            self.fail(pool, &failed, error);
+        }
+        waiters
+    }
+
+    fn forget(&self, lane: &Lane) {
+        self.book.lock().forget_lane(lane.id());
     }
 
     fn fail(&self, pool: &Arc<Pool>, ids: &[CallId], error: &Error) {

@@ -60,7 +60,7 @@ impl Calls {
     }
 
     /// The end of the question what a command does.
-    pub(super) fn answered(&self, pool: &Arc<Pool>, lane: &Lane, ended: Ended) {
+    pub(super) fn answered(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) {
         let (id, name) = {
             let mut book = self.book.lock();
             let id = ended.id;
@@ -101,7 +101,7 @@ impl Calls {
     }
 
     /// The end of the question whether the node can have a write on disk. The write follows on the same connection.
-    pub(super) fn probed(&self, pool: &Arc<Pool>, lane: &Lane, ended: Ended) {
+    pub(super) fn probed(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) {
         let (id, generation) = (ended.id, lane.generation());
         let mut probed = read_question(&PROBE, ended, generation).map(drop);
         if generation.is_retired() {
@@ -114,7 +114,10 @@ impl Calls {
                 call.step = Step::Run;
                 call.place = Place::Waiting;
             }
-            hand_over(&mut book, id, lane).map(drop).map_err(Failed::from)
+            match hand_over(&mut book, id, lane) {
+                Ok(_) => Ok(()),
+                Err(refused) => Err(Failed::from(lane.refusal(refused))),
+            }
         });
         if let Err(failed) = sent {
             self.attempt_failed(pool, generation, id, failed);

@@ -110,14 +110,13 @@ impl Queue {
         if was_empty {
             self.raise();
         }
-        match state.sleepers {
+        let sleepers = state.sleepers;
+        // Who wakes shall find the lock free.
+        drop(state);
+        match sleepers {
             0 => {}
-            _ if count == 1 => {
-                self.arrived.notify_one();
-            }
-            _ => {
-                self.arrived.notify_all();
-            }
+            _ if count == 1 => self.arrived.notify_one(),
+            _ => self.arrived.notify_all(),
         }
     }
 
@@ -216,12 +215,7 @@ impl Queue {
                 return Ok(Polled::Empty);
             }
             state.sleepers += 1;
-            match deadline.instant() {
-                None => self.arrived.wait(&mut state),
-                Some(at) => {
-                    self.arrived.wait_until(&mut state, at);
-                }
-            }
+            self.arrived.wait_until(&mut state, deadline.at());
             state.sleepers -= 1;
         }
     }

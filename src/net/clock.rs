@@ -1,8 +1,9 @@
 //! Moments as the kernel counts them.
 #![allow(unsafe_code)]
 
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+use super::process::PerProcess;
 
 /// A moment on the kernel's monotonic clock, in nanoseconds: one word, where an [`Instant`] has seconds and a rest that
 /// each sum must carry between. For what is read and compared once a call.
@@ -22,13 +23,13 @@ impl Moment {
 
     /// The moment of the kernel's next tick: now or up to 10 ms from now, for a quarter of the price of the exact time.
     pub fn next_tick() -> Moment {
-        static TICK: LazyLock<u64> = LazyLock::new(|| {
+        static TICK: PerProcess<u64> = PerProcess::new(|| {
             let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             // SAFETY: `tick` is valid for the write; the clock exists on every Linux.
             unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
             nanos(tick)
         });
-        Moment(read(libc::CLOCK_MONOTONIC_COARSE) + *TICK)
+        Moment(read(libc::CLOCK_MONOTONIC_COARSE) + *TICK.get())
     }
 
     /// The moment as a number above 0 and below that of [`Moment::NEVER`], unless it is that one.
@@ -68,7 +69,7 @@ impl Moment {
 
     /// The same moment of the standard library; `None` of [`Moment::NEVER`].
     pub fn instant(self) -> Option<Instant> {
-        let (instant, number) = *EPOCH;
+        let (instant, number) = *EPOCH.get();
         if self == Moment::NEVER {
             return None;
         }
@@ -80,7 +81,7 @@ impl Moment {
 
     /// The moment of an instant.
     pub fn from_instant(at: Instant) -> Moment {
-        let (instant, number) = *EPOCH;
+        let (instant, number) = *EPOCH.get();
         match at.checked_duration_since(instant) {
             Some(later) => Moment(number).plus(later),
             None => Moment(number - nanos_of(instant.saturating_duration_since(at)).min(number - 1)),
@@ -105,7 +106,7 @@ pub fn now() -> Instant {
 }
 
 /// The same moment on both clocks.
-static EPOCH: LazyLock<(Instant, u64)> = LazyLock::new(|| (Instant::now(), read(libc::CLOCK_MONOTONIC)));
+static EPOCH: PerProcess<(Instant, u64)> = PerProcess::new(|| (Instant::now(), read(libc::CLOCK_MONOTONIC)));
 
 fn read(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

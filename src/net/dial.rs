@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use super::secure::speaks_tls;
+use super::socket::Socket;
 use super::{Endpoint, Tls};
 use crate::error::{Attempt, Stage};
 use crate::net::clock;
@@ -93,25 +92,25 @@ const HEAD_START: Duration = Duration::from_millis(150);
 /// Connects to an address of `endpoint`, within `limit`. Names are resolved anew each time. All addresses are tried, each
 /// a moment after the one before or as soon as that has failed, and the first that takes the connection is taken: one
 /// black hole costs that moment.
-pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Result<TcpStream, DialError> {
+pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Result<Socket, DialError> {
     let until = clock::now() + limit;
     let addresses = interleaved(resolve(endpoint, until).await?);
     let silent = || format!("no answer in {} ms", limit.as_millis());
     let connected = match addresses.as_slice() {
         [] => Err(DialError::new(Stage::Resolve, "the name has no address")),
-        [only] => match timeout_at(until.into(), TcpStream::connect(only)).await {
+        [only] => match timeout_at(until.into(), Socket::connect(*only)).await {
             Ok(connected) => connected.map_err(|error| DialError::new(Stage::Connect, plain(&error))),
             Err(_) => Err(DialError::new(Stage::Connect, silent())),
         },
         several => race(several, until, silent).await,
     };
-    let stream = connected?;
-    configure(&stream, tcp);
-    Ok(stream)
+    let socket = connected?;
+    socket.configure(tcp);
+    Ok(socket)
 }
 
 /// The first of the addresses that takes a connection.
-async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> String) -> Result<TcpStream, DialError> {
+async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> String) -> Result<Socket, DialError> {
     let mut racing = JoinSet::new();
     let mut waiting = addresses.iter();
     let mut causes: Vec<(SocketAddr, String)> = Vec::new();
@@ -119,7 +118,7 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
     loop {
         if start <= clock::now() {
             if let Some(&address) = waiting.next() {
-                racing.spawn(async move { (address, TcpStream::connect(address).await) });
+                racing.spawn(async move { (address, Socket::connect(address).await) });
             }
             start = if waiting.len() > 0 {
                 clock::now() + HEAD_START
@@ -128,7 +127,7 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
             };
         }
         match timeout_at(start.min(until).into(), racing.join_next()).await {
-            Ok(Some(Ok((_, Ok(stream))))) => return Ok(stream),
+            Ok(Some(Ok((_, Ok(socket))))) => return Ok(socket),
             Ok(Some(Ok((address, Err(error))))) => {
                 causes.push((address, plain(&error)));
                 start = clock::now();
@@ -180,22 +179,6 @@ async fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>,
     }
 }
 
-/// Sets the socket options. A kernel that refuses one costs its effect, not the connection.
-fn configure(stream: &TcpStream, tcp: &TcpSettings) {
-    let socket = SockRef::from(stream);
-    let _ = socket.set_tcp_nodelay(tcp.nodelay);
-    if let Some(after) = tcp.keepalive {
-        let every = (after / 3).max(Duration::from_secs(1));
-        let _ = socket.set_tcp_keepalive(
-            &TcpKeepalive::new()
-                .with_time(after)
-                .with_interval(every)
-                .with_retries(3),
-        );
-    }
-    let _ = socket.set_tcp_user_timeout(tcp.user_timeout);
-}
-
 /// The system's message without Rust's `(os error 111)`.
 pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -230,7 +213,7 @@ mod tests {
         runtime.unwrap().block_on(async {
             let began = Instant::now();
             let raced = race(addresses, began + Duration::from_millis(ms), || "no answer".to_owned()).await;
-            (raced.map(|stream| stream.peer_addr().unwrap()), began.elapsed())
+            (raced.map(|socket| socket.peer().unwrap()), began.elapsed())
         })
     }
 

@@ -9,6 +9,9 @@ use super::clock::Moment;
 const WAIT: libc::c_int = libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG;
 const WAKE: libc::c_int = libc::FUTEX_WAKE_BITSET | libc::FUTEX_PRIVATE_FLAG;
 
+/// All bits: for words on which nobody makes a choice among the waiters.
+pub const ANY: u32 = u32::MAX;
+
 /// Sleeps while `word` is `seen`, until [`wake`] with a common bit, `until`, or for no reason at all: the caller looks
 /// again. False when it did not sleep, since the word was another.
 pub fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Moment>) -> bool {
@@ -21,7 +24,15 @@ pub fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Moment>) -> bo
 
 /// Wakes everyone who waits on `word` with one of these bits.
 pub fn wake(word: &AtomicU32, bits: u32) {
-    let all = libc::c_int::MAX;
+    wake_some(word, libc::c_int::MAX, bits);
+}
+
+/// Wakes one of those who wait on `word`.
+pub fn wake_one(word: &AtomicU32) {
+    wake_some(word, 1, ANY);
+}
+
+fn wake_some(word: &AtomicU32, most: libc::c_int, bits: u32) {
     let none = ptr::null::<libc::timespec>();
     // SAFETY: the kernel takes the address of `word` as a key only; no other pointer is used.
     unsafe {
@@ -29,7 +40,7 @@ pub fn wake(word: &AtomicU32, bits: u32) {
             libc::SYS_futex,
             word.as_ptr(),
             WAKE,
-            all,
+            most,
             none,
             ptr::null::<u32>(),
             bits,

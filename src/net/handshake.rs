@@ -128,8 +128,8 @@ async fn connect(
         ),
         None => None,
     };
-    let stream = dial(endpoint, &transport.tcp, limit).await?;
-    Ok(Wire::new(stream, tls, limits))
+    let socket = dial(endpoint, &transport.tcp, limit).await?;
+    Wire::new(socket, tls, limits).map_err(|error| DialError::new(Stage::Connect, super::dial::plain(&error)))
 }
 
 /// No byte of ours goes out before the peer has proven who it is.

@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
-use socket2::SockRef;
 
+use super::socket::Socket;
+use super::stream::ended;
 use crate::resp::Decoder;
-
-/// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
-const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// The TLS state of one connection.
 #[derive(Debug)]
@@ -21,28 +19,31 @@ pub struct Records {
     closed: bool,
 }
 
-/// The socket below, as the records need it.
-struct Below<'a> {
-    socket: &'a SockRef<'a>,
+/// What the records are received by.
+struct Inlet<F> {
+    receive: F,
     /// The last read was given less than it had room for: the kernel has no more.
     drained: bool,
 }
 
-impl Read for Below<'_> {
+impl<F: FnMut(&mut [u8]) -> io::Result<usize>> Read for Inlet<F> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let n = (&mut &**self.socket).read(room)?;
+        let n = (self.receive)(room)?;
         self.drained = n < room.len();
         Ok(n)
     }
 }
 
-impl Write for Below<'_> {
+/// What the records are sent by.
+struct Outlet<'a>(&'a Socket);
+
+impl Write for Outlet<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.send_with_flags(bytes, SEND_FLAGS)
+        self.0.send(bytes)
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.send_vectored_with_flags(parts, SEND_FLAGS)
+        self.0.send_parts(parts)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -72,30 +73,33 @@ impl Records {
         self.closed
     }
 
-    /// Puts what there is room for (64 KiB) of `bytes` in records; how many bytes.
-    pub fn seal(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Puts what there is room for (64 KiB) of `bytes` in records; how many bytes. They leave with [`Records::flush`].
+    pub(super) fn seal(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.tls.writer().write(bytes)
     }
 
-    /// Hands records to the kernel in one system call; how many bytes of them it took. Never waits.
-    pub fn push(&mut self, socket: &SockRef<'_>) -> io::Result<usize> {
-        self.tls.write_tls(&mut Below { socket, drained: false })
+    /// Hands records to the kernel in one system call; how many bytes of them it took. Never waits. What that means in
+    /// plaintext is the account's affair: nobody else calls this.
+    pub(super) fn flush(&mut self, socket: &Socket) -> io::Result<usize> {
+        self.tls.write_tls(&mut Outlet(socket))
     }
 
     /// Receives once and gives `decoder` what the records that are whole now hold: nothing, where they are the
     /// protocol's own. True when the kernel has no more. An end of the stream is an error, `InvalidData` one of TLS.
-    pub fn pull(&mut self, socket: &SockRef<'_>, decoder: &mut Decoder) -> io::Result<bool> {
-        let mut below = Below { socket, drained: false };
-        if self.tls.read_tls(&mut below)? == 0 {
-            let end = "the server closed the connection";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, end));
+    /// Nothing is sent: what the protocol has to say waits to be flushed.
+    pub(super) fn pull(
+        &mut self,
+        receive: impl FnMut(&mut [u8]) -> io::Result<usize>,
+        decoder: &mut Decoder,
+    ) -> io::Result<bool> {
+        let mut inlet = Inlet {
+            receive,
+            drained: false,
+        };
+        if self.tls.read_tls(&mut inlet)? == 0 {
+            return Err(ended());
         }
         let processed = self.tls.process_new_packets();
-        if self.tls.wants_write() {
-            // The answer to a key update, or the alert that tells the peer what was wrong. What the kernel does not take
-            // now goes in front of the next request.
-            let _ = self.tls.write_tls(&mut below);
-        }
         let state = processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, explain(&error)))?;
         self.closed |= state.peer_has_closed();
         let mut left = state.plaintext_bytes_to_read();
@@ -104,7 +108,7 @@ impl Records {
             decoder.filled(n);
             left = left.saturating_sub(n.max(1));
         }
-        Ok(below.drained)
+        Ok(inlet.drained)
     }
 }
 

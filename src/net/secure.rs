@@ -1,17 +1,18 @@
 //! The handshake of TLS on a new connection, and what a peer that does not speak it looks like.
 
 use std::future::pending;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::dial::dial;
 use super::records::Records;
+use super::socket::Socket;
+use super::stream::{Stream, Watching};
 use super::tls::stranger;
 use super::wire::{Wire, WireError};
 use super::{DialError, Endpoint, Tls};
@@ -34,19 +35,9 @@ const ANSWERS: [u8; 2] = [22, 21];
 pub(super) async fn speaks_tls(endpoint: &Endpoint, tcp: &TcpSettings) -> bool {
     let asked = async {
         let name = ServerName::try_from(endpoint.host.clone()).ok()?;
-        let mut tls = stranger(name).ok()?;
-        let stream = dial(endpoint, tcp, REVEALED).await.ok()?;
-        stream.writable().await.ok()?;
-        tls.push(&SockRef::from(&stream)).ok()?;
-        let mut first = [0; 1];
-        loop {
-            stream.readable().await.ok()?;
-            match stream.try_read(&mut first) {
-                Ok(1) => return first.first().copied(),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                _ => return None,
-            }
-        }
+        let socket = dial(endpoint, tcp, REVEALED).await.ok()?;
+        let mut watching = said_hello(socket, stranger(name).ok()?).await?;
+        first_byte(&mut watching).await.ok().flatten()
     };
     let first = timeout(REVEALED, asked).await.ok().flatten();
     first.is_some_and(|first| ANSWERS.contains(&first))
@@ -75,25 +66,42 @@ pub(super) async fn secure(mut wire: Wire, endpoint: &Endpoint, tls: &Tls) -> Re
 /// Ends when the peer has read a hello to its end and then closed without a word. A plain server is one that reads the
 /// hello as a command whose end never comes: on its own it would say nothing for ever, as a frozen server does. One that
 /// speaks TLS answers before it looks further, and one that is frozen does nothing.
-async fn hangs_up(peer: Option<SocketAddr>, mut tls: Records) {
+async fn hangs_up(peer: Option<SocketAddr>, tls: Records) {
     let Some(peer) = peer else { return pending().await };
-    let Ok(stream) = TcpStream::connect(peer).await else {
+    let Ok(socket) = Socket::connect(peer).await else {
         return pending().await;
     };
-    let socket = SockRef::from(&stream);
-    let sent = stream.writable().await.and_then(|()| tls.push(&socket));
-    if sent.is_err() || tls.has_output() || socket.shutdown(Shutdown::Write).is_err() {
+    let Some(mut watching) = said_hello(socket, tls).await else {
+        return pending().await;
+    };
+    if watching.stream.has_records() || watching.stream.socket().finish().is_err() {
         return pending().await;
     }
+    if first_byte(&mut watching).await != Ok(None) {
+        return pending().await;
+    }
+}
+
+/// Has the hello sent on a new connection.
+async fn said_hello(socket: Socket, tls: Records) -> Option<Watching> {
+    let mut watching = Watching::new(Stream::new(Arc::new(socket), Some(tls))).ok()?;
+    watching.watched.ready(true).await.ok()?;
+    watching.stream.push(&[]).ok()?;
+    Some(watching)
+}
+
+/// The first byte of what the peer sends, as it is; none when it hangs up, an error when it broke off.
+async fn first_byte(watching: &mut Watching) -> Result<Option<u8>, ()> {
     let mut first = [0; 1];
-    while stream.readable().await.is_ok() {
-        match stream.try_read(&mut first) {
-            Ok(0) => return,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            _ => break,
+    loop {
+        let mut ready = watching.watched.ready(false).await.map_err(drop)?;
+        match watching.stream.socket().peek(&mut first) {
+            Ok(n) => return Ok(first.first().copied().filter(|_| n > 0)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => ready.clear_readable(),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(()),
         }
     }
-    pending().await
 }
 
 fn broken(error: WireError) -> DialError {

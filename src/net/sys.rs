@@ -3,15 +3,14 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::process::fork_count;
 
 /// What a descriptor is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,24 +74,6 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
     }
     result
-}
-
-static FORKS: AtomicU64 = AtomicU64::new(0);
-static AT_FORK: Once = Once::new();
-
-extern "C" fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// How many forks lie between this process and the one that loaded the library: differs between parent and child.
-/// Costs one load, where getpid(2) would be a system call for each command.
-pub fn fork_count() -> u64 {
-    AT_FORK.call_once(|| {
-        // SAFETY: the handler is a function of the library, which is linked with NODELETE and so stays loaded; it does
-        // one atomic addition, which is allowed between fork and exec.
-        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
-    });
-    FORKS.load(Ordering::Relaxed)
 }
 
 /// Something with threads, sockets and locks that stay behind in the parent when the process forks. Dropped in the
@@ -238,17 +219,11 @@ impl EventFd {
     }
 }
 
-/// A socket as a tokio task waits for it. The task reads and writes by itself.
-pub fn watched(socket: Arc<TcpStream>) -> io::Result<AsyncFd<Arc<TcpStream>>> {
-    // SAFETY: the AsyncFd holds the socket, so that it stays open and the same file until it was deregistered.
-    Ok(unsafe { AsyncFd::register(socket) }?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
 
     fn pair() -> (TcpStream, TcpStream) {

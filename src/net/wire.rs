@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
 use super::dial::plain;
 use super::records::Records;
+use super::socket::Socket;
+use super::stream::{Stream, Watching};
 use crate::resp::{DecodeError, Decoder, Limits, Reply};
 
 /// Why a wire ended.
@@ -42,43 +42,36 @@ impl From<io::Error> for WireError {
 /// A connection with its decoder.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
-    /// None: bytes go as they are.
-    tls: Option<Box<Records>>,
+    watching: Watching,
     decoder: Decoder,
 }
 
 impl Wire {
-    /// A wire over `stream`; with `tls`, the handshake is the first thing to do.
-    pub fn new(stream: TcpStream, tls: Option<Records>, limits: Limits) -> Wire {
-        Wire {
-            stream,
-            tls: tls.map(Box::new),
+    /// A wire over `socket`; with `tls`, the handshake is the first thing to do.
+    pub fn new(socket: Socket, tls: Option<Records>, limits: Limits) -> io::Result<Wire> {
+        Ok(Wire {
+            watching: Watching::new(Stream::new(Arc::new(socket), tls))?,
             decoder: Decoder::new(limits),
-        }
+        })
     }
 
     /// The address it is connected to.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.stream.peer_addr().ok()
+        self.watching.stream.socket().peer()
     }
 
     /// Brings the handshake of TLS to its end, where there is one.
     pub async fn shake(&mut self) -> Result<(), WireError> {
-        while self.tls.as_ref().is_some_and(|tls| tls.is_shaking()) || self.has_records() {
-            self.write_some(&[])?;
-            if self.stream.ready(self.interest(false)).await?.is_readable() {
-                self.read_some()?;
-            }
+        while self.watching.stream.is_shaking() || self.watching.stream.has_records() {
+            self.turn(&[]).await?;
         }
         Ok(())
     }
 
-    /// Hands all of `bytes` to the kernel.
+    /// Hands all of `bytes` to the kernel. What comes meanwhile is kept.
     pub async fn send(&mut self, mut bytes: &[u8]) -> Result<(), WireError> {
-        while !bytes.is_empty() || self.has_records() {
-            self.stream.writable().await?;
-            let taken = self.write_some(bytes)?;
+        while !bytes.is_empty() || self.watching.stream.has_records() {
+            let taken = self.turn(bytes).await?.0;
             bytes = bytes.get(taken..).unwrap_or_default();
         }
         Ok(())
@@ -96,49 +89,46 @@ impl Wire {
             if let Some(reply) = self.decoder.next()? {
                 return Ok(reply);
             }
-            if !out.is_empty() || self.has_records() {
-                let taken = self.write_some(out)?;
-                out.drain(..taken.min(out.len()));
-            }
-            let interest = self.interest(!out.is_empty());
-            if self.stream.ready(interest).await?.is_readable() {
-                self.read_some()?;
+            let (taken, received) = self.turn(out).await?;
+            out.drain(..taken.min(out.len()));
+            if received {
                 // A peer that never stops talking is always ready: without this nothing else would have its turn.
                 yield_now().await;
             }
         }
     }
 
-    fn has_records(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.has_output())
-    }
-
-    fn interest(&self, writes: bool) -> Interest {
-        match writes || self.has_records() {
-            true => Interest::READABLE | Interest::WRITABLE,
-            false => Interest::READABLE,
-        }
-    }
-
-    /// Receives once, if there is something.
-    fn read_some(&mut self) -> Result<(), WireError> {
-        let Some(tls) = &mut self.tls else {
-            return match self.stream.try_read(self.decoder.spare()) {
-                Ok(0) => Err(WireError::Closed),
-                Ok(n) => {
-                    self.decoder.filled(n);
-                    Ok(())
+    /// Waits until something can be done, then sends and receives once: how much of `out` need not be given again, and
+    /// whether it received. Nothing waits once something was done.
+    async fn turn(&mut self, out: &[u8]) -> Result<(usize, bool), WireError> {
+        let Watching { stream, watched } = &mut self.watching;
+        let sends = !out.is_empty() || stream.has_records();
+        let mut ready = watched.ready(sends).await?;
+        let mut taken = 0;
+        if sends && ready.is_writable() {
+            match stream.push(out) {
+                Ok(pushed) => {
+                    taken = pushed.taken;
+                    if pushed.blocked {
+                        ready.clear_writable();
+                    }
                 }
-                Err(error) if is_transient(&error) => Ok(()),
-                Err(error) => Err(error.into()),
-            };
-        };
-        let socket = SockRef::from(&self.stream);
-        let decoder = &mut self.decoder;
-        match self.stream.try_io(Interest::READABLE, || tls.pull(&socket, decoder)) {
-            Err(error) if !is_transient(&error) => Err(error.into()),
-            _ => Ok(()),
+                Err(error) => return Err(last_word(stream, &mut self.decoder, error)),
+            }
         }
+        if !ready.is_readable() {
+            return Ok((taken, false));
+        }
+        match stream.pull(&mut self.decoder) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_readable(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            drained => {
+                if drained? {
+                    ready.clear_readable();
+                }
+            }
+        }
+        Ok((taken, true))
     }
 
     /// The next reply of those that were read already.
@@ -146,40 +136,16 @@ impl Wire {
         Ok(self.decoder.next()?)
     }
 
-    /// Hands to the kernel what it takes of `out` without waiting; how much of `out` needs no more to be given.
-    fn write_some(&mut self, out: &[u8]) -> Result<usize, WireError> {
-        let socket = SockRef::from(&self.stream);
-        let Some(tls) = &mut self.tls else {
-            if out.is_empty() {
-                return Ok(0);
-            }
-            let send = || socket.send_with_flags(out, libc::MSG_NOSIGNAL);
-            return match self.stream.try_io(Interest::WRITABLE, send) {
-                Err(error) if is_transient(&error) => Ok(0),
-                sent => Ok(sent?),
-            };
-        };
-        let sealed = if out.is_empty() { 0 } else { tls.seal(out)? };
-        match self.stream.try_io(Interest::WRITABLE, || tls.push(&socket)) {
-            Err(error) if !is_transient(&error) => Err(self.last_word(error)),
-            _ => Ok(sealed),
-        }
-    }
-
-    /// A peer that took no more may have said why: its alert is still to be read.
-    fn last_word(&mut self, error: io::Error) -> WireError {
-        match self.read_some() {
-            Err(alert @ WireError::Tls(_)) => alert,
-            _ => error.into(),
-        }
-    }
-
-    /// The bare socket, still non-blocking, its TLS, and its decoder, for the direct path.
-    pub fn into_parts(self) -> io::Result<(std::net::TcpStream, Option<Box<Records>>, Decoder)> {
-        Ok((self.stream.into_std()?, self.tls, self.decoder))
+    /// The stream, watched as it is, and its decoder, for whoever drives it further.
+    pub fn into_parts(self) -> (Watching, Decoder) {
+        (self.watching, self.decoder)
     }
 }
 
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+/// A peer that took no more may have said why: its alert is still to be read.
+fn last_word(stream: &mut Stream, decoder: &mut Decoder, error: io::Error) -> WireError {
+    match stream.pull(decoder) {
+        Err(alert) if alert.kind() == io::ErrorKind::InvalidData => alert.into(),
+        _ => error.into(),
+    }
 }

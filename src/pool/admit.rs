@@ -1,6 +1,5 @@
 //! From a greeted connection to one in use: its role verified, its kind made, its watchers posted.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::direct::{Direct, next_id};
@@ -55,7 +54,7 @@ impl Keeper {
     }
 
     fn open_direct(&self, state: &mut State, want: Want, greeted: Greeted, of: &Arc<Generation>) -> bool {
-        let Ok(Some(direct)) = Direct::new(greeted, Arc::clone(of), &self.common) else {
+        let Some(direct) = Direct::new(greeted, Arc::clone(of), &self.common) else {
             return false;
         };
         self.common.hangups.add(&direct, &self.pool);
@@ -70,18 +69,12 @@ impl Keeper {
 
     fn open_lane(&self, state: &mut State, greeted: Greeted, of: &Arc<Generation>, own: bool) -> bool {
         let login = greeted.login;
-        let Ok((socket, tls, decoder)) = greeted.wire.into_parts() else {
-            return false;
-        };
-        let (id, socket) = (next_id(), Arc::new(socket));
-        let lane = Arc::new(Lane::new(id, Arc::clone(of), &socket, login, own));
-        let live = of.enter(id, &socket);
-        let gate = Rc::clone(&self.common.gate);
-        let driver = Driver::new(Arc::clone(&lane), &self.pool, gate, (socket, tls, decoder));
-        let Ok(driver) = driver else {
-            of.leave(id);
-            return false;
-        };
+        let (watching, decoder) = greeted.wire.into_parts();
+        let (id, socket) = (next_id(), watching.stream.socket());
+        let lane = Arc::new(Lane::new(id, Arc::clone(of), socket, login, own));
+        let live = of.enter(id, socket);
+        let Common { gate, sentries, .. } = &*self.common;
+        let driver = Driver::new(Arc::clone(&lane), &self.pool, (gate, sentries), (watching, decoder));
         if !live {
             return false;
         }

@@ -5,7 +5,6 @@
 //! when its time has come: a connection on which a reply is overdue is of no use to another call anyway.
 
 use std::collections::HashMap;
-use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::generation::ConnectionId;
+use crate::net::Socket;
 use crate::net::clock::Moment;
 
 /// How often sentinel-io looks.
@@ -33,7 +33,7 @@ const RUNG: u64 = 1;
 pub(super) struct Alarm {
     /// The number of the moment, or one of the two above.
     due: AtomicU64,
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
 }
 
 impl Alarm {
@@ -61,7 +61,7 @@ impl Alarm {
             .due
             .compare_exchange(due, RUNG, Ordering::AcqRel, Ordering::Relaxed);
         if rings.is_ok() {
-            let _ = self.socket.shutdown(Shutdown::Both);
+            self.socket.cut();
         }
         None
     }
@@ -77,7 +77,7 @@ pub struct Alarms {
 
 impl Alarms {
     /// An alarm for a connection, until it is removed.
-    pub(super) fn add(&self, id: ConnectionId, socket: &Arc<TcpStream>) -> Arc<Alarm> {
+    pub(super) fn add(&self, id: ConnectionId, socket: &Arc<Socket>) -> Arc<Alarm> {
         let alarm = Arc::new(Alarm {
             due: AtomicU64::new(NONE),
             socket: Arc::clone(socket),
@@ -114,13 +114,12 @@ impl Alarms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
-    fn pair() -> (Arc<TcpStream>, TcpStream) {
+    fn pair() -> (Arc<Socket>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (Arc::new(near), listener.accept().unwrap().0)
+        (Arc::new(Socket::new(near).unwrap()), listener.accept().unwrap().0)
     }
 
     #[test]
@@ -135,7 +134,7 @@ mod tests {
         let next = alarms.look(now);
         assert_eq!(next, at);
         alarms.look(next);
-        assert_eq!((&*near).read(&mut [0]).unwrap(), 0);
+        assert_eq!(near.receive_waiting(&mut [0]).unwrap(), 0);
         assert!(alarm.unset());
         assert!(!alarm.unset());
     }
@@ -152,7 +151,7 @@ mod tests {
         alarm.set(now.plus_ms(60_000));
         alarms.look(now.plus_ms(2_000));
         std::io::Write::write_all(&mut far, b"x").unwrap();
-        assert_eq!((&*near).read(&mut [0]).unwrap(), 1);
+        assert_eq!(near.receive_waiting(&mut [0]).unwrap(), 1);
         alarms.remove(1);
         assert_eq!(alarms.look(now), now.plus(LOOK_EVERY));
     }

@@ -1,26 +1,22 @@
 //! A connection on which the caller's own thread sends and receives.
 
 use std::io;
-use std::net::TcpStream;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use socket2::SockRef;
 
 use super::alarm::{self, Alarm, Alarms};
 use super::generation::{ConnectionId, Generation};
 use super::hangup::HangupWatch;
 use super::keeper::Common;
-use super::outgoing::{Outgoing, is_transient, send_sealed};
+use super::outgoing::Outgoing;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::net::dial::plain;
-use crate::net::sys::{Ready, wait_ready};
-use crate::net::{Greeted, Records};
+use crate::net::stream::is_transient;
+use crate::net::sys::Ready;
+use crate::net::{Greeted, Socket, Stream};
 use crate::observe::short_micros;
 use crate::resp::{Decoder, Kind, Reply, Request, Room, Rooms};
 
@@ -38,11 +34,18 @@ const KEEP_OUT: usize = 64 << 10;
 /// anything over loopback.
 const IDLE: Duration = Duration::from_micros(20);
 
-/// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
-const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-
 /// What is wrong with bytes that come while no call waits.
 const UNASKED: &str = "the server sent a reply that nobody asked for";
+
+/// What is wrong with a reply to a request that the server does not have yet, in its own words where it complains.
+#[cold]
+pub(super) fn too_soon(reply: &Reply) -> String {
+    let problem = "the server answered before it had the request".to_owned();
+    match reply.kind() {
+        Kind::Error => format!("{problem}: {}", reply.text()),
+        _ => problem,
+    }
+}
 
 /// Reads until a peer that goes on talking is given up.
 const MOST_LOOKS: usize = 16;
@@ -51,9 +54,7 @@ const MOST_LOOKS: usize = 16;
 #[derive(Debug)]
 pub struct Direct {
     id: ConnectionId,
-    socket: Arc<TcpStream>,
-    /// None: bytes go as they are.
-    tls: Option<Box<Records>>,
+    stream: Stream,
     decoder: Decoder,
     rooms: Rooms,
     out: Vec<u8>,
@@ -66,10 +67,9 @@ pub struct Direct {
     dismissed: bool,
     /// What ended it, when that was an exchange.
     end: Option<String>,
-    /// Bytes of the last exchange that were not handed to the kernel. Those in a record count with its first byte.
-    unsent: usize,
-    /// Bytes of the last exchange that are in records.
-    sealed: usize,
+    /// Where in the stream the request of the last exchange begins, and how long it is.
+    begin: u64,
+    len: usize,
     protocol: u8,
     /// The number of the credentials it logged in with.
     login: u64,
@@ -81,22 +81,20 @@ pub struct Direct {
 
 impl Direct {
     /// Takes a greeted connection out of sentinel-io's hands. `None` when the generation was retired meanwhile.
-    pub(super) fn new(greeted: Greeted, generation: Arc<Generation>, common: &Common) -> io::Result<Option<Direct>> {
+    pub(super) fn new(greeted: Greeted, generation: Arc<Generation>, common: &Common) -> Option<Direct> {
         let Greeted {
             wire, protocol, login, ..
         } = greeted;
-        let (socket, tls, decoder) = wire.into_parts()?;
-        socket.set_nonblocking(false)?;
-        let socket = Arc::new(socket);
+        let (watching, decoder) = wire.into_parts();
+        let stream = watching.stream;
         let id = next_id();
-        let live = generation.enter(id, &socket);
+        let live = generation.enter(id, stream.socket());
         let alarms = Arc::clone(&common.alarms);
         let direct = Direct {
             id,
-            alarm: alarms.add(id, &socket),
+            alarm: alarms.add(id, stream.socket()),
             alarms,
-            socket,
-            tls,
+            stream,
             decoder,
             rooms: Rooms::default(),
             out: Vec::new(),
@@ -105,14 +103,14 @@ impl Direct {
             healthy: true,
             dismissed: false,
             end: None,
-            unsent: 0,
-            sealed: 0,
+            begin: 0,
+            len: 0,
             protocol,
             login,
             micros: 0,
             used: Moment::now(),
         };
-        Ok(live.then_some(direct))
+        live.then_some(direct)
     }
 
     /// Its number, unique in this process.
@@ -141,8 +139,8 @@ impl Direct {
     }
 
     /// Its socket, for the watch on hang-ups.
-    pub fn socket(&self) -> &TcpStream {
-        &self.socket
+    pub fn socket(&self) -> &Arc<Socket> {
+        self.stream.socket()
     }
 
     /// Whether another call may use it: nothing is left of an earlier one, the service has not moved on, and no newer
@@ -180,7 +178,22 @@ impl Direct {
 
     /// Bytes of the last exchange that were not handed to the kernel.
     pub fn unsent(&self) -> usize {
-        self.unsent
+        let sent = self.stream.sent().saturating_sub(self.begin);
+        self.len.saturating_sub(usize::try_from(sent).unwrap_or(usize::MAX))
+    }
+
+    /// The first byte of it that is still to be given.
+    fn from(&self) -> usize {
+        let taken = self.stream.taken().saturating_sub(self.begin);
+        usize::try_from(taken).unwrap_or(usize::MAX).min(self.len)
+    }
+
+    /// What became of its request, when no reply tells.
+    fn outcome(&self) -> Outcome {
+        match self.unsent() == self.len {
+            true => Outcome::NotSent,
+            false => Outcome::Unknown,
+        }
     }
 
     /// Sends `request` and receives `count` replies into `take`, all until the deadline. After any error the connection
@@ -227,7 +240,7 @@ impl Direct {
 
     /// Bytes beyond the replies asked for would be taken for the next call's reply. Pushes are nobody's.
     fn is_quiet(&mut self) -> bool {
-        if self.tls.as_ref().is_some_and(|tls| tls.is_closed()) {
+        if self.stream.is_closed() {
             return false;
         }
         while !self.decoder.is_empty() {
@@ -275,8 +288,7 @@ impl Direct {
         let mut missing = count;
         let single = count == 1 && !self.decoder.is_gathering();
         let mut room = if single { self.rooms.bring() } else { None };
-        self.unsent = out.len;
-        self.sealed = 0;
+        (self.begin, self.len) = (self.stream.taken(), out.len);
         if self.generation.is_retired() {
             return Err(self.lost("the service has another primary now", Outcome::NotSent));
         }
@@ -286,21 +298,20 @@ impl Direct {
         if now.is_beyond(self.used, IDLE) {
             self.look().map_err(|cause| self.lost(&cause, Outcome::NotSent))?;
         }
-        let outcome = |unsent: usize| match unsent == out.len {
-            true => Outcome::NotSent,
-            false => Outcome::Unknown,
-        };
         while missing > 0 {
+            let mut blocked = false;
             if self.is_sending() {
-                let sent = self.send(out, out.len - self.unsent);
-                let sent = sent.map_err(|error| self.lost(&plain(&error), outcome(self.unsent)))?;
-                self.unsent = self.unsent.saturating_sub(sent);
+                blocked = self
+                    .send(out)
+                    .map_err(|error| self.lost(&plain(&error), self.outcome()))?;
             }
-            let received = self.receive(now, deadline, watched);
-            if !received.map_err(|cause| self.lost(&cause, outcome(self.unsent)))? {
-                return Err(self.timed_out(outcome(self.unsent)));
+            if !self
+                .receive((now, deadline, watched), blocked)
+                .map_err(|cause| self.lost(&cause, self.outcome()))?
+            {
+                return Err(self.timed_out(self.outcome()));
             }
-            missing = self.take_whole((missing, &mut room), take, outcome(self.unsent))?;
+            missing = self.take_whole((missing, &mut room), take)?;
             if missing > 0 {
                 now = Moment::now();
             }
@@ -309,35 +320,21 @@ impl Direct {
     }
 
     /// Looks whether something came while nobody asked: the end of the stream, or a reply that would be taken for the
-    /// next call's. Only after a pause, so that calls in a row pay no system call for it.
+    /// next call's. Pushes are read, the end of one that has begun with them; so are session tickets and key updates,
+    /// which only the records tell. Only after a pause, so that calls in a row pay no system call for it.
     fn look(&mut self) -> Result<(), String> {
-        let mut first = [0u8; 1];
-        if !self.has_input()? {
-            return Ok(());
-        }
-        if self.tls.is_some() {
-            return self.look_within();
-        }
-        match self.socket.peek(&mut first) {
-            Ok(0) => Err("the server closed the connection".to_owned()),
-            Ok(_) if first == *b">" => Ok(()),
-            Ok(_) => Err(UNASKED.to_owned()),
-            Err(error) if is_transient(&error) => Ok(()),
-            Err(error) => Err(plain(&error)),
-        }
-    }
-
-    /// The same where only the records tell what came: session tickets and key updates are the protocol's own.
-    fn look_within(&mut self) -> Result<(), String> {
         for _ in 0..MOST_LOOKS {
-            let drained = self.read().map_err(|error| plain(&error))?;
+            let drained = match self.stream.pull(&mut self.decoder) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                pulled => pulled.map_err(|error| plain(&error))?,
+            };
             if !self.is_quiet() {
                 return Err(match self.decoder.is_empty() {
                     true => "the server closed the connection".to_owned(),
                     false => UNASKED.to_owned(),
                 });
             }
-            if drained || !self.has_input()? {
+            if drained {
                 return Ok(());
             }
         }
@@ -346,72 +343,49 @@ impl Direct {
 
     /// Whether something is left to hand to the kernel: of the request, or of the records that hold it.
     fn is_sending(&self) -> bool {
-        self.unsent > 0 || self.tls.as_ref().is_some_and(|tls| tls.has_output())
+        self.from() < self.len || self.stream.has_records()
     }
 
-    /// Hands to the kernel what it takes behind the first `from` bytes.
-    fn send(&mut self, out: &Outgoing<'_>, from: usize) -> io::Result<usize> {
-        let socket = SockRef::from(&*self.socket);
-        if let Some(tls) = &mut self.tls {
-            let sent = send_sealed(tls, &socket, out, &mut self.sealed)?;
-            return Ok(if sent { self.sealed.saturating_sub(from) } else { 0 });
-        }
-        let sent = if out.large.is_empty() {
-            let rest = out.own.get(from..).unwrap_or_default();
-            socket.send_with_flags(rest, SEND_FLAGS)
-        } else {
-            socket.send_vectored_with_flags(&out.parts(from), SEND_FLAGS)
+    /// Hands to the kernel what it takes now. Whether it takes no more.
+    fn send(&mut self, out: &Outgoing<'_>) -> io::Result<bool> {
+        let from = self.from();
+        let pushed = match out.large.is_empty() {
+            true => self.stream.push(out.own.get(from..).unwrap_or_default()),
+            false => self.stream.push_parts(&out.parts(from)),
         };
-        match sent {
-            Err(error) if is_transient(&error) => Ok(0),
-            sent => sent,
-        }
+        Ok(pushed?.blocked)
     }
 
     /// Waits for bytes, or for room to send on, and receives what there is; false at the deadline.
-    fn receive(&mut self, now: Moment, deadline: Deadline, watched: bool) -> Result<bool, String> {
+    fn receive(&mut self, (now, deadline, watched): (Moment, Deadline, bool), blocked: bool) -> Result<bool, String> {
         // One system call where a reply is all that is missing, and sentinel-io ends the wait in time.
         let sends = self.is_sending();
-        if sends || !watched {
+        let pulled = if sends || !watched {
             let ready = match sends {
                 false => Ready::Read,
                 true => Ready::ReadOrWrite,
             };
-            let in_time = wait_ready(self.socket.as_fd(), ready, deadline.instant());
+            // Not full: the rest is handed over before anything is waited for.
+            if blocked || !sends {
+                let in_time = self.stream.socket().wait(ready, deadline.at());
+                if !in_time.map_err(|error| plain(&error))? {
+                    return Ok(false);
+                }
+            }
             // Data that keeps coming must not carry the call past its deadline.
-            if !in_time.map_err(|error| plain(&error))? || deadline.passed() {
+            if deadline.passed() {
                 return Ok(false);
             }
-            if sends && !self.has_input()? {
-                return Ok(true);
-            }
+            self.stream.pull(&mut self.decoder)
         } else if deadline.at() <= now {
             return Ok(false);
-        }
-        match self.read() {
+        } else {
+            self.stream.pull_waiting(&mut self.decoder)
+        };
+        match pulled {
             Err(error) if !is_transient(&error) => Err(plain(&error)),
             _ => Ok(true),
         }
-    }
-
-    /// Receives once. True when the kernel is known to have no more.
-    fn read(&mut self) -> io::Result<bool> {
-        use std::io::Read;
-        if let Some(tls) = &mut self.tls {
-            return tls.pull(&SockRef::from(&*self.socket), &mut self.decoder);
-        }
-        match (&*self.socket).read(self.decoder.spare())? {
-            0 => Err(io::Error::other("the server closed the connection")),
-            n => {
-                self.decoder.filled(n);
-                Ok(false)
-            }
-        }
-    }
-
-    /// Whether a read would not wait.
-    fn has_input(&self) -> Result<bool, String> {
-        wait_ready(self.socket.as_fd(), Ready::Read, Some(clock::now())).map_err(|error| plain(&error))
     }
 
     /// Takes the replies that have arrived whole. What comes from a retired generation is no success: the old
@@ -420,7 +394,6 @@ impl Direct {
         &mut self,
         (mut missing, room): (usize, &mut Option<Room>),
         take: &mut impl FnMut(Reply),
-        outcome: Outcome,
     ) -> Result<usize, Error> {
         // Of replies that are gathered into one, none that comes now may count.
         if self.generation.is_retired() && self.decoder.is_gathering() {
@@ -435,6 +408,9 @@ impl Direct {
                     if self.generation.is_retired() && reply.kind() != Kind::Error {
                         return Err(self.lost("the service moved to another node meanwhile", Outcome::Unknown));
                     }
+                    if missing == 1 && self.unsent() > 0 {
+                        return Err(self.too_soon(&reply));
+                    }
                     missing -= 1;
                     self.rooms.saw(&reply);
                     take(reply);
@@ -443,11 +419,19 @@ impl Direct {
                     let kind = ErrorKind::Protocol {
                         problem: problem.to_string(),
                     };
-                    return Err(self.failed(kind, outcome));
+                    return Err(self.failed(kind, self.outcome()));
                 }
             }
         }
         Ok(missing)
+    }
+
+    /// The last reply came before its request was handed over whole: whatever it is, what is left of the request would
+    /// be taken for another one.
+    #[cold]
+    fn too_soon(&self, reply: &Reply) -> Error {
+        let problem = too_soon(reply);
+        self.failed(ErrorKind::Protocol { problem }, self.outcome())
     }
 
     #[cold]

@@ -2,32 +2,50 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io;
-use std::net::TcpStream;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use socket2::SockRef;
-use tokio::io::unix::AsyncFd;
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Sleep, sleep};
 
 use super::Pool;
+use super::direct::too_soon;
 use super::gate::Gate;
-use super::lane::{Call, Ends, KEEP, Lane};
+use super::lane::{Call, Ends, Lane};
+use super::outbox::{KEEP, Piece, Pieces};
 use super::seat::NUDGE_EVERY;
+use super::sentry::Sentries;
 use super::silence::Silence;
 use crate::error::ErrorKind;
-use crate::net::Records;
 use crate::net::clock::Moment;
 use crate::net::dial::plain;
-use crate::net::sys::watched;
+use crate::net::stream::{Pushed, Watching};
 use crate::resp::{Decoder, Kind, Reply};
 
 /// Reads in one turn of the task: a peer that never stops talking keeps sentinel-io from all else for so long.
 const ROUNDS: usize = 8;
+
+/// Bytes written in one turn.
+const MOST_WRITTEN: usize = 1 << 20;
+
+/// Pieces handed to the kernel at once.
+const PARTS: usize = 64;
+
+/// Calls that end in one turn when the lane does.
+const MOST_ENDED: usize = 1024;
+
+/// What becomes of a lane in a turn that did not fail.
+enum Turn {
+    /// There is more to do, after the others' turn.
+    More,
+    /// It waits for something.
+    Waits,
+    /// It was left, and has done its calls.
+    Over,
+}
 
 /// Ends every call of its lane when it is dropped, however that comes about.
 #[derive(Debug)]
@@ -35,20 +53,17 @@ pub(super) struct Driver {
     lane: Arc<Lane>,
     pool: Weak<Pool>,
     gate: Rc<Gate>,
-    fd: AsyncFd<Arc<TcpStream>>,
-    /// None: bytes go as they are.
-    tls: Option<Box<Records>>,
+    sentries: Rc<Sentries>,
+    watching: Watching,
     decoder: Decoder,
-    /// What is being written, and how much of it was, to the kernel or into records.
-    writing: Vec<u8>,
+    /// What is being written, and how much of its first piece was taken.
+    writing: Pieces,
     written: usize,
-    /// Bytes handed to the kernel over the life of the lane. Those in a record count with its first byte.
-    sent: u64,
-    /// Bytes of the lane's life before those in `writing`.
-    gathered: u64,
+    /// A buffer that was written, for the next.
+    spare: Vec<u8>,
     /// Calls whose requests are being written or were.
     flying: VecDeque<Call>,
-    /// The first byte of the first of them, counted over the life of the lane.
+    /// Where in the stream the first of them begins.
     begin: u64,
     silence: Silence,
     /// When those who wait look at the time; it runs while calls fly.
@@ -62,51 +77,55 @@ impl Driver {
     pub(super) fn new(
         lane: Arc<Lane>,
         pool: &Arc<Pool>,
-        gate: Rc<Gate>,
-        (socket, tls, decoder): (Arc<TcpStream>, Option<Box<Records>>, Decoder),
-    ) -> io::Result<Driver> {
-        let fd = watched(socket)?;
-        Ok(Driver {
+        (gate, sentries): (&Rc<Gate>, &Rc<Sentries>),
+        (watching, decoder): (Watching, Decoder),
+    ) -> Driver {
+        Driver {
             lane,
             pool: Arc::downgrade(pool),
-            gate,
-            fd,
-            tls,
+            gate: Rc::clone(gate),
+            sentries: Rc::clone(sentries),
+            begin: watching.stream.taken(),
+            watching,
             decoder,
-            writing: Vec::new(),
+            writing: Pieces::new(),
             written: 0,
-            sent: 0,
-            gathered: 0,
+            spare: Vec::new(),
             flying: VecDeque::new(),
-            begin: 0,
             silence: Silence::new(),
             nudge: Box::pin(sleep(NUDGE_EVERY)),
             nudging: false,
             ends: Ends::default(),
             ended: ErrorKind::Closed,
-        })
+        }
     }
 
     /// Runs until the connection ends, or the lane is left and empty.
     pub(super) async fn run(mut self) {
-        let Err(ended) = poll_fn(|cx| self.drive(cx)).await else {
-            return;
+        let driven = poll_fn(|cx| self.drive(cx)).await;
+        let Some(pool) = self.pool.upgrade() else { return };
+        let Err(ended) = driven else {
+            return pool.lane_done(&self.lane);
         };
         let cause = ended.cause();
-        self.ended = ended;
-        let Some(pool) = self.pool.upgrade() else { return };
         // Given up by the pool: its end says nothing about the node.
         let ours = self.lane.is_gone() || self.lane.generation.is_retired();
-        let (gate, endpoint) = (Rc::clone(&self.gate), self.lane.generation.endpoint.clone());
-        let lane = Arc::clone(&self.lane);
-        // First out of the pool, then the callers: none of them must find it again.
-        pool.lane_ended(&lane);
-        drop(self);
+        // First out of the pool, then the callers: none of them must find it again. What was not sent waits again, in front
+        // of all that comes.
+        let lost = self.lane.ends(&ended).not_sent;
+        self.ended = ended;
+        let unsent = self.take_unsent();
+        pool.lane_ended(&self.lane, unsent, lost);
+        while self.end_some() {
+            yield_now().await;
+        }
+        pool.lane_done(&self.lane);
         if !ours {
-            gate.suspect(&endpoint);
+            let endpoint = &self.lane.generation.endpoint;
+            self.gate.suspect(endpoint);
             pool.lost();
             pool.observer
-                .connection_lost(&pool.calls, &endpoint, lane.generation.role, &cause);
+                .connection_lost(&pool.calls, endpoint, self.lane.generation.role, &cause);
         }
     }
 
@@ -115,45 +134,49 @@ impl Driver {
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
         self.lane.wake_with(cx);
         for _ in 0..ROUNDS {
-            let mut more = self.read(cx)?;
-            let held = self.silence.is_long();
-            if !held && !self.gather() {
-                return Poll::Ready(Ok(()));
-            }
-            self.write().map_err(lost)?;
-            // In every round, so that a peer that never stops talking keeps nobody from looking at the time.
-            self.nudge(cx);
-            if !self.writing.is_empty() || self.has_records() {
-                if let Poll::Ready(ready) = self.fd.poll_write_ready(cx) {
-                    ready.map_err(lost)?.clear_ready();
-                    more = true;
-                }
-            } else if !held && !self.may_sleep() {
-                // More has gathered meanwhile; other tasks have their turn first. A lane that holds back stays awake:
-                // the node's next word, or its end, is what it waits for.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if !more {
-                return Poll::Pending;
+            match self.turn(cx)? {
+                Turn::More => {}
+                Turn::Waits => return Poll::Pending,
+                Turn::Over => return Poll::Ready(Ok(())),
             }
         }
         // Not a plain wake-up: the runtime looks at its sockets and timers before it comes back here.
         pin!(yield_now()).poll(cx).map(Ok)
     }
 
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<Turn, ErrorKind> {
+        let mut more = self.read(cx)?;
+        let held = self.silence.is_long();
+        if !held && !self.gather() {
+            return Ok(Turn::Over);
+        }
+        let blocked = self.write()?;
+        // In every round, so that a peer that never stops talking keeps nobody from looking at the time.
+        self.nudge(cx)?;
+        if blocked {
+            if let Poll::Ready(ready) = self.watching.watched.poll_write_ready(cx) {
+                ready.map_err(lost)?.clear_ready();
+                more = true;
+            }
+        } else if self.has_output() {
+            more = true;
+        } else if !held && !self.may_sleep() {
+            // More has gathered meanwhile; other tasks have their turn first. A lane that holds back stays awake: the node's
+            // next word, or its end, is what it waits for.
+            cx.waker().wake_by_ref();
+            return Ok(Turn::Waits);
+        }
+        Ok(if more { Turn::More } else { Turn::Waits })
+    }
+
     /// Reads once, if there is something to read. True when there is more; otherwise the task is woken when there is.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ErrorKind> {
-        let Poll::Ready(ready) = self.fd.poll_read_ready(cx) else {
+        let Watching { stream, watched } = &mut self.watching;
+        let Poll::Ready(ready) = watched.poll_read_ready(cx) else {
             return Ok(false);
         };
         let mut ready = ready.map_err(lost)?;
-        let socket = ready.get_inner();
-        let done = match &mut self.tls {
-            Some(tls) => tls.pull(&SockRef::from(&**socket), &mut self.decoder),
-            None => read_plain(socket, &mut self.decoder),
-        };
-        match done {
+        match stream.pull(&mut self.decoder) {
             // The kernel has no more, and will say when it has.
             Ok(drained) if drained => ready.clear_ready(),
             Ok(_) => {}
@@ -166,10 +189,10 @@ impl Driver {
         }
         self.hand_out()?;
         self.offer();
-        if self.tls.as_ref().is_some_and(|tls| tls.is_closed()) {
-            return Err(lost(closed()));
+        if self.watching.stream.is_closed() {
+            return Err(lost(io::Error::other("the server closed the connection")));
         }
-        Ok(self.fd.poll_read_ready(cx).is_ready())
+        Ok(self.watching.watched.poll_read_ready(cx).is_ready())
     }
 
     /// Takes what has gathered once all before it was written. False when there is nothing left to do for ever.
@@ -177,8 +200,9 @@ impl Driver {
         if !self.writing.is_empty() {
             return true;
         }
+        let begin = self.watching.stream.taken();
         let mut outbox = self.lane.outbox.lock();
-        if outbox.calls.is_empty() {
+        if outbox.is_empty() {
             let over = outbox.leaving && self.flying.is_empty();
             if over {
                 // Who took the lane before that, and comes only now, looks for another one.
@@ -186,99 +210,116 @@ impl Driver {
             }
             return !over;
         }
-        std::mem::swap(&mut outbox.bytes, &mut self.writing);
-        self.gathered = self.sent;
-        if self.flying.is_empty() {
-            self.begin = self.sent;
-            std::mem::swap(&mut outbox.calls, &mut self.flying);
-        } else {
-            self.flying.append(&mut outbox.calls);
+        if outbox.leaving {
+            // Whoever left it takes that back.
+            return true;
         }
+        if self.flying.is_empty() {
+            self.begin = begin;
+        }
+        outbox.gather(&mut self.flying, &mut self.writing, &mut self.spare);
         drop(outbox);
-        self.silence.asked(self.sent, Moment::now());
+        self.silence.asked(begin, Moment::now());
         true
     }
 
     /// Whether nothing has gathered. The next caller wakes the lane then.
     fn may_sleep(&mut self) -> bool {
         let mut outbox = self.lane.outbox.lock();
-        outbox.awake = !outbox.calls.is_empty();
+        outbox.awake = !outbox.is_empty() && !outbox.leaving;
         if !outbox.awake {
-            outbox.bytes.shrink_to(KEEP);
-            self.writing.shrink_to(KEEP);
+            outbox.trim();
+            self.spare.shrink_to(KEEP);
         }
         !outbox.awake
     }
 
-    fn has_records(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.has_output())
+    /// Whether something is left to hand to the kernel.
+    fn has_output(&self) -> bool {
+        !self.writing.is_empty() || self.watching.stream.has_records()
     }
 
-    /// Hands to the kernel what it takes.
-    fn write(&mut self) -> io::Result<()> {
-        if self.tls.is_some() {
-            return self.write_sealed();
-        }
-        while let Some(rest) = self.writing.get(self.written..).filter(|rest| !rest.is_empty()) {
-            let socket = SockRef::from(&**self.fd.get_ref());
-            match socket.send_with_flags(rest, libc::MSG_NOSIGNAL) {
-                Ok(sent) => {
-                    self.written += sent;
-                    self.sent += sent as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
+    /// Hands to the kernel what it takes, up to so much in one turn. Whether it takes no more.
+    fn write(&mut self) -> Result<bool, ErrorKind> {
+        let mut room = MOST_WRITTEN;
+        while room > 0 && self.has_output() {
+            let pushed = self.push().map_err(lost)?;
+            self.wrote(pushed.taken);
+            room = room.saturating_sub(pushed.taken.max(1));
+            if pushed.blocked {
+                return Ok(true);
             }
         }
-        self.writing.clear();
-        self.written = 0;
-        Ok(())
+        Ok(false)
     }
 
-    /// Has everyone who waits look at the time, every [`NUDGE_EVERY`].
-    fn nudge(&mut self, cx: &mut Context<'_>) {
+    fn push(&mut self) -> io::Result<Pushed> {
+        let stream = &mut self.watching.stream;
+        if self.writing.len() < 2 {
+            let piece = self.writing.front().map_or(&[][..], Piece::bytes);
+            return stream.push(piece.get(self.written..).unwrap_or_default());
+        }
+        let mut skip = self.written;
+        let parts = self.writing.iter().take(PARTS).map(|piece| {
+            let rest = piece.bytes().get(skip..).unwrap_or_default();
+            skip = 0;
+            IoSlice::new(rest)
+        });
+        stream.push_parts(&parts.collect::<Vec<_>>())
+    }
+
+    /// So many bytes were taken.
+    fn wrote(&mut self, mut taken: usize) {
+        while let Some(piece) = self.writing.front() {
+            let rest = piece.bytes().len() - self.written;
+            if taken < rest {
+                self.written += taken;
+                return;
+            }
+            taken -= rest;
+            self.written = 0;
+            if let Some(Piece::Together(mut bytes)) = self.writing.pop_front() {
+                bytes.clear();
+                self.spare = bytes;
+            }
+        }
+    }
+
+    /// Has everyone who waits look at the time, every [`NUDGE_EVERY`], and looks whether the lane is still of use.
+    fn nudge(&mut self, cx: &mut Context<'_>) -> Result<(), ErrorKind> {
+        let owes = self
+            .flying
+            .front()
+            .is_some_and(|call| self.watching.stream.sent() >= self.begin + call.bytes as u64);
+        self.silence.owes(owes);
         if self.nudging && !self.nudge.is_elapsed() {
-            return;
+            return Ok(());
         }
         if self.nudging {
-            let outbox = self.lane.outbox.lock();
-            let calls = self.flying.iter().chain(&outbox.calls);
-            calls.for_each(|call| self.ends.nudge(&call.sink));
-            drop(outbox);
-            self.ends.flush(&self.pool, &self.lane);
+            self.look_around()?;
         }
         // What is being written may be of a call that has its end already, and more may gather behind it.
         self.nudging = !(self.flying.is_empty() && self.writing.is_empty());
         if self.nudging {
-            self.nudge.as_mut().reset(tokio::time::Instant::now() + NUDGE_EVERY);
+            let next = tokio::time::Instant::now() + NUDGE_EVERY;
+            self.nudge.as_mut().reset(next);
             // This one look is what wakes the task: it must not be refused because the task has done much in this turn.
             let _ = pin!(unconstrained(self.nudge.as_mut())).poll(cx);
         }
+        Ok(())
     }
 
-    /// The same in records. What is sealed counts as sent as soon as the kernel has taken any of it.
-    fn write_sealed(&mut self) -> io::Result<()> {
-        let socket = SockRef::from(&**self.fd.get_ref());
-        let Some(tls) = &mut self.tls else { return Ok(()) };
-        loop {
-            let rest = self.writing.get(self.written..).unwrap_or_default();
-            if !rest.is_empty() {
-                self.written += tls.seal(rest)?;
-            }
-            if !tls.has_output() {
-                break;
-            }
-            match tls.push(&socket) {
-                Ok(_) => self.sent = self.gathered + self.written as u64,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
+    fn look_around(&mut self) -> Result<(), ErrorKind> {
+        let outbox = self.lane.outbox.lock();
+        let sinks = self.flying.iter().map(|call| &call.sink);
+        sinks.chain(outbox.sinks()).for_each(|sink| self.ends.nudge(sink));
+        drop(outbox);
+        self.ends.flush(&self.pool, &self.lane);
+        let pong = self.sentries.last_pong(&self.lane.generation.endpoint);
+        if self.silence.is_given_up(Moment::now(), pong) {
+            let cause = "the connection is silent, and its node is not".to_owned();
+            return Err(ErrorKind::ConnectionLost { cause });
         }
-        self.gathered += self.written as u64;
-        self.writing.clear();
-        self.written = 0;
         Ok(())
     }
 
@@ -311,7 +352,7 @@ impl Driver {
     /// Offers a connection of one call's own to the next one.
     fn offer(&self) {
         // A call that had a question may have sent what follows its answer.
-        if self.lane.own && self.flying.is_empty() && self.lane.outbox.lock().calls.is_empty() {
+        if self.lane.own && self.flying.is_empty() && self.lane.outbox.lock().is_empty() {
             if let Some(pool) = self.pool.upgrade() {
                 pool.own_lane_free(&self.lane);
             }
@@ -323,49 +364,76 @@ impl Driver {
         if self.lane.generation.is_retired() && reply.kind() != Kind::Error {
             return Err(lost(io::Error::other("the service moved to another node meanwhile")));
         }
-        let begun = self.begin < self.sent;
+        let sent = self.watching.stream.sent();
+        let begun = self.begin < sent;
         let Some(call) = self.flying.front_mut().filter(|_| begun) else {
             return Err(ErrorKind::Protocol {
                 problem: "a reply that nobody asked for".into(),
             });
         };
-        call.missing -= 1;
-        if call.missing > 0 {
+        if call.missing > 1 {
+            call.missing -= 1;
             call.sink.reply(reply);
-        } else if let Some(call) = self.flying.pop_front() {
+            return Ok(());
+        }
+        // What is left of the request would be taken for another one.
+        if sent < self.begin + call.bytes as u64 {
+            let problem = too_soon(&reply);
+            return Err(ErrorKind::Protocol { problem });
+        }
+        if let Some(call) = self.flying.pop_front() {
             self.begin += call.bytes as u64;
             call.sink.end(Some(reply), Ok(()), &mut self.ends);
         }
         Ok(())
+    }
+
+    /// The calls of which nothing was handed over, in their order.
+    fn take_unsent(&mut self) -> VecDeque<Call> {
+        let sent = self.watching.stream.sent();
+        let mut end = self.begin;
+        let begun = self.flying.iter().take_while(|call| {
+            let begin = end;
+            end += call.bytes as u64;
+            begin < sent
+        });
+        let begun = begun.count();
+        let mut unsent = self.flying.split_off(begun);
+        unsent.append(&mut self.lane.take_unsent());
+        unsent
+    }
+
+    /// Ends some of the calls that the lane cannot carry to their end. True while there are more.
+    fn end_some(&mut self) -> bool {
+        let ends = self.lane.ends(&self.ended);
+        let sent = self.watching.stream.sent();
+        for _ in 0..MOST_ENDED {
+            let Some(call) = self.flying.pop_front() else { break };
+            let gone = sent.saturating_sub(self.begin);
+            self.begin += call.bytes as u64;
+            let unsent = call.bytes.saturating_sub(usize::try_from(gone).unwrap_or(usize::MAX));
+            call.sink.end(None, ends.of(unsent, call.bytes), &mut self.ends);
+            // Only the call whose turn it was met what broke the protocol; the others lost their connection.
+            if let ErrorKind::Protocol { .. } = self.ended {
+                let cause = self.ended.to_string();
+                self.ended = ErrorKind::ConnectionLost { cause };
+                break;
+            }
+        }
+        self.ends.flush(&self.pool, &self.lane);
+        !self.flying.is_empty()
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.lane.give_up();
-        let calls = {
-            let mut outbox = self.lane.outbox.lock();
-            outbox.ended = Some(self.ended.to_string());
-            outbox.bytes = Vec::new();
-            std::mem::take(&mut outbox.calls)
-        };
-        // Only the call whose turn it was met what broke the protocol; the others lost their connection.
-        let mut kind = std::mem::replace(&mut self.ended, ErrorKind::Closed);
-        let mut begin = self.begin;
-        for call in self.flying.drain(..) {
-            let gone = self.sent.saturating_sub(begin);
-            begin += call.bytes as u64;
-            let unsent = call.bytes.saturating_sub(usize::try_from(gone).unwrap_or(usize::MAX));
-            let end = self.lane.end_of(&kind, unsent, call.bytes);
-            call.sink.end(None, end, &mut self.ends);
-            if let ErrorKind::Protocol { .. } = kind {
-                let cause = kind.to_string();
-                kind = ErrorKind::ConnectionLost { cause };
-            }
-        }
-        for call in calls {
-            let end = self.lane.end_of(&kind, call.bytes, call.bytes);
-            call.sink.end(None, end, &mut self.ends);
+        self.lane.outbox.lock().ended = Some(self.ended.to_string());
+        let unsent = self.take_unsent();
+        while self.end_some() {}
+        let ends = self.lane.ends(&self.ended);
+        for call in unsent {
+            call.sink.end(None, ends.of(call.bytes, call.bytes), &mut self.ends);
         }
         self.ends.flush(&self.pool, &self.lane);
         self.lane.generation.leave(self.lane.id);
@@ -374,22 +442,4 @@ impl Drop for Driver {
 
 fn lost(error: io::Error) -> ErrorKind {
     ErrorKind::ConnectionLost { cause: plain(&error) }
-}
-
-fn closed() -> io::Error {
-    io::Error::other("the server closed the connection")
-}
-
-/// True when the kernel had less than there was room for.
-fn read_plain(mut socket: &TcpStream, decoder: &mut Decoder) -> io::Result<bool> {
-    use std::io::Read;
-    let spare = decoder.spare();
-    let room = spare.len();
-    match socket.read(spare)? {
-        0 => Err(closed()),
-        n => {
-            decoder.filled(n);
-            Ok(n < room)
-        }
-    }
 }

@@ -1,26 +1,35 @@
 //! Submitted calls in a pool: which lane carries them, and what is done about those that wait. They are told outside
 //! of the pool's lock, by errands.
 
-use std::collections::HashSet;
-use std::net::Shutdown;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Pool;
-use super::generation::ConnectionId;
-use super::lane::{Ended, Lane, Submissions};
+use super::lane::{Call, Ended, Lane, Refused, Sink, Submissions, Waiter};
+use super::seat::{Failure, Wakes};
 use super::state::State;
 use crate::error::{Error, ErrorKind};
 
-/// Something to tell submitted calls.
+/// Something to tell submitted calls, or those that wait for a reply.
 #[derive(Debug)]
 pub(super) enum Errand {
+    /// This lane takes no more: what it has not sent, `unsent` in front, waits again or ends.
+    TakeBack {
+        lane: Arc<Lane>,
+        unsent: VecDeque<Call>,
+        /// Why, where its connection was lost.
+        lost: Option<Error>,
+    },
     /// They may go out on this lane.
     Send(Arc<Lane>, Vec<u64>),
     /// They cannot be sent.
     Fail(Vec<u64>, Error),
 }
+
+/// Calls that are let go at once: other tasks of sentinel-io have their turn between two such loads.
+const LOAD: usize = 1024;
 
 impl State {
     /// The lane for a submitted call: the first one, so that the calls of a thread stay in their order. None while
@@ -38,7 +47,7 @@ impl State {
         let first = if count > 1 { self.first() } else { 0 };
         for step in 0..count {
             let place = (first + step) % count;
-            let Some(route) = self.routes.get_mut(place).filter(|route| route.ready) else {
+            let Some(route) = self.routes.get(place).filter(|route| route.ready) else {
                 continue;
             };
             if let Some(lane) = route.lane(0) {
@@ -49,11 +58,13 @@ impl State {
         None
     }
 
-    /// Lets everything that waits for a lane go out on `lane`.
-    pub(super) fn send_waiting(&mut self, lane: &Arc<Lane>) {
-        if !self.lane_waiters.is_empty() {
-            let waiting = self.lane_waiters.drain(..).collect();
-            self.errands.push(Errand::Send(Arc::clone(lane), waiting));
+    /// Enters calls that wait again, each at its place in the order of submissions.
+    fn wait_again(&mut self, waiters: Vec<Waiter>) {
+        self.lane_waiters
+            .enter_all(waiters.iter().filter(|waiter| !waiter.own).copied());
+        let own = waiters.iter().filter(|waiter| waiter.own).map(|waiter| waiter.id);
+        for id in own.rev() {
+            self.own_waiters.push_front(id);
         }
     }
 
@@ -83,7 +94,7 @@ impl State {
             *idle = if next.is_some() { None } else { Some(idle_until) };
         }
         if let Some(id) = next {
-            self.errands.push(Errand::Send(Arc::clone(lane), vec![id]));
+            self.errands.push_back(Errand::Send(Arc::clone(lane), vec![id]));
         }
     }
 
@@ -98,15 +109,12 @@ impl State {
 
     /// Lets go of own connections, and gives their slots free.
     pub(super) fn drop_own_lanes(&mut self, which: impl Fn(&Arc<Lane>, Option<Instant>) -> bool) {
-        let before = self.own_lanes.len();
-        self.own_lanes.retain(|(lane, idle)| {
-            let goes = which(lane, *idle);
-            if goes {
-                lane.leave();
-            }
-            !goes
-        });
-        self.leases -= before - self.own_lanes.len();
+        let gone: Vec<_> = self
+            .own_lanes
+            .extract_if(.., |(lane, idle)| which(lane, *idle))
+            .collect();
+        self.leases -= gone.len();
+        self.leave(gone.into_iter().map(|(lane, _)| lane));
     }
 
     /// Submitted calls and acquired connections share their slots: one that is idle on the one side makes room for who
@@ -127,23 +135,15 @@ impl State {
         }
     }
 
-    /// The lane of that number.
-    fn find_lane(&self, id: ConnectionId) -> Option<Arc<Lane>> {
-        let shared = self.routes.iter().flat_map(|route| &route.lanes);
-        let own = self.own_lanes.iter().map(|(lane, _)| lane);
-        shared.chain(own).find(|lane| lane.id == id).map(Arc::clone)
-    }
-
-    /// The next errands; none when there is nothing to do any more.
-    fn next_errands(&mut self) -> Vec<Errand> {
-        if self.errands.is_empty() && !self.lane_waiters.is_empty() {
-            // They came while errands were run.
-            if let Some(lane) = self.next_lane() {
-                self.send_waiting(&lane);
-            }
-        }
-        self.errands_run = !self.errands.is_empty();
-        std::mem::take(&mut self.errands)
+    /// The next errand; none when there is nothing to do any more. What a lane gave back comes before anything is sent
+    /// over another one.
+    fn next_errand(&mut self) -> Option<Errand> {
+        let errand = self.errands.pop_front().or_else(|| {
+            let lane = (!self.lane_waiters.is_empty()).then(|| self.next_lane()).flatten()?;
+            Some(Errand::Send(lane, self.lane_waiters.take(LOAD)))
+        });
+        self.errands_run = errand.is_some();
+        errand
     }
 }
 
@@ -177,7 +177,8 @@ impl Pool {
     }
 
     /// The connection for a submitted call, `own`: for it alone; `None` when it is now entered among those that wait.
-    pub fn lane_or_wait(&self, id: u64, own: bool) -> Result<Option<Arc<Lane>>, Error> {
+    pub fn lane_or_wait(&self, waiter: Waiter) -> Result<Option<Arc<Lane>>, Error> {
+        let Waiter { id, own, .. } = waiter;
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::new(ErrorKind::Closed));
@@ -191,14 +192,13 @@ impl Pool {
         if lane.is_some() {
             return Ok(lane);
         }
-        let waiters = if own {
-            &mut state.own_waiters
+        if own {
+            state.own_waiters.push_back(id);
         } else {
-            &mut state.lane_waiters
-        };
-        waiters.push_back(id);
+            state.lane_waiters.enter(waiter);
+        }
         // Who comes while many wait changes nothing that the keeper does.
-        let news = own || waiters.len() == 1;
+        let news = own || state.lane_waiters.len() == 1;
         drop(state);
         if news {
             self.demand.notify_one();
@@ -206,40 +206,44 @@ impl Pool {
         Ok(None)
     }
 
-    /// Calls that wait no more.
-    pub fn withdraw_waiting(&self, ids: &HashSet<u64>) {
-        let mut state = self.state.lock();
-        state.lane_waiters.retain(|id| !ids.contains(id));
-        state.own_waiters.retain(|id| !ids.contains(id));
-    }
-
-    /// Takes calls back from a lane: those of which nothing was or will be sent. A connection of a call's own is closed
-    /// under it, for its reply would be taken for the next call's.
-    pub fn withdraw(&self, lane: ConnectionId, own: bool, ids: &HashSet<u64>) -> HashSet<u64> {
-        let lane = {
-            let mut state = self.state.lock();
-            let Some(lane) = state.find_lane(lane) else {
-                return HashSet::new();
-            };
-            if own {
-                // It may have done the call meanwhile, and carry another one by now.
-                if !lane.carries_one_of(ids) {
-                    return HashSet::new();
-                }
-                state.drop_own_lanes(|known, _| Arc::ptr_eq(known, &lane));
-            }
-            lane
-        };
-        let withdrawn = lane.withdraw_calls(ids);
-        if own {
-            let _ = lane.socket.upgrade().map(|socket| socket.shutdown(Shutdown::Both));
+    /// Calls that a lane did not take, since it had just been left.
+    pub fn wait_again(self: &Arc<Pool>, waiters: Vec<Waiter>) {
+        if !waiters.is_empty() {
+            self.state.lock().wait_again(waiters);
             self.demand.notify_one();
         }
-        withdrawn
+    }
+
+    /// Calls that wait no more.
+    pub fn withdraw_waiting(&self, waiters: &[Waiter]) {
+        let mut state = self.state.lock();
+        for waiter in waiters {
+            match waiter.own {
+                true => state.own_waiters.retain(|id| *id != waiter.id),
+                false => state.lane_waiters.remove(waiter.order),
+            }
+        }
+    }
+
+    /// Closes a connection of a submitted call's own under that call, for its reply would be taken for the next call's.
+    pub fn close_own_lane(self: &Arc<Pool>, lane: &Arc<Lane>, id: u64) {
+        {
+            let mut state = self.state.lock();
+            // It may have done the call meanwhile, and carry another one by now.
+            if !lane.carries(id) {
+                return;
+            }
+            state.drop_own_lanes(|known, _| Arc::ptr_eq(known, lane));
+        }
+        if let Some(socket) = lane.socket.upgrade() {
+            socket.cut();
+        }
+        self.run_errands();
+        self.demand.notify_one();
     }
 
     /// Tells the calls of a lane how they ended.
-    pub(super) fn calls_ended(self: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>) {
+    pub(super) fn calls_ended(self: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
         if let Some(submissions) = self.submissions.get() {
             submissions.ended(self, lane, ends);
         }
@@ -255,22 +259,68 @@ impl Pool {
 
     /// Does what the state asks for. Whoever changed it calls this without its lock.
     pub(super) fn run_errands(self: &Arc<Pool>) {
-        let mut errands = {
+        let mut next = {
             let mut state = self.state.lock();
             // Who runs them already takes these as well.
             if state.errands_run {
                 return;
             }
-            state.next_errands()
+            state.next_errand()
         };
-        while let Some(submissions) = self.submissions.get().filter(|_| !errands.is_empty()) {
-            for errand in errands {
-                match errand {
-                    Errand::Send(lane, ids) => submissions.send(self, &lane, &ids),
-                    Errand::Fail(ids, error) => submissions.fail(self, &ids, &error),
-                }
+        let mut done = 0;
+        while let Some(errand) = next {
+            let (count, waiters) = self.run_errand(errand);
+            done += count;
+            let mut state = self.state.lock();
+            state.wait_again(waiters);
+            if done >= LOAD {
+                // The keeper goes on, after other tasks had their turn.
+                state.errands_run = false;
+                drop(state);
+                self.demand.notify_one();
+                return;
             }
-            errands = self.state.lock().next_errands();
+            next = state.next_errand();
         }
+    }
+
+    /// How many calls it was about, and which of them wait again.
+    fn run_errand(self: &Arc<Pool>, errand: Errand) -> (usize, Vec<Waiter>) {
+        match (errand, self.submissions.get()) {
+            (Errand::TakeBack { lane, unsent, lost }, submissions) => {
+                let ids = self.take_back(&lane, unsent, lost.as_ref());
+                let waiters = submissions.map(|submissions| submissions.taken_back(self, &lane, &ids, lost.as_ref()));
+                (ids.len(), waiters.unwrap_or_default())
+            }
+            (Errand::Send(lane, ids), Some(submissions)) => (ids.len(), submissions.send(self, &lane, &ids)),
+            (Errand::Fail(ids, error), Some(submissions)) => {
+                submissions.fail(self, &ids, &error);
+                (ids.len(), Vec::new())
+            }
+            (_, None) => (0, Vec::new()),
+        }
+    }
+
+    /// What a lane has not sent: whoever waits for it is told, the submitted calls are named.
+    fn take_back(&self, lane: &Arc<Lane>, mut unsent: VecDeque<Call>, lost: Option<&Error>) -> Vec<u64> {
+        unsent.append(&mut lane.take_unsent());
+        let error = lost.cloned().unwrap_or_else(|| lane.refusal(Refused::Ended));
+        let (mut ids, mut wakes) = (Vec::new(), Wakes::default());
+        for call in unsent {
+            match call.sink {
+                Sink::Call(id, _) => ids.push(id),
+                Sink::Seat(ticket, _) => {
+                    let failure = Failure {
+                        error: error.clone(),
+                        unsent: call.bytes,
+                        moved: lost.is_none(),
+                    };
+                    ticket.end(None, Err(failure), &mut wakes);
+                }
+                Sink::Gone => {}
+            }
+        }
+        wakes.flush();
+        ids
     }
 }

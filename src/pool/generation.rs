@@ -1,15 +1,12 @@
 //! The connections to one node under one epoch, retired as a whole.
 
 use std::collections::HashMap;
-use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crate::sync::Mutex;
-use socket2::SockRef;
 
-use crate::net::Endpoint;
+use crate::net::{Endpoint, Socket};
 use crate::topology::Role;
 
 /// Identifies a connection within a process.
@@ -31,7 +28,7 @@ pub struct Generation {
     /// The newest credentials that the node has taken, and the newest that were shown to it.
     login: AtomicU64,
     shown: AtomicU64,
-    sockets: Mutex<HashMap<ConnectionId, Arc<TcpStream>>>,
+    sockets: Mutex<HashMap<ConnectionId, Arc<Socket>>>,
 }
 
 impl Generation {
@@ -60,8 +57,7 @@ impl Generation {
         for socket in self.sockets.lock().values() {
             // The close that follows drops what the kernel has not delivered: a write that was reported as unknown must
             // not reach a cut-off node when the network heals.
-            let _ = SockRef::from(&**socket).set_linger(Some(Duration::ZERO));
-            let _ = socket.shutdown(Shutdown::Both);
+            socket.abort();
         }
     }
 
@@ -92,7 +88,7 @@ impl Generation {
     }
 
     /// Enters a connection. False when the generation was retired meanwhile: the connection must not be used.
-    pub(super) fn enter(&self, id: ConnectionId, socket: &Arc<TcpStream>) -> bool {
+    pub(super) fn enter(&self, id: ConnectionId, socket: &Arc<Socket>) -> bool {
         self.sockets.lock().insert(id, Arc::clone(socket));
         !self.is_retired()
     }

@@ -1,35 +1,44 @@
 //! A connection that many callers share: their commands gather while one write is under way and go out with the next.
 
-use std::collections::{HashSet, VecDeque};
-use std::net::TcpStream;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Waker};
 
-use crate::sync::Mutex;
-
 use super::Pool;
 use super::generation::{ConnectionId, Generation};
+use super::outbox::{Apart, Outbox, Parcel};
 use super::seat::{End, Failure, Ticket, Wakes};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::resp::{Reply, Request, Room};
-
-/// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
-const MOST_GATHERED: usize = 64 << 20;
-
-/// Bytes of gathered commands that an idle lane keeps room for.
-pub(super) const KEEP: usize = 64 << 10;
+use crate::net::Socket;
+use crate::resp::{Reply, Room};
+use crate::sync::Mutex;
 
 /// Calls that no thread waits for, each under a number. The pool carries them and tells how they end.
 pub trait Submissions: std::fmt::Debug + Send + Sync {
     /// Attempts have ended on `lane`.
-    fn ended(&self, pool: &Arc<Pool>, lane: &Lane, ends: &mut Vec<Ended>);
-    /// These may be sent on `lane` now.
-    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[u64]);
+    fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>);
+    /// These may be sent on `lane` now. Those that it did not take wait on.
+    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[u64]) -> Vec<Waiter>;
+    /// `lane` will send nothing of these: they wait again. `lost`: why, where its connection was lost.
+    fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[u64], lost: Option<&Error>) -> Vec<Waiter>;
+    /// `lane` has come to its end: nothing is under way on it any more.
+    fn forget(&self, lane: &Lane);
     /// These have failed without being sent.
     fn fail(&self, pool: &Arc<Pool>, ids: &[u64], error: &Error);
     /// All of them end.
     fn close(&self, pool: &Arc<Pool>);
+}
+
+/// A submitted call that waits for a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiter {
+    /// The place in the order of submissions, which no way round changes.
+    pub order: u64,
+    /// The call.
+    pub id: u64,
+    /// It waits for a connection of its own.
+    pub own: bool,
 }
 
 /// Small where there are none, since it is moved with each call.
@@ -51,11 +60,13 @@ pub struct Ended {
 
 /// Who is told of a call's replies.
 #[derive(Debug)]
-pub(super) enum Sink {
+pub(crate) enum Sink {
     /// A thread that waits on its seat, and what it brought for its reply to be made in.
     Seat(Ticket, Option<Room>),
     /// A submitted call, and its replies so far where it has several.
     Call(u64, Option<Replies>),
+    /// Nobody: it was taken back.
+    Gone,
 }
 
 impl Sink {
@@ -63,7 +74,7 @@ impl Sink {
     pub(super) fn room(&mut self) -> Option<&mut Option<Room>> {
         match self {
             Sink::Seat(_, room) => Some(room),
-            Sink::Call(..) => None,
+            Sink::Call(..) | Sink::Gone => None,
         }
     }
 
@@ -72,6 +83,7 @@ impl Sink {
         match self {
             Sink::Seat(ticket, _) => ticket.reply(reply),
             Sink::Call(_, replies) => replies.get_or_insert_default().push(reply),
+            Sink::Gone => {}
         }
     }
 
@@ -81,6 +93,7 @@ impl Sink {
         match self {
             Sink::Seat(ticket, _) => ticket.end(last, end, &mut ends.wakes),
             Sink::Call(id, replies) => ends.calls.push(Ended { id, replies, last, end }),
+            Sink::Gone => {}
         }
     }
 }
@@ -101,7 +114,7 @@ impl Ends {
     }
 
     /// Tells them.
-    pub(super) fn flush(&mut self, pool: &Weak<Pool>, lane: &Lane) {
+    pub(super) fn flush(&mut self, pool: &Weak<Pool>, lane: &Arc<Lane>) {
         self.wakes.flush();
         if self.calls.is_empty() {
             return;
@@ -116,25 +129,23 @@ impl Ends {
 
 /// A call on its way.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     pub(super) sink: Sink,
     /// Size of its request.
     pub(super) bytes: usize,
+    /// The request, where it lies by itself and was not taken by the driver.
+    pub(super) apart: Option<Apart>,
     /// Replies it waits for.
     pub(super) missing: usize,
 }
 
-/// What has gathered.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    pub(super) bytes: Vec<u8>,
-    pub(super) calls: VecDeque<Call>,
-    /// The driver is at work, or was told to be, and looks here before it waits again.
-    pub(super) awake: bool,
-    /// It takes no more calls and ends when the last one has.
-    pub(super) leaving: bool,
-    /// Why it takes no calls any more.
-    pub(super) ended: Option<String>,
+/// Why a lane did not take a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It takes no calls any more: another one does.
+    Ended,
+    /// So many wait already, with as many bytes as may gather.
+    Full(usize),
 }
 
 /// A verified connection that sentinel-io drives on behalf of any number of callers.
@@ -143,7 +154,7 @@ pub struct Lane {
     pub(super) id: ConnectionId,
     pub(super) generation: Arc<Generation>,
     /// Open as long as its driver runs.
-    pub(super) socket: Weak<TcpStream>,
+    pub(super) socket: Weak<Socket>,
     /// It carries one submitted call at a time, which may wait in the server.
     pub(super) own: bool,
     /// That call, while there is one. Written under the pool's lock.
@@ -161,7 +172,7 @@ impl Lane {
     pub(super) fn new(
         id: ConnectionId,
         generation: Arc<Generation>,
-        socket: &Arc<TcpStream>,
+        socket: &Arc<Socket>,
         login: u64,
         own: bool,
     ) -> Lane {
@@ -193,42 +204,9 @@ impl Lane {
         self.carried.store(id, Ordering::Relaxed);
     }
 
-    /// Whether it is for one of these.
-    pub(super) fn carries_one_of(&self, ids: &HashSet<u64>) -> bool {
-        ids.contains(&self.carried.load(Ordering::Relaxed))
-    }
-
-    /// Hands over a submitted call that has `count` replies.
-    pub fn submit(&self, request: &Request<'_>, count: usize, id: u64) -> Result<(), Error> {
-        self.send(request, count, Sink::Call(id, None))
-    }
-
-    /// Takes submitted calls back. Those of which nothing was or will be sent.
-    pub(super) fn withdraw_calls(&self, ids: &HashSet<u64>) -> HashSet<u64> {
-        let mut outbox = self.outbox.lock();
-        let mut withdrawn = HashSet::new();
-        let outbox = &mut *outbox;
-        let mut kept = Vec::new();
-        let mut begin = 0;
-        outbox.calls.retain(|call| {
-            let end = begin + call.bytes;
-            let bytes = outbox.bytes.get(begin..end).unwrap_or_default();
-            begin = end;
-            match &call.sink {
-                Sink::Call(id, _) if ids.contains(id) => {
-                    withdrawn.insert(*id);
-                    false
-                }
-                _ => {
-                    kept.extend_from_slice(bytes);
-                    true
-                }
-            }
-        });
-        if !withdrawn.is_empty() {
-            outbox.bytes = kept;
-        }
-        withdrawn
+    /// Whether it is for this one.
+    pub(super) fn carries(&self, id: u64) -> bool {
+        self.carried.load(Ordering::Relaxed) == id
     }
 
     /// The node and epoch it belongs to.
@@ -241,31 +219,31 @@ impl Lane {
         !self.is_gone() && !self.generation.is_retired() && self.generation.takes(self.login)
     }
 
-    /// Hands over a request that has `count` replies. It is copied; nothing waits.
-    pub(super) fn send(&self, request: &Request<'_>, count: usize, sink: Sink) -> Result<(), Error> {
+    /// Hands over a request that has `count` replies; nothing waits. The number under which it can be taken back.
+    pub(crate) fn send(&self, parcel: Parcel<'_>, count: usize, sink: Sink) -> Result<u64, Refused> {
         let mut outbox = self.outbox.lock();
-        if let Some(cause) = &outbox.ended {
-            return Err(self.lost(cause, Outcome::NotSent));
+        if outbox.leaving || outbox.ended.is_some() {
+            return Err(Refused::Ended);
         }
-        let before = outbox.bytes.len();
-        if before > MOST_GATHERED {
-            return Err(Error::new(ErrorKind::QueueFull {
-                limit: outbox.calls.len(),
-            }));
+        if outbox.is_full() {
+            return Err(Refused::Full(outbox.len()));
         }
-        request.append(&mut outbox.bytes);
-        let bytes = outbox.bytes.len() - before;
-        outbox.calls.push_back(Call {
-            sink,
-            bytes,
-            missing: count,
-        });
+        let number = outbox.add(parcel, count, sink);
         let sleeps = !std::mem::replace(&mut outbox.awake, true);
         drop(outbox);
         if sleeps {
             self.wake();
         }
-        Ok(())
+        Ok(number)
+    }
+
+    /// The error of a call that the lane did not take.
+    #[cold]
+    pub(crate) fn refusal(&self, refused: Refused) -> Error {
+        match refused {
+            Refused::Ended => self.lost("the connection was given up", Outcome::NotSent),
+            Refused::Full(limit) => Error::new(ErrorKind::QueueFull { limit }),
+        }
     }
 
     /// Its driver runs in this task, and in no other.
@@ -280,22 +258,24 @@ impl Lane {
         }
     }
 
-    /// Takes a call back whose caller waits no longer. True when nothing of it was or will be sent.
+    /// Takes a call back. True when nothing of it was or will be sent.
     #[cold]
-    pub(super) fn withdraw(&self, is_it: impl Fn(&Sink) -> bool) -> bool {
+    pub(crate) fn take_back(&self, number: u64) -> bool {
+        self.outbox.lock().take_back(number)
+    }
+
+    /// Takes several back; the places in `numbers` of those of which nothing was or will be sent.
+    pub(crate) fn take_back_all(&self, numbers: impl Iterator<Item = u64>) -> Vec<bool> {
         let mut outbox = self.outbox.lock();
-        let mut begin = 0;
-        for place in 0..outbox.calls.len() {
-            let Some(call) = outbox.calls.get(place) else { break };
-            let end = begin + call.bytes;
-            if is_it(&call.sink) {
-                outbox.bytes.drain(begin..end);
-                outbox.calls.remove(place);
-                return true;
-            }
-            begin = end;
-        }
-        false
+        numbers.map(|number| outbox.take_back(number)).collect()
+    }
+
+    /// Takes all back that has not been taken by its driver, in order. Only of a lane that takes no more.
+    pub(super) fn take_unsent(&self) -> VecDeque<Call> {
+        let unsent = self.outbox.lock().take_all();
+        // It may have nothing left to do now.
+        self.wake();
+        unsent
     }
 
     /// Whoever knows it looks for another one from here on.
@@ -331,16 +311,37 @@ impl Lane {
         error.at(self.generation.endpoint.to_string())
     }
 
-    /// The end of a call of which `unsent` of `bytes` never went out.
-    pub(super) fn end_of(&self, kind: &ErrorKind, unsent: usize, bytes: usize) -> End {
-        let outcome = match unsent == bytes {
-            true => Outcome::NotSent,
-            false => Outcome::Unknown,
-        };
-        let error = match kind {
+    /// How the calls of a lane end that it cannot carry to their end.
+    pub(super) fn ends(&self, kind: &ErrorKind) -> LostEnds {
+        let of = |outcome| match kind {
             ErrorKind::ConnectionLost { cause } => self.lost(cause, outcome),
             kind => self.failed(kind.clone(), outcome),
         };
-        Err(Failure { error, unsent })
+        LostEnds {
+            not_sent: of(Outcome::NotSent),
+            unknown: of(Outcome::Unknown),
+        }
+    }
+}
+
+/// The errors of calls that end with their lane: made once, and shared.
+#[derive(Debug)]
+pub(super) struct LostEnds {
+    pub(super) not_sent: Error,
+    unknown: Error,
+}
+
+impl LostEnds {
+    /// The end of a call of which `unsent` of `bytes` never went out.
+    pub(super) fn of(&self, unsent: usize, bytes: usize) -> End {
+        let error = match unsent == bytes {
+            true => &self.not_sent,
+            false => &self.unknown,
+        };
+        Err(Failure {
+            error: error.clone(),
+            unsent,
+            moved: false,
+        })
     }
 }

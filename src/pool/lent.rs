@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::generation::Generation;
-use super::lane::{Lane, Sink};
+use super::lane::{Lane, Refused, Sink};
+use super::outbox::Parcel;
 use super::state::Line;
 use super::{Direct, Pool, Want, seat};
 use crate::deadline::Deadline;
@@ -23,6 +24,8 @@ pub struct Lent<'p> {
     pub(super) line: Option<Line>,
     /// Bytes of the last exchange that were not handed to the kernel.
     pub(super) unsent: usize,
+    /// Its lane was left before anything of the last exchange was sent.
+    pub(super) moved: bool,
     /// What is known of the time of the last exchange on a lane.
     pub(super) timing: Timing,
 }
@@ -36,6 +39,7 @@ impl Lent<'_> {
             want: std::mem::replace(&mut self.want, Want::Lease),
             line: self.line.take(),
             unsent: self.unsent,
+            moved: self.moved,
             timing: self.timing,
         }
     }
@@ -70,6 +74,7 @@ impl Lent<'_> {
             Some(Line::Lane(lane)) => {
                 let end = on_lane(lane, request, count, deadline, take, &mut self.timing);
                 self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
+                self.moved = end.as_ref().is_err_and(|failure| failure.moved);
                 end.map_err(|failure| failure.error)
             }
             None => Err(Error::new(ErrorKind::Closed)),
@@ -115,6 +120,12 @@ impl Lent<'_> {
         self.unsent
     }
 
+    /// Whether the last exchange failed because its lane was left before anything of it was sent: it goes on over another
+    /// connection, and that is no repetition.
+    pub fn was_moved(&self) -> bool {
+        self.moved
+    }
+
     /// The node said that it is not what it was taken for: nothing more is sent there before it is verified anew.
     pub fn condemn(&self) {
         if let Some(generation) = self.generation() {
@@ -147,16 +158,18 @@ fn on_lane(
         Err(seat::Failure {
             error: lane.failed(ErrorKind::Timeout { during }, outcome),
             unsent,
+            moved: false,
         })
     };
     seat::with_mine(|seat| {
         let ticket = seat.ticket();
         let began = ticket.is_timed().then(Moment::now);
         let room = (count == 1).then(|| seat.rooms.bring()).flatten();
-        let sent = lane.send(request, count, Sink::Seat(ticket, room));
-        sent.map_err(|error| seat::Failure {
-            error,
+        let sent = lane.send(Parcel::of(request), count, Sink::Seat(ticket, room));
+        let number = sent.map_err(|refused| seat::Failure {
+            error: lane.refusal(refused),
             unsent: request.size(),
+            moved: refused == Refused::Ended,
         })?;
         let take = |reply: Reply| {
             seat.rooms.saw(&reply);
@@ -171,8 +184,7 @@ fn on_lane(
         if let Some(end) = end {
             return end;
         }
-        let is_mine = |sink: &Sink| matches!(sink, Sink::Seat(other, _) if other.is(ticket));
-        match lane.withdraw(is_mine) {
+        match lane.take_back(number) {
             true => late(Outcome::NotSent, request.size()),
             false => late(Outcome::Unknown, 0),
         }

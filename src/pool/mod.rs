@@ -14,6 +14,8 @@ pub mod hangup;
 mod keeper;
 pub mod lane;
 mod lent;
+mod line;
+mod outbox;
 mod outgoing;
 pub mod seat;
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod state;
 pub mod view;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -39,8 +42,10 @@ pub use generation::Generation;
 pub use hangup::HangupWatch;
 pub(crate) use keeper::way_in;
 pub use keeper::{Common, Keeper};
-pub use lane::{Ended, Lane, Submissions};
+pub(crate) use lane::Sink;
+pub use lane::{Ended, Lane, Refused, Submissions, Waiter};
 pub use lent::{Lent, want_for};
+pub(crate) use outbox::{Apart, Parcel};
 pub use sentry::Sentries;
 pub use state::Want;
 pub use view::PoolView;
@@ -128,6 +133,7 @@ impl Pool {
             want,
             line: None,
             unsent: 0,
+            moved: false,
             timing: Timing::default(),
         };
         let mut crowded = false;
@@ -318,10 +324,18 @@ impl Pool {
         self.service.hint(Hint::Lost);
     }
 
-    /// A lane has ended: the next crowd gets another one.
-    fn lane_ended(&self, lane: &Arc<Lane>) {
-        self.state.lock().remove_lane(lane);
+    /// The connection of a lane was lost: the next crowd gets another one, and so does what it has not sent.
+    fn lane_ended(self: &Arc<Pool>, lane: &Arc<Lane>, unsent: VecDeque<lane::Call>, lost: Error) {
+        self.state.lock().lose_lane(lane, unsent, lost);
+        self.run_errands();
         self.demand.notify_one();
+    }
+
+    /// Nothing is under way on a lane any more.
+    fn lane_done(&self, lane: &Lane) {
+        if let Some(submissions) = self.submissions.get() {
+            submissions.forget(lane);
+        }
     }
 
     /// Whether it has a connection to `endpoint`.
@@ -332,8 +346,9 @@ impl Pool {
     }
 
     /// `endpoint` does not answer: what is idle there is of no use any more.
-    fn lost_touch(&self, endpoint: &Endpoint) {
+    fn lost_touch(self: &Arc<Pool>, endpoint: &Endpoint) {
         let idle = self.state.lock().drop_idle(endpoint);
+        self.run_errands();
         self.tell_lost(endpoint, idle, "the node does not answer a PING in time");
         self.service.hint(Hint::Silent);
         self.demand.notify_one();

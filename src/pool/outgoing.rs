@@ -1,10 +1,6 @@
 //! A request on its way out of a direct connection.
 
-use std::io::{self, IoSlice};
-
-use socket2::SockRef;
-
-use crate::net::Records;
+use std::io::IoSlice;
 
 /// Parts handed to the kernel at once; the rest follows with the next call.
 const PARTS: usize = 64;
@@ -43,34 +39,4 @@ impl<'a> Outgoing<'a> {
         add(self.own.get(begin..).unwrap_or_default());
         parts
     }
-}
-
-/// Puts what there is room for behind the first `sealed` bytes in records, and hands records to the kernel. True when it
-/// took any: then all that is sealed may be on its way.
-pub(super) fn send_sealed(
-    tls: &mut Records,
-    socket: &SockRef<'_>,
-    out: &Outgoing<'_>,
-    sealed: &mut usize,
-) -> io::Result<bool> {
-    if out.large.is_empty() {
-        *sealed += tls.seal(out.own.get(*sealed..).unwrap_or_default())?;
-    } else {
-        for part in out.parts(*sealed) {
-            let taken = tls.seal(&part)?;
-            *sealed += taken;
-            if taken < part.len() {
-                break;
-            }
-        }
-    }
-    match tls.push(socket) {
-        Err(error) if is_transient(&error) => Ok(false),
-        pushed => pushed.map(|bytes| bytes > 0),
-    }
-}
-
-/// Whether the same is to be tried again.
-pub(super) fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -10,6 +10,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::net::clock::Moment;
 use crate::net::futex;
+use crate::net::process::{PerProcess, fork_count};
 use crate::resp::{Reply, Rooms};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
@@ -29,6 +30,8 @@ pub struct Failure {
     pub error: Error,
     /// Bytes of the request that were not handed to the kernel.
     pub unsent: usize,
+    /// Its lane was left before anything of it was sent: it goes on over another one.
+    pub moved: bool,
 }
 
 /// How a call ended.
@@ -73,6 +76,8 @@ pub struct Seat {
     call: Cell<u64>,
     /// What its calls bring for their replies to be made in.
     pub rooms: Rooms,
+    /// Of the process that made it.
+    forks: u64,
 }
 
 /// The right to answer one call.
@@ -83,15 +88,22 @@ pub struct Ticket {
     call: u64,
 }
 
-/// Seats that no thread has now.
-static FREE: parking_lot::Mutex<Vec<Seat>> = parking_lot::Mutex::new(Vec::new());
+/// Seats that no thread has now. A forked child makes its own: a thread of its parent may have been laying a reply on one
+/// of those, and no thread of the child will ever let go of it.
+static FREE: PerProcess<Mutex<Vec<Seat>>> = PerProcess::new(Mutex::default);
+
+fn give_up(seat: Option<Seat>) {
+    if let Some(seat) = seat.filter(Seat::is_own) {
+        FREE.get().lock().push(seat);
+    }
+}
 
 /// Gives the seat back when its thread ends.
 struct Sitting(Cell<Option<Seat>>);
 
 impl Drop for Sitting {
     fn drop(&mut self) {
-        FREE.lock().extend(self.0.take());
+        give_up(self.0.take());
     }
 }
 
@@ -102,12 +114,12 @@ thread_local! {
 /// Runs `body` on the seat of this thread.
 pub fn with_mine<T>(body: impl FnOnce(&Seat) -> T) -> T {
     let taken = MINE.try_with(|mine| mine.0.take());
-    let seat = taken.ok().flatten().unwrap_or_else(Seat::free);
+    let seat = taken.ok().flatten().filter(Seat::is_own).unwrap_or_else(Seat::free);
     let result = body(&seat);
     let mut seat = Some(seat);
     // A thread that is ending has no place to keep it any more.
     if MINE.try_with(|mine| mine.0.set(seat.take())).is_err() {
-        FREE.lock().extend(seat);
+        give_up(seat);
     }
     result
 }
@@ -121,17 +133,22 @@ impl Seat {
             place,
             call: Cell::new(0),
             rooms: Rooms::default(),
+            forks: fork_count(),
         })
     }
 
     fn free() -> Seat {
-        let mut free = FREE.lock();
+        let mut free = FREE.get().lock();
         loop {
             match free.pop() {
                 Some(seat) => return seat,
                 None => free.extend(Seat::row()),
             }
         }
+    }
+
+    fn is_own(&self) -> bool {
+        self.forks == fork_count()
     }
 
     /// A ticket for a new call of this thread.

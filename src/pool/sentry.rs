@@ -28,6 +28,8 @@ const PING_EVERY: Duration = Duration::from_millis(950);
 pub struct Sentries {
     /// The pools that use a node whose sentry stands.
     posts: RefCell<HashMap<Endpoint, Vec<Weak<Pool>>>>,
+    /// When each last answered.
+    pongs: RefCell<HashMap<Endpoint, Moment>>,
 }
 
 impl Sentries {
@@ -61,6 +63,11 @@ impl Sentries {
         }
     }
 
+    /// When the node last answered its sentry.
+    pub(super) fn last_pong(&self, endpoint: &Endpoint) -> Option<Moment> {
+        self.pongs.borrow().get(endpoint).copied()
+    }
+
     /// The pools that still use `endpoint`.
     fn users(&self, endpoint: &Endpoint) -> Vec<Arc<Pool>> {
         let mut posts = self.posts.borrow_mut();
@@ -87,6 +94,7 @@ impl Sentry {
         let users = self.sentries.users(&self.endpoint);
         // The next pool that connects posts a new one.
         self.sentries.posts.borrow_mut().remove(&self.endpoint);
+        self.sentries.pongs.borrow_mut().remove(&self.endpoint);
         if missed {
             self.gate.suspect(&self.endpoint);
             for pool in users {
@@ -123,9 +131,10 @@ impl Sentry {
             if !answered {
                 return true;
             }
-            let now = clock::now();
+            let now = Moment::now();
+            self.sentries.pongs.borrow_mut().insert(self.endpoint.clone(), now);
             for pool in self.sentries.users(&self.endpoint) {
-                pool.answered(Moment::from_instant(now));
+                pool.answered(now);
             }
         }
     }

@@ -17,11 +17,16 @@ const ROUND_TRIPS: u32 = 4;
 /// Before anything was measured.
 const GUESS: Duration = Duration::from_millis(50);
 
+/// A connection that owes a reply for so long, while its node answers elsewhere, is of no use any more.
+const GIVEN_UP: Duration = Duration::from_secs(2);
+
 /// How long a lane's node has said nothing although replies are due.
 #[derive(Debug)]
 pub(super) struct Silence {
     /// Since when; none while no reply is due.
     since: Option<Moment>,
+    /// Since when a reply to a request is due that was handed over whole, and nothing was heard.
+    owed: Option<Moment>,
     /// A request that is being timed: where in the lane's stream it begins, and when it was taken.
     timed: Option<(u64, Moment)>,
     round_trip: Duration,
@@ -31,6 +36,7 @@ impl Silence {
     pub(super) fn new() -> Silence {
         Silence {
             since: None,
+            owed: None,
             timed: None,
             round_trip: GUESS,
         }
@@ -45,10 +51,27 @@ impl Silence {
     /// The node said something. `due`: where the first request without a reply begins, if there is one.
     pub(super) fn heard(&mut self, due: Option<u64>, now: Moment) {
         self.since = due.map(|_| now);
+        self.owed = None;
         let answered = |(begin, _): &mut (u64, Moment)| due.is_none_or(|due| due > *begin);
         if let Some((_, at)) = self.timed.take_if(answered) {
             self.round_trip = (self.round_trip * 7 + now.since(at)) / 8;
         }
+    }
+
+    /// Whether the first request without a reply was handed over whole.
+    pub(super) fn owes(&mut self, owes: bool) {
+        match (owes, self.owed) {
+            (true, None) => self.owed = Some(Moment::now()),
+            (false, Some(_)) => self.owed = None,
+            _ => {}
+        }
+    }
+
+    /// Whether the connection is to be given up: the node answered on another one at `answered`, and long since owes a
+    /// reply on this one.
+    pub(super) fn is_given_up(&self, now: Moment, answered: Option<Moment>) -> bool {
+        let long = self.owed.filter(|owed| now.is_beyond(*owed, GIVEN_UP));
+        long.zip(answered).is_some_and(|(owed, answered)| answered > owed)
     }
 
     /// Whether nothing more should be sent before the node says something.
@@ -85,6 +108,29 @@ mod tests {
         silence.heard(Some(101), now.plus(12 * MS));
         assert!(!silence.was_long(now.plus(13 * MS)), "it speaks");
         assert!(silence.was_long(now.plus(60 * MS)), "one of two is still due");
+    }
+
+    #[test]
+    fn a_connection_is_given_up_when_it_owes_a_reply_while_its_node_answers_elsewhere() {
+        let mut silence = Silence::new();
+        assert!(
+            !silence.is_given_up(Moment::NEVER, Some(Moment::now())),
+            "nothing is due"
+        );
+        silence.owes(true);
+        let owed = silence.owed.unwrap();
+        silence.owes(true);
+        assert_eq!(silence.owed, Some(owed), "since the first time");
+        let late = owed.plus(2001 * MS);
+        assert!(!silence.is_given_up(late, None), "the node is silent as a whole");
+        assert!(!silence.is_given_up(late, Some(owed)), "it has not answered since");
+        assert!(!silence.is_given_up(owed.plus(2000 * MS), Some(owed.plus(MS))));
+        assert!(silence.is_given_up(late, Some(owed.plus(MS))));
+        silence.heard(Some(7), late);
+        assert!(
+            !silence.is_given_up(late.plus(1000 * MS), Some(late)),
+            "it has said something"
+        );
     }
 
     #[test]

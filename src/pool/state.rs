@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::direct::Direct;
 use super::errands::Errand;
 use super::generation::Generation;
-use super::lane::Lane;
+use super::lane::{self, Lane};
+use super::line::WaitingLine;
 use super::select::{self, Choice};
 use crate::error::{Attempt, Error};
 use crate::handoff::Giver;
@@ -94,14 +95,15 @@ impl Route {
     }
 
     /// The lane of the next call.
-    pub(super) fn lane(&mut self, calls: usize) -> Option<Arc<Lane>> {
-        if !self.lanes.iter().all(|lane| lane.is_usable()) {
-            self.lanes.retain(|lane| lane.is_usable());
-        }
+    pub(super) fn lane(&self, calls: usize) -> Option<Arc<Lane>> {
+        // Those that take no more are on their way out: whoever gave them up takes them out.
         let lane = match self.lanes.as_slice() {
             [] => None,
-            [only] => Some(only),
-            several => several.get(calls % several.len()),
+            [only] => Some(only).filter(|lane| lane.is_usable()),
+            several => several
+                .get(calls % several.len())
+                .filter(|lane| lane.is_usable())
+                .or_else(|| several.iter().find(|lane| lane.is_usable())),
         };
         lane.map(Arc::clone)
     }
@@ -121,13 +123,13 @@ pub(super) struct State {
     pub(super) shared_waiters: VecDeque<(Want, Giver<Grant>)>,
     pub(super) lease_waiters: VecDeque<Giver<Grant>>,
     /// Submitted calls that wait for a lane.
-    pub(super) lane_waiters: VecDeque<u64>,
+    pub(super) lane_waiters: WaitingLine,
     /// Submitted calls that wait for a connection of their own.
     pub(super) own_waiters: VecDeque<u64>,
     /// Connections of submitted calls' own, counted among the leases; with the end of its time where one is idle.
     pub(super) own_lanes: Vec<(Arc<Lane>, Option<Instant>)>,
     /// What is to be done about submitted calls once the lock is released.
-    pub(super) errands: Vec<Errand>,
+    pub(super) errands: VecDeque<Errand>,
     /// Somebody is running errands: what comes meanwhile waits in line.
     pub(super) errands_run: bool,
     /// Connections leased or kept idle after a lease.
@@ -151,10 +153,10 @@ impl State {
             calls: 0,
             shared_waiters: VecDeque::new(),
             lease_waiters: VecDeque::new(),
-            lane_waiters: VecDeque::new(),
+            lane_waiters: WaitingLine::default(),
             own_waiters: VecDeque::new(),
             own_lanes: Vec::new(),
-            errands: Vec::new(),
+            errands: VecDeque::new(),
             errands_run: false,
             leases: 0,
             lease_dials: 0,
@@ -242,7 +244,6 @@ impl State {
             return false;
         };
         route.lanes.push(Arc::clone(lane));
-        self.send_waiting(lane);
         self.shared_waiters.retain(|(want, waiter)| {
             let takes = *want == Want::Shared;
             if takes {
@@ -253,13 +254,28 @@ impl State {
         true
     }
 
-    /// Takes a lane out of use.
-    pub(super) fn remove_lane(&mut self, lane: &Arc<Lane>) {
+    /// Takes a lane out of use whose connection was lost, and of which `unsent` was not sent.
+    pub(super) fn lose_lane(&mut self, lane: &Arc<Lane>, unsent: VecDeque<lane::Call>, lost: Error) {
+        lane.give_up();
         for route in &mut self.routes {
             route.lanes.retain(|known| !Arc::ptr_eq(known, lane));
             route.ready &= route.has_connection();
         }
-        self.drop_own_lanes(|known, _| Arc::ptr_eq(known, lane));
+        let before = self.own_lanes.len();
+        self.own_lanes.retain(|(known, _)| !Arc::ptr_eq(known, lane));
+        self.leases -= before - self.own_lanes.len();
+        let lane = Arc::clone(lane);
+        let lost = Some(lost);
+        self.errands.push_back(Errand::TakeBack { lane, unsent, lost });
+    }
+
+    /// Leaves lanes: they end once the calls under way have, and what they have not sent goes elsewhere.
+    pub(super) fn leave(&mut self, lanes: impl IntoIterator<Item = Arc<Lane>>) {
+        for lane in lanes {
+            lane.leave();
+            let (unsent, lost) = (VecDeque::new(), None);
+            self.errands.push_back(Errand::TakeBack { lane, unsent, lost });
+        }
     }
 
     /// Takes a connection back: to the first waiter, else to the idle ones. False when it could not be used again and
@@ -331,7 +347,7 @@ impl State {
 
     /// Drops the idle connections to `endpoint`. How many these were.
     pub(super) fn drop_idle(&mut self, endpoint: &Endpoint) -> usize {
-        let mut dropped = 0;
+        let (mut dropped, mut left) = (0, Vec::new());
         for route in self
             .routes
             .iter_mut()
@@ -341,9 +357,10 @@ impl State {
             for _ in route.idle.drain(..) {
                 route.generation.discount_shared();
             }
-            route.lanes.drain(..).for_each(|lane| lane.leave());
+            left.append(&mut route.lanes);
             route.ready &= route.has_connection();
         }
+        self.leave(left);
         let before = self.idle_leases.len();
         self.idle_leases
             .retain(|(direct, _)| direct.generation().endpoint != *endpoint);
@@ -362,15 +379,16 @@ impl State {
     /// Drops what is idle there under older credentials than the node has taken; lanes end with the calls they carry.
     pub(super) fn drop_outdated(&mut self, generation: &Arc<Generation>) {
         let of = |route: &&mut Route| Arc::ptr_eq(&route.generation, generation);
+        let mut left = Vec::new();
         for route in self.routes.iter_mut().filter(of) {
             let before = route.idle.len();
             route.idle.retain(|direct| direct.is_usable());
             for _ in route.idle.len()..before {
                 route.generation.discount_shared();
             }
-            let outdated = route.lanes.extract_if(.., |lane| !lane.is_usable());
-            outdated.for_each(|lane| lane.leave());
+            left.extend(route.lanes.extract_if(.., |lane| !lane.is_usable()));
         }
+        self.leave(left);
         self.sweep(&[], clock::now());
     }
 
@@ -393,16 +411,17 @@ impl State {
         for waiter in shared.chain(self.lease_waiters.drain(..)) {
             let _ = waiter.give(Err(error.clone()));
         }
-        let waiting: Vec<u64> = self.lane_waiters.drain(..).chain(self.own_waiters.drain(..)).collect();
+        let mut waiting = self.lane_waiters.take(usize::MAX);
+        waiting.extend(self.own_waiters.drain(..));
         if !waiting.is_empty() {
-            self.errands.push(Errand::Fail(waiting, error.clone()));
+            self.errands.push_back(Errand::Fail(waiting, error.clone()));
         }
     }
 
     /// Removes the route at `place`, its idle connections with it.
     pub(super) fn remove_route(&mut self, place: usize) -> Arc<Generation> {
         let route = self.routes.remove(place);
-        route.lanes.iter().for_each(|lane| lane.leave());
+        self.leave(route.lanes);
         route.generation
     }
 

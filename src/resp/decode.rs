@@ -107,6 +107,7 @@ impl Decoder {
             }
         };
         self.state.reset();
+        self.state.gather_behind();
         reply
     }
 
@@ -154,6 +155,8 @@ pub(super) struct State {
     pub(super) tree: Tree,
     /// Replies are gathered into one.
     pub(super) gathered: Option<Gathered>,
+    /// So many are to be, once the push that has begun is whole.
+    pub(super) gathers: usize,
     /// First byte not yet decoded: the type byte of an element, or the payload of `bulk`.
     pub(super) at: usize,
     /// Bytes below this offset were searched for the end of the line that begins at `at`.
@@ -173,6 +176,7 @@ impl State {
             budget: Budget::new(limits.max_bytes),
             tree: Tree::new(),
             gathered: None,
+            gathers: 0,
             at: 0,
             searched: 0,
             bulk: None,
@@ -186,6 +190,11 @@ impl State {
         self.tree.reset();
         self.gathered = None;
         (self.at, self.searched, self.bulk) = (0, 0, None);
+    }
+
+    /// Something of a reply was decoded.
+    pub(super) fn is_begun(&self) -> bool {
+        self.at > 0
     }
 
     /// The large string that the next bytes belong to, given that `live` bytes are there.
@@ -372,7 +381,7 @@ impl State {
         }
     }
 
-    fn nil(&mut self) -> Taken {
+    pub(super) fn nil(&mut self) -> Taken {
         self.tree.leaf(Leaf::new(Kind::Nil));
         Ok(true)
     }

@@ -49,15 +49,20 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether its bytes on the wire are [`LARGE`] or more. As in [`encode`], the digits count only where it may matter.
+    /// Whether its bytes on the wire are [`LARGE`] or more.
     pub fn is_large(&self) -> bool {
+        self.reaches(LARGE)
+    }
+
+    /// Whether its bytes on the wire are so many, or more. As in [`encode`], the digits count only where it may matter.
+    pub fn reaches(&self, size: usize) -> bool {
         let around = match self {
             Request::Command(args) => (args.len() + 1) * FRAME,
             Request::Encoded(_) => 0,
         };
         let (Request::Command(parts) | Request::Encoded(parts)) = self;
         let data: usize = parts.iter().map(|part| part.len()).sum();
-        data + around >= LARGE && self.size() >= LARGE
+        data + around >= size && self.size() >= size
     }
 
     /// Appends all of it.

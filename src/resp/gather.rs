@@ -16,22 +16,18 @@ pub(super) struct Gathered {
 }
 
 impl Decoder {
-    /// The next `count` replies make one array; pushes between them are dropped. To be called between replies.
+    /// The next `count` replies make one array; pushes between them are dropped. Where half a push was received it is
+    /// not one of them, but comes by itself when it is whole, and the array begins behind it.
     pub fn gather(&mut self, count: usize) {
-        self.state.tree.aggregate(Kind::Array, count);
-        if count > 0 {
-            self.state.gathered = Some(Gathered {
-                nodes: 2,
-                bytes: 0,
-                left: count,
-                count,
-            });
+        match self.state.is_begun() {
+            true => self.state.gathers = count,
+            false => self.state.gather(count),
         }
     }
 
-    /// Whether replies are being gathered.
+    /// Whether replies are being gathered, or will be.
     pub fn is_gathering(&self) -> bool {
-        self.state.gathered.is_some()
+        self.state.gathered.is_some() || self.state.gathers > 0
     }
 
     /// The replies gathered so far, when the rest will not come: the stream has ended or failed. The decoder is not to
@@ -47,6 +43,26 @@ impl Decoder {
 }
 
 impl State {
+    fn gather(&mut self, count: usize) {
+        self.tree.aggregate(Kind::Array, count);
+        if count > 0 {
+            self.gathered = Some(Gathered {
+                nodes: 2,
+                bytes: 0,
+                left: count,
+                count,
+            });
+        }
+    }
+
+    /// Begins the array that had to wait for the end of a push.
+    pub(super) fn gather_behind(&mut self) {
+        match std::mem::take(&mut self.gathers) {
+            0 => {}
+            count => self.gather(count),
+        }
+    }
+
     /// Whether the next element is a reply to be gathered, and not within one.
     pub(super) fn is_between(&self) -> bool {
         self.gathered.is_some() && self.tree.nesting() == 1
@@ -57,7 +73,9 @@ impl State {
     pub(super) fn aside(&mut self, live: &[u8], byte: u8, each: usize) -> Taken {
         let len = match self.length(live, byte)? {
             None => return Ok(false),
-            Some(len) => len.unwrap_or(0),
+            // What no server sends is a reply here as it is elsewhere.
+            Some(None) => return self.nil(),
+            Some(Some(len)) => len,
         };
         self.deeper()?;
         let children = len.saturating_mul(each);

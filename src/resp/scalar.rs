@@ -68,8 +68,17 @@ fn signed(line: &[u8], magnitude: u64, size: usize) -> Number {
 pub(super) fn double(line: &[u8]) -> Option<f64> {
     match complete::decode_range(line) {
         Ok(Some((RangeFrame::Double { data, .. }, size))) if size == line.len() => Some(data),
-        _ => None,
+        _ => is_nan(line).then_some(f64::NAN),
     }
+}
+
+/// Whether a whole `,` line is no number as C's printf may write it where the server runs: `nan(0x8000000000000)`,
+/// `-nan(ind)`. Between the brackets C allows letters, digits and underscores.
+fn is_nan(line: &[u8]) -> bool {
+    let positive = line.strip_prefix(b",nan(");
+    let within = positive.or_else(|| line.strip_prefix(b",-nan("));
+    let within = within.and_then(|rest| rest.strip_suffix(b")\r\n"));
+    within.is_some_and(|within| within.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'))
 }
 
 /// The value of a whole `#` line, its type byte and CRLF with it.

@@ -14,6 +14,7 @@
 mod deadline;
 #[path = "../../src/handoff.rs"]
 mod handoff;
+mod lock;
 #[path = "../../src/pool/seat.rs"]
 mod seat;
 mod sync;
@@ -23,6 +24,10 @@ mod net {
     #[path = "../../../src/net/clock.rs"]
     pub(crate) mod clock;
     pub(crate) mod futex;
+    #[path = "../../../src/net/process.rs"]
+    pub(crate) mod process;
+    #[path = "../../../src/net/turn.rs"]
+    pub(crate) mod turn;
 }
 mod error {
     pub(crate) use sentinel::Error;

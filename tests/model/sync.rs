@@ -1,11 +1,15 @@
 //! loom's locks and atomics with the names and signatures that the library uses.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
+
+use crate::net::clock::Moment;
 
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// As parking_lot's: no poisoning.
+/// Each look is one more step to try out.
+pub(crate) const SPINS: u32 = 1;
+
+/// As the library's: no poisoning.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -39,15 +43,6 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(loom::sync::Condvar);
 
-/// Whether a wait ended by its time.
-pub(crate) struct TimedOut;
-
-impl TimedOut {
-    pub(crate) fn timed_out(&self) -> bool {
-        true
-    }
-}
-
 impl Condvar {
     pub(crate) fn new() -> Condvar {
         Condvar::default()
@@ -57,9 +52,13 @@ impl Condvar {
         guard.0 = Some(self.0.wait(guard.0.take().unwrap()).unwrap());
     }
 
-    /// The time is always over: before or after whatever the others do is what the model tries out.
-    pub(crate) fn wait_until<T>(&self, _guard: &mut MutexGuard<'_, T>, _until: Instant) -> TimedOut {
-        TimedOut
+    /// The time is always over, where there is one: before or after whatever the others do is what the model tries out.
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, until: Moment) -> bool {
+        let timed = until != Moment::NEVER;
+        if !timed {
+            self.wait(guard);
+        }
+        timed
     }
 
     pub(crate) fn notify_one(&self) {

@@ -11,6 +11,7 @@ out=$(pwd)/build/sanitize-$kind
 mkdir -p "$out"
 # What the standard library of stable Rust was not built for.
 export RUSTC_BOOTSTRAP=1
+features=''
 case $kind in
     address)
         flags='-Zsanitizer=address -Cforce-frame-pointers=yes'
@@ -22,6 +23,7 @@ case $kind in
         ;;
     thread)
         flags='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer'
+        features='--features tsan'
         export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$(pwd)/tests/sanitizers/tsan.supp:halt_on_error=0:exitcode=66}
         ;;
     *)
@@ -34,7 +36,8 @@ cargo_with() {
     verb=$1
     shift
     # With a target named, build scripts and macros are built without the flags.
-    RUSTFLAGS=$flags CARGO_TARGET_DIR=$folder "$CARGO" "$verb" --target "$triple" "$@"
+    # shellcheck disable=SC2086
+    RUSTFLAGS=$flags CARGO_TARGET_DIR=$folder "$CARGO" "$verb" --target "$triple" $features "$@"
 }
 
 # compile SOURCE PROGRAM: the C program with the same sanitizer, against the library that was built with it.

@@ -147,6 +147,53 @@ fn pushes_before_between_and_behind_the_replies_are_nobodys() {
 }
 
 #[test]
+fn half_a_push_behind_a_reply_is_no_part_of_the_batch_that_follows() {
+    let half = PUSH.len() / 2;
+    for cut in [1, 4, half, PUSH.len() - 1] {
+        // Each answer begins with the rest of a push whose beginning came with the one before.
+        let begun = std::sync::Mutex::new(std::collections::HashSet::<usize>::new());
+        let node = node_that(move |session, own| {
+            let begun = !begun.lock().unwrap().insert(session.id());
+            let rest = if begun { &PUSH[cut..] } else { b"" };
+            session.send([rest, own, &PUSH[..cut]].concat());
+        });
+        let sentinel = FakeSentinel::start(SERVICE, node.port());
+        let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+        for turn in 0..20 {
+            let own = format!("own:{turn}");
+            let commands: Vec<String> = (0..3).map(|place| format!("ECHO {own}:{place}")).collect();
+            let wanted: Vec<String> = (0..3).map(|place| format!("{own}:{place}")).collect();
+            assert_eq!(text(&client, &format!("ECHO {own}")), own, "cut at {cut}");
+            for kind in KINDS {
+                let reply = client
+                    .batch(&batch_of(kind, &commands), &CallOptions::default())
+                    .unwrap();
+                assert_eq!(
+                    (reply.kind(), texts(&reply)),
+                    (Kind::Array, wanted.clone()),
+                    "cut at {cut}"
+                );
+            }
+        }
+        assert_eq!(node.callers_connections(), 1, "cut at {cut}");
+    }
+}
+
+#[test]
+fn the_rest_of_a_push_that_comes_between_two_calls_is_read_and_costs_no_connection() {
+    let node = node_that(|session, own| session.send([own, &PUSH[..5]].concat()));
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    let commands = ["ECHO a".to_owned()];
+    for turn in 0..20 {
+        let reply = client.batch(&batch_of(BatchKind::Pipeline, &commands), &CallOptions::default());
+        assert_eq!(texts(&reply.unwrap()), ["a"], "{turn}");
+        node.broadcast(&PUSH[5..]);
+    }
+    assert_eq!(node.callers_connections(), 1);
+}
+
+#[test]
 fn pushes_that_come_byte_by_byte_between_the_replies_are_nobodys() {
     let node = node_that(|session, own| session.send_bytewise([PUSH, own].concat()));
     let sentinel = FakeSentinel::start(SERVICE, node.port());

@@ -12,10 +12,11 @@ mod route;
 mod said;
 mod session;
 
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 pub use gap::Gap;
@@ -48,15 +49,31 @@ struct Shared {
     ended: Notify,
 }
 
+/// The names, locked.
+struct Held<'a>(MutexGuard<'a, State>);
+
+impl Deref for Held<'_> {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.0.names
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Names {
+        &mut self.0.names
+    }
+}
+
 impl Shared {
-    fn names(&self) -> MappedMutexGuard<'_, Names> {
-        MutexGuard::map(self.state.lock(), |state| &mut state.names)
+    fn names(&self) -> Held<'_> {
+        Held(self.state.lock())
     }
 
     /// The names, unless the subscription was freed. While they are held, it is not freed.
-    fn open_names(&self) -> Option<MappedMutexGuard<'_, Names>> {
-        let state = Some(self.state.lock()).filter(|state| !state.ended)?;
-        Some(MutexGuard::map(state, |state| &mut state.names))
+    fn open_names(&self) -> Option<Held<'_>> {
+        Some(self.state.lock()).filter(|state| !state.ended).map(Held)
     }
 
     fn end(&self) {

@@ -2,6 +2,7 @@
 
 mod differential;
 mod encoding;
+mod gathering;
 mod growth;
 mod hostile;
 mod replies;

@@ -77,7 +77,11 @@ fn keeps_the_value_of_every_double() {
         assert_eq!(reply.double().to_bits(), f64::to_bits(value));
         assert_eq!(reply.data(), text.as_bytes());
     }
-    assert!(decode(b",nan\r\n").double().is_nan());
+    for text in ["nan", "-nan", "nan(0x8000000000000)", "-nan(ind)", "nan(snan)", "nan()"] {
+        let reply = decode(format!(",{text}\r\n").as_bytes());
+        assert!(reply.double().is_nan());
+        assert_eq!(reply.data(), text.as_bytes());
+    }
     for value in [0.1, f64::MAX, f64::MIN_POSITIVE, 5e-324, 0.1 + 0.2] {
         assert_eq!(
             decode(format!(",{value}\r\n").as_bytes()).double().to_bits(),
@@ -126,6 +130,10 @@ fn refuses_everything_malformed() {
         (",\r\n", InvalidDouble),
         (",1,5\r\n", InvalidDouble),
         (",1\r5\r\n", InvalidDouble),
+        (",nan(\r\n", InvalidDouble),
+        (",nan(0x8)1\r\n", InvalidDouble),
+        (",nan(1 2)\r\n", InvalidDouble),
+        (",inf(1)\r\n", InvalidDouble),
         ("#\r\n\r\n", InvalidBoolean),
         ("#x", InvalidBoolean),
         ("#true\r\n", InvalidBoolean),

@@ -3,7 +3,10 @@
 use super::clock::Moment;
 use crate::sync::{AtomicU32, Condvar, Mutex, Ordering};
 
+pub(crate) const ANY: u32 = u32::MAX;
+
 struct Waiter {
+    number: usize,
     word: usize,
     bits: u32,
     woken: bool,
@@ -12,6 +15,7 @@ struct Waiter {
 #[derive(Default)]
 struct Kernel {
     waiters: Mutex<Vec<Waiter>>,
+    numbers: Mutex<usize>,
     changed: Condvar,
 }
 
@@ -32,16 +36,19 @@ pub(crate) fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Moment>
     if until.is_some() {
         return true;
     }
-    let word = address(word);
+    let number = {
+        let mut numbers = KERNEL.numbers.lock();
+        *numbers += 1;
+        *numbers
+    };
     waiters.push(Waiter {
-        word,
+        number,
+        word: address(word),
         bits,
         woken: false,
     });
     loop {
-        let mine = waiters
-            .iter()
-            .position(|waiter| waiter.word == word && waiter.bits == bits);
+        let mine = waiters.iter().position(|waiter| waiter.number == number);
         match mine.filter(|place| waiters[*place].woken) {
             Some(place) => {
                 waiters.remove(place);
@@ -53,9 +60,18 @@ pub(crate) fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Moment>
 }
 
 pub(crate) fn wake(word: &AtomicU32, bits: u32) {
+    wake_some(word, usize::MAX, bits);
+}
+
+pub(crate) fn wake_one(word: &AtomicU32) {
+    wake_some(word, 1, ANY);
+}
+
+fn wake_some(word: &AtomicU32, most: usize, bits: u32) {
     let mut waiters = KERNEL.waiters.lock();
-    for waiter in waiters.iter_mut() {
-        waiter.woken |= waiter.word == address(word) && waiter.bits & bits != 0;
+    let meant = |waiter: &&mut Waiter| !waiter.woken && waiter.word == address(word) && waiter.bits & bits != 0;
+    for waiter in waiters.iter_mut().filter(meant).take(most) {
+        waiter.woken = true;
     }
     KERNEL.changed.notify_all();
 }

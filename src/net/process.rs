@@ -1,0 +1,123 @@
+//! What belongs to one process of a line of forks.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// 0 until the handler is registered, then one more than the forks since.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Differs between parent and child, and is never 0. Costs one load, where getpid(2) would be a system call for each
+/// command.
+#[inline]
+pub fn fork_count() -> u64 {
+    match FORKS.load(Ordering::Relaxed) {
+        0 => register(),
+        forks => forks,
+    }
+}
+
+/// Nobody waits for another thread here, which a fork might leave behind: two threads may register the handler both,
+/// and then a fork counts twice.
+#[cold]
+fn register() -> u64 {
+    // SAFETY: the handler is a function of the library, which is linked with NODELETE and so stays loaded; it does one
+    // atomic addition, which is allowed between fork and exec.
+    unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    let first = FORKS.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
+    first.map_or_else(|forks| forks, |_| 1)
+}
+
+struct Made<T> {
+    forks: u64,
+    value: T,
+}
+
+/// A value that each process makes for itself when it first asks: what its parent's threads held when it was forked, a
+/// lock in the middle of a change, is not what it gets. Nor does it wait for a thread that makes it: of two the first
+/// counts.
+pub struct PerProcess<T> {
+    made: AtomicPtr<Made<T>>,
+    make: fn() -> T,
+}
+
+impl<T> PerProcess<T> {
+    /// Made by `make`, once a process or in vain.
+    pub const fn new(make: fn() -> T) -> PerProcess<T> {
+        PerProcess {
+            made: AtomicPtr::new(std::ptr::null_mut()),
+            make,
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> PerProcess<T> {
+    /// The value of this process.
+    pub fn get(&'static self) -> &'static T {
+        let made = self.made.load(Ordering::Acquire);
+        // SAFETY: null, or what `renew` has put there, which is never freed.
+        match unsafe { made.as_ref() } {
+            Some(made) if made.forks == fork_count() => &made.value,
+            _ => self.renew(made),
+        }
+    }
+
+    #[cold]
+    fn renew(&'static self, mut seen: *mut Made<T>) -> &'static T {
+        let forks = fork_count();
+        let value = (self.make)();
+        let new = Box::into_raw(Box::new(Made { forks, value }));
+        loop {
+            let put = self
+                .made
+                .compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire);
+            let Err(other) = put else {
+                // SAFETY: made above, and never freed from here on. The parent's value stays where it is.
+                return unsafe { &(*new).value };
+            };
+            // SAFETY: another thread has put it there, and it is never freed.
+            if let Some(made) = unsafe { other.as_ref() }.filter(|made| made.forks == forks) {
+                // SAFETY: made above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(new) });
+                return &made.value;
+            }
+            seen = other;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_threads_get_the_same_value() {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        static ONE: PerProcess<u64> = PerProcess::new(|| MADE.fetch_add(1, Ordering::Relaxed));
+        let all = [(); 8].map(|()| std::thread::spawn(|| std::ptr::from_ref(ONE.get()).addr()));
+        let all = all.map(|thread| thread.join().unwrap());
+        assert!(all.iter().all(|place| *place == std::ptr::from_ref(ONE.get()).addr()));
+    }
+
+    #[test]
+    fn a_child_makes_its_own() {
+        static OWN: PerProcess<std::sync::Mutex<u64>> = PerProcess::new(std::sync::Mutex::default);
+        let before = fork_count();
+        let held = OWN.get().lock().unwrap();
+        // SAFETY: the child does nothing but take a lock of its own and end.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let fresh = OWN.get().try_lock().is_ok() && fork_count() != before;
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(i32::from(!fresh)) };
+        }
+        let mut status = -1;
+        // SAFETY: the child is this process's own, and `status` outlives the call.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        drop(held);
+        assert_eq!(status, 0);
+    }
+}
