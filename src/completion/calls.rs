@@ -290,7 +290,9 @@ impl Calls {
             unsent.extend(back.map(|((id, _), _)| *id));
         }
         for (id, lane) in alone {
-            if let Some(lane) = self.book.lock().find_lane(lane) {
+            // Not in the condition itself: the lock would be held to the end of the block, and is taken in there.
+            let lane = self.book.lock().find_lane(lane);
+            if let Some(lane) = lane {
                 pool.close_own_lane(&lane, id);
             }
         }

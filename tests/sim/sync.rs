@@ -5,11 +5,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 pub use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::kernel::{is_running, kernel};
+use crate::net::clock::Moment;
 
 /// Only one thread of the simulation runs at a time: the flag tells who sleeps in the middle, and keeps the processors
 /// of the machine out of it.
@@ -63,6 +63,11 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let free = !self.locked.load(Ordering::Acquire);
+        free.then(|| self.lock())
+    }
+
     fn unlock(&self) {
         self.locked.store(false, Ordering::Release);
         if is_running() {
@@ -110,53 +115,6 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     }
 }
 
-impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedMutexGuard<'a, U> {
-        let lock = this.lock;
-        std::mem::forget(this);
-        // SAFETY: the lock is held until the mapped guard is dropped.
-        let value = part(unsafe { &mut *lock.value.get() });
-        MappedMutexGuard {
-            value,
-            unlock: Box::new(move || lock.unlock()),
-        }
-    }
-}
-
-pub struct MappedMutexGuard<'a, U: ?Sized> {
-    value: &'a mut U,
-    unlock: Box<dyn Fn() + 'a>,
-}
-
-impl<U: ?Sized> Deref for MappedMutexGuard<'_, U> {
-    type Target = U;
-
-    fn deref(&self) -> &U {
-        self.value
-    }
-}
-
-impl<U: ?Sized> DerefMut for MappedMutexGuard<'_, U> {
-    fn deref_mut(&mut self) -> &mut U {
-        self.value
-    }
-}
-
-impl<U: ?Sized> Drop for MappedMutexGuard<'_, U> {
-    fn drop(&mut self) {
-        (self.unlock)();
-    }
-}
-
-/// Whether a wait ended by its time.
-pub struct WaitTimeoutResult(bool);
-
-impl WaitTimeoutResult {
-    pub fn timed_out(&self) -> bool {
-        self.0
-    }
-}
-
 #[derive(Debug, Default)]
 pub struct Condvar(AtomicBool);
 
@@ -169,21 +127,20 @@ impl Condvar {
         (&raw const self.0).addr()
     }
 
-    fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, until: Option<u64>) -> WaitTimeoutResult {
+    fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, until: Option<u64>) -> bool {
         // Nobody has a turn between the two.
         guard.lock.unlock();
         let woken = kernel().wait(self.key(), u32::MAX, until);
         guard.lock.take();
-        WaitTimeoutResult(!woken)
+        !woken
     }
 
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
         self.wait_for(guard, None);
     }
 
-    pub fn wait_until<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, until: Instant) -> WaitTimeoutResult {
-        let until = kernel().nanos(until);
-        self.wait_for(guard, Some(until))
+    pub fn wait_until<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, until: Moment) -> bool {
+        self.wait_for(guard, (until != Moment::NEVER).then(|| until.number()))
     }
 
     pub fn notify_one(&self) {

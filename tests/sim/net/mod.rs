@@ -10,6 +10,8 @@ pub mod futex;
 pub mod handshake;
 #[path = "../../../src/net/login.rs"]
 mod login;
+#[path = "../../../src/net/process.rs"]
+pub mod process;
 #[path = "../../../src/net/records.rs"]
 pub mod records;
 #[path = "../../../src/net/secure.rs"]
