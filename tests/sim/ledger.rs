@@ -136,7 +136,8 @@ impl Ledger {
         if times > 1 && !terms.repeats && refused == 0 {
             broken("P4", &format!("call {id} is handed over once more, and nobody has refused it"));
         }
-        if let Some(end) = end.filter(|_| fresh && !terms.among_others) {
+        // What a lane has begun to write goes out, unknown or not.
+        if let Some(end) = end.filter(|end| *end != End::Unknown && fresh) {
             broken("P4", &format!("call {id} ended {end:?} and is handed over now"));
         }
     }

@@ -40,7 +40,8 @@ fn on_this_thread(seed: u64, tells: bool) -> Report {
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
-        .on_thread_park(|| kernel_parks())
+        .on_thread_park(|| crate::kernel::kernel().parking())
+        .on_thread_unpark(|| crate::kernel::kernel().parked())
         .build_local(tokio::runtime::LocalOptions::default())
         .unwrap();
     tokio.block_on(async {
@@ -49,7 +50,7 @@ fn on_this_thread(seed: u64, tells: bool) -> Report {
             std::task::Poll::Ready(())
         })
         .await;
-        kernel.at(END, || panic!("the program does not end: {:?}", self::kernel().fibers.left()));
+        kernel.at(END, || panic!("the program does not end: {:?}", crate::kernel::kernel().fibers.left()));
         let program = program::start(plan);
         std::future::poll_fn(|cx| kernel.turn(cx, || kernel.fibers.are_done())).await;
         drop(program);
@@ -59,10 +60,6 @@ fn on_this_thread(seed: u64, tells: bool) -> Report {
         steps: kernel.trace.steps(),
         calls: ledger.count() as u64,
     }
-}
-
-fn kernel_parks() {
-    kernel().parking();
 }
 
 fn node(number: usize, plan: &Plan) -> Node {

@@ -28,13 +28,15 @@ impl Time {
     }
 
     pub(super) fn now(&self) -> u64 {
-        let Some(base) = self.base.get() else { return BEGIN };
-        // After the runtime there is no clock any more, and no time passes.
-        if tokio::runtime::Handle::try_current().is_ok() {
+        self.last.get().max(BEGIN)
+    }
+
+    /// Looks at tokio's clock: it moves where it is told to, and where tokio parks.
+    pub(super) fn look(&self) {
+        if let Some(base) = self.base.get() {
             let since = tokio::time::Instant::now().into_std().saturating_duration_since(base);
             self.last.set(BEGIN + u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
         }
-        self.last.get()
     }
 
     pub(super) fn instant(&self, nanos: u64) -> Instant {
@@ -66,6 +68,7 @@ impl Time {
             let mut advance = pin!(tokio::time::advance(Duration::from_nanos(nanos)));
             // The clock has moved with the first look; what follows is a turn for others.
             let _ = advance.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.last.set(self.now() + nanos);
         }
     }
 

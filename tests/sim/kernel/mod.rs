@@ -234,6 +234,11 @@ impl Kernel {
         }
     }
 
+    /// It has parked: tokio may have moved the clock.
+    pub(crate) fn parked(&self) {
+        self.time.look();
+    }
+
     /// Waits on `key` with some of `bits`, by fiber or by sentinel-io's thread itself; false when `until` passed first.
     pub(crate) fn wait(&self, key: usize, bits: u32, until: Option<u64>) -> bool {
         let token = self.fibers.enter(key, bits);

@@ -58,7 +58,8 @@ impl Pipe {
 
     /// Sets what was just sent on its way: in pieces, in order. When each arrives.
     pub(crate) fn depart(&mut self, mut bytes: usize) -> Vec<(u64, usize)> {
-        let piece = network().weather.get().piece;
+        // A large one comes in few pieces, or nothing else would happen.
+        let piece = network().weather.get().piece.max(bytes / 6);
         let mut pieces = Vec::new();
         while bytes > 0 {
             let size = match kernel().one_in(3) {

@@ -94,7 +94,9 @@ impl Session {
 
     /// Answers all that has come whole, but what stands behind a call that waits.
     fn work(&mut self, node: usize, connection: usize) {
-        if std::mem::take(&mut self.unblocked) && self.waiting.take().is_some() {
+        let unblocked = self.waiting.take_if(|_| std::mem::take(&mut self.unblocked));
+        if let Some(id) = unblocked {
+            ledger().refused(id);
             self.say(b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n");
         }
         while self.waiting.is_none() && !self.closed {

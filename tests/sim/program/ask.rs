@@ -22,6 +22,8 @@ pub(crate) struct Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
     Read,
+    /// A read of few bytes.
+    Small,
     Write,
     Waits,
     Script,
@@ -32,7 +34,7 @@ pub(crate) enum Sort {
 
 impl Sort {
     pub(crate) fn reads(self) -> bool {
-        matches!(self, Sort::Read | Sort::UnknownRead)
+        matches!(self, Sort::Read | Sort::Small | Sort::UnknownRead)
     }
 
     pub(crate) fn waits(self) -> bool {
@@ -40,10 +42,11 @@ impl Sort {
     }
 }
 
-/// A size: most are small.
-pub(crate) fn size() -> usize {
+/// A size: most are small, and none takes a narrow connection for ever.
+fn size() -> usize {
     let most = kernel().pick(&[10, 10, 100, 100, 1_000, 5_000, 20_000, 90_000]);
-    kernel().index(most)
+    let narrow = network().weather.get().room * 20;
+    kernel().index(most.min(narrow))
 }
 
 impl Ask {
@@ -63,8 +66,8 @@ impl Ask {
         let text = |text: &str| text.as_bytes().to_vec();
         let mut wants = own.clone();
         let args = match sort {
-            Sort::Read => {
-                let size = size();
+            Sort::Read | Sort::Small => {
+                let size = if sort == Sort::Small { 8 } else { size() };
                 let asked = format!("{id}:{size}").into_bytes();
                 wants = asked.clone();
                 wants.extend(payload(id, size));

@@ -161,9 +161,9 @@ fn go_on(program: &Rc<Program>) {
     while program.phase() < Phase::Over {
         let strict = program.phase() == Phase::Well;
         if kernel.one_in(3) {
-            program.submitted.submit_strict(&client, Sort::Read, &terms, line, strict);
+            program.submitted.submit_strict(&client, Sort::Small, &terms, line, strict);
         } else {
-            let ask = Ask::new(Sort::Read, &terms, None);
+            let ask = Ask::new(Sort::Small, &terms, None);
             let result = timed("a call", &terms, || client.command(&ask.parts(), &terms));
             told(&format!("call {}", ask.id), &result);
             must_succeed(strict, &result);
