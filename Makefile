@@ -39,7 +39,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
 	integration promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
-	check-valgrind check-asan check-tsan check-leaks check-deps fuzz soak install uninstall install-test \
+	check-valgrind check-asan check-tsan check-leaks check-forks check-deps fuzz soak install uninstall install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
 	check-targets deb check-deb man html clean help
 
@@ -150,6 +150,11 @@ check-tsan: lab ## unit tests and the C program with threads under ThreadSanitiz
 
 check-leaks: ## memory, descriptors and threads after many failovers (FAILOVERS=10000)
 	@FAILOVERS=$${FAILOVERS:-10000} $(CARGO) test --release --test suite -- --nocapture leaks::
+
+check-forks: lib lab ## children of a process with 24 busy threads, in C and in Ruby (FORKS=2000)
+	@FORKS=$${FORKS:-2000} tests/scripts/c-tests.sh forks
+	@FORKS=$${FORKS:-2000} tests/scripts/binding-tests.sh ruby forks
+	@grep -h lost build/tests/log/shared-forks.c.log build/bindings/ruby-forks.log
 
 check-deps: ## licences and sources of the libraries (ADVISORIES=1: known vulnerabilities too, from the network)
 	@tests/scripts/deps.sh

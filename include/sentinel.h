@@ -931,7 +931,8 @@ typedef void (*sentinel_done_fn)(void *user_data, sentinel_completion_t *complet
  * what is submitted behind it waits too. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and
  * error; it may submit, cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under
  * way when its client is freed, or the deployment closed, completes with CLOSED. The completion may come before this
- * function returns. QUEUE_FULL when `max_pending` commands are in flight.
+ * function returns. QUEUE_FULL when `max_pending` commands are in flight: a submitted one is until its callback has
+ * returned, or its completion was taken from its queue.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_submit(sentinel_client_t *client,

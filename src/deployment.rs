@@ -18,8 +18,8 @@ pub struct Deployment {
     runtime: ForkBound<Arc<Runtime>>,
     options: Options,
     /// The login at the nodes, for all clients that have none of their own, and that at the Sentinels.
-    nodes: Arc<Vault>,
-    sentinels: Arc<Vault>,
+    nodes: ForkBound<Arc<Vault>>,
+    sentinels: ForkBound<Arc<Vault>>,
     service: Option<String>,
     timeout_ms: i64,
 }
@@ -41,8 +41,8 @@ impl Deployment {
         Ok(Deployment {
             runtime,
             options: options.clone(),
-            nodes,
-            sentinels,
+            nodes: ForkBound::new(nodes),
+            sentinels: ForkBound::new(sentinels),
             service,
             timeout_ms,
         })

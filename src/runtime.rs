@@ -12,7 +12,7 @@ use crate::sync::Mutex;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
-use crate::client::Learnt;
+use crate::client::learnt::Lessons;
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
 use crate::completion::subscription::Followed;
@@ -52,7 +52,7 @@ pub struct Runtime {
     callbacks: Arc<Callbacks>,
     troubles: Arc<Troubles>,
     /// Commands that the table does not know.
-    pub(crate) learnt: Arc<Learnt>,
+    pub(crate) learnt: Lessons,
     pub(crate) observer: Arc<Observer>,
 }
 
@@ -101,7 +101,7 @@ impl Runtime {
             vault,
             observer: Arc::clone(&observer),
         };
-        let thread = std::thread::Builder::new().name("sentinel-io".into());
+        let thread = sys::thread("sentinel-io");
         // What the tasks run on cannot leave its thread, so it is made there.
         let (made, is_made) = std::sync::mpsc::sync_channel(1);
         let run = move || match tasks() {
@@ -129,7 +129,7 @@ impl Runtime {
             queues: Mutex::default(),
             callbacks: Arc::default(),
             troubles,
-            learnt: Arc::default(),
+            learnt: Lessons::default(),
             observer,
         }))
     }
@@ -305,6 +305,7 @@ fn tasks() -> std::io::Result<LocalRuntime> {
         .enable_io()
         .enable_time()
         .thread_name("sentinel-dns")
+        .thread_stack_size(sys::STACK)
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(1))
         .build_local(LocalOptions::default())

@@ -103,6 +103,11 @@ pub enum Class {
     Shared,
     /// It waits in the server: on a connection of its own.
     Blocking,
+    /// It waits until others have the writes of its own connection: only on an acquired one.
+    Confirming {
+        /// What to use instead, as the end of an error message.
+        instead: &'static str,
+    },
     /// It changes the state of its connection: only on an acquired one.
     Stateful {
         /// What to use instead, as the end of an error message.
@@ -121,6 +126,8 @@ enum Rule {
     Plain,
     /// Blocking.
     Waits,
+    /// Confirming.
+    Confirms(&'static str),
     /// Blocking with the option BLOCK.
     WaitsWithBlock,
     /// The subcommand decides.
@@ -133,8 +140,16 @@ enum Rule {
 
 const fn rule(name: &[u8]) -> Rule {
     match name {
-        b"WAIT" | b"WAITAOF" | b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BLMPOP" | b"BZMPOP"
-        | b"BZPOPMIN" | b"BZPOPMAX" => Rule::Waits,
+        b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BLMPOP" | b"BZMPOP" | b"BZPOPMIN" | b"BZPOPMAX" => {
+            Rule::Waits
+        }
+        b"WAIT" => {
+            Rule::Confirms("it speaks of its own connection's writes: set sentinel_call_t.replicas with the write")
+        }
+        b"WAITAOF" => Rule::Confirms(
+            "it speaks of its own connection's writes: set SENTINEL_CALL_WAIT_AOF and sentinel_call_t.replicas with the \
+             write",
+        ),
         b"XREAD" | b"XREADGROUP" => Rule::WaitsWithBlock,
         b"CLIENT" => Rule::OfClient,
         b"SCRIPT" => Rule::OfScript,
@@ -182,6 +197,7 @@ pub fn look_up(args: &[&[u8]]) -> Option<Class> {
 fn apply(rule: Rule, rest: &[&[u8]]) -> Class {
     match rule {
         Rule::Waits => Class::Blocking,
+        Rule::Confirms(instead) => Class::Confirming { instead },
         Rule::WaitsWithBlock if block_option(rest).is_some() => Class::Blocking,
         Rule::OfClient => classify_client(rest),
         Rule::OfScript if has_word(rest, b"DEBUG") => Class::Stateful {
@@ -207,7 +223,7 @@ fn classify_client(rest: &[&[u8]]) -> Class {
             instead: "set the option client_name",
         };
     }
-    let stateful: [&[u8]; 7] = [
+    let stateful: [&[u8]; 8] = [
         b"TRACKING",
         b"CACHING",
         b"NO-EVICT",
@@ -215,6 +231,7 @@ fn classify_client(rest: &[&[u8]]) -> Class {
         b"SETINFO",
         b"CAPA",
         b"IMPORT-SOURCE",
+        b"MAINT_NOTIFICATIONS",
     ];
     if stateful.into_iter().any(is) {
         Class::Stateful { instead: ACQUIRE }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::call::{at_node, exchange_one};
+use super::call::{ROLE, at_node, exchange_one, exists};
 use super::commands::{self, Class};
-use super::meaning::of_error;
+use super::meaning::{Claim, Remedy, confirmed, confirms, of_error, of_server};
 use super::replication::asked_by;
 use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
 use crate::deadline::Deadline;
@@ -26,6 +26,8 @@ struct Inner {
     parts: Arc<Parts>,
     /// A command was run that leaves something behind on the connection.
     stateful: bool,
+    /// After MULTI: commands are queued.
+    queues: bool,
 }
 
 impl Connection {
@@ -35,6 +37,7 @@ impl Connection {
                 lent: lent.kept(),
                 parts,
                 stateful: false,
+                queues: false,
             }),
         }
     }
@@ -49,7 +52,7 @@ impl Connection {
         match commands::classify(args) {
             Class::Shared => {}
             Class::Stateful { .. } => inner.stateful = true,
-            Class::Blocking => deadline = blocking_deadline(args, call, deadline),
+            Class::Blocking | Class::Confirming { .. } => deadline = blocking_deadline(args, call, deadline),
             Class::Never { instead } => return Err(unsupported(args, instead)),
         }
         if call.is_confirmed() {
@@ -62,24 +65,51 @@ impl Connection {
             };
             return Err(at_node(Error::new(lost), inner.lent.generation()));
         }
-        let result = run(&mut inner.lent, args, deadline);
+        let result = inner.run(args, deadline);
         let timing = inner.lent.timing();
         inner.parts.pool.calls.call_ended(&result, timing);
         result
     }
 }
 
-fn run(lent: &mut Lent<'_>, args: &[&[u8]], deadline: Deadline) -> Result<Reply> {
-    let reply = exchange_one(lent, &Request::Command(args), deadline)?;
-    if reply.kind() == Kind::Error {
-        return Err(at_node(of_error(args, &reply.text()).0, lent.generation()));
+impl Inner {
+    fn run(&mut self, args: &[&[u8]], deadline: Deadline) -> Result<Reply> {
+        let is = |name: &[u8]| args.first().is_some_and(|own| own.eq_ignore_ascii_case(name));
+        let reply = exchange_one(&mut self.lent, &Request::Command(args), deadline)?;
+        let refused = reply.kind() == Kind::Error;
+        let queues = self.queues;
+        self.queues = match queues {
+            true => !(is(b"EXEC") || is(b"DISCARD") || is(b"RESET")),
+            false => is(b"MULTI") && !refused,
+        };
+        let error = if refused {
+            self.meaning(args, &reply.text(), queues, deadline)
+        } else if reply.is_nil() && is(b"EXEC") {
+            let text = "EXEC: a watched key was changed".to_owned();
+            Error::new(ErrorKind::TransactionAborted { text }).with_outcome(Outcome::Refused)
+        } else {
+            return Ok(reply);
+        };
+        Err(at_node(error, self.lent.generation()))
     }
-    if reply.is_nil() && args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
-        let text = "EXEC: a watched key was changed".to_owned();
-        let kind = ErrorKind::TransactionAborted { text };
-        return Err(at_node(Error::new(kind), lent.generation()).with_outcome(Outcome::Refused));
+
+    /// What an error reply means. Between MULTI and EXEC nothing runs: what is said there is the server's own word, and
+    /// a question would become a part of the transaction.
+    fn meaning(&mut self, args: &[&[u8]], text: &str, queues: bool, deadline: Deadline) -> Error {
+        if queues {
+            return of_server(args, text).0;
+        }
+        let (error, remedy) = of_error(args, text);
+        let Remedy::Ask(claim) = remedy else { return error };
+        let answer = match claim {
+            Claim::NoScript => exchange_one(&mut self.lent, &Request::Command(&exists(args)), deadline),
+            Claim::Readonly | Claim::NotServing => exchange_one(&mut self.lent, &Request::Command(&ROLE), deadline),
+        };
+        match answer {
+            Ok(answer) if confirms(claim, self.parts.pool.role, &answer) => confirmed(claim, text),
+            _ => error,
+        }
     }
-    Ok(reply)
 }
 
 impl Drop for Inner {

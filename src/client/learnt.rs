@@ -1,24 +1,49 @@
 //! What the servers say of commands that the table does not know, those of modules and of newer servers. Each is asked
-//! for once, before its first use, and kept for the life of the deployment.
+//! for once, before its first use, and kept for the life of the deployment, for each service by itself: a module of one
+//! may mean something else in another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::sync::Mutex;
 
-use super::CallOptions;
-use super::call;
 use super::commands::{self, Traits};
-use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::observe::Timing;
-use crate::pool::{Lent, Pool, Want};
+use super::life::Life;
+use crate::error::Result;
 use crate::resp::{Reply, Value};
 
 /// Names kept at most; beyond it nothing is asked, so that made-up names cost no memory.
 const MOST: usize = 1024;
 
-/// The commands asked for, for all clients of a deployment.
+/// What the server said of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// What it does.
+    Command(Traits),
+    /// There is none of that name.
+    Absent,
+    /// Nothing: it may not be asked, or cannot be.
+    Silent,
+}
+
+/// The commands asked for, by service.
+#[derive(Debug, Default)]
+pub(crate) struct Lessons {
+    services: Mutex<HashMap<String, Arc<Learnt>>>,
+}
+
+impl Lessons {
+    /// Those of one service, for all its clients.
+    pub(crate) fn of(&self, service: &str) -> Arc<Learnt> {
+        let mut services = self.services.lock();
+        if let Some(learnt) = services.get(service) {
+            return Arc::clone(learnt);
+        }
+        Arc::clone(services.entry(service.to_owned()).or_default())
+    }
+}
+
+/// The commands asked for, of one service.
 #[derive(Debug, Default)]
 pub struct Learnt {
     /// By name in upper case; `None` where the server may not be asked.
@@ -32,69 +57,54 @@ impl Learnt {
     }
 
     /// The same, `None` when the server is to be asked.
-    pub(crate) fn known(&self, name: &[u8]) -> Option<Option<Traits>> {
+    fn known(&self, name: &[u8]) -> Option<Word> {
         let known = self.known.lock();
+        let word = |traits: Option<Traits>| traits.map_or(Word::Silent, Word::Command);
         match known.get(&name.to_ascii_uppercase()) {
-            Some(traits) => Some(*traits),
-            None => (known.len() >= MOST).then_some(None),
+            Some(traits) => Some(word(*traits)),
+            None => (known.len() >= MOST).then_some(Word::Silent),
         }
     }
 
-    /// Keeps what the server said of the command called `name`.
-    pub(crate) fn heard(&self, name: &[u8], answer: Result<Reply>) -> Result<Option<Traits>> {
-        let traits = match answer {
+    /// Has a call ask nothing that the server was asked before.
+    pub(crate) fn recall(&self, life: &mut Life) {
+        while let Some(word) = life.question().and_then(|name| self.known(name)) {
+            life.knows(word);
+        }
+    }
+
+    /// Keeps what the server said of the command called `name`. That it has none may change: it is not kept.
+    pub(crate) fn heard(&self, name: &[u8], answer: Result<Reply>) -> Word {
+        let word = match answer {
             Ok(reply) => match described(&reply) {
-                Some(traits) => Some(traits),
-                None => return Ok(None),
+                Some(traits) => Word::Command(traits),
+                None if reply.at(0).is_some_and(|command| command.is_nil()) => return Word::Absent,
+                None => return Word::Silent,
             },
-            // A user without the right to ask, or a server that cannot be asked.
-            Err(error) if matches!(error.server_code(), Some("NOPERM" | "ERR")) => None,
-            Err(error) if matches!(error.kind(), ErrorKind::Server { .. }) => return Ok(None),
-            Err(error) => return Err(not_sent(error)),
+            Err(error) => match error.server_code() {
+                // A user without the right to ask, or a server that cannot be asked.
+                Some("NOPERM" | "ERR") => Word::Silent,
+                _ => return Word::Silent,
+            },
+        };
+        let traits = match word {
+            Word::Command(traits) => Some(traits),
+            Word::Absent | Word::Silent => None,
         };
         self.known.lock().insert(name.to_ascii_uppercase(), traits);
-        Ok(traits)
+        word
     }
 
-    /// What the table does not know of the command called `name`, asked from the server when nobody did before. `None`
-    /// when the server has no such command, which may change, or does not tell.
-    #[cold]
-    pub(super) fn ask(
-        &self,
-        pool: &Arc<Pool>,
-        name: &[u8],
-        call: &CallOptions,
-        deadline: Deadline,
-    ) -> Result<Option<Traits>> {
-        if let Some(known) = self.known(name) {
-            return Ok(known);
-        }
-        let name = name.to_ascii_uppercase();
-        let question = question(Some(&name));
-        let call = CallOptions {
-            no_retry: call.no_retry,
-            ..CallOptions::default()
-        };
-        // A part of a call, which is counted as a whole; it only reads.
-        let attempt = |lent: &mut Lent<'_>| call::answer(lent, &question, deadline);
-        let answer = call::repeat(pool, &call, Want::Shared, deadline, || true, attempt);
-        let heard = self.heard(&name, answer.map(|(reply, _)| reply));
-        if heard.is_err() {
-            // The call ends with its question.
-            pool.calls.call_ended(&heard, Timing::default());
-        }
-        heard
+    /// Whether the server said that the command, which the table does not know, only reads.
+    pub(super) fn only_reads(&self, args: &[&[u8]]) -> bool {
+        let traits = unknown_name(args).and_then(|name| self.traits(name));
+        traits.is_some_and(|traits| traits.read_only)
     }
 }
 
 /// The command that asks for the command called `name`.
 pub(crate) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
     [b"COMMAND", b"INFO", name.map_or(b"", Vec::as_slice)]
-}
-
-/// The question failed, the command itself was never sent.
-fn not_sent(error: Error) -> Error {
-    error.with_outcome(Outcome::NotSent)
 }
 
 /// Reads the answer to COMMAND INFO of one name; `None` when the server has no such command.

@@ -5,19 +5,23 @@ pub(crate) mod call;
 pub mod commands;
 pub mod connection;
 pub mod learnt;
+pub(crate) mod life;
+#[cfg(test)]
+mod life_tests;
 pub(crate) mod meaning;
+pub(crate) mod reading;
 pub(crate) mod replication;
 pub mod scan;
 pub mod script;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::completion::calls::{Submission, SubmissionKind};
+use crate::completion::calls::Submission;
 use crate::completion::{CallId, Calls, Queue, Subscription, Target};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::sys::ForkBound;
-use crate::pool::{Pool, Submissions, Want, want_for};
+use crate::pool::{Pool, Submissions, Want};
 use crate::resp::{Reply, Request};
 use crate::runtime::{Runtime, read_timeout};
 use crate::topology::Node;
@@ -28,7 +32,9 @@ pub use learnt::Learnt;
 pub use scan::Scan;
 pub use script::Script;
 
-use commands::{Class, Traits};
+use call::{Letter, Waiting};
+use commands::Class;
+use life::{Life, Shape};
 
 /// How one call differs from the client's defaults.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +52,15 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
+    /// The client's defaults.
+    pub(crate) const PLAIN: CallOptions = CallOptions {
+        timeout_ms: 0,
+        retry_unknown: false,
+        no_retry: false,
+        replicas: 0,
+        wait_aof: false,
+    };
+
     /// Whether a write must be confirmed.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.replicas > 0 || self.wait_aof
@@ -57,6 +72,8 @@ impl CallOptions {
 struct Parts {
     pool: Arc<Pool>,
     calls: OnceLock<Arc<Calls>>,
+    /// What the servers said of commands that the table does not know.
+    learnt: Arc<Learnt>,
     runtime: Arc<Runtime>,
 }
 
@@ -74,10 +91,12 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn new(pool: Arc<Pool>, runtime: Arc<Runtime>) -> Client {
+        let learnt = runtime.learnt.of(pool.service.name());
         Client {
             parts: ForkBound::new(Arc::new(Parts {
                 pool,
                 calls: OnceLock::new(),
+                learnt,
                 runtime,
             })),
         }
@@ -120,24 +139,38 @@ impl Client {
     fn run(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
         has_name(args)?;
         let class = commands::look_up(args);
-        let learnt = match class {
-            None => match learnt::name_to_ask(args) {
-                Some(name) => self.parts.runtime.learnt.ask(self.pool(), name, call, deadline)?,
-                None => None,
-            },
-            Some(_) => None,
-        };
         let mut deadline = deadline;
-        let own = terms(args, class, call, learnt, &mut deadline)?;
-        let want = if own {
-            Want::Lease
-        } else {
-            want_for(&Request::Command(args))
-        };
-        match call.is_confirmed() {
-            true => replication::run(self.pool(), args, call, learnt, deadline),
-            false => call::run(self.pool(), args, call, learnt, want, deadline),
+        let own = terms(args, class, call, &mut deadline)?;
+        match class {
+            Some(_) if !call.is_confirmed() => call::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
+            _ => self.run_with_questions(args, class, call, own, deadline),
         }
+    }
+
+    /// The same for a command that the server is asked about, or that is confirmed.
+    #[cold]
+    fn run_with_questions(
+        &self,
+        args: &[&[u8]],
+        class: Option<Class>,
+        call: &CallOptions,
+        own: bool,
+        deadline: Deadline,
+    ) -> Result<Reply> {
+        let (pool, learnt) = (self.pool(), &self.parts.learnt);
+        if call.is_confirmed() {
+            replication::check_role(pool, call)?;
+        }
+        let mut life = Life::new(shape(call), call, own, unknown(args, class));
+        learnt.recall(&mut life);
+        let waiting = Waiting {
+            pool,
+            letter: Letter::Command(args),
+            learnt,
+            deadline,
+            meet: None,
+        };
+        call::counted(pool, waiting.run(life))
     }
 
     /// Submits one command: it completes once, at `target`.
@@ -145,26 +178,16 @@ impl Client {
         self.parts.runtime.check()?;
         has_name(args)?;
         let class = commands::look_up(args);
-        let unknown = match class {
-            Some(_) => None,
-            None => learnt::name_to_ask(args),
-        };
-        let known = unknown.and_then(|name| self.parts.runtime.learnt.known(name));
         let mut deadline = self.deadline(call.timeout_ms)?;
-        let own = terms(args, class, call, known.flatten(), &mut deadline)?;
+        let own = terms(args, class, call, &mut deadline)?;
         if call.is_confirmed() {
             replication::check_role(self.pool(), call)?;
         }
+        let mut life = Life::new(shape(call), call, own, unknown(args, class));
+        self.parts.learnt.recall(&mut life);
         let submission = Submission {
             request: Request::Command(args),
-            kind: SubmissionKind::Command,
-            own,
-            unknown: unknown
-                .filter(|_| known.is_none())
-                .map(<[u8]>::to_ascii_uppercase)
-                .into_iter()
-                .collect(),
-            options: call,
+            life,
             deadline: &deadline,
         };
         self.calls().submit(self.pool(), submission, target)
@@ -174,17 +197,16 @@ impl Client {
     pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
         batch.check(call)?;
+        let mut life = Life::new(batch.shape(), call, false, batch.unknown().to_vec());
+        self.parts.learnt.recall(&mut life);
         let (bare, framed) = ([batch.encoded()], [batch::MULTI, batch.encoded(), batch::EXEC]);
-        let (kind, parts) = match batch.kind() {
-            BatchKind::Pipeline => (SubmissionKind::Pipeline(batch.len()), bare.as_slice()),
-            BatchKind::Transaction => (SubmissionKind::Transaction(batch.len()), framed.as_slice()),
+        let parts = match batch.kind() {
+            BatchKind::Pipeline => bare.as_slice(),
+            BatchKind::Transaction => framed.as_slice(),
         };
         let submission = Submission {
             request: Request::Encoded(parts),
-            kind,
-            own: false,
-            unknown: batch.unknown().to_vec(),
-            options: call,
+            life,
             deadline: &self.deadline(call.timeout_ms)?,
         };
         self.calls().submit(self.pool(), submission, target)
@@ -200,7 +222,10 @@ impl Client {
     fn calls(&self) -> &Arc<Calls> {
         self.parts.calls.get_or_init(|| {
             let runtime = &self.parts.runtime;
-            let calls = Arc::new(Calls::new(Arc::clone(runtime.callbacks()), Arc::clone(&runtime.learnt)));
+            let calls = Arc::new(Calls::new(
+                Arc::clone(runtime.callbacks()),
+                Arc::clone(&self.parts.learnt),
+            ));
             self.pool().serve(Arc::clone(&calls) as Arc<dyn Submissions>);
             let (kept, pool) = (Arc::clone(&calls), Arc::downgrade(self.pool()));
             self.parts.runtime.spawn(move || kept.run(pool));
@@ -212,7 +237,7 @@ impl Client {
     pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
         self.parts.runtime.check_to_wait()?;
         let deadline = self.deadline(call.timeout_ms)?;
-        batch::run(self.pool(), batch, call, &self.parts.runtime.learnt, deadline)
+        batch::run(self.pool(), batch, call, &self.parts.learnt, deadline)
     }
 
     /// A connection of one's own.
@@ -236,21 +261,33 @@ impl Client {
 }
 
 /// Whether the command runs on a connection of its own; one that waits in the server may have a later deadline.
-fn terms(
-    args: &[&[u8]],
-    class: Option<Class>,
-    call: &CallOptions,
-    learnt: Option<Traits>,
-    deadline: &mut Deadline,
-) -> Result<bool> {
+fn terms(args: &[&[u8]], class: Option<Class>, call: &CallOptions, deadline: &mut Deadline) -> Result<bool> {
     match class.unwrap_or(Class::Shared) {
-        Class::Shared => Ok(call.is_confirmed() || learnt.is_some_and(|traits| traits.blocking)),
+        Class::Shared => Ok(false),
         Class::Blocking => {
             *deadline = blocking_deadline(args, call, *deadline);
             Ok(true)
         }
-        Class::Stateful { instead } | Class::Never { instead } => Err(unsupported(args, instead)),
+        Class::Confirming { instead } | Class::Stateful { instead } | Class::Never { instead } => {
+            Err(unsupported(args, instead))
+        }
     }
+}
+
+fn shape(call: &CallOptions) -> Shape {
+    match call.is_confirmed() {
+        true => Shape::Confirmed,
+        false => Shape::Command,
+    }
+}
+
+/// The name to ask the server for, of a command that the table does not know.
+fn unknown(args: &[&[u8]], class: Option<Class>) -> Vec<Vec<u8>> {
+    let name = match class {
+        Some(_) => None,
+        None => learnt::name_to_ask(args),
+    };
+    name.map(<[u8]>::to_ascii_uppercase).into_iter().collect()
 }
 
 /// The command's own timeout extends the default deadline, never an explicit one.

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use super::call::{self, Failed, exchange_one, repeat_on};
+use super::call::{Letter, Meet, Waiting, exchange_one};
+use super::life::{Life, Shape};
 use super::{CallOptions, Client, Parts, has_name};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::sys::ForkBound;
-use crate::pool::{Lent, Want};
+use crate::pool::Lent;
 use crate::resp::{Builder, Kind, Reply, Request, Value};
 use crate::runtime::read_timeout;
 
@@ -113,18 +114,23 @@ impl Scan {
         let mut command: Vec<&[u8]> = head.iter().map(Vec::as_slice).collect();
         command.push(&cursor);
         command.extend(tail.iter().map(Vec::as_slice));
-        let lend = || match held.take().filter(|lent| lent.is_usable()) {
-            Some(lent) => Ok(lent),
-            None => pool.lend(Want::Lease, deadline),
+        let mut last = None;
+        let waiting = Waiting {
+            pool,
+            letter: Letter::Command(&command),
+            learnt: &parts.learnt,
+            deadline,
+            meet: Some(Meet {
+                first: held.take().filter(Lent::is_usable),
+                check: &mut |lent| place.meet(lent, deadline),
+                keep: &mut |lent| last = Some(lent.kept()),
+            }),
         };
-        let attempt = |lent: &mut Lent<'_>| {
-            place.meet(lent, deadline)?;
-            call::answer(lent, &command, deadline)
-        };
-        let (reply, lent) = repeat_on(pool, call, deadline, lend, || true, attempt)?;
+        let life = Life::new(Shape::Command, call, true, Vec::new());
+        let (reply, _) = waiting.run(life)?;
         let page = place.advance(&reply)?;
         if !place.ended {
-            *held = Some(lent.kept());
+            *held = last;
         }
         Ok(Some(page))
     }
@@ -138,7 +144,7 @@ impl Scan {
 
 impl Place {
     /// Makes sure that the connection leads to the process that gave the cursor.
-    fn meet(&mut self, lent: &mut Lent<'_>, deadline: Deadline) -> Result<(), Failed> {
+    fn meet(&mut self, lent: &mut Lent<'_>, deadline: Deadline) -> Result<()> {
         let connection = lent.direct().map_or(0, |direct| direct.id());
         if connection == self.connection {
             return Ok(());
@@ -146,7 +152,7 @@ impl Place {
         let run_id = run_id(lent, deadline)?;
         if self.begun && (run_id.is_none() || run_id != self.run_id) {
             self.moved = true;
-            return Err(moved().into());
+            return Err(moved());
         }
         self.run_id = run_id;
         self.connection = connection;

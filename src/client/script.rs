@@ -1,7 +1,10 @@
 //! Scripts by their SHA-1: `EVALSHA`, and `EVAL` where a node does not have the script, as after a failover.
 
-use super::{CallOptions, Client};
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use super::call::{Letter, Waiting, counted};
+use super::life::Life;
+use super::replication::check_role;
+use super::{CallOptions, Client, shape};
+use crate::error::{Error, Result};
 use crate::resp::Reply;
 
 /// A Lua script with its name, made once. Never changes; any thread.
@@ -43,26 +46,25 @@ impl Client {
             true => [b"EVALSHA_RO", b"EVAL_RO"],
             false => [b"EVALSHA", b"EVAL"],
         };
-        let mut command = Vec::with_capacity(3 + args.len());
-        command.extend([by_name, script.sha1.as_bytes(), keys.as_bytes()]);
-        command.extend(args);
-        let missing = match self.run(&command, call, deadline) {
-            Err(error) if is_missing(&error) => error,
-            done => return done,
+        let rest = || std::iter::once(keys.as_bytes()).chain(args.iter().copied());
+        let named = [by_name, script.sha1.as_bytes()].into_iter().chain(rest());
+        let whole = [by_source, &script.source].into_iter().chain(rest());
+        let waiting = Waiting {
+            pool: self.pool(),
+            letter: Letter::Script {
+                by_name: &named.collect::<Vec<_>>(),
+                by_source: &whole.collect::<Vec<_>>(),
+            },
+            learnt: &self.parts.learnt,
+            deadline,
+            meet: None,
         };
-        command.splice(..2, [by_source, &script.source]);
-        self.run(&command, call, deadline)
-            .map_err(|error| match missing.outcome() {
-                // An earlier attempt by name may have run, and what it left unknown stays so.
-                Outcome::Unknown => error.with_outcome(Outcome::Unknown),
-                _ => error,
-            })
+        if call.is_confirmed() {
+            check_role(self.pool(), call)?;
+        }
+        let life = Life::new(shape(call), call, false, Vec::new()).of_script();
+        counted(self.pool(), waiting.run(life))
     }
-}
-
-/// Whether the node does not have the script: in the server's own words, for a script may end with an error of any code.
-fn is_missing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Server { text } if text.starts_with("NOSCRIPT No matching script"))
 }
 
 #[cfg(test)]

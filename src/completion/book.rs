@@ -9,11 +9,10 @@ use super::agenda::Agenda;
 use super::callbacks::Done;
 use super::deliveries::{Deliveries, Destination};
 use super::queues::Queues;
-use crate::client::CallOptions;
-use crate::client::batch::MULTI;
-use crate::client::call::Tries;
-use crate::client::commands::Traits;
+use crate::client::batch::{EXEC, MULTI};
+use crate::client::life::{Event, Handed, Life, Shape, Step};
 use crate::deadline::Deadline;
+use crate::error::{Error, Outcome, Result};
 use crate::net::clock::Moment;
 use crate::pool::{Apart, Lane, Parcel, Waiter, Want};
 use crate::resp::Reply;
@@ -48,41 +47,6 @@ impl std::fmt::Debug for Kept {
     }
 }
 
-/// What the replies to a call are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// One.
-    Command,
-    /// That of a write, and how many replicas, or disks, have it.
-    Confirmed,
-    /// One for each of so many commands.
-    Pipeline(usize),
-    /// MULTI's, one for each of so many commands, EXEC's.
-    Transaction(usize),
-}
-
-impl Shape {
-    /// The commands of a stored request, without those that only frame them.
-    pub(super) fn body(self, request: &Stored) -> &[u8] {
-        let bytes = request.bytes();
-        match self {
-            Shape::Transaction(_) => bytes.get(MULTI.len()..).unwrap_or_default(),
-            _ => bytes,
-        }
-    }
-}
-
-/// What a call's next attempt is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The question what a command does that the library does not know.
-    Ask,
-    /// The question whether the node can have a write on disk.
-    Probe,
-    /// The call itself.
-    Run,
-}
-
 /// Where a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -94,7 +58,7 @@ pub(super) enum Place {
     Paused(Instant),
 }
 
-/// A call's commands as they go over the wire, but for the WAIT of [`Shape::Confirmed`].
+/// A call's commands as they go over the wire, a transaction's with MULTI and EXEC.
 #[derive(Debug, Clone)]
 pub(super) enum Stored {
     /// Copied into whatever lane carries them.
@@ -139,16 +103,9 @@ pub(super) struct Call {
     pub(super) request: Stored,
     /// Its place in the order of submissions.
     pub(super) order: u64,
-    pub(super) shape: Shape,
-    pub(super) options: CallOptions,
+    pub(super) life: Life,
     pub(super) deadline: Deadline,
-    /// It waits in the server: on a connection of its own.
-    pub(super) own: bool,
-    /// Names of commands that the server is asked for first, the next one last.
-    pub(super) unknown: Vec<Vec<u8>>,
-    pub(super) step: Step,
     target: Kept,
-    pub(super) tries: Tries,
     pub(super) place: Place,
     /// When it was accepted, where it is one of those that are timed.
     pub(super) began: Option<Moment>,
@@ -160,14 +117,9 @@ impl Call {
         Call {
             request: Stored::Small(Vec::new()),
             order: 0,
-            shape: Shape::Command,
-            options: CallOptions::default(),
+            life: Life::undecided(),
             deadline: Deadline::NEVER,
-            own: false,
-            unknown: Vec::new(),
-            step: Step::Run,
             target: Kept::Free,
-            tries: Tries::new(),
             place: Place::Waiting,
             began: None,
         }
@@ -188,43 +140,52 @@ impl Call {
 
     /// Its commands, without those that only frame them.
     pub(super) fn body(&self) -> &[u8] {
-        self.shape.body(&self.request)
+        body(self.life.shape(), &self.request)
     }
 
     /// Its commands, those that only frame them left out.
     pub(super) fn commands(&self) -> usize {
-        match self.shape {
+        match self.life.shape() {
             Shape::Command | Shape::Confirmed => 1,
             Shape::Pipeline(len) | Shape::Transaction(len) => len,
         }
     }
 
-    /// The connection it waits for.
-    pub(super) fn want(&self) -> Want {
-        if self.is_alone() { Want::Lease } else { Want::Shared }
+    /// Lends out what is needed to decide about it. Were it given up meanwhile, its outcome would be unknown.
+    pub(super) fn borrow(&mut self) -> (Life, Stored, Deadline) {
+        let life = std::mem::replace(&mut self.life, Life::undecided());
+        let request = std::mem::replace(&mut self.request, Stored::Small(Vec::new()));
+        (life, request, self.deadline)
     }
 
-    /// Whether its next attempt has a connection of its own. A question is nothing that waits.
+    /// How it ends when nobody waits for it any more.
+    pub(super) fn given_up(&mut self, error: Error, handed: Handed) -> Result<Reply> {
+        let also = error.clone();
+        match self.life.on(Event::GivenUp(error, handed)).step {
+            Step::End(result) => result,
+            // Its reply was about to be told.
+            _ => Err(also.with_outcome(Outcome::Unknown)),
+        }
+    }
+
+    /// Whether its next attempt has a connection of its own.
     pub(super) fn is_alone(&self) -> bool {
-        self.own && self.step != Step::Ask
-    }
-
-    /// What the server said of the command that was asked for.
-    pub(super) fn told(&mut self, traits: Option<Traits>) {
-        self.unknown.pop();
-        self.own |= traits.is_some_and(|traits| traits.blocking);
-        self.begin();
-    }
-
-    /// Sets the step with which an attempt begins.
-    pub(super) fn begin(&mut self) {
-        self.step = match self.unknown.is_empty() {
-            false => Step::Ask,
-            true if self.options.wait_aof => Step::Probe,
-            true => Step::Run,
-        };
+        self.life.want() == Want::Lease
     }
 }
+
+/// The commands of a stored request, without those that only frame them.
+pub(super) fn body(shape: Shape, request: &Stored) -> &[u8] {
+    let bytes = request.bytes();
+    let end = bytes.len().saturating_sub(EXEC.len());
+    match shape {
+        Shape::Transaction(_) => bytes.get(MULTI.len()..end).unwrap_or_default(),
+        _ => bytes,
+    }
+}
+
+/// A call, and how it ends.
+pub(super) type EndOf = (CallId, Result<Reply>);
 
 /// Calls are entered and changed where they lie: to move one costs more than to fill it in.
 #[derive(Debug)]
@@ -232,6 +193,9 @@ struct Slot {
     turn: u32,
     call: Call,
 }
+
+/// Calls that have completed among those that wait behind a question, besides one for each that has not.
+const STALE: usize = 1024;
 
 /// The slots that keep the buffer of their last request for the next one, and how large it may be.
 const KEEP_BUFFERS: u32 = 1024;
@@ -317,7 +281,7 @@ impl Book {
     ) -> Option<Option<Moment>> {
         let (index, _) = parts(id);
         let call = self.get(id)?;
-        if call.shape != Shape::Command || call.step != Step::Run {
+        if !call.life.is_all_but_answered() {
             return None;
         }
         let result = Ok(reply.take()?);
@@ -355,22 +319,35 @@ impl Book {
         self.lane.take_if(|lane| lane.id() == id);
     }
 
-    /// The calls of these numbers that were under way on `lane` wait for another one.
-    pub(super) fn wait_again(&mut self, lane: u64, ids: &[CallId]) -> Vec<Waiter> {
-        let mut waiters = Vec::with_capacity(ids.len());
+    /// The calls of these numbers that were under way on `lane` wait for another one, unless they end by that.
+    pub(super) fn wait_again(&mut self, lane: u64, ids: &[CallId], lost: Option<&Error>) -> (Vec<Waiter>, Vec<EndOf>) {
+        let (mut waiters, mut ends) = (Vec::with_capacity(ids.len()), Vec::new());
         for id in ids {
             let call = self.get(*id);
             if let Some(call) = call.filter(|call| matches!(call.place, Place::Lane(at, _) if at == lane)) {
                 call.place = Place::Waiting;
-                waiters.push(call.waiter(*id));
+                match call.life.on(Event::TakenBack(lost.cloned())).step {
+                    Step::End(result) => ends.push((*id, result)),
+                    _ => waiters.push(call.waiter(*id)),
+                }
             }
         }
-        waiters
+        (waiters, ends)
     }
 
     /// Calls that have not completed.
     pub(super) fn live(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// Has a call wait behind a question. Those that have completed meanwhile do not gather.
+    pub(super) fn hold(&mut self, id: CallId) {
+        if self.held.len() >= 2 * self.live() + STALE {
+            let mut held = std::mem::take(&mut self.held);
+            held.retain(|id| self.get(*id).is_some());
+            self.held = held;
+        }
+        self.held.push_back(id);
     }
 
     /// Whether a call that comes now waits behind a question.
@@ -429,6 +406,7 @@ fn parts(id: CallId) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::CallOptions;
     use crate::resp::{Builder, Request};
     use std::time::Duration;
 
@@ -436,7 +414,14 @@ mod tests {
         book.enter(Target::Done(Box::new(drop)), |call| {
             call.request.store(&Parcel::Small(&Request::Encoded(&[b"PING"])));
             call.deadline = deadline;
+            call.life = under_way(Shape::Command);
         })
+    }
+
+    fn under_way(shape: Shape) -> Life {
+        let mut life = Life::new(shape, &CallOptions::default(), false, Vec::new());
+        life.set_out();
+        life
     }
 
     fn finish(book: &mut Book, id: CallId) -> bool {
@@ -469,9 +454,23 @@ mod tests {
         assert_eq!(parts(second).0, parts(first).0);
         assert_eq!(book.take(second).unwrap().0.request.bytes(), b"PING");
         let target = Target::Done(Box::new(drop));
-        let (third, _) = book.enter(target, |call| call.shape = Shape::Pipeline(2));
+        let (third, _) = book.enter(target, |call| call.life = under_way(Shape::Pipeline(2)));
         assert!(!finish(&mut book, third), "a batch has more than its reply left");
         assert!(book.take(third).is_some());
+    }
+
+    #[test]
+    fn calls_that_completed_while_they_were_held_do_not_gather() {
+        let mut book = Book::default();
+        let (first, _) = enter(&mut book, Deadline::NEVER);
+        book.hold(first);
+        for _ in 0..100_000 {
+            let (id, _) = enter(&mut book, Deadline::NEVER);
+            book.hold(id);
+            assert!(book.take(id).is_some());
+        }
+        assert!(book.held.len() <= 2 * 2 + STALE, "{}", book.held.len());
+        assert_eq!(book.held.front(), Some(&first));
     }
 
     #[test]

@@ -10,15 +10,18 @@ use std::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex};
 
 use super::Entry;
+use super::untaken::Untaken;
 use crate::deadline::Deadline;
 use crate::handoff::Latch;
+use crate::net::process::fork_count;
 use crate::net::sys;
 
 /// What a completion is given to, once.
 pub type Done = Box<dyn FnOnce(Entry) + Send>;
 
 thread_local! {
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// On the thread that runs callbacks the fork count of its process: a child that is forked inside one is not inside.
+    static INSIDE: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Whether any thread ever was: where none was, no call looks at its own thread's memory for it.
@@ -26,16 +29,21 @@ static EVER: AtomicBool = AtomicBool::new(false);
 
 /// Whether this thread is running a callback.
 pub fn is_inside() -> bool {
-    EVER.load(Ordering::Relaxed) && INSIDE.get()
+    EVER.load(Ordering::Relaxed) && INSIDE.get() == fork_count()
+}
+
+struct Thread {
+    handle: JoinHandle<()>,
+    ended: Arc<Latch>,
 }
 
 #[derive(Default)]
 struct State {
-    due: VecDeque<(Done, Entry)>,
+    due: VecDeque<(Done, Entry, Untaken)>,
     /// A function is running.
     running: bool,
-    /// The thread, once it was started.
-    thread: Option<JoinHandle<()>>,
+    /// The thread, once it was started: the last, where there were several.
+    thread: Option<Thread>,
     /// It will look at `due` again.
     alive: bool,
     /// Nothing is added any more: the thread ends when it has run what is due.
@@ -47,7 +55,6 @@ struct State {
 pub struct Callbacks {
     state: Mutex<State>,
     added: Condvar,
-    ended: Latch,
 }
 
 impl std::fmt::Debug for Callbacks {
@@ -70,17 +77,23 @@ impl Callbacks {
 
     fn run_on_thread(self: &Arc<Callbacks>, state: &mut State) -> std::io::Result<()> {
         let own = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("sentinel-cb".into());
-        state.thread = Some(sys::with_signals_blocked(|| thread.spawn(move || own.run()))?);
+        let ended = Arc::<Latch>::default();
+        let ending = Arc::clone(&ended);
+        let thread = sys::thread("sentinel-cb");
+        let handle = sys::with_signals_blocked(|| thread.spawn(move || own.run(&ending)))?;
+        state.thread = Some(Thread { handle, ended });
         state.alive = true;
         Ok(())
     }
 
     /// Lets the thread run these, in this order. What was accepted before the deployment was closed may complete after the
     /// thread has ended, where closing had too little time or came between: then it is run by another.
-    pub fn add(self: &Arc<Callbacks>, due: impl Iterator<Item = (Done, Entry)>) {
+    /// Each counts among `untaken` until it has returned.
+    pub fn add(self: &Arc<Callbacks>, due: impl Iterator<Item = (Done, Entry)>, mut untaken: Untaken) {
         let mut state = self.state.lock();
-        state.due.extend(due);
+        state
+            .due
+            .extend(due.map(|(done, entry)| (done, entry, untaken.split(1))));
         if !state.alive && !state.due.is_empty() {
             // Without a thread to be had there is nobody to tell.
             let _ = self.run_on_thread(&mut state);
@@ -92,24 +105,28 @@ impl Callbacks {
     /// Lets the thread end once it has run what is due, and waits for that until the deadline. True when it has ended
     /// or never ran; from inside a callback it is not waited for.
     pub fn close(&self, deadline: Deadline) -> bool {
-        let running = {
-            let mut state = self.state.lock();
-            state.closed = true;
-            state.thread.is_some()
-        };
+        self.state.lock().closed = true;
         self.added.notify_one();
-        if !running {
-            return true;
-        }
-        if is_inside() || !self.ended.wait(deadline) {
-            return false;
-        }
-        let thread = self.state.lock().thread.take();
-        if let Some(thread) = thread {
-            // It has run everything: this waits for its last instructions only.
-            let _ = thread.join();
+        // Another thread may have been started meanwhile, for what completed behind this one's end.
+        while let Some(ended) = self.running() {
+            if is_inside() || !ended.wait(deadline) {
+                return false;
+            }
+            let mut state = self.state.lock();
+            let thread = state.thread.take_if(|thread| Arc::ptr_eq(&thread.ended, &ended));
+            drop(state);
+            if let Some(thread) = thread {
+                // It has run everything: this waits for its last instructions only.
+                let _ = thread.handle.join();
+            }
         }
         true
+    }
+
+    /// What tells the end of the thread, where one was started.
+    fn running(&self) -> Option<Arc<Latch>> {
+        let state = self.state.lock();
+        state.thread.as_ref().map(|thread| Arc::clone(&thread.ended))
     }
 
     /// Whether the thread has nothing to run.
@@ -118,17 +135,22 @@ impl Callbacks {
         state.due.is_empty() && !state.running
     }
 
-    fn run(&self) {
-        INSIDE.set(true);
+    fn run(&self, ended: &Latch) {
+        INSIDE.set(fork_count());
         EVER.store(true, Ordering::Relaxed);
-        while let Some((done, entry)) = self.next() {
+        while let Some((done, entry, untaken)) = self.next() {
             // The function is the host's: whatever it does must not end the callbacks of the others.
             let _ = catch_unwind(AssertUnwindSafe(|| done(entry)));
+            if !is_inside() {
+                // It has forked, and this is the child, to which nothing here belongs.
+                return;
+            }
+            drop(untaken);
         }
-        self.ended.open();
+        ended.open();
     }
 
-    fn next(&self) -> Option<(Done, Entry)> {
+    fn next(&self) -> Option<(Done, Entry, Untaken)> {
         let mut state = self.state.lock();
         state.running = false;
         loop {
@@ -162,6 +184,10 @@ mod tests {
         (done, Entry { tag, kind, result })
     }
 
+    fn counted(count: usize) -> Untaken {
+        Untaken::new(&Arc::default(), count)
+    }
+
     #[test]
     fn what_completes_after_the_thread_has_ended_is_told_all_the_same() {
         let (told, heard) = mpsc::channel();
@@ -169,19 +195,27 @@ mod tests {
         let in_time = || Deadline::after(Some(patience));
         let callbacks = Arc::new(Callbacks::default());
         callbacks.start().unwrap();
-        callbacks.add([telling(&told, 1)].into_iter());
+        callbacks.add([telling(&told, 1)].into_iter(), counted(1));
         assert!(callbacks.close(in_time()));
         callbacks.start().unwrap();
-        callbacks.add([telling(&told, 2), telling(&told, 3)].into_iter());
+        callbacks.add([telling(&told, 2), telling(&told, 3)].into_iter(), counted(2));
         for tag in 1..=3 {
             assert_eq!(heard.recv_timeout(patience), Ok(tag));
         }
+        assert!(callbacks.close(in_time()));
+        // Again, and the second thread is waited for no longer than the first.
+        let (release, released) = mpsc::channel::<()>();
+        let (_, entry) = telling(&told, 0);
+        let blocking: Done = Box::new(move |_| released.recv_timeout(patience).unwrap());
+        callbacks.add([(blocking, entry)].into_iter(), counted(1));
+        assert!(!callbacks.close(Deadline::after(Some(Duration::from_millis(20)))));
+        release.send(()).unwrap();
         assert!(callbacks.close(in_time()));
         // Closed before it ever ran.
         let callbacks = Arc::new(Callbacks::default());
         assert!(callbacks.close(in_time()));
         callbacks.start().unwrap();
-        callbacks.add([telling(&told, 4)].into_iter());
+        callbacks.add([telling(&told, 4)].into_iter(), counted(1));
         assert_eq!(heard.recv_timeout(patience), Ok(4));
     }
 }

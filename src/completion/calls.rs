@@ -1,6 +1,6 @@
 //! Submitted calls: their way onto a lane, what becomes of their replies, their deadlines and repetitions.
 //!
-//! They are the calls of `client::call` without a thread: the same decisions, kept in a [`Book`] instead of on a stack.
+//! They are the calls of `client::call` without a thread: the same life, kept in a [`Book`] instead of on a stack.
 //! Whoever takes a call out of the book completes it, so that each completes once. The book's lock is never held while
 //! a pool's is taken.
 
@@ -14,19 +14,22 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use super::attempt::{hand_over, read};
-use super::book::{Book, Call, CallId, Place, Shape, Step, Target};
+use super::attempt::{came, follow, hand_over};
+use super::book::{Book, Call, CallId, Place, Target, body};
 use super::callbacks::Callbacks;
 use super::deliveries::{Deliveries, Destination};
-use crate::client::batch::{all_read_only, in_one, incomplete};
-use crate::client::call::{Failed, Next, Tries};
-use crate::client::{CallOptions, Learnt};
+use super::untaken::Untaken;
+use crate::client::Learnt;
+use crate::client::batch::Encoded;
+use crate::client::call::backoff;
+use crate::client::life::{self, Event, Handed, Life, Message, Scene, Shape, Step};
+use crate::client::reading::{in_one, incomplete};
 use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::pool::{Ended, Generation, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
+use crate::pool::{Ended, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
 use crate::resp::{Kind, Reply, Request};
 use crate::topology::Role;
 
@@ -34,24 +37,8 @@ use crate::topology::Role;
 #[derive(Debug)]
 pub(crate) struct Submission<'a> {
     pub(crate) request: Request<'a>,
-    pub(crate) kind: SubmissionKind,
-    /// It waits in the server.
-    pub(crate) own: bool,
-    /// Names of commands that the server is asked for first.
-    pub(crate) unknown: Vec<Vec<u8>>,
-    pub(crate) options: &'a CallOptions,
+    pub(crate) life: Life,
     pub(crate) deadline: &'a Deadline,
-}
-
-/// What kind of submission it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SubmissionKind {
-    /// One command.
-    Command,
-    /// So many commands, one after the other.
-    Pipeline(usize),
-    /// MULTI, so many commands, EXEC.
-    Transaction(usize),
 }
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
@@ -107,7 +94,7 @@ impl Calls {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
-        let simple = !submission.own && !submission.options.wait_aof && submission.unknown.is_empty();
+        let simple = submission.life.is_simple();
         // A large one is copied here, without a lock.
         let request = submission.request;
         let parcel = Parcel::of(&request);
@@ -124,31 +111,23 @@ impl Calls {
             give_back(&target);
             return Err(error);
         }
-        let empty = matches!(
-            submission.kind,
-            SubmissionKind::Pipeline(0) | SubmissionKind::Transaction(0)
-        );
+        let empty = matches!(submission.life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
         let (id, next) = book.enter(target, |call| {
             call.request.store(&parcel);
-            call.shape = submission.shape();
-            call.options = *submission.options;
+            call.life = submission.life;
             call.deadline = *submission.deadline;
-            call.own = submission.own;
-            call.unknown = submission.unknown;
-            call.step = Step::Run;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
-            call.tries = Tries::new();
             call.place = Place::Waiting;
         });
         if empty {
             drop(book);
-            self.complete(pool, id, in_one(&[]).ok_or_else(incomplete));
+            self.complete(pool, vec![(id, in_one(&[]).ok_or_else(incomplete))]);
             return Ok(id);
         }
         pool.count_submitted(book.live());
         let held = book.holds();
         if held {
-            book.held.push_back(id);
+            book.hold(id);
         }
         let sent = !held && lane.as_ref().is_some_and(|lane| hand_over(&mut book, id, lane).is_ok());
         if pool.role == Role::Primary && lane.is_some() {
@@ -212,6 +191,7 @@ impl Calls {
                 if call.deadline.instant().is_some_and(|at| at <= now) {
                     late.push(id);
                 } else if matches!(call.place, Place::Paused(until) if until <= now) {
+                    call.life.on(Event::Rested);
                     call.place = Place::Waiting;
                     rested.push(id);
                 }
@@ -253,17 +233,18 @@ impl Calls {
             }
         };
         let plain = Error::new(why.clone());
-        let unknown = plain.clone().with_outcome(Outcome::Unknown);
-        let completed = taken.into_iter().map(|(id, (call, to))| {
+        let completed = taken.into_iter().map(|(id, (mut call, to))| {
             let on_lane = matches!(call.place, Place::Lane(..));
-            let sent = on_lane && call.step == Step::Run && !unsent.contains(&id);
+            let handed = match on_lane && !unsent.contains(&id) {
+                true => Handed::Whole,
+                false => Handed::Nothing,
+            };
             let error = match why {
-                ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.want()),
-                _ if sent => unknown.clone(),
+                ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.life.want()),
                 _ => plain.clone(),
             };
-            let error = call.tries.end(error);
-            Completed::new((call, to), Err(error))
+            let result = call.given_up(error, handed);
+            Completed::new((call, to), result)
         });
         let completed = completed.collect();
         self.deliver(pool, completed);
@@ -290,7 +271,7 @@ impl Calls {
             unsent.extend(back.map(|((id, _), _)| *id));
         }
         for (id, lane) in alone {
-            // Not in the condition itself: the lock would be held to the end of the block, and is taken in there.
+            // The book's lock is given back first: what the lane has not sent is entered there again.
             let lane = self.book.lock().find_lane(lane);
             if let Some(lane) = lane {
                 pool.close_own_lane(&lane, id);
@@ -313,71 +294,90 @@ impl Calls {
         }
     }
 
-    /// The end of an attempt that is more than a plain reply.
-    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) {
-        let generation = lane.generation();
-        let (id, read) = {
-            let mut book = self.book.lock();
-            let Some(call) = book.get(ended.id) else { return };
-            match call.step {
-                Step::Ask => {
-                    drop(book);
-                    return self.answered(pool, lane, ended);
-                }
-                Step::Probe => {
-                    drop(book);
-                    return self.probed(pool, lane, ended);
-                }
-                Step::Run => (ended.id, read(call, ended, generation)),
-            }
-        };
-        match read {
-            Ok(ran) => {
-                if ran.condemn {
-                    pool.condemn(generation);
-                }
-                self.complete(pool, id, Ok(ran.reply));
-            }
-            Err(failed) => self.attempt_failed(pool, generation, id, failed),
-        }
+    /// The end of an attempt that is more than a plain reply. The end of the call, where it has come.
+    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) -> Option<Result<Reply>> {
+        let id = ended.id;
+        let shape = self.book.lock().get(id).map(|call| call.life.reading())?;
+        self.decide(pool, lane, id, came(shape, ended))
     }
 
-    pub(super) fn attempt_failed(&self, pool: &Arc<Pool>, generation: &Arc<Generation>, id: CallId, failed: Failed) {
-        // What is decided takes the pool's lock, so not under the book's.
-        let known = self.book.lock().get(id).map(|call| {
-            let request = (call.request.clone(), call.shape, call.commands());
-            (call.tries, call.options, call.deadline, request)
-        });
-        let Some((mut tries, options, deadline, (request, shape, commands))) = known else {
-            return;
+    /// What follows the end of what was sent on `lane`. A call is decided about outside of the book, for that may take
+    /// the pool's lock, and time. The end of the call, where it has come.
+    fn decide(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, came: life::Ended) -> Option<Result<Reply>> {
+        let (mut life, request, deadline) = self.book.lock().get(id).map(Call::borrow)?;
+        let generation = lane.generation();
+        let scene = Scene {
+            commands: &Encoded::new(body(life.shape(), &request), &self.learnt),
+            node: Some(&generation.endpoint),
+            wanted: pool.role,
+            closed: pool.is_closed(),
+            late: deadline.passed(),
         };
-        let read_only = || all_read_only(shape.body(&request), commands, Some(&self.learnt));
-        let next = tries.failed(pool, Some(generation), failed, (&options, deadline), read_only);
-        let pause = match next {
-            Next::Fail(error) => return self.complete(pool, id, Err(error)),
-            Next::Again(pause) => pause,
+        let next = life.on(Event::Ended(came, scene));
+        if next.condemn {
+            pool.condemn(generation);
+        }
+        if let Some(call) = self.book.lock().get(id) {
+            (call.life, call.request) = (life, request);
+        }
+        match next.step {
+            Step::Send(message) => return self.follow(pool, lane, id, message),
+            Step::Learn(answer) => self.learn(pool, id, answer),
+            Step::Again(error, failed) => self.again(pool, id, &error, failed),
+            Step::End(result) => return Some(result),
+            Step::Connect(_) => self.dispatch(pool, id),
+            Step::Stay => {}
+        }
+        None
+    }
+
+    /// Sends what follows on the same connection.
+    fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) -> Option<Result<Reply>> {
+        // One of a retired generation takes no more.
+        let sent = match lane.generation().is_retired() {
+            true => Err(Refused::Ended),
+            false => follow(&mut self.book.lock(), id, message, lane),
         };
+        let ended = life::Ended {
+            replies: Vec::new(),
+            done: Err(lane.refusal(sent.err()?)),
+            handed: Handed::Nothing,
+        };
+        self.decide(pool, lane, id, ended)
+    }
+
+    /// Tries a failed call again, after a pause where it failed more than once.
+    fn again(&self, pool: &Arc<Pool>, id: CallId, error: &Error, failed: u32) {
+        pool.observer.retried(&pool.calls, error);
+        let until = (failed > 1).then(|| clock::now() + backoff(pool, failed));
         let first = {
             let mut book = self.book.lock();
             let Some(call) = book.get(id) else { return };
-            call.tries = tries;
-            call.begin();
-            let until = pause.map(|pause| clock::now() + pause);
             call.place = until.map_or(Place::Waiting, Place::Paused);
+            if until.is_none() {
+                call.life.on(Event::Rested);
+            }
             until.is_some_and(|until| book.remind(until, id))
         };
         if first {
             self.changed.notify_one();
         }
-        if pause.is_none() {
+        if until.is_none() {
             self.dispatch(pool, id);
         }
     }
 
-    pub(super) fn complete(&self, pool: &Arc<Pool>, id: CallId, result: Result<Reply, Error>) {
-        let taken = self.book.lock().take(id);
-        if let Some(taken) = taken {
-            self.deliver(pool, vec![Completed::new(taken, result)]);
+    /// Ends calls, those that somebody else did not end meanwhile.
+    pub(super) fn complete(&self, pool: &Arc<Pool>, ends: Vec<(CallId, Result<Reply, Error>)>) {
+        let completed: Vec<Completed> = {
+            let mut book = self.book.lock();
+            let ended = ends.into_iter();
+            ended
+                .filter_map(|(id, result)| Some(Completed::new(book.take(id)?, result)))
+                .collect()
+        };
+        if !completed.is_empty() {
+            self.deliver(pool, completed);
             self.go_on(pool);
         }
     }
@@ -386,10 +386,11 @@ impl Calls {
     fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
         let mut entries = Deliveries::default();
         let now = Moment::now();
-        {
+        let untaken = {
             let book = self.book.lock();
             pool.count_submitted(book.live());
-        }
+            Untaken::new(&pool.untaken, completed.len())
+        };
         for each in completed {
             let took = each.began.map(|began| short_micros(now.since(began)));
             pool.calls.call_ended(&each.result, timing(took, now));
@@ -398,7 +399,7 @@ impl Calls {
             }
             entries.add(each.to, each.result);
         }
-        entries.send(&self.callbacks);
+        entries.send(&self.callbacks, untaken);
     }
 }
 
@@ -415,7 +416,7 @@ impl Submissions for Calls {
     fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
         let mut done = Deliveries::default();
         let (mut finished, mut timed) = (0, Vec::new());
-        {
+        let untaken = {
             let mut book = self.book.lock();
             for end in ends.iter_mut() {
                 let plain = end.end.is_ok() && end.last.as_ref().is_some_and(|last| last.kind() != Kind::Error);
@@ -429,17 +430,19 @@ impl Submissions for Calls {
                 }
             }
             pool.count_submitted(book.live());
-        }
+            // Still counted by the book until here: no moment in which it is not.
+            Untaken::new(&pool.untaken, finished)
+        };
         if finished > 0 {
             let now = Moment::now();
             let took = timed.iter().map(|began| short_micros(now.since(*began)));
             pool.calls.succeeded_together(finished, took, timing(None, now));
-            done.send(&self.callbacks);
+            done.send(&self.callbacks, untaken);
         }
         if finished < ends.len() {
-            for end in ends.drain(..).filter(|end| end.id != 0) {
-                self.attempt_ended(pool, lane, end);
-            }
+            let others = ends.drain(..).filter(|end| end.id != 0);
+            let over = others.filter_map(|end| Some((end.id, self.attempt_ended(pool, lane, end)?)));
+            self.complete(pool, over.collect());
         }
     }
 
@@ -460,25 +463,14 @@ impl Submissions for Calls {
             pool.own_lane_free(lane);
         }
         for (id, refused) in full {
-            self.attempt_failed(pool, lane.generation(), id, lane.refusal(refused).into());
+            self.fail(pool, &[id], &lane.refusal(refused));
         }
         waiters
     }
 
     fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[CallId], lost: Option<&Error>) -> Vec<Waiter> {
-        let (mut waiters, mut failed) = (Vec::new(), Vec::new());
-        {
-            let mut book = self.book.lock();
-            for waiter in book.wait_again(lane.id(), ids) {
-                // A connection that was lost is an attempt that failed.
-                let ends = lost.is_some() && book.get(waiter.id).is_some_and(|call| call.options.no_retry);
-                if ends { &mut failed } else { &mut waiters }.push(waiter);
-            }
-        }
-        if let Some(error) = lost {
-            let failed: Vec<CallId> = failed.iter().map(|waiter| waiter.id).collect();
-            self.fail(pool, &failed, error);
-        }
+        let (waiters, ends) = self.book.lock().wait_again(lane.id(), ids, lost);
+        self.complete(pool, ends);
         waiters
     }
 
@@ -491,9 +483,9 @@ impl Submissions for Calls {
             let mut book = self.book.lock();
             let taken = ids.iter().filter_map(|id| book.take(*id));
             taken
-                .map(|(call, to)| {
-                    let error = call.tries.end(error.clone());
-                    Completed::new((call, to), Err(error))
+                .map(|(mut call, to)| {
+                    let result = call.given_up(error.clone(), Handed::Nothing);
+                    Completed::new((call, to), result)
                 })
                 .collect()
         };
@@ -510,17 +502,6 @@ impl Submissions for Calls {
         };
         self.give_up(pool, &ids, &ErrorKind::Closed);
         self.changed.notify_one();
-    }
-}
-
-impl Submission<'_> {
-    fn shape(&self) -> Shape {
-        match self.kind {
-            SubmissionKind::Command if self.options.is_confirmed() => Shape::Confirmed,
-            SubmissionKind::Command => Shape::Command,
-            SubmissionKind::Pipeline(len) => Shape::Pipeline(len),
-            SubmissionKind::Transaction(len) => Shape::Transaction(len),
-        }
     }
 }
 

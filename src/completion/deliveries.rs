@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::callbacks::{Callbacks, Done};
+use super::untaken::Untaken;
 use super::{Entry, EntryKind, Queue};
 use crate::error::Error;
 use crate::resp::Reply;
@@ -46,12 +47,13 @@ impl Deliveries {
         }
     }
 
-    /// Hands all of them out.
-    pub(super) fn send(mut self, callbacks: &Arc<Callbacks>) {
+    /// Hands all of them out, with what counts them.
+    pub(super) fn send(mut self, callbacks: &Arc<Callbacks>, mut untaken: Untaken) {
         let mut done = Vec::new();
         loop {
             if let Some(queue) = self.queue.take() {
-                queue.post_taken(self.entries.into_iter());
+                let own = untaken.split(self.entries.len());
+                queue.post_taken(self.entries.into_iter(), Some(own));
             }
             if self.others.is_empty() {
                 break;
@@ -69,7 +71,7 @@ impl Deliveries {
             self = next;
         }
         if !done.is_empty() {
-            callbacks.add(done.into_iter());
+            callbacks.add(done.into_iter(), untaken);
         }
     }
 }
@@ -79,6 +81,7 @@ mod tests {
     use super::*;
     use crate::deadline::Deadline;
     use crate::error::ErrorKind;
+    use std::sync::atomic::Ordering;
 
     #[test]
     fn each_queue_gets_its_own_in_order() {
@@ -89,7 +92,9 @@ mod tests {
             let to = Destination::Queue(Arc::clone(&queues[place]), number);
             all.add(to, Err(Error::new(ErrorKind::Cancelled)));
         }
-        all.send(&Arc::default());
+        let count = Arc::default();
+        all.send(&Arc::default(), Untaken::new(&count, 30));
+        assert_eq!(count.load(Ordering::Relaxed), 30);
         let tags = |queue: &Queue| {
             let mut tags = Vec::new();
             queue
@@ -98,7 +103,17 @@ mod tests {
         };
         let of = |places: &[u64]| (0..30).filter(|n| places.contains(&(n % 5))).collect::<Vec<_>>();
         assert_eq!(tags(&queues[0]), Ok(of(&[0, 2])));
+        assert_eq!(count.load(Ordering::Relaxed), 18);
         assert_eq!(tags(&queues[1]), Ok(of(&[1])));
-        assert_eq!(tags(&queues[2]), Ok(of(&[3, 4])));
+        let first = |queue: &Queue| {
+            let mut tags = Vec::new();
+            queue
+                .poll(5, Deadline::NEVER, |entry| tags.push(entry.tag))
+                .map(|_| tags)
+        };
+        assert_eq!(first(&queues[2]), Ok(of(&[3, 4])[..5].to_vec()));
+        assert_eq!(count.load(Ordering::Relaxed), 7);
+        queues[2].free();
+        assert_eq!(count.load(Ordering::Relaxed), 0);
     }
 }

@@ -12,6 +12,7 @@ mod questions;
 pub mod queue;
 mod queues;
 pub mod subscription;
+mod untaken;
 
 pub use book::{CallId, Target};
 pub use calls::Calls;

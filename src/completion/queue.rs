@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-use super::Entry;
+use super::untaken::{InOrder, Untaken};
+use super::{Entry, EntryKind};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::sys::EventFd;
@@ -20,6 +21,8 @@ const KEEP: usize = 4096;
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
+    /// The completions of calls among them, by client, in the same order.
+    untaken: InOrder,
     /// Threads that wait for an entry.
     sleepers: usize,
     /// Wake-ups that no poll has taken yet.
@@ -74,11 +77,12 @@ impl Queue {
 
     /// Takes a place for an entry that will come by [`Queue::post_taken`]; `QueueFull` when there is none left.
     pub fn take_place(&self) -> Result<()> {
-        if self.taken.fetch_add(1, Ordering::Relaxed) < self.capacity {
-            return Ok(());
+        // Never taken and given back: meanwhile another would find no room where there is some.
+        let room = |taken: usize| (taken < self.capacity).then_some(taken + 1);
+        match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(ErrorKind::QueueFull { limit: self.capacity })),
         }
-        self.give_back(1);
-        Err(Error::new(ErrorKind::QueueFull { limit: self.capacity }))
     }
 
     /// Gives places back for which no entry will come.
@@ -92,8 +96,8 @@ impl Queue {
         }
     }
 
-    /// Posts entries whose places were taken before, all at once.
-    pub fn post_taken(&self, entries: impl ExactSizeIterator<Item = Entry>) {
+    /// Posts entries whose places were taken before, all at once, and what counts the calls among them.
+    pub fn post_taken(&self, entries: impl ExactSizeIterator<Item = Entry>, untaken: Option<Untaken>) {
         let count = entries.len();
         if count == 0 {
             return;
@@ -107,6 +111,7 @@ impl Queue {
         }
         let was_empty = state.entries.is_empty();
         state.entries.extend(entries);
+        state.untaken.add(untaken);
         if was_empty {
             self.raise();
         }
@@ -130,7 +135,7 @@ impl Queue {
             self.give_back(1);
             return false;
         }
-        self.post_taken(std::iter::once(entry));
+        self.post_taken(std::iter::once(entry), None);
         true
     }
 
@@ -150,7 +155,7 @@ impl Queue {
             self.give_back(places);
             return;
         }
-        self.post_taken(entries.drain(..places));
+        self.post_taken(entries.drain(..places), None);
     }
 
     /// Returns when there is room for an entry, as far as anybody can know before it is posted; never once the queue is
@@ -194,7 +199,12 @@ impl Queue {
         loop {
             let count = most.min(state.entries.len());
             if count > 0 {
-                state.entries.drain(..count).for_each(&mut take);
+                let mut calls = 0;
+                for entry in state.entries.drain(..count) {
+                    calls += usize::from(entry.kind == EntryKind::Call);
+                    take(entry);
+                }
+                state.untaken.take(calls);
                 if state.entries.is_empty() {
                     state.entries.shrink_to(KEEP);
                     self.lower();
@@ -255,6 +265,7 @@ impl Queue {
         let dropped = {
             let mut state = self.state.lock();
             state.freed = true;
+            state.untaken = InOrder::default();
             self.lower();
             std::mem::take(&mut state.entries)
         };
@@ -334,8 +345,21 @@ mod tests {
         assert_eq!(*full.kind(), ErrorKind::QueueFull { limit: 2 });
         assert_eq!(tags(&queue, 8, 0).1, [1]);
         assert!(queue.post(entry(3)));
-        queue.post_taken(std::iter::once(entry(4)));
+        queue.post_taken(std::iter::once(entry(4)), None);
         assert_eq!(tags(&queue, 8, 0).1, [3, 4]);
+    }
+
+    #[test]
+    fn who_finds_no_place_takes_none_from_another() {
+        let queue = Queue::new(1);
+        queue.take_place().unwrap();
+        let tries = || {
+            for _ in 0..20_000 {
+                queue.take_place().unwrap_err();
+                assert!(queue.taken.load(Ordering::Relaxed) <= 1);
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(tries))));
     }
 
     #[test]
@@ -414,7 +438,7 @@ mod tests {
             let queue = Arc::clone(&queue);
             std::thread::spawn(move || tags(&queue, 4, 10_000))
         };
-        queue.post_taken(std::iter::once(entry(2)));
+        queue.post_taken(std::iter::once(entry(2)), None);
         assert_eq!(waiter.join().unwrap().1, [2]);
         assert_eq!(*tags(&queue, 4, 10_000).0.unwrap_err().kind(), ErrorKind::Closed);
     }

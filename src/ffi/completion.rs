@@ -120,7 +120,8 @@ unsafe fn put_id(call_id: *mut u64, id: u64) {
 /// what is submitted behind it waits too. `*call_id` is for sentinel_cancel. `done` frees the completion's reply and
 /// error; it may submit, cancel and free handles, but not wait: blocking calls inside it are WOULD_DEADLOCK. A call under
 /// way when its client is freed, or the deployment closed, completes with CLOSED. The completion may come before this
-/// function returns. QUEUE_FULL when `max_pending` commands are in flight.
+/// function returns. QUEUE_FULL when `max_pending` commands are in flight: a submitted one is until its callback has
+/// returned, or its completion was taken from its queue.
 ///
 /// # Safety
 /// `client` is live or NULL, `argv` and `argvlen` have `argc` elements or are NULL, each argument has as many bytes as
@@ -184,7 +185,9 @@ pub unsafe extern "C" fn sentinel_submit_queued(
             let mut args = Args::new();
             let args = args.read_packed(argc, lens, data, data_len)?;
             let options = call_options(call)?;
-            let target = Target::Queue(handle::borrow(queue)?.queue()?, tag);
+            // Its own, for the queue may be freed meanwhile.
+            let queue = handle::share(queue)?;
+            let target = Target::Queue(queue.queue()?, tag);
             put_id(call_id, client.core.submit(args, &options, target)?);
             Ok(())
         })
@@ -215,7 +218,8 @@ pub unsafe extern "C" fn sentinel_submit_batch(
             let batch = handle::borrow(batch)?;
             batch.poison().check()?;
             let options = call_options(call)?;
-            let target = Target::Queue(handle::borrow(queue)?.queue()?, tag);
+            let queue = handle::share(queue)?;
+            let target = Target::Queue(queue.queue()?, tag);
             put_id(call_id, client.core.submit_batch(&batch.core, &options, target)?);
             Ok(())
         })

@@ -78,7 +78,7 @@ async fn hangs_up(peer: Option<SocketAddr>, tls: Records) {
         return pending().await;
     }
     if first_byte(&mut watching).await != Ok(None) {
-        return pending().await;
+        pending().await
     }
 }
 

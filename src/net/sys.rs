@@ -56,6 +56,15 @@ fn poll_timeout(left: Duration) -> libc::c_int {
     libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX)
 }
 
+/// What the standard library gives a thread by itself, unless the environment says otherwise, which the library does not
+/// ask.
+pub const STACK: usize = 2 << 20;
+
+/// A thread of the library's.
+pub fn thread(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.into()).stack_size(STACK)
+}
+
 /// Runs `start` with every signal blocked in this thread. A thread started inside inherits the mask, so no signal
 /// handler of the host ever runs on it.
 pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {

@@ -156,7 +156,8 @@ impl Pool {
     /// Whether one more submitted call may come where there are `count`; `QueueFull` otherwise.
     pub fn has_room(&self, count: usize) -> Result<(), Error> {
         let limit = self.settings.max_pending;
-        if count + self.in_flight.load(Ordering::Relaxed) < limit {
+        let others = self.in_flight.load(Ordering::Relaxed) + self.untaken.load(Ordering::Relaxed);
+        if count + others < limit {
             return Ok(());
         }
         Err(Error::new(ErrorKind::QueueFull { limit }))

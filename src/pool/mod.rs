@@ -91,6 +91,8 @@ pub struct Pool {
     in_flight: AtomicUsize,
     /// Submitted calls that have not completed.
     submitted: AtomicUsize,
+    /// Completions of submitted calls that the program has not taken yet.
+    pub(crate) untaken: Arc<AtomicUsize>,
     submissions: OnceLock<Arc<dyn Submissions>>,
     sleepers: Mutex<Vec<Giver<()>>>,
 }
@@ -120,6 +122,7 @@ impl Pool {
             demand: Notify::new(),
             in_flight: AtomicUsize::new(0),
             submitted: AtomicUsize::new(0),
+            untaken: Arc::default(),
             submissions: OnceLock::new(),
             sleepers: Mutex::new(Vec::new()),
         }
@@ -127,7 +130,17 @@ impl Pool {
 
     /// A connection to a node that holds the role; waits for one until the deadline.
     pub fn lend(self: &Arc<Pool>, want: Want, deadline: Deadline) -> Result<Lent<'_>, Error> {
-        // From here on the call counts, and no longer once it is dropped.
+        let mut crowded = false;
+        if want != Want::Lease {
+            let others = self.submitted.load(Ordering::Relaxed) + self.untaken.load(Ordering::Relaxed);
+            let limit = self.settings.max_pending;
+            // Counted only where there is room: a call that is refused takes none from another.
+            let room = |calls: usize| (calls + others < limit).then_some(calls + 1);
+            let before = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+            let before = before.map_err(|_| Error::new(ErrorKind::QueueFull { limit }))?;
+            crowded = before >= self.settings.direct;
+        }
+        // The call counts until this is dropped.
         let mut lent = Lent {
             pool: Cow::Borrowed(self),
             want,
@@ -136,15 +149,6 @@ impl Pool {
             moved: false,
             timing: Timing::default(),
         };
-        let mut crowded = false;
-        if want != Want::Lease {
-            let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-            crowded = before >= self.settings.direct;
-            if before + self.submitted.load(Ordering::Relaxed) >= self.settings.max_pending {
-                let limit = self.settings.max_pending;
-                return Err(Error::new(ErrorKind::QueueFull { limit }));
-            }
-        }
         lent.line = Some(self.find(want, crowded, deadline)?);
         Ok(lent)
     }

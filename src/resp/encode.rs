@@ -19,6 +19,25 @@ pub fn encode(out: &mut Vec<u8>, args: &[&[u8]]) {
     }
 }
 
+/// The arguments of the first command of what [`encode`] wrote, and what follows it. Nothing is copied.
+pub fn first_command(bytes: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
+    let (count, mut rest) = read_header(bytes, b'*')?;
+    let mut args = Vec::with_capacity(count.min(rest.len()));
+    for _ in 0..count {
+        let (len, body) = read_header(rest, b'$')?;
+        args.push(body.get(..len)?);
+        rest = body.get(len + 2..)?;
+    }
+    Some((args, rest))
+}
+
+fn read_header(bytes: &[u8], kind: u8) -> Option<(usize, &[u8])> {
+    let (_, rest) = bytes.split_first().filter(|(first, _)| **first == kind)?;
+    let end = rest.iter().position(|byte| *byte == b'\r')?;
+    let len = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
+    Some((len, rest.get(end + 2..)?))
+}
+
 /// What stands around an argument at most: a type byte, twenty digits, twice CRLF.
 const FRAME: usize = 25;
 

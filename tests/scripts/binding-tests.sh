@@ -1,5 +1,5 @@
 #!/bin/sh
-# binding-tests.sh go|ruby: the tests and the examples of a binding, inside topologies of their own.
+# binding-tests.sh go|ruby [STEP]: the tests and the examples of a binding, inside topologies of their own.
 #
 # Go: vet and gofmt, the tests with the checks of cgo, again with the race detector; both against the library as
 # `make install` puts it below build/prefix. Ruby: with warnings, against the same.
@@ -81,6 +81,8 @@ ruby_step() {
     case $1 in
         tests) in_lab 300 ruby -w -Ibindings/ruby/lib -Ibindings/ruby/test \
             -e 'Dir["./bindings/ruby/test/test_*.rb"].each { |file| require file }' ;;
+        forks) in_lab $((120 + ${FORKS:-0})) ruby -w -Ibindings/ruby/lib -Ibindings/ruby/test \
+            bindings/ruby/test/test_forks.rb ;;
         gem) (cd bindings/ruby && gem build --silent sentinel_redis.gemspec -o "$out/sentinel_redis.gem") ;;
         *) run_example "$1" ruby -w -Ibindings/ruby/lib "bindings/ruby/examples/$1.rb" ;;
     esac
@@ -120,10 +122,11 @@ case ${1:-} in
     go) steps="vet tests race quickstart failover pipeline pubsub" ;;
     ruby) steps="tests gem quickstart failover pipeline pubsub" ;;
     *)
-        echo "usage: binding-tests.sh go|ruby" >&2
+        echo "usage: binding-tests.sh go|ruby [STEP]" >&2
         exit 2
         ;;
 esac
+steps=${2:-$steps}
 mkdir -p "$out"
 "$MAKE_COMMAND" --no-print-directory install DESTDIR= PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include" \
     MANDIR="$prefix/share/man" >/dev/null

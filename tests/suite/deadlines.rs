@@ -246,7 +246,7 @@ fn deadlines_are_kept_behind_a_request_that_was_answered_in_part_before_it_was_r
     early.add(&[b"SET", b"k", &vec![b'x'; 32 << 20]]).unwrap();
     submitted_batch(client, &queue, &early, &within(10_000)).unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| run_within(client, "ECHO unanswered", 2000));
+        scope.spawn(|| run_within(client, "ECHO unanswered", 4000));
         wait_until("the first request", PATIENCE, || node.count("ECHO unanswered") == 1);
         // The last one begins when a nudge has found nothing that waits for a reply.
         for limit in [60, 400, 1500] {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sentinel::client::Connection;
+use sentinel::completion::Target;
 use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Result};
 use sentinel_lab::{FakeNode, FakeSentinel, wait_until};
 
@@ -130,6 +131,35 @@ fn a_child_is_told_that_it_was_forked_and_disturbs_nothing() {
         });
         drop(handles.connection);
         handles.deployment.close(1000).unwrap();
+    });
+}
+
+#[test]
+fn a_child_forked_inside_a_callback_is_inside_no_more() {
+    alone("forks::a_child_forked_inside_a_callback_is_inside_no_more", || {
+        let node = FakeNode::start();
+        let sentinel = FakeSentinel::start(SERVICE, node.port());
+        let port = sentinel.port();
+        let deployment = open(&[port]);
+        let client = std::sync::Arc::new(deployment.primary_for(Some(SERVICE), None).unwrap());
+        let inherited = std::sync::Arc::clone(&client);
+        let (tell, told) = std::sync::mpsc::channel();
+        let inside = move |_| {
+            let here = run(&inherited, "GET k").map_err(|error| error.kind().clone());
+            in_child(|| {
+                forked("the inherited client", run(&inherited, "GET k"))?;
+                let deployment = open(&[port]);
+                let own = deployment.primary_for(Some(SERVICE), None);
+                let own = own.map_err(|error| error.to_string())?;
+                run(&own, "SET k child").map_err(|error| error.to_string())?;
+                deployment.close(1000).map_err(|error| error.to_string())
+            });
+            tell.send(here.map(drop)).unwrap();
+        };
+        let target = Target::Done(Box::new(inside));
+        client.submit(&words("PING"), &CallOptions::default(), target).unwrap();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(Err(ErrorKind::WouldDeadlock)));
+        assert_eq!(text(&client, "GET k"), "child");
     });
 }
 

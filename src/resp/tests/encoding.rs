@@ -59,3 +59,21 @@ proptest! {
         prop_assert_eq!(reply.elements().map(|value| value.data()).collect::<Vec<_>>(), args);
     }
 }
+
+#[test]
+fn what_was_encoded_is_read_back_where_it_lies() {
+    let large = vec![b'\r'; 70_000];
+    let commands: [&[&[u8]]; 4] = [&[b"GET", b"k"], &[b""], &[b"SET", b"\r\n$3\r\n", &large], &[]];
+    let mut bytes = Vec::new();
+    commands.iter().for_each(|args| encode(&mut bytes, args));
+    let mut rest = bytes.as_slice();
+    for args in commands {
+        let (read, behind) = crate::resp::first_command(rest).unwrap();
+        assert_eq!(read, args);
+        rest = behind;
+    }
+    assert!(rest.is_empty() && crate::resp::first_command(rest).is_none());
+    for end in 0..40 {
+        assert!(crate::resp::first_command(&bytes[..end]).is_none_or(|(args, _)| args.len() == 2));
+    }
+}

@@ -1,0 +1,588 @@
+//! One life of a call: what it does next, after whatever happened to it. No I/O, no clock, no lock.
+//!
+//! Whoever drives it, a thread that waits (`call`) or sentinel-io for calls that no thread waits for (`completion`), feeds
+//! it with [`Event`]s and does the [`Step`]s that it answers. What may be repeated, and what an outcome is, is decided
+//! here alone.
+
+use super::CallOptions;
+use super::learnt::Word;
+use super::meaning::{Claim, Remedy, confirmed, confirms};
+use super::reading::{self, Doubt, Read};
+use super::replication::read_confirmation;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::net::Endpoint;
+use crate::pool::Want;
+use crate::resp::{Kind, Reply};
+use crate::topology::Role;
+
+/// What the replies to a call are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One.
+    Command,
+    /// One, and then that of WAIT or WAITAOF on the same connection.
+    Confirmed,
+    /// One for each of so many commands.
+    Pipeline(usize),
+    /// MULTI's, one for each of so many commands, EXEC's.
+    Transaction(usize),
+}
+
+/// What is sent over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// COMMAND INFO of a command that the library does not know.
+    Info,
+    /// The question whether the node can have a write on disk.
+    Probe,
+    /// The call itself, a transaction between its MULTI and EXEC, a script by its name.
+    Itself,
+    /// A script by its source.
+    Source,
+    /// WAIT or WAITAOF.
+    Confirmation,
+    /// ROLE.
+    Role,
+    /// SCRIPT EXISTS.
+    Exists,
+}
+
+/// How much of a message was handed to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handed {
+    Nothing,
+    /// Its end was not.
+    Begun,
+    Whole,
+}
+
+/// What came of a message.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The replies that came; those of a pipeline in one array.
+    pub(crate) replies: Vec<Reply>,
+    /// Whether all came.
+    pub(crate) done: Result<()>,
+    /// Where not all came.
+    pub(crate) handed: Handed,
+}
+
+/// The commands of a call, as whoever drives it has them.
+pub(crate) trait Commands {
+    /// Shows the arguments of one after the other, until `look` has seen enough.
+    fn show(&self, look: &mut dyn FnMut(&[&[u8]]) -> bool);
+    /// Whether all of them may be repeated without changing anything.
+    fn only_read(&self) -> bool;
+}
+
+/// What else counts when a message has ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) commands: &'a dyn Commands,
+    /// The node that it went to.
+    pub(crate) node: Option<&'a Endpoint>,
+    /// What the client wants of its nodes.
+    pub(crate) wanted: Role,
+    /// The client was closed.
+    pub(crate) closed: bool,
+    /// The deadline has passed.
+    pub(crate) late: bool,
+}
+
+impl Scene<'_> {
+    fn at(&self, error: Error) -> Error {
+        match self.node {
+            Some(node) => error.at(node.to_string()),
+            None => error,
+        }
+    }
+
+    /// Whether the node's answer is about the node. A write to a client of replicas is refused by all of them.
+    fn moves_on(&self, error: &Error) -> bool {
+        !(self.wanted == Role::Replica && matches!(error.kind(), ErrorKind::Readonly { .. }))
+    }
+
+    /// Why nothing more is sent.
+    fn over(&self) -> Option<ErrorKind> {
+        let during = || "waiting for the reply".to_owned();
+        match (self.closed, self.late) {
+            (true, _) => Some(ErrorKind::Closed),
+            (_, true) => Some(ErrorKind::Timeout { during: during() }),
+            _ => None,
+        }
+    }
+}
+
+/// What happened to a call.
+pub(crate) enum Event<'a> {
+    /// It was accepted.
+    Begun,
+    /// It has a connection.
+    Connected,
+    /// It cannot have one.
+    Unconnected(Error),
+    /// What was sent has come to its end.
+    Ended(Ended, Scene<'a>),
+    /// What was to be sent was taken back before any of it was: the connection was left, or lost, for this reason.
+    TakenBack(Option<Error>),
+    /// What the server said of the command that was asked for.
+    Told(Word),
+    /// The pause before a repetition is over.
+    Rested,
+    /// Nobody waits for it any more, for this reason; so much of what it was sending had been handed over.
+    GivenUp(Error, Handed),
+}
+
+/// What is to be done for a call.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Nothing: what happened is nothing to it.
+    Stay,
+    /// A connection of this kind is to be had.
+    Connect(Want),
+    /// This is to be sent on the connection that it has.
+    Send(Message),
+    /// What the command [`Life::question`] does is to be read from this answer, and told.
+    Learn(Result<Reply>),
+    /// It failed so, for so many times, and is tried again, after a pause from the second time on.
+    Again(Error, u32),
+    /// It has ended.
+    End(Result<Reply>),
+}
+
+/// The same with what it tells of the node.
+#[derive(Debug)]
+pub(crate) struct Next {
+    /// The node said that it is not what it was taken for.
+    pub(crate) condemn: bool,
+    pub(crate) step: Step,
+}
+
+impl From<Step> for Next {
+    fn from(step: Step) -> Next {
+        Next { condemn: false, step }
+    }
+}
+
+/// Where a call is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    /// It waits for a connection.
+    Waiting,
+    /// This was sent, or is about to be.
+    Sent(Message),
+    /// The answer to its question is being read.
+    Learning,
+    /// It waits before a repetition.
+    Resting,
+    Over,
+}
+
+/// What is kept while something more is asked.
+#[derive(Debug)]
+enum Kept {
+    /// The reply to a write that is not confirmed yet.
+    Written(Reply),
+    Doubt(Doubt),
+}
+
+/// A script that is sent by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Script {
+    No,
+    ByName,
+    BySource,
+}
+
+#[derive(Debug)]
+pub(crate) struct Life {
+    shape: Shape,
+    options: CallOptions,
+    stage: Stage,
+    script: Script,
+    /// It waits in the server: on a connection of its own.
+    own: bool,
+    /// The server said that it has no such command.
+    absent: bool,
+    /// What one attempt left unknown stays unknown, however a later one fails.
+    so_far: Outcome,
+    failed: u32,
+    /// Names of commands that the server is asked for first, the next one last.
+    unknown: Vec<Vec<u8>>,
+    kept: Option<Box<Kept>>,
+}
+
+impl Life {
+    /// A call of this shape. `own`: it waits in the server. `unknown`: names of commands that the server is asked for.
+    pub(crate) fn new(shape: Shape, options: &CallOptions, own: bool, unknown: Vec<Vec<u8>>) -> Life {
+        Life {
+            shape,
+            options: *options,
+            stage: Stage::New,
+            script: Script::No,
+            own,
+            absent: false,
+            so_far: Outcome::NotSent,
+            failed: 0,
+            unknown,
+            kept: None,
+        }
+    }
+
+    /// A script by its name, whose source can be had.
+    pub(crate) fn of_script(mut self) -> Life {
+        self.script = Script::ByName;
+        self
+    }
+
+    /// The same call, of which this was just sent on a connection.
+    pub(crate) fn under_way(mut self) -> Life {
+        self.stage = Stage::Sent(Message::Itself);
+        self
+    }
+
+    /// What stands for a call whose next step is being decided: were it given up now, nobody could say what was done.
+    pub(crate) const fn undecided() -> Life {
+        Life {
+            shape: Shape::Command,
+            options: CallOptions::PLAIN,
+            stage: Stage::Resting,
+            script: Script::No,
+            own: false,
+            absent: false,
+            so_far: Outcome::Unknown,
+            failed: 0,
+            unknown: Vec::new(),
+            kept: None,
+        }
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What the replies are to what was sent last.
+    pub(crate) fn reading(&self) -> Shape {
+        match self.stage {
+            Stage::Sent(Message::Itself | Message::Source) => self.shape,
+            _ => Shape::Command,
+        }
+    }
+
+    pub(crate) fn options(&self) -> &CallOptions {
+        &self.options
+    }
+
+    /// The name that the server is asked for next.
+    pub(crate) fn question(&self) -> Option<&Vec<u8>> {
+        self.unknown.last()
+    }
+
+    /// The connection that it needs next. A question is nothing that waits in the server.
+    pub(crate) fn want(&self) -> Want {
+        let own = self.own || self.shape == Shape::Confirmed;
+        match own && self.unknown.is_empty() {
+            true => Want::Lease,
+            false => Want::Shared,
+        }
+    }
+
+    /// Whether it goes out as it is, on a connection that others share.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.unknown.is_empty() && self.want() == Want::Shared
+    }
+
+    /// Whether nothing of it is left but the reply to one command.
+    #[inline]
+    pub(crate) fn is_all_but_answered(&self) -> bool {
+        self.shape == Shape::Command && self.stage == Stage::Sent(Message::Itself)
+    }
+
+    /// What was sent last, where it has not ended.
+    pub(crate) fn sent(&self) -> Option<Message> {
+        match self.stage {
+            Stage::Sent(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// What is known of the command that is asked for next.
+    pub(super) fn knows(&mut self, word: Word) {
+        self.unknown.pop();
+        match word {
+            Word::Command(traits) => self.own |= traits.blocking,
+            Word::Absent => self.absent = true,
+            Word::Silent => {}
+        }
+    }
+
+    /// What follows this event.
+    pub(crate) fn on(&mut self, event: Event<'_>) -> Next {
+        match (event, self.stage) {
+            (_, Stage::Over) => Step::Stay.into(),
+            (Event::GivenUp(error, handed), _) => self.give_up(error, handed),
+            (Event::Ended(ended, scene), Stage::Sent(message)) => self.ended(message, ended, scene),
+            (Event::Begun, Stage::New) | (Event::Rested, Stage::Resting) => self.connect(),
+            (Event::Connected, Stage::Waiting) => self.send(self.opening()),
+            (Event::Unconnected(error), Stage::Waiting) => {
+                let error = self.so_far(error.with_outcome(Outcome::NotSent));
+                self.end(Err(error))
+            }
+            (Event::TakenBack(lost), Stage::Sent(message)) => self.take_back(message, lost),
+            (Event::Told(word), Stage::Learning) => {
+                self.knows(word);
+                self.failed = 0;
+                self.connect()
+            }
+            _ => Step::Stay.into(),
+        }
+    }
+
+    /// Has a connection: what goes out on it, if anything.
+    #[inline]
+    pub(crate) fn set_out(&mut self) -> Option<Message> {
+        if !matches!(self.stage, Stage::Waiting | Stage::New) {
+            return None;
+        }
+        let message = self.opening();
+        self.stage = Stage::Sent(message);
+        Some(message)
+    }
+
+    /// With what an attempt begins.
+    fn opening(&self) -> Message {
+        match self.shape {
+            _ if !self.unknown.is_empty() => Message::Info,
+            Shape::Confirmed if self.options.wait_aof => Message::Probe,
+            _ => self.body(),
+        }
+    }
+
+    fn body(&self) -> Message {
+        match self.script {
+            Script::BySource => Message::Source,
+            Script::No | Script::ByName => Message::Itself,
+        }
+    }
+
+    fn connect(&mut self) -> Next {
+        self.stage = Stage::Waiting;
+        Step::Connect(self.want()).into()
+    }
+
+    fn send(&mut self, message: Message) -> Next {
+        self.stage = Stage::Sent(message);
+        Step::Send(message).into()
+    }
+
+    fn end(&mut self, result: Result<Reply>) -> Next {
+        self.stage = Stage::Over;
+        Step::End(result).into()
+    }
+
+    /// `error` with what is known of the call as a whole.
+    fn so_far(&self, error: Error) -> Error {
+        match self.so_far {
+            Outcome::Unknown => error.with_outcome(Outcome::Unknown),
+            _ => error,
+        }
+    }
+
+    fn ended(&mut self, message: Message, ended: Ended, scene: Scene<'_>) -> Next {
+        match message {
+            Message::Info | Message::Probe => self.asked(message, ended, scene),
+            Message::Confirmation => self.confirmed(ended, scene),
+            Message::Role | Message::Exists => self.looked(ended, scene),
+            Message::Itself | Message::Source => match reading::read(self.shape, ended, scene.commands, self.absent) {
+                Read::Done(reply, blame) => self.done(reply, blame.is_some_and(|error| scene.moves_on(&error)), scene),
+                Read::Failed(error, remedy) => self.fail(scene.at(error), remedy == Remedy::AnotherNode, scene),
+                Read::Doubtful(doubt) => self.doubt(doubt, scene),
+            },
+        }
+    }
+
+    /// A question that comes before the call: of that nothing was sent, whatever comes of it.
+    fn asked(&mut self, message: Message, ended: Ended, scene: Scene<'_>) -> Next {
+        let (answer, remedy) = match (ended.done, ended.replies.into_iter().next()) {
+            (Err(error), _) => (Err(error), Remedy::None),
+            (Ok(()), None) => (Err(reading::incomplete()), Remedy::None),
+            (Ok(()), Some(reply)) if reply.kind() == Kind::Error => {
+                let (error, remedy) = reading::of_question(&reply);
+                (Err(scene.at(error)), remedy)
+            }
+            (Ok(()), Some(reply)) => (Ok(reply), Remedy::None),
+        };
+        match answer {
+            // A user without the right to ask, or a server that cannot be asked, is an answer too.
+            answer if message == Message::Info && remedy == Remedy::None && is_word(&answer) => match scene.over() {
+                Some(kind) => self.fail(Error::new(kind), false, scene),
+                None => {
+                    self.stage = Stage::Learning;
+                    Step::Learn(answer).into()
+                }
+            },
+            Err(error) => self.fail(
+                error.with_outcome(Outcome::NotSent),
+                remedy == Remedy::AnotherNode,
+                scene,
+            ),
+            Ok(_) => match scene.over() {
+                Some(kind) => self.fail(Error::new(kind), false, scene),
+                None => self.send(self.body()),
+            },
+        }
+    }
+
+    fn done(&mut self, reply: Reply, condemn: bool, scene: Scene<'_>) -> Next {
+        let step = match (self.shape, scene.over()) {
+            (Shape::Confirmed, Some(kind)) => self.end(Err(Error::new(kind).with_outcome(Outcome::Unknown))),
+            (Shape::Confirmed, None) => {
+                self.kept = Some(Box::new(Kept::Written(reply)));
+                self.send(Message::Confirmation)
+            }
+            _ => self.end(Ok(reply)),
+        };
+        Next { condemn, ..step }
+    }
+
+    /// The write itself was done: whatever happens now, it may be on this node, or in its memory, alone.
+    fn confirmed(&mut self, ended: Ended, scene: Scene<'_>) -> Next {
+        let Some(Kept::Written(reply)) = self.kept.take().map(|kept| *kept) else {
+            return self.end(Err(Error::fault("a confirmation of no write")));
+        };
+        let kind = scene.closed.then_some(ErrorKind::Closed);
+        let confirmed = match (ended.done, ended.replies.into_iter().next()) {
+            (Err(error), _) => Err(kind.map_or(error, Error::new)),
+            (Ok(()), wait) => read_confirmation(wait, &self.options).map_err(|error| scene.at(error)),
+        };
+        let unknown = |error: Error| error.with_outcome(Outcome::Unknown);
+        self.end(confirmed.map(|()| reply).map_err(unknown))
+    }
+
+    /// What was answered says something that only the server can confirm.
+    fn doubt(&mut self, doubt: Doubt, scene: Scene<'_>) -> Next {
+        let doubt = Doubt {
+            otherwise: doubt.otherwise.map_err(|error| scene.at(error)),
+            ..doubt
+        };
+        if scene.over().is_some() {
+            return self.fall_back(doubt, scene);
+        }
+        let question = match doubt.claim {
+            Claim::Readonly | Claim::NotServing => Message::Role,
+            Claim::NoScript => Message::Exists,
+        };
+        self.kept = Some(Box::new(Kept::Doubt(doubt)));
+        self.send(question)
+    }
+
+    /// The server's own word on a claim.
+    fn looked(&mut self, ended: Ended, scene: Scene<'_>) -> Next {
+        let Some(Kept::Doubt(doubt)) = self.kept.take().map(|kept| *kept) else {
+            return self.end(Err(Error::fault("an answer to no question")));
+        };
+        let answer = ended.replies.first().filter(|_| ended.done.is_ok());
+        if !answer.is_some_and(|answer| confirms(doubt.claim, scene.wanted, answer)) {
+            return self.fall_back(doubt, scene);
+        }
+        if doubt.claim == Claim::NoScript && self.script == Script::ByName && scene.over().is_none() {
+            self.script = Script::BySource;
+            return self.send(Message::Source);
+        }
+        let error = scene.at(confirmed(doubt.claim, &doubt.text));
+        match doubt.otherwise {
+            // Refused in the middle: the caller sees which.
+            Ok(reply) if !doubt.whole => {
+                let condemn = scene.moves_on(&error);
+                self.done(reply, condemn, scene)
+            }
+            _ => self.fail(error, doubt.claim != Claim::NoScript, scene),
+        }
+    }
+
+    /// Nothing confirms it: it is the caller's to judge.
+    fn fall_back(&mut self, doubt: Doubt, scene: Scene<'_>) -> Next {
+        let condemn = doubt.blame.is_some_and(|error| scene.moves_on(&error));
+        match doubt.otherwise {
+            Ok(reply) => self.done(reply, condemn, scene),
+            Err(error) => self.fail(error, false, scene),
+        }
+    }
+
+    /// After a failed attempt.
+    #[cold]
+    fn fail(&mut self, error: Error, another_node: bool, scene: Scene<'_>) -> Next {
+        let moves_on = another_node && scene.moves_on(&error);
+        if scene.closed {
+            let closed = Error::new(ErrorKind::Closed).with_outcome(error.outcome());
+            let closed = self.so_far(closed);
+            return Next {
+                condemn: moves_on,
+                ..self.end(Err(closed))
+            };
+        }
+        let error = self.so_far(error);
+        let cured = moves_on || matches!(error.kind(), ErrorKind::ConnectionLost { .. });
+        let safe = || error.outcome() != Outcome::Unknown || self.options.retry_unknown || scene.commands.only_read();
+        let next = if self.options.no_retry || scene.late || !cured || !safe() {
+            self.end(Err(error))
+        } else {
+            self.so_far = error.outcome();
+            self.failed = self.failed.saturating_add(1);
+            self.stage = Stage::Resting;
+            Step::Again(error, self.failed).into()
+        };
+        Next {
+            condemn: moves_on,
+            ..next
+        }
+    }
+
+    /// It goes to another connection, and that is no repetition. Only what follows on the same one cannot.
+    fn take_back(&mut self, message: Message, lost: Option<Error>) -> Next {
+        let result = match (message, self.kept.take().map(|kept| *kept), lost) {
+            (Message::Role | Message::Exists, Some(Kept::Doubt(doubt)), _) => doubt.otherwise,
+            (Message::Confirmation | Message::Role | Message::Exists, _, lost) => {
+                let error = lost.unwrap_or_else(|| {
+                    let cause = "the connection was given up".to_owned();
+                    Error::new(ErrorKind::ConnectionLost { cause })
+                });
+                Err(error.with_outcome(Outcome::Unknown))
+            }
+            // A connection that was lost is an attempt that failed.
+            (_, _, Some(error)) if self.options.no_retry => Err(error.with_outcome(Outcome::NotSent)),
+            _ => return self.connect(),
+        };
+        let result = result.map_err(|error| self.so_far(error));
+        self.end(result)
+    }
+
+    /// Nobody waits any more: what is known now stays true, for nothing more is sent.
+    fn give_up(&mut self, error: Error, handed: Handed) -> Next {
+        let kept = self.kept.take().map(|kept| *kept);
+        let outcome = match self.sent() {
+            // An answer came, and its time is up: that is what there is to tell.
+            Some(Message::Role | Message::Exists) => match kept {
+                Some(Kept::Doubt(doubt)) if matches!(error.kind(), ErrorKind::Timeout { .. }) => {
+                    let otherwise = doubt.otherwise.map_err(|error| self.so_far(error));
+                    return self.end(otherwise);
+                }
+                _ => Outcome::Unknown,
+            },
+            Some(Message::Confirmation) => Outcome::Unknown,
+            Some(Message::Itself | Message::Source) if handed != Handed::Nothing => Outcome::Unknown,
+            _ => Outcome::NotSent,
+        };
+        let error = self.so_far(error.with_outcome(outcome));
+        self.end(Err(error))
+    }
+}
+
+/// Whether it is the server's answer to what it was asked.
+fn is_word(answer: &Result<Reply>) -> bool {
+    match answer {
+        Ok(_) => true,
+        Err(error) => error.server_code().is_some(),
+    }
+}
