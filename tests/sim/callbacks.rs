@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::completion::Entry;
+use super::Entry;
+use super::untaken::Untaken;
 use crate::deadline::Deadline;
 use crate::kernel::kernel;
 use crate::sync::{Condvar, Mutex};
@@ -13,7 +14,7 @@ pub type Done = Box<dyn FnOnce(Entry) + Send>;
 
 #[derive(Default)]
 struct State {
-    due: VecDeque<(Done, Entry)>,
+    due: VecDeque<(Done, Entry, Untaken)>,
     started: bool,
     closed: bool,
 }
@@ -40,8 +41,10 @@ impl Callbacks {
         Ok(())
     }
 
-    pub fn add(self: &Arc<Callbacks>, due: impl Iterator<Item = (Done, Entry)>) {
-        self.state.lock().due.extend(due);
+    pub fn add(self: &Arc<Callbacks>, due: impl Iterator<Item = (Done, Entry)>, mut untaken: Untaken) {
+        let mut state = self.state.lock();
+        state.due.extend(due.map(|(done, entry)| (done, entry, untaken.split(1))));
+        drop(state);
         self.added.notify_one();
     }
 
@@ -53,7 +56,7 @@ impl Callbacks {
 
     fn run(&self) {
         loop {
-            let (done, entry) = {
+            let (done, entry, untaken) = {
                 let mut state = self.state.lock();
                 loop {
                     if let Some(due) = state.due.pop_front() {
@@ -66,6 +69,7 @@ impl Callbacks {
                 }
             };
             done(entry);
+            drop(untaken);
         }
     }
 }

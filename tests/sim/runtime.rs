@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::client::Learnt;
+use crate::client::learnt::Lessons;
 use crate::completion::Queue;
 use crate::completion::callbacks::Callbacks;
 use crate::completion::subscription::Followed;
@@ -30,7 +30,7 @@ pub(crate) struct Runtime {
     callbacks: Arc<Callbacks>,
     troubles: Arc<Troubles>,
     service: Arc<Service>,
-    pub(crate) learnt: Arc<Learnt>,
+    pub(crate) learnt: Lessons,
     pub(crate) observer: Arc<Observer>,
 }
 
@@ -83,7 +83,7 @@ impl Runtime {
             callbacks: Arc::default(),
             troubles,
             service: Arc::new(service),
-            learnt: Arc::default(),
+            learnt: Lessons::default(),
             observer,
         });
         let discovery = Discovery {

@@ -20,6 +20,8 @@ pub mod queue;
 mod queues;
 #[path = "../../../src/completion/subscription/mod.rs"]
 pub mod subscription;
+#[path = "../../../src/completion/untaken.rs"]
+mod untaken;
 
 pub use book::{CallId, Target};
 pub use calls::Calls;

@@ -76,7 +76,7 @@ impl Ask {
             Sort::Write => vec![text("APPEND"), own, payload(id, size())],
             Sort::Waits => vec![text("BLPOP"), own, text(kernel().pick(&["0.01", "0.1", "0.3"]))],
             Sort::Script => {
-                let mode = match std::env::var_os("FORGE").is_some() {
+                let mode = match std::env::var_os("HONEST").is_none() {
                     true => kernel().pick(&["ok", "ok", "error", "forge", "pretend"]),
                     false => kernel().pick(&["ok", "ok", "error"]),
                 };
