@@ -1,0 +1,35 @@
+//! The room `net` with a simulated kernel below it: its own sources but for those that make system calls.
+
+pub mod clock;
+#[path = "../../../src/net/dial.rs"]
+pub mod dial;
+#[path = "../../../src/net/endpoint.rs"]
+pub mod endpoint;
+pub mod futex;
+#[path = "../../../src/net/handshake.rs"]
+pub mod handshake;
+#[path = "../../../src/net/login.rs"]
+mod login;
+#[path = "../../../src/net/process.rs"]
+pub mod process;
+#[path = "../../../src/net/records.rs"]
+pub mod records;
+#[path = "../../../src/net/secure.rs"]
+mod secure;
+pub mod socket;
+#[path = "../../../src/net/stream.rs"]
+pub mod stream;
+pub mod sys;
+#[path = "../../../src/net/tls.rs"]
+pub mod tls;
+#[path = "../../../src/net/wire.rs"]
+pub mod wire;
+
+pub use dial::{DialError, Transport};
+pub use endpoint::{AddressMap, Endpoint};
+pub use handshake::{Greeted, Login};
+pub use records::Records;
+pub use socket::Socket;
+pub use stream::Stream;
+pub use tls::Tls;
+pub use wire::{Wire, WireError};

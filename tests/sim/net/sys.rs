@@ -1,0 +1,110 @@
+//! The rest of the kernel: the names of `src/net/sys.rs`.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::RawFd;
+use std::task::Poll;
+
+use super::Socket;
+use crate::network::network;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    Read,
+    ReadOrWrite,
+}
+
+/// Nothing forks here.
+#[derive(Debug)]
+pub struct ForkBound<T>(T);
+
+impl<T> ForkBound<T> {
+    pub fn new(value: T) -> ForkBound<T> {
+        ForkBound(value)
+    }
+
+    pub fn is_forked(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Deref for ForkBound<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for ForkBound<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+#[derive(Debug)]
+pub struct Hangups;
+
+impl Hangups {
+    pub fn new() -> io::Result<Hangups> {
+        Ok(Hangups)
+    }
+
+    pub fn add(&self, socket: &Socket, token: u64) -> io::Result<()> {
+        network().with(socket.number(), |connection| {
+            if connection.has_hung_up() {
+                network().hung_up(token);
+            } else {
+                connection.token = Some(token);
+            }
+        });
+        Ok(())
+    }
+
+    pub fn readable(&self) -> io::Result<Gone> {
+        Ok(Gone)
+    }
+
+    pub fn take(&self) -> Vec<u64> {
+        network().take_gone()
+    }
+}
+
+/// What a task waits for.
+#[derive(Debug)]
+pub struct Gone;
+
+impl Gone {
+    pub async fn readable(&self) -> io::Result<Gone> {
+        std::future::poll_fn(|cx| match network().has_gone(cx.waker()) {
+            true => Poll::Ready(Ok(Gone)),
+            false => Poll::Pending,
+        })
+        .await
+    }
+
+    pub fn clear_ready(&mut self) {}
+}
+
+/// No event loop of a host looks here.
+#[derive(Debug)]
+pub struct EventFd;
+
+impl EventFd {
+    pub fn new() -> io::Result<EventFd> {
+        Ok(EventFd)
+    }
+
+    pub fn raw(&self) -> RawFd {
+        -1
+    }
+
+    pub fn raise(&self) {}
+
+    pub fn lower(&self) {}
+}
+
+/// For unit tests of the sources, which are compiled here and not run.
+pub fn wait_ready(_: std::os::fd::BorrowedFd<'_>, _: Ready, _: Option<std::time::Instant>) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}

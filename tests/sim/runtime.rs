@@ -1,0 +1,182 @@
+//! What the library's handles ask of the thread `sentinel-io`: here it is the simulation's own thread. The names are
+//! those of `src/runtime.rs`.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::client::learnt::Lessons;
+use crate::completion::Queue;
+use crate::completion::callbacks::Callbacks;
+use crate::completion::subscription::Followed;
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Observer;
+use crate::options::{Options, Vault};
+use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Troubles};
+use crate::sync::Mutex;
+use crate::topology::{Request, Role, Service, Snapshot};
+
+type Job = Box<dyn FnOnce(&Rc<Common>) + Send>;
+
+pub(crate) struct Runtime {
+    jobs: mpsc::UnboundedSender<Job>,
+    closed: AtomicBool,
+    pools: Mutex<Vec<Weak<Pool>>>,
+    queues: Mutex<Vec<Weak<Queue>>>,
+    callbacks: Arc<Callbacks>,
+    troubles: Arc<Troubles>,
+    service: Arc<Service>,
+    pub(crate) learnt: Lessons,
+    pub(crate) observer: Arc<Observer>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Runtime")
+    }
+}
+
+/// What the simulation keeps in hand of discovery: it says what is known, and hears what is asked.
+pub(crate) struct Discovery {
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+}
+
+impl Runtime {
+    /// Has the tasks of sentinel-io run here.
+    pub(crate) fn start(options: &Options) -> (Arc<Runtime>, Discovery) {
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let (requests, asked) = mpsc::unbounded_channel();
+        let service = Service::new("s".to_owned(), snapshots, Arc::default(), requests, Arc::default());
+        let observer = Arc::new(Observer::new(options));
+        let troubles = Arc::new(Troubles::default());
+        let settings = options.client().unwrap();
+        let common = {
+            let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, Arc::clone(&troubles)));
+            let hangups = Arc::new(HangupWatch::new().unwrap());
+            tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
+            let alarms = Arc::<Alarms>::default();
+            tokio::task::spawn_local(Arc::clone(&alarms).run());
+            Rc::new(Common {
+                gate,
+                hangups,
+                alarms,
+                sentries: Rc::default(),
+                names: crate::net::AddressMap::default(),
+            })
+        };
+        tokio::task::spawn_local(async move {
+            while let Some(job) = queue.recv().await {
+                job(&common);
+            }
+        });
+        let runtime = Arc::new(Runtime {
+            jobs,
+            closed: AtomicBool::new(false),
+            pools: Mutex::default(),
+            queues: Mutex::default(),
+            callbacks: Arc::default(),
+            troubles,
+            service: Arc::new(service),
+            learnt: Lessons::default(),
+            observer,
+        });
+        let discovery = Discovery {
+            snapshot,
+            requests: asked,
+        };
+        (runtime, discovery)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::new(ErrorKind::Closed)),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn check_to_wait(&self) -> Result<()> {
+        self.check()
+    }
+
+    fn post(&self, job: impl FnOnce(&Rc<Common>) + Send + 'static) {
+        let _ = self.jobs.send(Box::new(job));
+    }
+
+    pub(crate) fn spawn<F: Future<Output = ()> + 'static>(&self, make: impl FnOnce() -> F + Send + 'static) {
+        self.post(move |_| {
+            tokio::task::spawn_local(make());
+        });
+    }
+
+    pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {
+        &self.callbacks
+    }
+
+    pub(crate) fn pool(&self, role: Role, options: &Options, vault: Arc<Vault>) -> Arc<Pool> {
+        let settings = options.client().unwrap();
+        let pool = Arc::new(Pool::new(
+            Arc::clone(&self.service),
+            role,
+            (settings, Vec::new()),
+            vault,
+            Arc::clone(&self.troubles),
+            Arc::clone(&self.observer),
+        ));
+        self.pools.lock().push(Arc::downgrade(&pool));
+        let kept = Arc::clone(&pool);
+        self.post(move |common| {
+            tokio::task::spawn_local(Keeper::new(kept, Rc::clone(common)).run());
+        });
+        pool
+    }
+
+    pub(crate) fn follow(&self, pool: Arc<Pool>, subscription: Followed) {
+        self.post(move |common| {
+            tokio::task::spawn_local(subscription.run(pool, Rc::clone(common)));
+        });
+    }
+
+    pub(crate) fn queue(&self, capacity: usize) -> Arc<Queue> {
+        let queue = Arc::new(Queue::new(capacity));
+        self.queues.lock().push(Arc::downgrade(&queue));
+        queue
+    }
+
+    pub(crate) fn renew_logins(&self) {
+        self.post(|common| common.gate.forgive_logins());
+        for pool in self.live_pools() {
+            pool.renew_logins();
+        }
+    }
+
+    fn live_pools(&self) -> Vec<Arc<Pool>> {
+        self.pools.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Ends every call, as the deployment's own does.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for pool in self.live_pools() {
+            pool.close();
+        }
+        let queues: Vec<_> = self.queues.lock().iter().filter_map(Weak::upgrade).collect();
+        for queue in queues {
+            queue.close();
+        }
+    }
+}
+
+pub(crate) fn may_wait() -> Result<()> {
+    Ok(())
+}
+
+pub(crate) fn read_timeout(timeout_ms: i64, default_ms: i64) -> Result<Deadline> {
+    Deadline::from_ms(timeout_ms, default_ms)
+        .ok_or_else(|| Error::invalid("timeout_ms", format!("{timeout_ms} is neither -1, 0, nor more")))
+}
