@@ -15,6 +15,9 @@ pub mod fuzzing;
 mod handoff;
 #[cfg(test)]
 mod handoff_tests;
+#[cfg(test)]
+#[path = "client/lending_tests.rs"]
+mod lending_tests;
 pub mod net;
 pub mod observe;
 pub mod options;

@@ -6,8 +6,6 @@ pub mod commands;
 pub mod connection;
 pub(crate) mod events;
 pub mod learnt;
-#[cfg(test)]
-mod lending_tests;
 pub(crate) mod life;
 #[cfg(test)]
 mod life_tests;

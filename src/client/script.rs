@@ -13,6 +13,8 @@ pub struct Script {
     source: Box<[u8]>,
     sha1: String,
     read_only: bool,
+    /// It may end with an error of its own making: what it answers is its own word, until the server confirms it.
+    own_errors: bool,
 }
 
 impl Script {
@@ -23,6 +25,7 @@ impl Script {
             source: source.into(),
             sha1: sha1_smol::Sha1::from(source).digest().to_string(),
             read_only,
+            own_errors: may_make_errors(source),
         }
     }
 
@@ -30,6 +33,18 @@ impl Script {
     pub fn sha1(&self) -> &str {
         &self.sha1
     }
+}
+
+/// Whether a script may end with an error of its own making: by `error`, `redis.error_reply`, `assert`, a table with
+/// `err`, a table whose fields are named by data, or code that is not to be seen here.
+fn may_make_errors(source: &[u8]) -> bool {
+    const WAYS: [&[u8]; 6] = [b"err", b"assert", b"load", b"cjson", b"cmsgpack", b"fenv"];
+    let has = |word: &[u8]| source.windows(word.len()).any(|part| part == word);
+    let names_fields = || {
+        let mut behind = source.split(|byte| *byte == b']').skip(1);
+        behind.any(|rest| matches!(rest.trim_ascii_start(), [b'=', next, ..] if *next != b'='))
+    };
+    WAYS.into_iter().any(has) || names_fields()
 }
 
 impl Client {
@@ -62,7 +77,7 @@ impl Client {
         if call.is_confirmed() {
             check_role(self.pool(), call)?;
         }
-        let life = Life::new(shape(call), call, false, Vec::new()).of_script();
+        let life = Life::new(shape(call), call, false, Vec::new()).of_script(script.own_errors);
         counted(self.pool(), waiting.run(life))
     }
 }
@@ -70,6 +85,29 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_that_can_make_no_error_is_told_from_one_that_can() {
+        let may = |source: &str| may_make_errors(source.as_bytes());
+        for source in [
+            "return error(ARGV[1])",
+            "return redis.error_reply(ARGV[1])",
+            "return {err=ARGV[1]}",
+            "assert(false, ARGV[1])",
+            "return cjson.decode(ARGV[1])",
+            "local t = {} t[ARGV[1]] = ARGV[2] return t",
+            "return {[ARGV[1]]=ARGV[2]}",
+        ] {
+            assert!(may(source), "{source}");
+        }
+        for source in [
+            "return 1",
+            "return KEYS[1] == ARGV[1]",
+            "return redis.call('GET', KEYS[1])",
+        ] {
+            assert!(!may(source), "{source}");
+        }
+    }
 
     #[test]
     fn a_script_is_named_as_the_servers_name_it() {

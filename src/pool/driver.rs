@@ -16,10 +16,10 @@ use super::direct::too_soon;
 use super::gate::Gate;
 use super::lane::{Call, Ends, Lane};
 use super::outbox::{KEEP, Piece, Pieces};
-use super::seat::NUDGE_EVERY;
+use super::seat::{Failure, NUDGE_EVERY};
 use super::sentry::Sentries;
 use super::silence::Silence;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Outcome};
 use crate::net::clock::Moment;
 use crate::net::dial::plain;
 use crate::net::stream::{Pushed, Watching};
@@ -115,7 +115,7 @@ impl Driver {
         let ours = self.lane.is_gone() || self.lane.generation.is_retired();
         // First out of the pool, then the callers: none of them must find it again. What was not sent waits again, in front
         // of all that comes.
-        let lost = self.lane.ends(&ended).not_sent;
+        let lost = self.lane.lost(&cause, Outcome::NotSent);
         self.ended = ended;
         let unsent = self.take_unsent();
         pool.lane_ended(&self.lane, unsent, lost);
@@ -449,9 +449,14 @@ impl Drop for Driver {
         self.lane.outbox.lock().ended = Some(self.ended.to_string());
         let unsent = self.take_unsent();
         while self.end_some() {}
-        let ends = self.lane.ends(&self.ended);
+        let lost = self.lane.lost(&self.ended.cause(), Outcome::NotSent);
         for call in unsent {
-            call.sink.end(None, ends.of(call.bytes, call.bytes), &mut self.ends);
+            let failure = Failure {
+                error: lost.clone(),
+                unsent: call.bytes,
+                moved: false,
+            };
+            call.sink.end(None, Err(failure), &mut self.ends);
         }
         self.ends.flush(&self.pool, &self.lane);
         self.lane.generation.leave(self.lane.id);

@@ -345,7 +345,7 @@ impl Lane {
 /// The errors of calls that end with their lane: made once, and shared.
 #[derive(Debug)]
 pub(super) struct LostEnds {
-    pub(super) not_sent: Error,
+    not_sent: Error,
     unknown: Error,
 }
 

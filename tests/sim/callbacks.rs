@@ -43,7 +43,9 @@ impl Callbacks {
 
     pub fn add(self: &Arc<Callbacks>, due: impl Iterator<Item = (Done, Entry)>, mut untaken: Untaken) {
         let mut state = self.state.lock();
-        state.due.extend(due.map(|(done, entry)| (done, entry, untaken.split(1))));
+        state
+            .due
+            .extend(due.map(|(done, entry)| (done, entry, untaken.split(1))));
         drop(state);
         self.added.notify_one();
     }

@@ -106,7 +106,10 @@ impl Ledger {
             (entry.executed, entry.terms, entry.end)
         });
         let Some((times, terms, end)) = known else {
-            broken("no stranger's bytes", &format!("node {node} executed {id}, which nobody asked for"));
+            broken(
+                "no stranger's bytes",
+                &format!("node {node} executed {id}, which nobody asked for"),
+            );
         };
         if times > 1 && !terms.repeats {
             broken("P4", &format!("call {id} was executed {times} times"));
@@ -132,9 +135,14 @@ impl Ledger {
             }
             (entry.handed, entry.terms, entry.refused, entry.end)
         });
-        let Some((times, terms, refused, end)) = handed else { return };
+        let Some((times, terms, refused, end)) = handed else {
+            return;
+        };
         if times > 1 && !terms.repeats && refused == 0 {
-            broken("P4", &format!("call {id} is handed over once more, and nobody has refused it"));
+            broken(
+                "P4",
+                &format!("call {id} is handed over once more, and nobody has refused it"),
+            );
         }
         // What a lane has begun to write goes out, unknown or not.
         if let Some(end) = end.filter(|end| *end != End::Unknown && fresh) {
@@ -156,7 +164,10 @@ impl Ledger {
     pub(crate) fn must_have_ended(&self, ids: &[u64]) {
         for id in ids {
             if self.with(*id, |entry| entry.end.is_none() && entry.refused == 0) == Some(true) {
-                broken("P3", &format!("call {id} was under way at the switch and has not ended 52 ms later"));
+                broken(
+                    "P3",
+                    &format!("call {id} was under way at the switch and has not ended 52 ms later"),
+                );
             }
         }
     }
@@ -181,7 +192,10 @@ impl Ledger {
             broken("once", &format!("call {id} ends {end:?} and has ended {before:?}"));
         }
         if matches!(end, End::NotSent | End::Refused) && executed > 0 {
-            broken("P4", &format!("call {id} ends {end:?} and was executed {executed} times"));
+            broken(
+                "P4",
+                &format!("call {id} ends {end:?} and was executed {executed} times"),
+            );
         }
     }
 
@@ -206,10 +220,15 @@ impl Ledger {
                 broken("once", &format!("call {id} has never ended"));
             }
             let plain = !entry.terms.repeats && !entry.terms.own && entry.refused == 0 && entry.handed == 1;
-            let Some(line) = entry.terms.line.filter(|_| plain) else { continue };
+            let Some(line) = entry.terms.line.filter(|_| plain) else {
+                continue;
+            };
             let (before, who) = last.insert(line, (entry.order, id)).unwrap_or((0, 0));
             if before > entry.order {
-                broken("P14", &format!("call {id} was handed over before {who}, which was submitted first"));
+                broken(
+                    "P14",
+                    &format!("call {id} was handed over before {who}, which was submitted first"),
+                );
             }
         }
         tell(|| format!("{} calls, {} steps", entries.len(), kernel().trace.steps()));

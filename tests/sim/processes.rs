@@ -77,7 +77,10 @@ impl Runs {
             self.take_one();
         }
         let (took, count) = (began.elapsed().as_secs_f64(), seeds.end - seeds.start);
-        println!("simulation: seeds {}..{}, {} calls, {took:.1} s", seeds.start, seeds.end, self.calls);
+        println!(
+            "simulation: seeds {}..{}, {} calls, {took:.1} s",
+            seeds.start, seeds.end, self.calls
+        );
         if self.failed.is_empty() {
             return 0;
         }
@@ -126,7 +129,9 @@ impl Runs {
         let mut status = 0;
         // SAFETY: the children are this process's own, and `status` outlives the call.
         let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
-        let Some(mut child) = self.children.remove(&pid) else { return };
+        let Some(mut child) = self.children.remove(&pid) else {
+            return;
+        };
         let mut said = String::new();
         let _ = child.out.read_to_string(&mut said);
         self.done += 1;

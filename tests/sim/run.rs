@@ -36,7 +36,10 @@ fn on_this_thread(seed: u64, tells: bool) -> Report {
     let network = Network::start(plan.weather);
     let ledger = Ledger::start();
     tell(|| format!("{plan:#?}"));
-    network.nodes.borrow_mut().extend((0..plan.nodes).map(|number| node(number, &plan)));
+    network
+        .nodes
+        .borrow_mut()
+        .extend((0..plan.nodes).map(|number| node(number, &plan)));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -50,7 +53,9 @@ fn on_this_thread(seed: u64, tells: bool) -> Report {
             std::task::Poll::Ready(())
         })
         .await;
-        kernel.at(END, || panic!("the program does not end: {:?}", crate::kernel::kernel().fibers.left()));
+        kernel.at(END, || {
+            panic!("the program does not end: {:?}", crate::kernel::kernel().fibers.left())
+        });
         let program = program::start(plan);
         std::future::poll_fn(|cx| kernel.turn(cx, || kernel.fibers.are_done())).await;
         drop(program);
@@ -63,7 +68,11 @@ fn on_this_thread(seed: u64, tells: bool) -> Report {
 }
 
 fn node(number: usize, plan: &Plan) -> Node {
-    let passwords = if plan.asks_login { vec!["first".to_owned()] } else { Vec::new() };
+    let passwords = if plan.asks_login {
+        vec!["first".to_owned()]
+    } else {
+        Vec::new()
+    };
     Node {
         number,
         address: SocketAddr::from(([10, 0, 0, u8::try_from(number + 1).unwrap()], 6_379)),

@@ -57,7 +57,11 @@ impl Runtime {
         let troubles = Arc::new(Troubles::default());
         let settings = options.client().unwrap();
         let common = {
-            let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, Arc::clone(&troubles)));
+            let gate = Rc::new(Gate::new(
+                settings.backoff_min,
+                settings.backoff_max,
+                Arc::clone(&troubles),
+            ));
             let hangups = Arc::new(HangupWatch::new().unwrap());
             tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
             let alarms = Arc::<Alarms>::default();

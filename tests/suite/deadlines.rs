@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::client::BatchKind;
-use sentinel::completion::ChannelKind;
 use sentinel::completion::queue::Polled;
+use sentinel::completion::{ChannelKind, Target};
 use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Result};
@@ -244,16 +244,51 @@ fn deadlines_are_kept_behind_a_request_that_was_answered_in_part_before_it_was_r
     let queue = deployment.queue(1).unwrap();
     let mut early = batch(BatchKind::Pipeline, &["ECHO early"]);
     early.add(&[b"SET", b"k", &vec![b'x'; 32 << 20]]).unwrap();
-    submitted_batch(client, &queue, &early, &within(10_000)).unwrap();
+    client
+        .submit_batch(&early, &within(10_000), Target::Queue(&queue, 0))
+        .unwrap();
+    wait_until("the batch", PATIENCE, || node.count("ECHO early") == 1);
     std::thread::scope(|scope| {
-        scope.spawn(|| run_within(client, "ECHO unanswered", 4000));
+        scope.spawn(|| run_within(client, "ECHO unanswered", 2500));
         wait_until("the first request", PATIENCE, || node.count("ECHO unanswered") == 1);
-        // The last one begins when a nudge has found nothing that waits for a reply.
         for limit in [60, 400, 1500] {
             let error = fail_by(limit, get(client));
             assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
         }
     });
+    over.store(true, Ordering::SeqCst);
+}
+
+/// What is left of such a request would be taken for the next one: its connection ends, and what waits there goes on.
+#[test]
+fn a_request_that_was_answered_before_it_was_read_ends_its_connection_and_nothing_else() {
+    let over = Arc::new(AtomicBool::new(false));
+    let node = FakeNode::builder()
+        .on({
+            let over = Arc::clone(&over);
+            move |session, args| {
+                let early = args.len() == 2 && args[1] == b"early";
+                if early {
+                    session.send("+OK\r\n+OK\r\n");
+                    wait_until("the end of the test", PATIENCE, || over.load(Ordering::SeqCst));
+                }
+                early
+            }
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = Deployment::open(&options(&[sentinel.port()])).unwrap();
+    let client = &deployment.primary_for(Some(SERVICE), None).unwrap();
+    let mut early = batch(BatchKind::Pipeline, &["ECHO early"]);
+    early.add(&[b"SET", b"k", &vec![b'x'; 32 << 20]]).unwrap();
+    let queue = deployment.queue(1).unwrap();
+    let waited = client.batch(&early, &within(5_000)).unwrap_err();
+    let submitted = submitted_batch(client, &queue, &early, &within(5_000)).unwrap_err();
+    for error in [waited, submitted] {
+        assert!(matches!(error.kind(), ErrorKind::Protocol { .. }), "{error}");
+        assert_eq!(error.outcome(), Outcome::Unknown);
+    }
+    run_within(client, "GET k", 1000).unwrap();
     over.store(true, Ordering::SeqCst);
 }
 

@@ -35,7 +35,8 @@ impl Time {
     pub(super) fn look(&self) {
         if let Some(base) = self.base.get() {
             let since = tokio::time::Instant::now().into_std().saturating_duration_since(base);
-            self.last.set(BEGIN + u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+            self.last
+                .set(BEGIN + u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
         }
     }
 

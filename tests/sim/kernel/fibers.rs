@@ -57,7 +57,10 @@ impl Fibers {
     /// A new thread of the program.
     pub(crate) fn spawn(&self, name: &'static str, body: impl FnOnce() + 'static) -> usize {
         let body = Here(body);
-        #[allow(deprecated, reason = "with a scope, that would have to be handed through the library's own code")]
+        #[allow(
+            deprecated,
+            reason = "with a scope, that would have to be handed through the library's own code"
+        )]
         let stack = Gn::<()>::new_opt(STACK, move || body.run());
         let mut all = self.all.borrow_mut();
         let number = all.len();
@@ -174,7 +177,9 @@ impl Fibers {
 
     pub(super) fn still_waits(&self, token: u64) -> bool {
         let waiters = self.waiters.borrow();
-        waiters.iter().any(|waiter| waiter.token == token && waiter.woken.is_none())
+        waiters
+            .iter()
+            .any(|waiter| waiter.token == token && waiter.woken.is_none())
     }
 
     /// Its time has come.

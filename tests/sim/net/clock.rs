@@ -30,7 +30,10 @@ impl Moment {
     }
 
     pub fn plus(self, time: Duration) -> Moment {
-        Moment(self.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+        Moment(
+            self.0
+                .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 
     pub fn plus_ms(self, ms: u64) -> Moment {

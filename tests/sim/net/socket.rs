@@ -17,7 +17,9 @@ pub struct Socket(usize);
 impl Socket {
     pub async fn connect(address: SocketAddr) -> io::Result<Socket> {
         let opened = network().connect(address);
-        opened.await.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionRefused.into()))
+        opened
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::ConnectionRefused.into()))
     }
 
     /// The library's end of a connection.
@@ -95,9 +97,8 @@ impl Socket {
             Ready::ReadOrWrite => READ | WRITE,
         };
         loop {
-            let is_ready = self.with(|connection| {
-                connection.is_readable() || (bits & WRITE != 0 && connection.is_writable())
-            });
+            let is_ready =
+                self.with(|connection| connection.is_readable() || (bits & WRITE != 0 && connection.is_writable()));
             if is_ready {
                 return Ok(true);
             }

@@ -121,7 +121,11 @@ impl Network {
             let up = network().with_node(node, |node| node.is_up());
             let opened = (up && !refused).then(|| network().open(node));
             // A socket that nobody takes any more is closed where it is dropped.
-            let _ = told.send(opened.map(Socket::of).ok_or_else(|| io::ErrorKind::ConnectionRefused.into()));
+            let _ = told.send(
+                opened
+                    .map(Socket::of)
+                    .ok_or_else(|| io::ErrorKind::ConnectionRefused.into()),
+            );
         });
         opened
     }

@@ -74,8 +74,7 @@ pub(super) fn run(node: usize, connection: usize, session: &mut Session, args: A
 
 /// The first words on a connection, and the signs of life.
 fn greeting(node: usize, session: &mut Session, name: &str, args: &Args) -> Option<Said> {
-    let (is_primary, is_old, loading) =
-        network().with_node(node, |node| (node.is_primary, node.is_old, node.loading));
+    let (is_primary, is_old, loading) = network().with_node(node, |node| (node.is_primary, node.is_old, node.loading));
     let takes = |password: &str| {
         network().with_node(node, |node| {
             node.passwords.is_empty() || node.passwords.iter().any(|own| own == password)
@@ -85,7 +84,10 @@ fn greeting(node: usize, session: &mut Session, name: &str, args: &Args) -> Opti
     let said = match name {
         "HELLO" if is_old => now("-ERR unknown command 'HELLO', with args beginning with: "),
         "HELLO" => {
-            let password = args.iter().position(|arg| arg == b"AUTH").map(|place| text(args, place + 2));
+            let password = args
+                .iter()
+                .position(|arg| arg == b"AUTH")
+                .map(|place| text(args, place + 2));
             if password.is_some_and(|password| !takes(&password)) {
                 return Some(now("-WRONGPASS invalid username-password pair or user is disabled."));
             }
@@ -100,7 +102,11 @@ fn greeting(node: usize, session: &mut Session, name: &str, args: &Args) -> Opti
         "AUTH" => {
             let password = text(args, args.len() - 1);
             session.logged_in = takes(&password);
-            now(if session.logged_in { "+OK" } else { "-ERR invalid password" })
+            now(if session.logged_in {
+                "+OK"
+            } else {
+                "-ERR invalid password"
+            })
         }
         "SELECT" | "CLIENT" => now("+OK"),
         "ROLE" if is_primary => now("*3\r\n$6\r\nmaster\r\n:0\r\n*0"),
@@ -142,7 +148,10 @@ fn check(args: &Args) {
     let (name, id) = (text(args, 0).to_ascii_uppercase(), number(args));
     let carries = matches!(name.as_str(), "APPEND" | "MOD.WRITE");
     if id == 0 || (carries && args.get(2).is_none_or(|data| *data != payload(id, data.len()))) {
-        ledger().corrupt(&format!("{name} {id} came with {} arguments that are not its own", args.len()));
+        ledger().corrupt(&format!(
+            "{name} {id} came with {} arguments that are not its own",
+            args.len()
+        ));
     }
 }
 
@@ -161,7 +170,11 @@ fn own(node: usize, connection: usize, args: &Args) -> Said {
         now(text)
     };
     if !is_writable(node, &name) {
-        let within = if name == "EVAL" { " script: f00d, on @user_script:1." } else { "" };
+        let within = if name == "EVAL" {
+            " script: f00d, on @user_script:1."
+        } else {
+            ""
+        };
         return refuse(&format!("{READONLY}{within}"));
     }
     let moody = network().with_node(node, |node| node.moody);
@@ -185,7 +198,11 @@ fn answer(node: usize, connection: usize, name: &str, args: &Args) -> Vec<u8> {
     match name {
         "GET" => {
             let asked = text(args, 1);
-            let size = asked.split(':').nth(1).and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            let size = asked
+                .split(':')
+                .nth(1)
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(0);
             let mut data = asked.into_bytes();
             data.extend(payload(id, size));
             bulk(&data)
@@ -233,7 +250,10 @@ fn exec(node: usize, connection: usize, session: &mut Session) -> Said {
     }
     if !network().with_node(node, |node| node.is_primary) && queued.iter().any(|args| writes(&text(args, 0))) {
         queued.iter().for_each(|args| ledger().refused(number(args)));
-        return now(&format!("-EXECABORT Transaction discarded because of: {}", &READONLY[1..]));
+        return now(&format!(
+            "-EXECABORT Transaction discarded because of: {}",
+            &READONLY[1..]
+        ));
     }
     let mut out = format!("*{}\r\n", queued.len()).into_bytes();
     for args in &queued {

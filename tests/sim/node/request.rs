@@ -28,7 +28,9 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
             Ok(None) => return Parsed::Part,
             Err(()) => return Parsed::Garbage,
         };
-        let Some(data) = bytes.get(at..at + len) else { return Parsed::Part };
+        let Some(data) = bytes.get(at..at + len) else {
+            return Parsed::Part;
+        };
         match bytes.get(at + len..at + len + 2) {
             Some(b"\r\n") => {}
             Some(_) => return Parsed::Garbage,
@@ -92,5 +94,8 @@ pub(super) fn number(args: &[Vec<u8>]) -> u64 {
     };
     let own = args.get(place).map_or(&[][..], Vec::as_slice);
     let digits = own.split(|byte| *byte == b':').next().unwrap_or_default();
-    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
 }

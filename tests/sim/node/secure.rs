@@ -18,7 +18,9 @@ thread_local! {
 fn config() -> Arc<ServerConfig> {
     CONFIG.with(|config| {
         Arc::clone(config.get_or_init(|| {
-            let chain = CertificateDer::pem_slice_iter(CERTIFICATE).map(Result::unwrap).collect();
+            let chain = CertificateDer::pem_slice_iter(CERTIFICATE)
+                .map(Result::unwrap)
+                .collect();
             let key = PrivateKeyDer::from_pem_slice(CERTIFICATE).unwrap();
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let builder = ServerConfig::builder_with_provider(provider);

@@ -97,7 +97,9 @@ impl Session {
         let unblocked = self.waiting.take_if(|_| std::mem::take(&mut self.unblocked));
         if let Some(id) = unblocked {
             ledger().refused(id);
-            self.say(b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n");
+            self.say(
+                b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n",
+            );
         }
         while self.waiting.is_none() && !self.closed {
             let args = match self.next() {

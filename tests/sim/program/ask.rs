@@ -102,7 +102,10 @@ impl Ask {
         if value.data() != self.wants {
             let got = value.text();
             let got: String = got.chars().take(60).collect();
-            broken("own replies", &format!("call {} ({:?}) got {got:?}", self.id, value.kind()));
+            broken(
+                "own replies",
+                &format!("call {} ({:?}) got {got:?}", self.id, value.kind()),
+            );
         }
         End::Done
     }
@@ -177,7 +180,10 @@ impl Many {
             Ok(replies) => {
                 if replies.kind() != Kind::Array || replies.len() != self.asks.len() {
                     let (kind, len) = (replies.kind(), replies.len());
-                    broken("own replies", &format!("{} commands got {kind:?} of {len}", self.asks.len()));
+                    broken(
+                        "own replies",
+                        &format!("{} commands got {kind:?} of {len}", self.asks.len()),
+                    );
                 }
                 for (ask, reply) in self.asks.iter().zip(replies.elements()) {
                     ask.ends_in(reply);

@@ -117,7 +117,9 @@ fn acquire(client: &Client, terms: &CallOptions) {
         let sort = kernel().pick(&[Sort::Read, Sort::Write, Sort::UnknownWrite, Sort::Waits]);
         // Nothing is repeated on it.
         let ask = Ask::new(sort, &CallOptions::default(), None);
-        let result = timed("a call on a connection", terms, || connection.command(&ask.parts(), terms));
+        let result = timed("a call on a connection", terms, || {
+            connection.command(&ask.parts(), terms)
+        });
         told(&format!("call {}", ask.id), &result);
         ask.ends(&result);
     }
@@ -161,7 +163,9 @@ fn go_on(program: &Rc<Program>) {
     while program.phase() < Phase::Over {
         let strict = program.phase() == Phase::Well;
         if kernel.one_in(3) {
-            program.submitted.submit_strict(&client, Sort::Small, &terms, line, strict);
+            program
+                .submitted
+                .submit_strict(&client, Sort::Small, &terms, line, strict);
         } else {
             let ask = Ask::new(Sort::Small, &terms, None);
             let result = timed("a call", &terms, || client.command(&ask.parts(), &terms));

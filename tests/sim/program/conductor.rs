@@ -60,7 +60,8 @@ fn tell_of(program: &Program, service: &mut Service) {
     let nodes: Vec<(usize, Endpoint)> = {
         let nodes = network().nodes.borrow();
         let all = nodes.iter().map(|node| (node.number, node.address));
-        all.map(|(number, at)| (number, Endpoint::new(at.ip().to_string(), at.port()))).collect()
+        all.map(|(number, at)| (number, Endpoint::new(at.ip().to_string(), at.port())))
+            .collect()
     };
     let node = |endpoint: &Endpoint, role| Node {
         endpoint: endpoint.clone(),
@@ -152,7 +153,11 @@ fn switch(program: &Rc<Program>, service: &mut Service) {
             kernel.after(later, move || node::play(old, false));
         }
         way => {
-            let life = if way == 2 { Life::Down } else { kernel.pick(&[Life::Frozen, Life::Away]) };
+            let life = if way == 2 {
+                Life::Down
+            } else {
+                kernel.pick(&[Life::Frozen, Life::Away])
+            };
             pass_away(old, life);
             kernel.sleep(kernel.between(0, 300 * MS));
             node::play(new, true);

@@ -145,8 +145,16 @@ impl Program {
 
 /// A call that began then and had so many milliseconds is over now: in time.
 pub(crate) fn in_time(what: &str, began: u64, timeout_ms: i64) {
-    let late = kernel().now().saturating_sub(began + u64::try_from(timeout_ms).unwrap_or(0) * MS);
+    let late = kernel()
+        .now()
+        .saturating_sub(began + u64::try_from(timeout_ms).unwrap_or(0) * MS);
     if late > LATE {
-        broken("P3", &format!("{what} with {timeout_ms} ms ended {} us after its deadline", late / 1_000));
+        broken(
+            "P3",
+            &format!(
+                "{what} with {timeout_ms} ms ended {} us after its deadline",
+                late / 1_000
+            ),
+        );
     }
 }
