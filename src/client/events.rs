@@ -83,7 +83,7 @@ pub(crate) struct Scene<'a> {
 
 impl Scene<'_> {
     pub(super) fn at(&self, error: Error) -> Error {
-        match self.node {
+        match self.node.filter(|_| error.endpoint().is_none()) {
             Some(node) => error.at(node.to_string()),
             None => error,
         }

@@ -315,7 +315,13 @@ impl Calls {
         if next.condemn {
             pool.condemn(generation);
         }
-        if let Some(call) = self.book.lock().get(id) {
+        // Of one command that has ended nothing is needed any more.
+        let is_over = matches!(next.step, Step::End(_)) && life.shape() == Shape::Command;
+        if let Some(call) = (!is_over)
+            .then(|| self.book.lock())
+            .as_mut()
+            .and_then(|book| book.get(id))
+        {
             (call.life, call.request) = (life, request);
         }
         match next.step {

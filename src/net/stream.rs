@@ -22,6 +22,9 @@ pub struct Stream {
     sent: u64,
 }
 
+/// Bytes received at once by whoever has others to serve: to copy all that the kernel may hold takes milliseconds.
+const MOST: usize = 512 << 10;
+
 /// What came of handing bytes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed {
@@ -153,23 +156,24 @@ impl Stream {
     /// Receives once and gives `decoder` what came. True when the kernel has no more. An end of the stream is an error,
     /// `InvalidData` one of TLS; `WouldBlock` where nothing came. Never waits.
     pub fn pull(&mut self, decoder: &mut Decoder) -> io::Result<bool> {
-        self.pull_by(decoder, Socket::receive)
+        self.pull_by(decoder, Socket::receive, MOST)
     }
 
     /// The same, and sleeps until something comes; whoever cuts the socket ends that.
     pub fn pull_waiting(&mut self, decoder: &mut Decoder) -> io::Result<bool> {
-        self.pull_by(decoder, Socket::receive_waiting)
+        self.pull_by(decoder, Socket::receive_waiting, usize::MAX)
     }
 
     fn pull_by(
         &mut self,
         decoder: &mut Decoder,
         receive: impl Fn(&Socket, &mut [u8]) -> io::Result<usize>,
+        most: usize,
     ) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else {
             let spare = decoder.spare();
-            let room = spare.len();
-            let n = receive(&self.socket, spare)?;
+            let room = spare.len().min(most);
+            let n = receive(&self.socket, spare.get_mut(..room).unwrap_or_default())?;
             if n == 0 {
                 return Err(ended());
             }

@@ -29,7 +29,7 @@ use crate::resp::{Decoder, Kind, Reply};
 const ROUNDS: usize = 8;
 
 /// Bytes written in one turn.
-const MOST_WRITTEN: usize = 1 << 20;
+const MOST_WRITTEN: usize = 256 << 10;
 
 /// Pieces handed to the kernel at once.
 const PARTS: usize = 64;

@@ -9,6 +9,16 @@ const AHEAD: usize = 1024 * 1024 + 64;
 /// Replies from this size on get the buffer itself; smaller ones are cheaper to copy than a buffer is to replace.
 const HAND_OVER: usize = 16 * 1024;
 
+/// From this size on a buffer grows by [`STEP`] and not by its own size: to fill so much new memory at once would hold up
+/// whoever reads, and the kernel moves pages without copying them.
+const HUGE: usize = 64 << 20;
+const STEP: usize = 16 << 20;
+
+/// By how much a buffer of so many bytes grows at least.
+fn step(live: usize) -> usize {
+    if live < HUGE { live } else { STEP }
+}
+
 /// The rest of a large bulk string whose header has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Awaited {
@@ -69,7 +79,7 @@ impl Inbox {
             }
         }
         // Room for all of a large bulk string is made once; while it fills, the room may shrink with what is missing.
-        let want = awaited.map_or(SPARE, |bulk| bulk.rest.clamp(1, AHEAD.max(live)));
+        let want = awaited.map_or(SPARE, |bulk| bulk.rest.clamp(1, AHEAD.max(step(live))));
         let need = if awaited.is_some_and(|bulk| bulk.fresh) {
             want
         } else {
@@ -83,7 +93,7 @@ impl Inbox {
         if self.room() < need {
             // Where the reply goes on behind the bulk string, the buffer must double or a long array would move often.
             let ends_there = awaited.is_some_and(|bulk| bulk.last);
-            let size = live + if ends_there { want } else { want.max(live) };
+            let size = live + if ends_there { want } else { want.max(step(live)) };
             self.grow(if size <= BUSY && awaited.is_none() && live > 0 {
                 size.next_power_of_two()
             } else {

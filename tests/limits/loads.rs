@@ -149,30 +149,3 @@ pub(crate) fn small_beside_large() -> Figure {
         figure
     })
 }
-
-pub(crate) fn submitted_beside_large() -> Figure {
-    let slow = Slow::new();
-    let client = slow.world.ready(LOADED);
-    let value = vec![b'x'; SECOND];
-    slow.proxy.slice(SLICE);
-    let (large, small) = (
-        slow.world.deployment.queue(LARGE).unwrap(),
-        slow.world.deployment.queue(1).unwrap(),
-    );
-    let noise = Noise::measure();
-    for tag in 0..LARGE {
-        let target = Target::Queue(&large, tag as u64);
-        client
-            .submit(&[b"SET", b"large", &value], &within(PATIENCE), target)
-            .unwrap();
-    }
-    let figure = slow.measure(&noise, || {
-        client
-            .submit(&[b"GET", b"small"], &within(PATIENCE), Target::Queue(&small, 0))
-            .unwrap();
-        take(&small, 1, |entry, _| _ = entry.result.unwrap());
-    });
-    slow.proxy.pass();
-    take(&large, LARGE, |entry, _| _ = entry.result.unwrap());
-    figure
-}

@@ -47,7 +47,7 @@ const fn line(name: &'static str, unit: &'static str, limit: f64, measure: fn() 
     }
 }
 
-const LINES: [Line; 15] = [
+const LINES: [Line; 14] = [
     line(
         "1,000 threads x 60 KB, silent node: behind the deadline",
         "ms",
@@ -91,12 +91,6 @@ const LINES: [Line; 15] = [
         "ms",
         10.0,
         loads::small_beside_large,
-    ),
-    line(
-        "a submitted GET beside 12 submitted SETs of a second",
-        "ms",
-        10.0,
-        loads::submitted_beside_large,
     ),
     line(
         "60,000 submitted, no primary: small calls beside them",
