@@ -36,15 +36,15 @@ impl Script {
 }
 
 /// Whether a script may end with an error of its own making: by `error`, `redis.error_reply`, `assert`, a table with
-/// `err`, a table whose fields are named by data, or code that is not to be seen here.
+/// `err`, a table whose fields are named by data, or code that is not to be seen here. In doubt it may.
 fn may_make_errors(source: &[u8]) -> bool {
-    const WAYS: [&[u8]; 6] = [b"err", b"assert", b"load", b"cjson", b"cmsgpack", b"fenv"];
+    const WAYS: [&[u8]; 7] = [b"err", b"assert", b"load", b"cjson", b"cmsgpack", b"fenv", b"raw"];
     let has = |word: &[u8]| source.windows(word.len()).any(|part| part == word);
-    let names_fields = || {
-        let mut behind = source.split(|byte| *byte == b']').skip(1);
-        behind.any(|rest| matches!(rest.trim_ascii_start(), [b'=', next, ..] if *next != b'='))
-    };
-    WAYS.into_iter().any(has) || names_fields()
+    let mut in_brackets = source.split(|byte| *byte == b'[');
+    let last = in_brackets.next_back();
+    // A field by its name in brackets, but for what a script is given.
+    let given = |before: &[u8]| before.ends_with(b"KEYS") || before.ends_with(b"ARGV");
+    WAYS.into_iter().any(has) || (last.is_some() && !in_brackets.all(given))
 }
 
 impl Client {
@@ -97,6 +97,9 @@ mod tests {
             "return cjson.decode(ARGV[1])",
             "local t = {} t[ARGV[1]] = ARGV[2] return t",
             "return {[ARGV[1]]=ARGV[2]}",
+            "local t = {} rawset(t, ARGV[1], ARGV[2]) return t",
+            "local t, x = {}, 0 t[ARGV[1]], x = ARGV[2], 1 return t",
+            "return redis['er'..'ror_reply'](ARGV[1])",
         ] {
             assert!(may(source), "{source}");
         }

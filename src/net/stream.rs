@@ -23,7 +23,7 @@ pub struct Stream {
 }
 
 /// Bytes received at once by whoever has others to serve: to copy all that the kernel may hold takes milliseconds.
-const MOST: usize = 512 << 10;
+const MOST: usize = 128 << 10;
 
 /// What came of handing bytes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

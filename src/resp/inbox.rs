@@ -4,20 +4,12 @@
 const SPARE: usize = 16 * 1024;
 /// Size of the buffer once a read has filled a smaller one, and the most that [`Inbox::trim`] keeps.
 const BUSY: usize = 64 * 1024;
-/// Memory put up in advance for bytes that were announced but not received: a value of 1 MiB with its frame.
+/// Memory put up in advance for bytes that were announced but not received: a value of 1 MiB with its frame. So much is
+/// made ready at once of a buffer that grows, too: each new page costs the kernel microseconds, and who reads has others
+/// to serve.
 const AHEAD: usize = 1024 * 1024 + 64;
 /// Replies from this size on get the buffer itself; smaller ones are cheaper to copy than a buffer is to replace.
 const HAND_OVER: usize = 16 * 1024;
-
-/// From this size on a buffer grows by [`STEP`] and not by its own size: to fill so much new memory at once would hold up
-/// whoever reads, and the kernel moves pages without copying them.
-const HUGE: usize = 64 << 20;
-const STEP: usize = 16 << 20;
-
-/// By how much a buffer of so many bytes grows at least.
-fn step(live: usize) -> usize {
-    if live < HUGE { live } else { STEP }
-}
 
 /// The rest of a large bulk string whose header has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +71,7 @@ impl Inbox {
             }
         }
         // Room for all of a large bulk string is made once; while it fills, the room may shrink with what is missing.
-        let want = awaited.map_or(SPARE, |bulk| bulk.rest.clamp(1, AHEAD.max(step(live))));
+        let want = awaited.map_or(SPARE, |bulk| bulk.rest.clamp(1, AHEAD.max(live)));
         let need = if awaited.is_some_and(|bulk| bulk.fresh) {
             want
         } else {
@@ -93,7 +85,7 @@ impl Inbox {
         if self.room() < need {
             // Where the reply goes on behind the bulk string, the buffer must double or a long array would move often.
             let ends_there = awaited.is_some_and(|bulk| bulk.last);
-            let size = live + if ends_there { want } else { want.max(step(live)) };
+            let size = live + if ends_there { want } else { want.max(live) };
             self.grow(if size <= BUSY && awaited.is_none() && live > 0 {
                 size.next_power_of_two()
             } else {
@@ -111,11 +103,16 @@ impl Inbox {
     /// copied.
     fn grow(&mut self, size: usize) {
         let live = self.len();
-        self.moves(live);
         if self.start == 0 && live > BUSY {
-            self.bytes.resize(size, 0);
+            if size > self.bytes.capacity() {
+                self.moves(live);
+                self.bytes.reserve_exact(size - self.bytes.len());
+            }
+            let ready = self.end + AHEAD;
+            self.bytes.resize(size.min(ready).max(self.bytes.len()), 0);
             return;
         }
+        self.moves(live);
         let mut bytes = vec![0; size];
         if let (Some(to), Some(from)) = (bytes.get_mut(..live), self.bytes.get(self.start..self.end)) {
             to.copy_from_slice(from);
