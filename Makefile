@@ -38,7 +38,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
-	integration promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
+	integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
 	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak \
 	install uninstall install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
@@ -108,6 +108,9 @@ unit: ## unit tests
 
 integration: ## integration tests, against real servers
 	@$(STEP) "integration tests" $(CARGO) test --workspace --test '*'
+
+sim: ## the data path over a simulated kernel (SEEDS=n FROM=n; SEED=n: one with its story)
+	@$(CARGO) test --profile sim --test sim
 
 promises: setup ## the measured promises at length, with their figures (RUNS=20 DOWN_SECONDS=60; 15 minutes)
 	@RUNS=$${RUNS:-20} DOWN_SECONDS=$${DOWN_SECONDS:-60} \
