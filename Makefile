@@ -109,8 +109,8 @@ unit: ## unit tests
 integration: ## integration tests, against real servers
 	@$(STEP) "integration tests" $(CARGO) test --workspace --test '*'
 
-sim: ## the data path over a simulated kernel (SEEDS=n FROM=n; SEED=n: one with its story)
-	@$(CARGO) test --profile sim --test sim
+sim: ## the data path over a simulated kernel (SEEDS=2000 FROM=n; SEED=n: one with its story)
+	@SEEDS=$${SEEDS:-2000} $(CARGO) test --profile sim --test sim
 
 promises: setup ## the measured promises at length, with their figures (RUNS=20 DOWN_SECONDS=60; 15 minutes)
 	@RUNS=$${RUNS:-20} DOWN_SECONDS=$${DOWN_SECONDS:-60} \
