@@ -112,7 +112,7 @@ impl Client {
         }
     }
 
-    fn pool(&self) -> &Arc<Pool> {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.parts.pool
     }
 

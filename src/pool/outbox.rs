@@ -328,7 +328,7 @@ mod tests {
                 live.iter().map(|(_, id, _)| *id).collect::<Vec<_>>(),
                 "seed {seed}"
             );
-            assert!(!outbox.is_full() && outbox.len() == 0);
+            assert!(!outbox.is_full() && outbox.is_empty());
         }
     }
 

@@ -104,12 +104,12 @@ impl Inbox {
     fn grow(&mut self, size: usize) {
         let live = self.len();
         if self.start == 0 && live > BUSY {
-            if size > self.bytes.capacity() {
+            let ready = size.min(self.end + AHEAD).max(self.bytes.len());
+            if ready > self.bytes.capacity() {
                 self.moves(live);
                 self.bytes.reserve_exact(size - self.bytes.len());
             }
-            let ready = self.end + AHEAD;
-            self.bytes.resize(size.min(ready).max(self.bytes.len()), 0);
+            self.bytes.resize(ready, 0);
             return;
         }
         self.moves(live);

@@ -179,13 +179,11 @@ fn go_on(program: &Rc<Program>) {
 
 /// All is well, and so it has to succeed.
 pub(super) fn must_succeed(strict: bool, result: &Result<Reply, Error>) {
-    match result {
-        // Limits of one's own are no matter of health.
-        Err(error) => match error.kind() {
-            ErrorKind::Closed | ErrorKind::QueueFull { .. } | ErrorKind::PoolExhausted { .. } => {}
-            _ if strict => broken("recovery", &format!("all has been well for long, and yet: {error}")),
-            _ => {}
-        },
-        Ok(_) => {}
+    let Err(error) = result else { return };
+    // Limits of one's own are no matter of health.
+    match error.kind() {
+        ErrorKind::Closed | ErrorKind::QueueFull { .. } | ErrorKind::PoolExhausted { .. } => {}
+        _ if strict => broken("recovery", &format!("all has been well for long, and yet: {error}")),
+        _ => {}
     }
 }
