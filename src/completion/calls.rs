@@ -30,7 +30,7 @@ use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Ended, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
-use crate::resp::{Kind, Reply, Request};
+use crate::resp::{Reply, Request};
 use crate::topology::Role;
 
 /// What a submission asks for.
@@ -48,7 +48,7 @@ const TIMED: u32 = 16;
 const LOAD: usize = 512;
 
 /// A completion on its way.
-struct Completed {
+pub(super) struct Completed {
     to: Destination,
     result: Result<Reply, Error>,
     /// When the call was accepted, if it is timed.
@@ -57,7 +57,7 @@ struct Completed {
 }
 
 impl Completed {
-    fn new((call, to): (Call, Destination), result: Result<Reply, Error>) -> Completed {
+    pub(super) fn new((call, to): (Call, Destination), result: Result<Reply, Error>) -> Completed {
         Completed {
             began: call.began,
             commands: call.commands(),
@@ -73,8 +73,8 @@ pub struct Calls {
     pub(super) book: Mutex<Book>,
     pub(super) learnt: Arc<Learnt>,
     /// The agenda has a new first entry, or the calls are over.
-    changed: Notify,
-    callbacks: Arc<Callbacks>,
+    pub(super) changed: Notify,
+    pub(super) callbacks: Arc<Callbacks>,
 }
 
 impl Calls {
@@ -210,7 +210,7 @@ impl Calls {
 
     /// Takes calls out and completes them without a reply. Once they are out nothing more of them is sent, so that
     /// what is known of them now stays true.
-    fn give_up(&self, pool: &Arc<Pool>, ids: &[CallId], why: &ErrorKind) {
+    pub(super) fn give_up(&self, pool: &Arc<Pool>, ids: &[CallId], why: &ErrorKind) {
         let taken: Vec<(CallId, (Call, Destination))> = {
             let mut book = self.book.lock();
             ids.iter().filter_map(|id| Some((*id, book.take(*id)?))).collect()
@@ -295,7 +295,7 @@ impl Calls {
     }
 
     /// The end of an attempt that is more than a plain reply. The end of the call, where it has come.
-    fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) -> Option<Result<Reply>> {
+    pub(super) fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) -> Option<Result<Reply>> {
         self.decide(pool, lane, ended.id, came(ended))
     }
 
@@ -387,7 +387,7 @@ impl Calls {
     }
 
     /// Hands completions out, those for one queue in a row at once.
-    fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
+    pub(super) fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
         let mut entries = Deliveries::default();
         let now = Moment::now();
         let untaken = {
@@ -408,104 +408,11 @@ impl Calls {
 }
 
 /// What is known of the time of calls that ended now; one in [`TIMED`] knows how long it took.
-fn timing(took: Option<u32>, now: Moment) -> Timing {
+pub(super) fn timing(took: Option<u32>, now: Moment) -> Timing {
     Timing {
         took,
         weight: TIMED,
         ended: now,
-    }
-}
-
-impl Submissions for Calls {
-    fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
-        let mut done = Deliveries::default();
-        let (mut finished, mut timed) = (0, Vec::new());
-        let untaken = {
-            let mut book = self.book.lock();
-            for end in ends.iter_mut() {
-                let plain = end.end.is_ok() && end.last.as_ref().is_some_and(|last| last.kind() != Kind::Error);
-                if !plain {
-                    continue;
-                }
-                if let Some(began) = book.finish(end.id, &mut end.last, &mut done) {
-                    timed.extend(began);
-                    finished += 1;
-                    end.id = 0;
-                }
-            }
-            pool.count_submitted(book.live());
-            // Still counted by the book until here: no moment in which it is not.
-            Untaken::new(&pool.untaken, finished)
-        };
-        if finished > 0 {
-            let now = Moment::now();
-            let took = timed.iter().map(|began| short_micros(now.since(*began)));
-            pool.calls.succeeded_together(finished, took, timing(None, now));
-            done.send(&self.callbacks, untaken);
-        }
-        if finished < ends.len() {
-            let others = ends.drain(..).filter(|end| end.id != 0);
-            let over = others.filter_map(|end| Some((end.id, self.attempt_ended(pool, lane, end)?)));
-            self.complete(pool, over.collect());
-        }
-    }
-
-    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) -> Vec<Waiter> {
-        let (mut full, mut waiters, mut sent) = (Vec::new(), Vec::new(), false);
-        {
-            let mut book = self.book.lock();
-            for id in ids {
-                match hand_over(&mut book, *id, lane) {
-                    Ok(handed) => sent |= handed,
-                    Err(Refused::Ended) => waiters.extend(book.get(*id).map(|call| call.waiter(*id))),
-                    Err(refused) => full.push((*id, refused)),
-                }
-            }
-        }
-        if !sent && full.is_empty() && waiters.is_empty() && lane.is_own() {
-            // Given up just before: the connection is free for the next.
-            pool.own_lane_free(lane);
-        }
-        for (id, refused) in full {
-            self.fail(pool, &[id], &lane.refusal(refused));
-        }
-        waiters
-    }
-
-    fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[CallId], lost: Option<&Error>) -> Vec<Waiter> {
-        let (waiters, ends) = self.book.lock().wait_again(lane.id(), ids, lost);
-        self.complete(pool, ends);
-        waiters
-    }
-
-    fn forget(&self, lane: &Lane) {
-        self.book.lock().forget_lane(lane.id());
-    }
-
-    fn fail(&self, pool: &Arc<Pool>, ids: &[CallId], error: &Error) {
-        let completed = {
-            let mut book = self.book.lock();
-            let taken = ids.iter().filter_map(|id| book.take(*id));
-            taken
-                .map(|(mut call, to)| {
-                    let result = call.given_up(error.clone(), Handed::Nothing);
-                    Completed::new((call, to), result)
-                })
-                .collect()
-        };
-        self.deliver(pool, completed);
-        self.go_on(pool);
-    }
-
-    fn close(&self, pool: &Arc<Pool>) {
-        let ids = {
-            let mut book = self.book.lock();
-            book.closed = true;
-            book.lane = None;
-            book.ids()
-        };
-        self.give_up(pool, &ids, &ErrorKind::Closed);
-        self.changed.notify_one();
     }
 }
 

@@ -7,6 +7,7 @@ mod attempt;
 mod book;
 pub mod callbacks;
 pub mod calls;
+mod carried;
 mod deliveries;
 mod questions;
 pub mod queue;

@@ -10,6 +10,8 @@ mod book;
 pub mod callbacks;
 #[path = "../../../src/completion/calls.rs"]
 pub mod calls;
+#[path = "../../../src/completion/carried.rs"]
+mod carried;
 #[path = "../../../src/completion/deliveries.rs"]
 mod deliveries;
 #[path = "../../../src/completion/questions.rs"]

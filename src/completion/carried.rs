@@ -1,0 +1,108 @@
+//! What the pool tells submitted calls: how attempts have ended, and on which lane they may go out.
+
+use std::sync::Arc;
+
+use super::attempt::hand_over;
+use super::book::CallId;
+use super::calls::{Calls, Completed, timing};
+use super::deliveries::Deliveries;
+use super::untaken::Untaken;
+use crate::client::life::Handed;
+use crate::error::{Error, ErrorKind};
+use crate::net::clock::Moment;
+use crate::observe::short_micros;
+use crate::pool::{Ended, Lane, Pool, Refused, Submissions, Waiter};
+use crate::resp::Kind;
+
+impl Submissions for Calls {
+    fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
+        let mut done = Deliveries::default();
+        let (mut finished, mut timed) = (0, Vec::new());
+        let untaken = {
+            let mut book = self.book.lock();
+            for end in ends.iter_mut() {
+                let plain = end.end.is_ok() && end.last.as_ref().is_some_and(|last| last.kind() != Kind::Error);
+                if !plain {
+                    continue;
+                }
+                if let Some(began) = book.finish(end.id, &mut end.last, &mut done) {
+                    timed.extend(began);
+                    finished += 1;
+                    end.id = 0;
+                }
+            }
+            pool.count_submitted(book.live());
+            // Still counted by the book until here: no moment in which it is not.
+            Untaken::new(&pool.untaken, finished)
+        };
+        if finished > 0 {
+            let now = Moment::now();
+            let took = timed.iter().map(|began| short_micros(now.since(*began)));
+            pool.calls.succeeded_together(finished, took, timing(None, now));
+            done.send(&self.callbacks, untaken);
+        }
+        if finished < ends.len() {
+            let others = ends.drain(..).filter(|end| end.id != 0);
+            let over = others.filter_map(|end| Some((end.id, self.attempt_ended(pool, lane, end)?)));
+            self.complete(pool, over.collect());
+        }
+    }
+
+    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) -> Vec<Waiter> {
+        let (mut full, mut waiters, mut sent) = (Vec::new(), Vec::new(), false);
+        {
+            let mut book = self.book.lock();
+            for id in ids {
+                match hand_over(&mut book, *id, lane) {
+                    Ok(handed) => sent |= handed,
+                    Err(Refused::Ended) => waiters.extend(book.get(*id).map(|call| call.waiter(*id))),
+                    Err(refused) => full.push((*id, refused)),
+                }
+            }
+        }
+        if !sent && full.is_empty() && waiters.is_empty() && lane.is_own() {
+            // Given up just before: the connection is free for the next.
+            pool.own_lane_free(lane);
+        }
+        for (id, refused) in full {
+            self.fail(pool, &[id], &lane.refusal(refused));
+        }
+        waiters
+    }
+
+    fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[CallId], lost: Option<&Error>) -> Vec<Waiter> {
+        let (waiters, ends) = self.book.lock().wait_again(lane.id(), ids, lost);
+        self.complete(pool, ends);
+        waiters
+    }
+
+    fn forget(&self, lane: &Lane) {
+        self.book.lock().forget_lane(lane.id());
+    }
+
+    fn fail(&self, pool: &Arc<Pool>, ids: &[CallId], error: &Error) {
+        let completed = {
+            let mut book = self.book.lock();
+            let taken = ids.iter().filter_map(|id| book.take(*id));
+            taken
+                .map(|(mut call, to)| {
+                    let result = call.given_up(error.clone(), Handed::Nothing);
+                    Completed::new((call, to), result)
+                })
+                .collect()
+        };
+        self.deliver(pool, completed);
+        self.go_on(pool);
+    }
+
+    fn close(&self, pool: &Arc<Pool>) {
+        let ids = {
+            let mut book = self.book.lock();
+            book.closed = true;
+            book.lane = None;
+            book.ids()
+        };
+        self.give_up(pool, &ids, &ErrorKind::Closed);
+        self.changed.notify_one();
+    }
+}
