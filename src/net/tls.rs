@@ -16,6 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::dial::plain;
 use super::records::{Records, explain};
+use super::sys::aside;
 use super::{AddressMap, DialError, Endpoint};
 use crate::error::Stage;
 use crate::options::TlsSettings;
@@ -63,8 +64,7 @@ impl Tls {
         let failed = |cause: String| DialError::new(Stage::Tls, cause);
         let name = self.name_of(endpoint).map_err(failed)?;
         let (settings, built) = (self.settings.clone(), Arc::clone(&self.built));
-        let config = tokio::task::spawn_blocking(move || current(&settings, &mut built.lock()));
-        let config = config.await.map_err(|error| failed(error.to_string()))?;
+        let config = aside(move || current(&settings, &mut built.lock())).await.map_err(failed)?;
         Records::new(config.map_err(failed)?, name).map_err(failed)
     }
 

@@ -6,12 +6,23 @@ use std::os::fd::RawFd;
 use std::task::Poll;
 
 use super::Socket;
+use crate::kernel::kernel;
 use crate::network::network;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
     Read,
     ReadOrWrite,
+}
+
+/// Work that another thread does while time passes: it is done at once, and heard of later.
+pub async fn aside<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let done = work();
+    let (told, hears) = tokio::sync::oneshot::channel();
+    let takes = kernel().below(2_000_000);
+    kernel().after(takes, move || drop(told));
+    let _: Result<(), _> = hears.await;
+    Ok(done)
 }
 
 /// Nothing forks here.
