@@ -26,7 +26,7 @@ use crate::net::sys;
 use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer};
 use crate::options::{ClientSettings, DeploymentSettings, Options, Vault};
-use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Troubles};
+use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
 use crate::topology::{Role, Service, Snapshot};
 
 /// What sentinel-io runs between its tasks.
@@ -330,7 +330,8 @@ fn run(
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
         let alarms = Arc::<Alarms>::default();
-        tokio::task::spawn_local(Arc::clone(&alarms).run());
+        let sentries = Rc::<Sentries>::default();
+        tokio::task::spawn_local(Arc::clone(&alarms).run(Rc::clone(&sentries)));
         let names = settings.address_map.clone();
         let core = Core {
             discovery: Rc::new(Discovery::new(settings, vault, observer)),
@@ -338,7 +339,7 @@ fn run(
                 gate,
                 hangups,
                 alarms,
-                sentries: Rc::default(),
+                sentries,
                 names,
             }),
         };

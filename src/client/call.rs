@@ -12,7 +12,7 @@ use super::replication::{PROBE, wait_command};
 use crate::deadline::Deadline;
 use crate::error::{Error, Outcome, Result};
 use crate::observe::Timing;
-use crate::pool::{Generation, Lent, Pool, Want, want_for};
+use crate::pool::{Generation, Lent, Patience, Pool, Want, want_for};
 use crate::resp::{Kind, Reply, Request};
 
 /// Runs `args`, a command that the table knows and that nobody has to confirm. `own`: it waits in the server.
@@ -30,6 +30,9 @@ pub(super) fn run(
         Ok(lent) => lent,
         Err(error) => return counted(pool, Err(error)),
     };
+    if own {
+        lent.be(Patience::Endless);
+    }
     let mut reply = None;
     let done = lent.exchange(&request, 1, deadline, |whole| reply = Some(whole));
     match (done, reply) {
@@ -232,6 +235,7 @@ impl<'p> Waiting<'_, 'p> {
                 };
             }
         }
+        lent.be(life.patience(message));
         let deadline = self.deadline;
         let mut one = |request: Request<'_>| {
             let mut replies = Vec::new();

@@ -10,7 +10,7 @@ use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::sys::ForkBound;
-use crate::pool::Lent;
+use crate::pool::{Lent, Patience};
 use crate::resp::{Kind, Reply, Request};
 use crate::runtime::read_timeout;
 
@@ -50,10 +50,17 @@ impl Connection {
         let default_ms = inner.parts.pool.settings.timeout_ms;
         let mut deadline = read_timeout(call.timeout_ms, default_ms)?;
         let mut stateful = inner.stateful;
+        let mut patience = match commands::traits(args) {
+            Some(_) => Patience::Usual,
+            None => Patience::Long,
+        };
         match commands::classify(args) {
             Class::Shared => {}
             Class::Stateful { .. } => stateful = true,
-            Class::Blocking | Class::Confirming { .. } => deadline = blocking_deadline(args, call, deadline),
+            Class::Blocking | Class::Confirming { .. } => {
+                deadline = blocking_deadline(args, call, deadline);
+                patience = Patience::Endless;
+            }
             Class::Never { instead } => return Err(unsupported(args, instead)),
         }
         if call.is_confirmed() {
@@ -72,6 +79,7 @@ impl Connection {
             return Err(at_node(Error::new(lost), inner.lent.generation()));
         }
         inner.stateful = stateful;
+        inner.lent.be(patience);
         let result = inner.run(args, deadline);
         let timing = inner.lent.timing();
         inner.parts.pool.calls.call_ended(&result, timing);

@@ -11,7 +11,7 @@ use super::meaning::{Claim, Remedy, confirmed, confirms};
 use super::reading::{self, Doubt, Read};
 use super::replication::read_confirmation;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::pool::Want;
+use crate::pool::{Patience, Want};
 use crate::resp::{Kind, Reply};
 
 /// Where a call is in its life.
@@ -53,6 +53,8 @@ pub(crate) struct Life {
     script: Script,
     /// It waits in the server: on a connection of its own.
     own: bool,
+    /// The server was asked what it is: a module may run it.
+    foreign: bool,
     /// The server said that it has no such command.
     absent: bool,
     /// What one attempt left unknown stays unknown, however a later one fails.
@@ -72,6 +74,7 @@ impl Life {
             stage: Stage::New,
             script: Script::No,
             own,
+            foreign: !unknown.is_empty(),
             absent: false,
             so_far: Outcome::NotSent,
             failed: 0,
@@ -101,6 +104,7 @@ impl Life {
             stage: Stage::Resting,
             script: Script::No,
             own: false,
+            foreign: false,
             absent: false,
             so_far: Outcome::Unknown,
             failed: 0,
@@ -128,6 +132,16 @@ impl Life {
         match own && self.unknown.is_empty() {
             true => Want::Lease,
             false => Want::Shared,
+        }
+    }
+
+    /// How long a connection may owe the replies to this message of it.
+    pub(crate) fn patience(&self, message: Message) -> Patience {
+        match message {
+            Message::Confirmation => Patience::Endless,
+            Message::Itself | Message::Source if self.own => Patience::Endless,
+            Message::Itself | Message::Source if self.foreign => Patience::Long,
+            _ => Patience::Usual,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::client::life::{Ended, Event, Handed, Message, Shape};
 use crate::client::replication::{PROBE, wait_command};
 use crate::error::{Outcome, Result};
 use crate::pool;
-use crate::pool::{Answers, Lane, Parcel, Refused, Sink};
+use crate::pool::{Answers, Lane, Parcel, Patience, Refused, Sink};
 use crate::resp::Request;
 
 /// Hands a call to a lane. False when it is not to be sent any more.
@@ -45,10 +45,11 @@ pub(super) fn follow(book: &mut Book, id: CallId, message: Message, lane: &Arc<L
 fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, Refused> {
     let sink = Sink::Call(id, None);
     let words: [&[u8]; 3];
+    let patience = call.life.patience(message);
     let answers = match call.life.shape() {
-        Shape::Command | Shape::Confirmed => Answers::Each(1),
-        Shape::Pipeline(len) => Answers::InOne(len),
-        Shape::Transaction(len) => Answers::Each(len + 2),
+        Shape::Command | Shape::Confirmed => Answers::each(1, patience),
+        Shape::Pipeline(len) => Answers::in_one(len, patience),
+        Shape::Transaction(len) => Answers::each(len + 2, patience),
     };
     let question = match message {
         Message::Itself | Message::Source => {
@@ -59,7 +60,7 @@ fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, R
         }
         Message::Confirmation => {
             let wait = wait_command(call.life.options(), call.deadline);
-            return lane.send(Parcel::of(&Request::Encoded(&[&wait])), Answers::Each(1), sink);
+            return lane.send(Parcel::of(&Request::Encoded(&[&wait])), answers, sink);
         }
         Message::Exists => return with_first(call.body(), |args| ask(lane, &exists(args), sink)),
         Message::Info => {
@@ -73,7 +74,8 @@ fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, R
 }
 
 fn ask(lane: &Lane, question: &[&[u8]], sink: Sink) -> Result<u64, Refused> {
-    lane.send(Parcel::of(&Request::Command(question)), Answers::Each(1), sink)
+    let answers = Answers::each(1, Patience::Usual);
+    lane.send(Parcel::of(&Request::Command(question)), answers, sink)
 }
 
 /// What came of it; the replies of a pipeline in one array.

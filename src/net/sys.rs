@@ -62,7 +62,9 @@ pub const STACK: usize = 2 << 20;
 
 /// Has `work`, which may block on files, done by a thread of tokio's that is for such work. The error says that it panicked.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// A thread of the library's.

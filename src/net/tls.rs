@@ -64,7 +64,9 @@ impl Tls {
         let failed = |cause: String| DialError::new(Stage::Tls, cause);
         let name = self.name_of(endpoint).map_err(failed)?;
         let (settings, built) = (self.settings.clone(), Arc::clone(&self.built));
-        let config = aside(move || current(&settings, &mut built.lock())).await.map_err(failed)?;
+        let config = aside(move || current(&settings, &mut built.lock()))
+            .await
+            .map_err(failed)?;
         Records::new(config.map_err(failed)?, name).map_err(failed)
     }
 

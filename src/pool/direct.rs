@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::alarm::{self, Alarm, Alarms};
+use super::alarm::{self, Alarm, Alarms, Rang};
 use super::generation::{ConnectionId, Generation};
 use super::hangup::HangupWatch;
 use super::keeper::Common;
 use super::outgoing::Outgoing;
+use super::silence::{Patience, SILENT};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::clock::Moment;
@@ -92,7 +93,7 @@ impl Direct {
         let alarms = Arc::clone(&common.alarms);
         let direct = Direct {
             id,
-            alarm: alarms.add(id, stream.socket()),
+            alarm: alarms.add(id, stream.socket(), &generation.endpoint),
             alarms,
             stream,
             decoder,
@@ -151,6 +152,11 @@ impl Direct {
 
     fn is_alive(&self) -> bool {
         self.healthy && !self.generation.is_retired()
+    }
+
+    /// How long it may owe the replies to what is asked next.
+    pub(super) fn be(&mut self, patience: Patience) {
+        self.alarm.be(patience);
     }
 
     /// Gives up the connection: no later call may use it.
@@ -277,16 +283,21 @@ impl Direct {
         // A call without a limit waits as long: for a moment that never comes.
         let watched = deadline.at().is_beyond(began, alarm::FAR);
         if watched {
-            self.alarm.set(deadline.at());
+            self.alarm.set(deadline.at(), began);
         }
         let done = self.run(out, count, (began, deadline, watched), take);
-        if !watched || !self.alarm.unset() {
+        let rang = match watched {
+            true => self.alarm.unset(),
+            false => Rang::Not,
+        };
+        if rang == Rang::Not {
             return done;
         }
         // The reply may have come at the last moment; the connection is gone all the same.
         self.spoil();
-        done.map_err(|error| match error.kind() {
-            ErrorKind::ConnectionLost { .. } => self.timed_out(error.outcome()),
+        done.map_err(|error| match (error.kind(), rang) {
+            (ErrorKind::ConnectionLost { .. }, Rang::Due) => self.timed_out(error.outcome()),
+            (ErrorKind::ConnectionLost { .. }, Rang::Silent) => self.lost(SILENT, error.outcome()),
             _ => error,
         })
     }
@@ -324,6 +335,9 @@ impl Direct {
             missing = self.take_whole((missing, &mut room), take)?;
             if missing > 0 {
                 now = Moment::now();
+                if watched {
+                    self.alarm.goes_on(now);
+                }
             }
         }
         Ok(())

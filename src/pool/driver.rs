@@ -18,7 +18,7 @@ use super::lane::{Call, Ends, Lane};
 use super::outbox::{KEEP, Piece, Pieces};
 use super::seat::{Failure, NUDGE_EVERY};
 use super::sentry::Sentries;
-use super::silence::Silence;
+use super::silence::{Due, SILENT, Silence};
 use crate::error::{ErrorKind, Outcome};
 use crate::net::clock::Moment;
 use crate::net::dial::plain;
@@ -290,11 +290,8 @@ impl Driver {
 
     /// Has everyone who waits look at the time, every [`NUDGE_EVERY`], and looks whether the lane is still of use.
     fn nudge(&mut self, cx: &mut Context<'_>) -> Result<(), ErrorKind> {
-        let owes = self
-            .flying
-            .front()
-            .is_some_and(|call| self.watching.stream.sent() >= self.begin + call.bytes as u64);
-        self.silence.owes(owes);
+        let due = self.due();
+        self.silence.owes(due);
         if self.nudging && !self.nudge.is_elapsed() {
             return Ok(());
         }
@@ -312,6 +309,15 @@ impl Driver {
         Ok(())
     }
 
+    /// What the connection leaves its first call waiting for.
+    fn due(&self) -> Option<Due> {
+        let sent = self.watching.stream.sent();
+        match self.flying.front() {
+            Some(call) if sent >= self.begin + call.bytes as u64 => Some(Due::Reply(call.patience)),
+            _ => self.has_output().then_some(Due::Room(sent)),
+        }
+    }
+
     fn look_around(&mut self) -> Result<(), ErrorKind> {
         let outbox = self.lane.outbox.lock();
         let sinks = self.flying.iter().map(|call| &call.sink);
@@ -320,7 +326,7 @@ impl Driver {
         self.ends.flush(&self.pool, &self.lane);
         let pong = self.sentries.last_pong(&self.lane.generation.endpoint);
         if self.silence.is_given_up(Moment::now(), pong) {
-            let cause = "the connection is silent, and its node is not".to_owned();
+            let cause = SILENT.to_owned();
             return Err(ErrorKind::ConnectionLost { cause });
         }
         Ok(())

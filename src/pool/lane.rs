@@ -9,6 +9,7 @@ use super::Pool;
 use super::generation::{ConnectionId, Generation};
 use super::outbox::{Apart, Outbox, Parcel};
 use super::seat::{End, Failure, Ticket, Wakes};
+use super::silence::Patience;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::Socket;
 use crate::resp::{Reply, Room};
@@ -139,21 +140,36 @@ pub(crate) struct Call {
     pub(super) missing: usize,
     /// They make one array, and that is begun with the first of them.
     pub(super) gathers: bool,
+    /// How long they may be owed.
+    pub(super) patience: Patience,
 }
 
 /// The replies that a request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// So many, one by one.
-    Each(usize),
-    /// So many, decoded in place into one array: nothing is copied.
-    InOne(usize),
+pub struct Answers {
+    pub(super) count: usize,
+    /// They are decoded in place into one array: nothing is copied.
+    pub(super) in_one: bool,
+    pub(super) patience: Patience,
 }
 
 impl Answers {
-    pub(super) fn count(self) -> usize {
-        let (Answers::Each(count) | Answers::InOne(count)) = self;
-        count
+    /// So many, one by one.
+    pub fn each(count: usize, patience: Patience) -> Answers {
+        Answers {
+            count,
+            in_one: false,
+            patience,
+        }
+    }
+
+    /// So many, in one array.
+    pub fn in_one(count: usize, patience: Patience) -> Answers {
+        Answers {
+            count,
+            in_one: true,
+            patience,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::generation::Generation;
 use super::lane::{Answers, Lane, Refused, Sink};
 use super::outbox::Parcel;
+use super::silence::Patience;
 use super::state::Line;
 use super::{Direct, Pool, Want, seat};
 use crate::deadline::Deadline;
@@ -28,6 +29,8 @@ pub struct Lent<'p> {
     pub(super) moved: bool,
     /// What is known of the time of the last exchange on a lane.
     pub(super) timing: Timing,
+    /// How long its connection may owe a reply.
+    pub(super) patience: Patience,
 }
 
 impl Lent<'_> {
@@ -41,7 +44,13 @@ impl Lent<'_> {
             unsent: self.unsent,
             moved: self.moved,
             timing: self.timing,
+            patience: self.patience,
         }
+    }
+
+    /// How long the connection may owe the replies to what is asked next.
+    pub(crate) fn be(&mut self, patience: Patience) {
+        self.patience = patience;
     }
 
     /// The connection, when it is the caller's own.
@@ -76,12 +85,13 @@ impl Lent<'_> {
     ) -> Result<(), Error> {
         let done = match &mut self.line {
             Some(Line::Direct(direct)) => {
+                direct.be(self.patience);
                 let done = direct.exchange(request, count, deadline, take);
                 self.unsent = direct.unsent();
                 done
             }
             Some(Line::Lane(lane)) => {
-                let answers = Answers::Each(count);
+                let answers = Answers::each(count, self.patience);
                 let end = on_lane(lane, request, answers, deadline, take, &mut self.timing);
                 self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
                 self.moved = end.as_ref().is_err_and(|failure| failure.moved);
@@ -101,13 +111,14 @@ impl Lent<'_> {
     ) -> (Option<Reply>, Result<(), Error>) {
         match &mut self.line {
             Some(Line::Direct(direct)) => {
+                direct.be(self.patience);
                 let (all, done) = direct.exchange_all(request, count, deadline);
                 self.unsent = direct.unsent();
                 (all, done)
             }
             Some(Line::Lane(lane)) => {
                 let mut all = None;
-                let (answers, take) = (Answers::InOne(count), |whole| all = Some(whole));
+                let (answers, take) = (Answers::in_one(count, self.patience), |whole| all = Some(whole));
                 let end = on_lane(lane, request, answers, deadline, take, &mut self.timing);
                 self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
                 self.moved = end.as_ref().is_err_and(|failure| failure.moved);
@@ -178,7 +189,9 @@ fn on_lane(
     seat::with_mine(|seat| {
         let ticket = seat.ticket();
         let began = ticket.is_timed().then(Moment::now);
-        let room = (answers == Answers::Each(1)).then(|| seat.rooms.bring()).flatten();
+        let room = (answers.count == 1 && !answers.in_one)
+            .then(|| seat.rooms.bring())
+            .flatten();
         let sent = lane.send(Parcel::of(request), answers, Sink::Seat(ticket, room));
         let number = sent.map_err(|refused| seat::Failure {
             error: lane.refusal(refused),

@@ -50,6 +50,7 @@ pub use lane::{Answers, Ended, Lane, Refused, Submissions, Waiter};
 pub use lent::{Lent, want_for};
 pub(crate) use outbox::{Apart, Parcel};
 pub use sentry::Sentries;
+pub use silence::Patience;
 pub use state::Want;
 pub use view::PoolView;
 
@@ -152,6 +153,7 @@ impl Pool {
             unsent: 0,
             moved: false,
             timing: Timing::default(),
+            patience: Patience::Usual,
         };
         loop {
             lent.line = Some(self.find(want, crowded, deadline)?);

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::lane::{Answers, Call, Sink};
+#[cfg(test)]
+use super::silence::Patience;
 use crate::resp::Request;
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
@@ -138,8 +140,9 @@ impl Outbox {
             sink,
             bytes,
             apart,
-            missing: answers.count(),
-            gathers: matches!(answers, Answers::InOne(_)),
+            missing: answers.count,
+            gathers: answers.in_one,
+            patience: answers.patience,
         });
         number
     }
@@ -263,7 +266,8 @@ mod tests {
         let text = vec![b'a' + u8::try_from(id % 26).unwrap(); bytes];
         let parts = [text.as_slice()];
         let request = Request::Encoded(&parts);
-        outbox.add(Parcel::of(&request), Answers::Each(1), Sink::Call(id, None))
+        let answers = Answers::each(1, Patience::Usual);
+        outbox.add(Parcel::of(&request), answers, Sink::Call(id, None))
     }
 
     fn gathered(outbox: &mut Outbox) -> (Vec<u64>, Vec<u8>) {

@@ -17,16 +17,54 @@ const ROUND_TRIPS: u32 = 4;
 /// Before anything was measured.
 const GUESS: Duration = Duration::from_millis(50);
 
-/// A connection that owes a reply for so long, while its node answers elsewhere, is of no use any more.
-const GIVEN_UP: Duration = Duration::from_secs(2);
+/// How long a connection may leave one waiting while its node answers elsewhere, before it is of no use any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// The server answers in its turn: together with the sentry's next pong less than the 2 s of a half-open connection.
+    Usual,
+    /// A command of a module, which may answer from a thread of its own.
+    Long,
+    /// The command waits in the server, for as long as its caller does.
+    Endless,
+}
+
+impl Patience {
+    /// None: for ever.
+    pub(super) fn limit(self) -> Option<Duration> {
+        match self {
+            Patience::Usual => Some(Duration::from_millis(1500)),
+            Patience::Long => Some(Duration::from_secs(10)),
+            Patience::Endless => None,
+        }
+    }
+
+    /// Whether a connection that has left one waiting since `since` is to be given up, when its node has answered on another
+    /// one at `answered`.
+    pub(super) fn is_over(self, since: Moment, now: Moment, answered: Option<Moment>) -> bool {
+        let long = self.limit().is_some_and(|limit| now.is_beyond(since, limit));
+        long && answered.is_some_and(|answered| answered > since)
+    }
+}
+
+/// Why a connection is given up then.
+pub(super) const SILENT: &str = "the connection is silent, and its node is not";
+
+/// What a connection leaves one waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The reply to a request that was handed over whole.
+    Reply(Patience),
+    /// Room for the rest of a request, behind so many bytes.
+    Room(u64),
+}
 
 /// How long a lane's node has said nothing although replies are due.
 #[derive(Debug)]
 pub(super) struct Silence {
     /// Since when; none while no reply is due.
     since: Option<Moment>,
-    /// Since when a reply to a request is due that was handed over whole, and nothing was heard.
-    owed: Option<Moment>,
+    /// What is due, and since when nothing was heard of it.
+    owed: Option<(Due, Moment)>,
     /// A request that is being timed: where in the lane's stream it begins, and when it was taken.
     timed: Option<(u64, Moment)>,
     round_trip: Duration,
@@ -58,20 +96,22 @@ impl Silence {
         }
     }
 
-    /// Whether the first request without a reply was handed over whole.
-    pub(super) fn owes(&mut self, owes: bool) {
-        match (owes, self.owed) {
-            (true, None) => self.owed = Some(Moment::now()),
-            (false, Some(_)) => self.owed = None,
-            _ => {}
+    /// What is due now.
+    pub(super) fn owes(&mut self, due: Option<Due>) {
+        if self.owed.map(|(due, _)| due) != due {
+            self.owed = due.map(|due| (due, Moment::now()));
         }
     }
 
-    /// Whether the connection is to be given up: the node answered on another one at `answered`, and long since owes a
-    /// reply on this one.
+    /// Whether the connection is to be given up; its node answered on another one at `answered`.
     pub(super) fn is_given_up(&self, now: Moment, answered: Option<Moment>) -> bool {
-        let long = self.owed.filter(|owed| now.is_beyond(*owed, GIVEN_UP));
-        long.zip(answered).is_some_and(|(owed, answered)| answered > owed)
+        self.owed.is_some_and(|(due, since)| {
+            let patience = match due {
+                Due::Reply(patience) => patience,
+                Due::Room(_) => Patience::Usual,
+            };
+            patience.is_over(since, now, answered)
+        })
     }
 
     /// Whether nothing more should be sent before the node says something.
@@ -117,14 +157,15 @@ mod tests {
             !silence.is_given_up(Moment::NEVER, Some(Moment::now())),
             "nothing is due"
         );
-        silence.owes(true);
-        let owed = silence.owed.unwrap();
-        silence.owes(true);
-        assert_eq!(silence.owed, Some(owed), "since the first time");
-        let late = owed.plus(2001 * MS);
+        let reply = Some(Due::Reply(Patience::Usual));
+        silence.owes(reply);
+        let (_, owed) = silence.owed.unwrap();
+        silence.owes(reply);
+        assert_eq!(silence.owed.unwrap().1, owed, "since the first time");
+        let late = owed.plus(1501 * MS);
         assert!(!silence.is_given_up(late, None), "the node is silent as a whole");
         assert!(!silence.is_given_up(late, Some(owed)), "it has not answered since");
-        assert!(!silence.is_given_up(owed.plus(2000 * MS), Some(owed.plus(MS))));
+        assert!(!silence.is_given_up(owed.plus(1500 * MS), Some(owed.plus(MS))));
         assert!(silence.is_given_up(late, Some(owed.plus(MS))));
         silence.heard(Some(7), late);
         assert!(

@@ -35,6 +35,8 @@ struct Entry {
     handed: u32,
     node: usize,
     order: u64,
+    /// It had its end by then: what had begun to be written went out whole.
+    late: bool,
     refused: u32,
     end: Option<End>,
 }
@@ -87,6 +89,7 @@ impl Ledger {
             handed: 0,
             node: usize::MAX,
             order: 0,
+            late: false,
             refused: 0,
             end: None,
         });
@@ -132,6 +135,7 @@ impl Ledger {
             entry.node = node;
             if entry.handed == 1 {
                 entry.order = order;
+                entry.late = entry.end.is_some();
             }
             (entry.handed, entry.terms, entry.refused, entry.end)
         });
@@ -154,7 +158,10 @@ impl Ledger {
     pub(crate) fn under_way_at(&self, node: usize) -> Vec<u64> {
         let entries = self.entries.borrow();
         let under_way = |entry: &Entry| {
-            entry.node == node && entry.end.is_none() && !entry.terms.repeats && !entry.terms.own && entry.refused == 0
+            let terms = entry.terms;
+            // A batch has not ended while some of it may still go to the next primary.
+            let ends_alone = !terms.repeats && !terms.own && !terms.among_others;
+            entry.node == node && entry.end.is_none() && ends_alone && entry.refused == 0
         };
         let all = (1..).zip(entries.iter());
         all.filter(|(_, entry)| under_way(entry)).map(|(id, _)| id).collect()
@@ -186,12 +193,16 @@ impl Ledger {
     /// Its caller was told.
     pub(crate) fn end(&self, id: u64, end: End) {
         note("end", id, end as u64);
-        let before = self.with(id, |entry| (entry.end.replace(end), entry.executed));
-        let Some((before, executed)) = before else { return };
+        let before = self.with(id, |entry| (entry.end.replace(end), entry.executed, entry.terms));
+        let Some((before, executed, terms)) = before else {
+            return;
+        };
         if before.is_some() {
             broken("once", &format!("call {id} ends {end:?} and has ended {before:?}"));
         }
-        if matches!(end, End::NotSent | End::Refused) && executed > 0 {
+        // An element that may be repeated keeps what the server said of it the last time.
+        let said_again = end == End::Refused && terms.among_others && terms.repeats;
+        if matches!(end, End::NotSent | End::Refused) && executed > 0 && !said_again {
             broken(
                 "P4",
                 &format!("call {id} ends {end:?} and was executed {executed} times"),
@@ -219,7 +230,8 @@ impl Ledger {
             if entry.end.is_none() {
                 broken("once", &format!("call {id} has never ended"));
             }
-            let plain = !entry.terms.repeats && !entry.terms.own && entry.refused == 0 && entry.handed == 1;
+            let once = entry.refused == 0 && entry.handed == 1 && !entry.late;
+            let plain = !entry.terms.repeats && !entry.terms.own && once;
             let Some(line) = entry.terms.line.filter(|_| plain) else {
                 continue;
             };

@@ -82,6 +82,7 @@ fn node(number: usize, plan: &Plan) -> Node {
         speaks_tls: plan.tls,
         is_old: plan.old_nodes,
         passwords,
+        rotation: 0,
         hasty: plan.hasty,
         moody: plan.moody,
     }

@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Observer;
 use crate::options::{Options, Vault};
-use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Troubles};
+use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
 use crate::sync::Mutex;
 use crate::topology::{Request, Role, Service, Snapshot};
 
@@ -65,12 +65,13 @@ impl Runtime {
             let hangups = Arc::new(HangupWatch::new().unwrap());
             tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
             let alarms = Arc::<Alarms>::default();
-            tokio::task::spawn_local(Arc::clone(&alarms).run());
+            let sentries = Rc::<Sentries>::default();
+            tokio::task::spawn_local(Arc::clone(&alarms).run(Rc::clone(&sentries)));
             Rc::new(Common {
                 gate,
                 hangups,
                 alarms,
-                sentries: Rc::default(),
+                sentries,
                 names: crate::net::AddressMap::default(),
             })
         };

@@ -37,6 +37,7 @@ mod nodes;
 mod observe;
 mod own_words;
 mod pairing;
+mod patience;
 mod pending;
 mod process;
 mod refusals;

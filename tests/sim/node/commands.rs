@@ -42,15 +42,12 @@ pub(super) fn run(node: usize, connection: usize, session: &mut Session, args: A
         return said;
     }
     let (asks, loading) = network().with_node(node, |node| (!node.passwords.is_empty(), node.loading));
-    let refused = |said: Said| {
-        ledger().refused(number(&args));
-        said
-    };
+    let within = matches!(name.as_str(), "MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH");
     if asks && !session.logged_in {
-        return refused(now("-NOAUTH Authentication required."));
+        return decline(session, &args, "-NOAUTH Authentication required.");
     }
-    if loading {
-        return refused(now("-LOADING Redis is loading the dataset in memory"));
+    if loading && !within {
+        return decline(session, &args, "-LOADING Redis is loading the dataset in memory");
     }
     match name.as_str() {
         "MULTI" => {
@@ -70,6 +67,13 @@ pub(super) fn run(node: usize, connection: usize, session: &mut Session, args: A
         _ if session.multi.is_some() => queue(node, session, args),
         _ => own(node, connection, &args),
     }
+}
+
+/// Does not run it. A transaction that it was to be a part of will not be executed.
+fn decline(session: &mut Session, args: &Args, why: &str) -> Said {
+    session.spoilt = true;
+    ledger().refused(number(args));
+    now(why)
 }
 
 /// The first words on a connection, and the signs of life.
@@ -230,9 +234,7 @@ pub(super) fn blocked_ends(id: u64, node: usize, connection: usize) -> Vec<u8> {
 fn queue(node: usize, session: &mut Session, args: Args) -> Said {
     check(&args);
     if !is_writable(node, &text(&args, 0).to_ascii_uppercase()) {
-        session.spoilt = true;
-        ledger().refused(number(&args));
-        return now(READONLY);
+        return decline(session, &args, READONLY);
     }
     if let Some(multi) = &mut session.multi {
         multi.push(args);

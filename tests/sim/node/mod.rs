@@ -39,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) is_old: bool,
     /// Passwords that it takes; none: it asks for none.
     pub(crate) passwords: Vec<String>,
+    /// The newest rotation of passwords that it has heard of.
+    pub(crate) rotation: u64,
     /// One large request in so many is answered before it has come; 0: none.
     pub(crate) hasty: u64,
     /// One command in so many is refused although nothing is wrong with it; 0: none.

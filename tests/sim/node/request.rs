@@ -62,6 +62,9 @@ fn line(bytes: &[u8], at: &mut usize, kind: u8) -> Result<Option<usize>, ()> {
 pub(crate) struct Handed {
     part: Vec<u8>,
     garbled: bool,
+    /// Those behind a MULTI whose EXEC is not handed over yet, and whether all of it is from the same moment: until then
+    /// nothing of it can be executed.
+    within: Option<(Vec<u64>, bool)>,
 }
 
 impl Handed {
@@ -70,16 +73,33 @@ impl Handed {
         // Those that begin behind it begin now.
         let mut begun = self.part.len();
         self.part.extend(bytes);
+        if let Some((_, fresh)) = &mut self.within {
+            *fresh = false;
+        }
         while !self.garbled {
             match parse(&self.part) {
                 Parsed::Whole(args, len) => {
                     self.part.drain(..len);
-                    ledger().handed(number(&args), node, begun == 0);
+                    self.one(node, &args, begun == 0);
                     begun = begun.saturating_sub(len);
                 }
                 Parsed::Part => return,
                 Parsed::Garbage => self.garbled = true,
             }
+        }
+    }
+
+    fn one(&mut self, node: usize, args: &[Vec<u8>], fresh: bool) {
+        let name = args.first().map_or(&[][..], Vec::as_slice).to_ascii_uppercase();
+        match (name.as_slice(), &mut self.within) {
+            (b"MULTI", _) => self.within = Some((Vec::new(), fresh)),
+            (b"DISCARD", _) => self.within = None,
+            (b"EXEC", _) => {
+                let (within, fresh) = self.within.take().unwrap_or_default();
+                within.into_iter().for_each(|id| ledger().handed(id, node, fresh));
+            }
+            (_, Some((within, _))) => within.push(number(args)),
+            (_, None) => ledger().handed(number(args), node, fresh),
         }
     }
 }

@@ -74,7 +74,7 @@ impl Ask {
                 vec![text("GET"), asked]
             }
             Sort::Write => vec![text("APPEND"), own, payload(id, size())],
-            Sort::Waits => vec![text("BLPOP"), own, text(kernel().pick(&["0.01", "0.1", "0.3"]))],
+            Sort::Waits => vec![text("BLPOP"), own, text(kernel().pick(&["0.01", "0.1", "0.3", "2.5"]))],
             Sort::Script => {
                 let mode = match std::env::var_os("HONEST").is_none() {
                     true => kernel().pick(&["ok", "ok", "error", "forge", "pretend"]),
@@ -172,6 +172,12 @@ impl Many {
             asks.push(ask);
         }
         Many { batch, asks, kind }
+    }
+
+    /// For the story.
+    pub(crate) fn told(&self) -> String {
+        let ids: Vec<_> = self.asks.iter().map(|ask| ask.id).collect();
+        format!("a {:?} of {ids:?}", self.kind)
     }
 
     /// All of them have ended.

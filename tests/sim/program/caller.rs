@@ -83,6 +83,7 @@ fn sort() -> Sort {
 /// A call that is waited for.
 fn wait(client: &Client, sort: Sort, terms: &CallOptions) {
     let ask = Ask::new(sort, terms, None);
+    tell(|| format!("asks call {} with {} ms", ask.id, terms.timeout_ms));
     let result = timed("a call", terms, || client.command(&ask.parts(), terms));
     told(&format!("call {}", ask.id), &result);
     ask.ends(&result);
@@ -104,6 +105,7 @@ fn told(what: &str, result: &Result<Reply, Error>) {
 
 fn many(client: &Client, terms: &CallOptions) {
     let many = Many::new(terms, None);
+    tell(|| format!("asks {} with {} ms", many.told(), terms.timeout_ms));
     let result = timed("a batch", terms, || client.batch(&many.batch, terms));
     told("a batch", &result);
     many.ends(&result);

@@ -22,6 +22,7 @@ struct Service {
     primary: usize,
     epoch: u64,
     generation: u64,
+    rotations: u64,
 }
 
 pub(super) fn run(program: &Rc<Program>) {
@@ -30,6 +31,7 @@ pub(super) fn run(program: &Rc<Program>) {
         primary: 0,
         epoch: 1,
         generation: 0,
+        rotations: 0,
     };
     kernel.sleep(kernel.pick(&[0, 0, MS, 50 * MS]));
     tell_of(program, &mut service);
@@ -101,7 +103,7 @@ fn disturb(program: &Rc<Program>, service: &mut Service) {
             note("silenced", connection.id as u64, side as u64);
             connection.silence(side, true);
         }),
-        Mischief::Rotate => rotate(program),
+        Mischief::Rotate => rotate(program, service),
         Mischief::Load => {
             let node = kernel.index(nodes);
             network().with_node(node, |node| node.loading = true);
@@ -174,7 +176,7 @@ fn switch(program: &Rc<Program>, service: &mut Service) {
 }
 
 /// Another password is given, which the nodes take from now on, or a moment ago or later.
-fn rotate(program: &Rc<Program>) {
+fn rotate(program: &Rc<Program>, service: &mut Service) {
     let kernel = kernel();
     if !program.plan.asks_login {
         return;
@@ -182,11 +184,15 @@ fn rotate(program: &Rc<Program>) {
     let password = format!("p{}", kernel.now());
     let nodes = network().nodes.borrow().len();
     let forgets = kernel.one_in(2);
+    let rotation = service.rotations + 1;
+    service.rotations = rotation;
     let take = move |number: usize, password: String| {
         network().with_node(number, |node| {
-            if forgets {
+            // An earlier rotation that comes late takes nothing away.
+            if forgets && node.rotation < rotation {
                 node.passwords.clear();
             }
+            node.rotation = node.rotation.max(rotation);
             node.passwords.push(password);
         });
     };

@@ -99,6 +99,7 @@ impl Submitted {
     pub(super) fn submit_many(&self, client: &Arc<Client>, terms: &CallOptions, line: u64) {
         let many = Many::new(terms, Some(line));
         let batch = many.copied();
+        tell(|| format!("submits {} with {} ms", many.told(), terms.timeout_ms));
         let tag = self.enter(What::Many(many), terms, false);
         let result = client.submit_batch(&batch, terms, Target::Queue(&self.queue, tag));
         self.accepted(tag, client, result);
@@ -109,7 +110,9 @@ impl Submitted {
         let ask = Ask::new(Sort::Write, terms, None);
         let args = ask.args.clone();
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let id = ask.id;
         let tag = self.enter(What::One(ask), terms, false);
+        tell(|| format!("submits call {id} with {} ms, to be called back", terms.timeout_ms));
         let done = Box::new(move |entry: crate::completion::Entry| ended(tag, &entry.result));
         let result = client.submit(&args, terms, Target::Done(done));
         self.accepted(tag, client, result);
