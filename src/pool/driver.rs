@@ -71,6 +71,8 @@ pub(super) struct Driver {
     /// When those who wait look at the time; it runs while calls fly.
     nudge: Pin<Box<Sleep>>,
     nudging: bool,
+    /// The pool knows that nothing more goes out here.
+    is_out: bool,
     ends: Ends,
     ended: ErrorKind,
 }
@@ -98,6 +100,7 @@ impl Driver {
             silence: Silence::new(),
             nudge: Box::pin(sleep(NUDGE_EVERY)),
             nudging: false,
+            is_out: false,
             ends: Ends::default(),
             ended: ErrorKind::Closed,
         }
@@ -108,6 +111,7 @@ impl Driver {
         let driven = poll_fn(|cx| self.drive(cx)).await;
         let Some(pool) = self.pool.upgrade() else { return };
         let Err(ended) = driven else {
+            pool.lane_out(&self.lane);
             return pool.lane_done(&self.lane);
         };
         let cause = ended.cause();
@@ -154,6 +158,12 @@ impl Driver {
             return Ok(Turn::Over);
         }
         let blocked = self.write()?;
+        if self.lane.is_gone() && !self.is_out && !self.has_output() {
+            self.is_out = true;
+            if let Some(pool) = self.pool.upgrade() {
+                pool.lane_out(&self.lane);
+            }
+        }
         // In every round, so that a peer that never stops talking keeps nobody from looking at the time.
         self.nudge(cx)?;
         if blocked {

@@ -43,13 +43,17 @@ impl State {
 
     fn next_lane(&mut self) -> Option<Arc<Lane>> {
         let count = self.routes.len();
+        // Between several nodes there is no order.
+        if count == 1 && !self.going_out.is_empty() {
+            return None;
+        }
         let first = if count > 1 { self.first() } else { 0 };
         for step in 0..count {
             let place = (first + step) % count;
             let Some(route) = self.routes.get(place).filter(|route| route.ready) else {
                 continue;
             };
-            if let Some(lane) = route.lane(0) {
+            if let Some(lane) = route.submitted_lane() {
                 self.calls = self.calls.wrapping_add(1);
                 return Some(lane);
             }

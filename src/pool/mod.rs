@@ -353,6 +353,15 @@ impl Pool {
         self.demand.notify_one();
     }
 
+    /// A lane that was left has handed over what it had begun.
+    fn lane_out(self: &Arc<Pool>, lane: &Lane) {
+        let was_waited_for = self.state.lock().has_gone_out(lane);
+        if was_waited_for {
+            self.run_errands();
+            self.demand.notify_one();
+        }
+    }
+
     /// Nothing is under way on a lane any more.
     fn lane_done(&self, lane: &Lane) {
         if let Some(submissions) = self.submissions.get() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::direct::Direct;
 use super::errands::Errand;
-use super::generation::Generation;
+use super::generation::{ConnectionId, Generation};
 use super::lane::{self, Lane};
 use super::line::WaitingLine;
 use super::select::{self, Choice};
@@ -75,6 +75,11 @@ impl Route {
 }
 
 impl Route {
+    /// The lane of submitted calls: the first one, and no other while that is on its way out.
+    pub(super) fn submitted_lane(&self) -> Option<Arc<Lane>> {
+        self.lanes.first().filter(|lane| lane.is_usable()).map(Arc::clone)
+    }
+
     /// It has been verified and has a connection left to prove it.
     pub(super) fn is_serving(&self) -> bool {
         self.ready && self.has_connection()
@@ -130,6 +135,8 @@ pub(super) struct State {
     pub(super) lane_waiters: WaitingLine,
     /// Connections of submitted calls' own, counted among the leases; with the end of its time where one is idle.
     pub(super) own_lanes: Vec<(Arc<Lane>, Option<Instant>)>,
+    /// Lanes that were left and are still handing over what they had begun: until then nothing is submitted over another.
+    pub(super) going_out: Vec<ConnectionId>,
     /// What is to be done about submitted calls once the lock is released.
     pub(super) errands: VecDeque<Errand>,
     /// Somebody is running errands: what comes meanwhile waits in line.
@@ -158,6 +165,7 @@ impl State {
             max_connections,
             lane_waiters: WaitingLine::default(),
             own_lanes: Vec::new(),
+            going_out: Vec::new(),
             errands: VecDeque::new(),
             errands_run: false,
             leases: 0,
@@ -258,6 +266,7 @@ impl State {
     /// Takes a lane out of use whose connection was lost, and of which `unsent` was not sent.
     pub(super) fn lose_lane(&mut self, lane: &Arc<Lane>, unsent: VecDeque<lane::Call>, lost: Error) {
         lane.give_up();
+        self.has_gone_out(lane);
         for route in &mut self.routes {
             route.lanes.retain(|known| !Arc::ptr_eq(known, lane));
             route.ready &= route.has_connection();
@@ -274,9 +283,19 @@ impl State {
     pub(super) fn leave_lanes(&mut self, lanes: impl IntoIterator<Item = Arc<Lane>>) {
         for lane in lanes {
             lane.leave();
+            if !lane.own {
+                self.going_out.push(lane.id);
+            }
             let (unsent, lost) = (VecDeque::new(), None);
             self.errands.push_back(Errand::TakeBack { lane, unsent, lost });
         }
+    }
+
+    /// A lane that was left has handed over what it had begun. Whether it was waited for.
+    pub(super) fn has_gone_out(&mut self, lane: &Lane) -> bool {
+        let before = self.going_out.len();
+        self.going_out.retain(|id| *id != lane.id);
+        self.going_out.len() < before
     }
 
     /// Takes a connection back: to the first waiter, else to the idle ones. False when it could not be used again and
