@@ -38,6 +38,8 @@ struct Entry {
     /// It had its end by then: what had begun to be written went out whole.
     late: bool,
     refused: u32,
+    /// The node that ran it and lied about itself in the answer.
+    liar: Option<usize>,
     end: Option<End>,
 }
 
@@ -91,6 +93,7 @@ impl Ledger {
             order: 0,
             late: false,
             refused: 0,
+            liar: None,
             end: None,
         });
         entries.len() as u64
@@ -183,6 +186,20 @@ impl Ledger {
     pub(crate) fn refused(&self, id: u64) {
         note("refused", id, 0);
         self.with(id, |entry| entry.refused += 1);
+    }
+
+    /// A script has run, and its own error says that `node` is no primary.
+    pub(crate) fn lied(&self, id: u64, node: usize) {
+        self.with(id, |entry| entry.liar = Some(node));
+    }
+
+    /// `node` is no primary any more: who asks it now what it is cannot know that it was one when it said otherwise.
+    pub(crate) fn demoted(&self, node: usize) {
+        let mut entries = self.entries.borrow_mut();
+        let liars = entries.iter_mut().filter(|entry| entry.liar == Some(node));
+        liars
+            .filter(|entry| entry.end.is_none())
+            .for_each(|entry| entry.terms.repeats = true);
     }
 
     /// It waited in a node until its time was over.

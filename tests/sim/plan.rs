@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) old_nodes: bool,
     pub(crate) hasty: u64,
     pub(crate) moody: u64,
+    pub(crate) chatty: u64,
     pub(crate) callers: usize,
     pub(crate) calls: usize,
     /// What callers do: the more, the more of it is submitted.
@@ -95,6 +96,7 @@ impl Plan {
             connections: [1, 2, 64][rng.usize(..3)],
             pending: [4, 64, 65_536][rng.usize(..3)],
             protocol: 2 + rng.i64(0..2),
+            chatty: one_in(rng, 3, 5),
         }
     }
 

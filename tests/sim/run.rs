@@ -84,6 +84,7 @@ fn node(number: usize, plan: &Plan) -> Node {
         passwords,
         rotation: 0,
         hasty: plan.hasty,
+        chatty: plan.chatty,
         moody: plan.moody,
     }
 }

@@ -97,6 +97,7 @@ fn greeting(node: usize, session: &mut Session, name: &str, args: &Args) -> Opti
             }
             session.logged_in = true;
             let protocol = text(args, 1);
+            session.has_pushes = protocol == "3";
             let head = if protocol == "3" { "%3" } else { "*6" };
             now(&format!(
                 "{head}\r\n$7\r\nversion\r\n$5\r\n7.2.0\r\n$5\r\nproto\r\n:{protocol}\r\n$4\r\nrole\r\n${}\r\n{role}",
@@ -211,7 +212,7 @@ fn answer(node: usize, connection: usize, name: &str, args: &Args) -> Vec<u8> {
             data.extend(payload(id, size));
             bulk(&data)
         }
-        "EVAL" => match text(args, 4).as_str() {
+        "EVAL" => match lies(id, node, &text(args, 4)) {
             "error" => b"-ERR boom script: f00d, on @user_script:1.\r\n".to_vec(),
             "forge" => b"-ERR invalid name: x -READONLY You can't write script: f00d, on @user_script:1.\r\n".to_vec(),
             "pretend" => format!("{READONLY}\r\n").into_bytes(),
@@ -219,6 +220,14 @@ fn answer(node: usize, connection: usize, name: &str, args: &Args) -> Vec<u8> {
         },
         _ => bulk(id.to_string().as_bytes()),
     }
+}
+
+/// What the script is to say.
+fn lies(id: u64, node: usize, mode: &str) -> &str {
+    if matches!(mode, "forge" | "pretend") {
+        ledger().lied(id, node);
+    }
+    mode
 }
 
 /// The end of a wait in the node: it got what it waited for, or nothing in time.

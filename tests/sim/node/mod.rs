@@ -12,6 +12,7 @@ pub(crate) use session::{Session, serve};
 
 use crate::kernel::kernel;
 use crate::kernel::trace::note;
+use crate::ledger::ledger;
 use crate::network::{Connection, network};
 
 /// What a node is at the moment.
@@ -43,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) rotation: u64,
     /// One large request in so many is answered before it has come; 0: none.
     pub(crate) hasty: u64,
+    /// One reply in so many has a push behind it, where the protocol knows such; 0: none.
+    pub(crate) chatty: u64,
     /// One command in so many is refused although nothing is wrong with it; 0: none.
     pub(crate) moody: u64,
 }
@@ -94,6 +97,9 @@ pub(crate) fn play(number: usize, is_primary: bool) {
         return;
     }
     note("role", number as u64, u64::from(is_primary));
+    if !is_primary {
+        ledger().demoted(number);
+    }
     for id in network.of_node(number) {
         if !is_primary && network.with(id, |connection| connection.session.unblock()) {
             network.serve_later(id);

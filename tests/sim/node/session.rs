@@ -21,6 +21,8 @@ pub(crate) struct Session {
     /// What is still to be sent.
     out: Vec<u8>,
     pub(super) logged_in: bool,
+    /// Pushes may stand between replies.
+    pub(super) has_pushes: bool,
     /// The commands since MULTI, and whether one of them was refused.
     pub(super) multi: Option<Vec<Args>>,
     pub(super) spoilt: bool,
@@ -118,7 +120,10 @@ impl Session {
                 continue;
             }
             match commands::run(node, connection, self, args) {
-                Said::Now(reply) => self.say(&reply),
+                Said::Now(reply) => {
+                    self.say(&reply);
+                    self.chat(node);
+                }
                 Said::Later(id, after) => self.wait_for(id, connection, after),
             }
         }
@@ -148,6 +153,17 @@ impl Session {
             network.with(connection, |connection| connection.session.say(&reply));
             network.serve_later(connection);
         });
+    }
+
+    /// A chatty node says more than it was asked for.
+    fn chat(&mut self, node: usize) {
+        let chatty = network().with_node(node, |node| node.chatty);
+        if self.has_pushes && chatty > 0 && kernel().one_in(chatty) {
+            let size = kernel().index(200);
+            let noise = "$1\r\n".repeat(size.div_ceil(4));
+            let push = format!(">2\r\n$5\r\nnoise\r\n${}\r\n{noise}\r\n", noise.len());
+            self.say(push.as_bytes());
+        }
     }
 
     /// A hasty node answers a large request before it has it.
