@@ -20,6 +20,8 @@ pub struct Stream {
     /// Those of them that the kernel may have. Of TLS the kernel gets records, and the first byte of them counts for all
     /// that is sealed: never less than what the peer can read.
     sent: u64,
+    /// What the kernel took, as it took it: records and all. Only tells whether anything moves.
+    moved: u64,
 }
 
 /// Bytes received at once by whoever has others to serve: to copy all that the kernel may hold takes milliseconds.
@@ -42,6 +44,7 @@ impl Stream {
             tls: tls.map(Box::new),
             taken: 0,
             sent: 0,
+            moved: 0,
         }
     }
 
@@ -58,6 +61,11 @@ impl Stream {
     /// Bytes that the peer could have read, over the life of the connection.
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Changes whenever the kernel takes something.
+    pub fn moved(&self) -> u64 {
+        self.moved
     }
 
     /// Whether the handshake of TLS is not over.
@@ -127,6 +135,7 @@ impl Stream {
         };
         self.taken += taken as u64;
         self.sent = self.taken;
+        self.moved = self.taken;
         Ok(Pushed {
             taken,
             blocked: taken < given,
@@ -147,8 +156,10 @@ impl Stream {
     /// The one place at which records leave.
     fn flush(&mut self) -> io::Result<()> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
-        if tls.flush(&self.socket)? > 0 {
+        let flushed = tls.flush(&self.socket)?;
+        if flushed > 0 {
             self.sent = self.taken;
+            self.moved += flushed as u64;
         }
         Ok(())
     }

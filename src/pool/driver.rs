@@ -18,7 +18,7 @@ use super::lane::{Call, Ends, Lane};
 use super::outbox::{KEEP, Piece, Pieces};
 use super::seat::{Failure, NUDGE_EVERY};
 use super::sentry::Sentries;
-use super::silence::{Due, SILENT, Silence};
+use super::silence::{Due, SILENT, Silence, Verdict};
 use crate::error::{ErrorKind, Outcome};
 use crate::net::clock::Moment;
 use crate::net::dial::plain;
@@ -321,11 +321,10 @@ impl Driver {
 
     /// What the connection leaves its first call waiting for.
     fn due(&self) -> Option<Due> {
-        let sent = self.watching.stream.sent();
-        match self.flying.front() {
-            Some(call) if sent >= self.begin + call.bytes as u64 => Some(Due::Reply(call.patience)),
-            _ => self.has_output().then_some(Due::Room(sent)),
+        if self.has_output() {
+            return Some(Due::Room(self.watching.stream.moved()));
         }
+        self.flying.front().map(|call| Due::Reply(call.patience))
     }
 
     fn look_around(&mut self) -> Result<(), ErrorKind> {
@@ -335,9 +334,19 @@ impl Driver {
         drop(outbox);
         self.ends.flush(&self.pool, &self.lane);
         let pong = self.sentries.last_pong(&self.lane.generation.endpoint);
-        if self.silence.is_given_up(Moment::now(), pong) {
-            let cause = SILENT.to_owned();
-            return Err(ErrorKind::ConnectionLost { cause });
+        match self.silence.verdict(Moment::now(), pong) {
+            Verdict::Stay => {}
+            // What waits for the server's own threads is nobody else's affair.
+            Verdict::Leave if self.lane.own || self.lane.is_gone() => {}
+            Verdict::Leave => {
+                if let Some(pool) = self.pool.upgrade() {
+                    pool.lane_slow(&self.lane);
+                }
+            }
+            Verdict::GiveUp => {
+                let cause = SILENT.to_owned();
+                return Err(ErrorKind::ConnectionLost { cause });
+            }
         }
         Ok(())
     }

@@ -353,6 +353,13 @@ impl Pool {
         self.demand.notify_one();
     }
 
+    /// A lane makes its calls wait for longer than others like to: the next ones take another.
+    fn lane_slow(self: &Arc<Pool>, lane: &Arc<Lane>) {
+        self.state.lock().leave_lane(lane);
+        self.run_errands();
+        self.demand.notify_one();
+    }
+
     /// A lane that was left has handed over what it had begun.
     fn lane_out(self: &Arc<Pool>, lane: &Lane) {
         let was_waited_for = self.state.lock().has_gone_out(lane);

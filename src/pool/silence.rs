@@ -49,12 +49,23 @@ impl Patience {
 /// Why a connection is given up then.
 pub(super) const SILENT: &str = "the connection is silent, and its node is not";
 
+/// What is to become of a connection that leaves one waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is of use.
+    Stay,
+    /// Nothing more is sent on it: what was sent may take longer than others like to wait.
+    Leave,
+    /// It is of no use.
+    GiveUp,
+}
+
 /// What a connection leaves one waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// The reply to a request that was handed over whole.
     Reply(Patience),
-    /// Room for the rest of a request, behind so many bytes.
+    /// Room for the rest of what it was given, after so many bytes.
     Room(u64),
 }
 
@@ -103,15 +114,22 @@ impl Silence {
         }
     }
 
-    /// Whether the connection is to be given up; its node answered on another one at `answered`.
-    pub(super) fn is_given_up(&self, now: Moment, answered: Option<Moment>) -> bool {
-        self.owed.is_some_and(|(due, since)| {
-            let patience = match due {
-                Due::Reply(patience) => patience,
-                Due::Room(_) => Patience::Usual,
-            };
-            patience.is_over(since, now, answered)
-        })
+    /// What is to become of the connection; its node answered on another one at `answered`.
+    pub(super) fn verdict(&self, now: Moment, answered: Option<Moment>) -> Verdict {
+        let Some((due, since)) = self.owed else {
+            return Verdict::Stay;
+        };
+        let patience = match due {
+            Due::Reply(patience) => patience,
+            Due::Room(_) => Patience::Usual,
+        };
+        if patience.is_over(since, now, answered) {
+            Verdict::GiveUp
+        } else if Patience::Usual.is_over(since, now, answered) {
+            Verdict::Leave
+        } else {
+            Verdict::Stay
+        }
     }
 
     /// Whether nothing more should be sent before the node says something.
@@ -153,25 +171,43 @@ mod tests {
     #[test]
     fn a_connection_is_given_up_when_it_owes_a_reply_while_its_node_answers_elsewhere() {
         let mut silence = Silence::new();
-        assert!(
-            !silence.is_given_up(Moment::NEVER, Some(Moment::now())),
-            "nothing is due"
-        );
+        let none = silence.verdict(Moment::NEVER, Some(Moment::now()));
+        assert_eq!(none, Verdict::Stay, "nothing is due");
         let reply = Some(Due::Reply(Patience::Usual));
         silence.owes(reply);
         let (_, owed) = silence.owed.unwrap();
         silence.owes(reply);
         assert_eq!(silence.owed.unwrap().1, owed, "since the first time");
         let late = owed.plus(1501 * MS);
-        assert!(!silence.is_given_up(late, None), "the node is silent as a whole");
-        assert!(!silence.is_given_up(late, Some(owed)), "it has not answered since");
-        assert!(!silence.is_given_up(owed.plus(1500 * MS), Some(owed.plus(MS))));
-        assert!(silence.is_given_up(late, Some(owed.plus(MS))));
+        let verdict = |at, answered| silence.verdict(at, answered);
+        assert_eq!(verdict(late, None), Verdict::Stay, "the node is silent as a whole");
+        assert_eq!(verdict(late, Some(owed)), Verdict::Stay, "it has not answered since");
+        assert_eq!(verdict(owed.plus(1500 * MS), Some(owed.plus(MS))), Verdict::Stay);
+        assert_eq!(verdict(late, Some(owed.plus(MS))), Verdict::GiveUp);
         silence.heard(Some(7), late);
-        assert!(
-            !silence.is_given_up(late.plus(1000 * MS), Some(late)),
-            "it has said something"
-        );
+        let heard = silence.verdict(late.plus(1000 * MS), Some(late));
+        assert_eq!(heard, Verdict::Stay, "it has said something");
+    }
+
+    #[test]
+    fn what_a_module_or_the_server_itself_waits_for_has_its_time_and_a_write_that_is_stuck_has_not() {
+        for (due, at_2_s, at_11_s) in [
+            (Due::Reply(Patience::Usual), Verdict::GiveUp, Verdict::GiveUp),
+            (Due::Reply(Patience::Long), Verdict::Leave, Verdict::GiveUp),
+            (Due::Reply(Patience::Endless), Verdict::Leave, Verdict::Leave),
+            (Due::Room(1), Verdict::GiveUp, Verdict::GiveUp),
+        ] {
+            let mut silence = Silence::new();
+            silence.owes(Some(due));
+            let (_, since) = silence.owed.unwrap();
+            let verdict = |ms| silence.verdict(since.plus(ms * MS), Some(since.plus(MS)));
+            assert_eq!((verdict(2_000), verdict(11_000)), (at_2_s, at_11_s), "{due:?}");
+        }
+        let mut silence = Silence::new();
+        silence.owes(Some(Due::Room(1)));
+        silence.owed = Some((Due::Room(1), Moment::of(1)));
+        silence.owes(Some(Due::Room(2)));
+        assert!(silence.owed.unwrap().1 > Moment::of(1), "something moves");
     }
 
     #[test]

@@ -291,6 +291,16 @@ impl State {
         }
     }
 
+    /// Leaves this one, if it is in use.
+    pub(super) fn leave_lane(&mut self, lane: &Arc<Lane>) {
+        let mut left = Vec::new();
+        for route in &mut self.routes {
+            left.extend(route.lanes.extract_if(.., |known| Arc::ptr_eq(known, lane)));
+            route.ready &= route.has_connection();
+        }
+        self.leave_lanes(left);
+    }
+
     /// A lane that was left has handed over what it had begun. Whether it was waited for.
     pub(super) fn has_gone_out(&mut self, lane: &Lane) -> bool {
         let before = self.going_out.len();

@@ -210,7 +210,12 @@ impl Ledger {
     /// Its caller was told.
     pub(crate) fn end(&self, id: u64, end: End) {
         note("end", id, end as u64);
-        let before = self.with(id, |entry| (entry.end.replace(end), entry.executed, entry.terms));
+        let before = self.with(id, |entry| {
+            // Whoever asked the liar after it was demoted had to believe it.
+            let excused = entry.liar.is_some() && entry.terms.repeats;
+            let executed = if excused { 0 } else { entry.executed };
+            (entry.end.replace(end), executed, entry.terms)
+        });
         let Some((before, executed, terms)) = before else {
             return;
         };

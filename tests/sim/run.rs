@@ -84,6 +84,7 @@ fn node(number: usize, plan: &Plan) -> Node {
         passwords,
         rotation: 0,
         hasty: plan.hasty,
+        was_hasty: plan.hasty > 0,
         chatty: plan.chatty,
         moody: plan.moody,
     }

@@ -44,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) rotation: u64,
     /// One large request in so many is answered before it has come; 0: none.
     pub(crate) hasty: u64,
+    /// It was so before.
+    pub(crate) was_hasty: bool,
     /// One reply in so many has a push behind it, where the protocol knows such; 0: none.
     pub(crate) chatty: u64,
     /// One command in so many is refused although nothing is wrong with it; 0: none.

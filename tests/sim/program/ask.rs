@@ -137,7 +137,7 @@ impl Ask {
 
 /// What an error says of its command. Some are never right here.
 pub(crate) fn end_of(error: &Error) -> End {
-    let hasty = || network().nodes.borrow().iter().any(|node| node.hasty > 0);
+    let hasty = || network().nodes.borrow().iter().any(|node| node.was_hasty);
     match error.kind() {
         ErrorKind::Protocol { .. } if !hasty() => broken("no PROTOCOL", &error.to_string()),
         ErrorKind::Internal { .. } => broken("no fault of its own", &error.to_string()),

@@ -17,8 +17,7 @@ const MS: u64 = 1_000_000;
 /// The life of the thread.
 pub(super) fn run(program: &Rc<Program>) {
     let kernel = kernel();
-    let mut client = program.client();
-    let mut line = program.line();
+    let (mut client, mut line) = program.client();
     for _ in 0..program.plan.calls {
         if program.phase() != Phase::Storm {
             break;
@@ -32,8 +31,7 @@ pub(super) fn run(program: &Rc<Program>) {
             program.renew_client();
         }
         if kernel.one_in(12) {
-            client = program.client();
-            line = program.line();
+            (client, line) = program.client();
         }
         one(program, &client, line);
     }
@@ -46,7 +44,7 @@ pub(super) fn run(program: &Rc<Program>) {
 }
 
 /// One thing that a program may do.
-fn one(program: &Rc<Program>, client: &Arc<Client>, line: u64) {
+fn one(program: &Rc<Program>, client: &Arc<Client>, line: Option<u64>) {
     let kernel = kernel();
     let mut terms = program.terms();
     match kernel.below(program.plan.mix) {
@@ -156,8 +154,7 @@ fn by_hand(connection: &mut Connection, terms: &CallOptions) {
 /// After the storm: calls go on, and once the library had its time they all succeed.
 fn go_on(program: &Rc<Program>) {
     let kernel = kernel();
-    let client = program.client();
-    let line = program.line();
+    let (client, line) = program.client();
     let terms = CallOptions {
         timeout_ms: 1_500,
         ..CallOptions::default()

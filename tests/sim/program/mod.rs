@@ -43,7 +43,8 @@ pub(crate) struct Program {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) discovery: RefCell<Discovery>,
-    clients: RefCell<Vec<Arc<Client>>>,
+    /// With what they reach: between several replicas there is no order.
+    clients: RefCell<Vec<(Arc<Client>, Role)>>,
     pub(crate) submitted: Submitted,
     phase: Cell<Phase>,
     /// Threads that have not come to their end.
@@ -69,7 +70,7 @@ pub(crate) fn start(plan: Plan) -> Rc<Program> {
         next_line: Cell::new(1),
         plan,
     });
-    let clients = [(); 2].map(|()| Arc::new(program.new_client()));
+    let clients = [(); 2].map(|()| program.new_client());
     program.clients.borrow_mut().extend(clients);
     let fibers = &kernel().fibers;
     for _ in 0..program.plan.callers {
@@ -84,22 +85,24 @@ pub(crate) fn start(plan: Plan) -> Rc<Program> {
 }
 
 impl Program {
-    fn new_client(&self) -> Client {
+    fn new_client(&self) -> (Arc<Client>, Role) {
         let replicas = self.plan.replica_clients && kernel().one_in(3);
         let role = if replicas { Role::Replica } else { Role::Primary };
         let pool = self.runtime.pool(role, &self.options, Arc::clone(&self.vault));
-        Client::new(pool, Arc::clone(&self.runtime))
+        (Arc::new(Client::new(pool, Arc::clone(&self.runtime))), role)
     }
 
-    /// One of the clients.
-    pub(crate) fn client(&self) -> Arc<Client> {
+    /// One of the clients, and a new line of submissions over it.
+    pub(crate) fn client(&self) -> (Arc<Client>, Option<u64>) {
         let clients = self.clients.borrow();
-        Arc::clone(&clients[kernel().index(clients.len())])
+        let (client, role) = &clients[kernel().index(clients.len())];
+        let line = (*role == Role::Primary).then(|| self.line());
+        (Arc::clone(client), line)
     }
 
     /// Frees one of them, and makes another in its place.
     pub(crate) fn renew_client(&self) {
-        let new = Arc::new(self.new_client());
+        let new = self.new_client();
         let old = {
             let mut clients = self.clients.borrow_mut();
             let place = kernel().index(clients.len());
@@ -123,8 +126,7 @@ impl Program {
         self.runtime.renew_logins();
     }
 
-    /// A new line of submissions.
-    pub(crate) fn line(&self) -> u64 {
+    fn line(&self) -> u64 {
         let line = self.next_line.get();
         self.next_line.set(line + 1);
         line

@@ -81,12 +81,19 @@ impl Submitted {
         }
     }
 
-    pub(super) fn submit(&self, client: &Arc<Client>, sort: Sort, terms: &CallOptions, line: u64) {
+    pub(super) fn submit(&self, client: &Arc<Client>, sort: Sort, terms: &CallOptions, line: Option<u64>) {
         self.submit_strict(client, sort, terms, line, false);
     }
 
-    pub(super) fn submit_strict(&self, client: &Arc<Client>, sort: Sort, terms: &CallOptions, line: u64, strict: bool) {
-        let ask = Ask::new(sort, terms, Some(line));
+    pub(super) fn submit_strict(
+        &self,
+        client: &Arc<Client>,
+        sort: Sort,
+        terms: &CallOptions,
+        line: Option<u64>,
+        strict: bool,
+    ) {
+        let ask = Ask::new(sort, terms, line);
         let args = ask.args.clone();
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let id = ask.id;
@@ -96,8 +103,8 @@ impl Submitted {
         self.accepted(tag, client, result);
     }
 
-    pub(super) fn submit_many(&self, client: &Arc<Client>, terms: &CallOptions, line: u64) {
-        let many = Many::new(terms, Some(line));
+    pub(super) fn submit_many(&self, client: &Arc<Client>, terms: &CallOptions, line: Option<u64>) {
+        let many = Many::new(terms, line);
         let batch = many.copied();
         tell(|| format!("submits {} with {} ms", many.told(), terms.timeout_ms));
         let tag = self.enter(What::Many(many), terms, false);
