@@ -25,6 +25,7 @@ pub mod pool;
 pub mod resp;
 mod runtime;
 mod sync;
+mod tasks;
 pub mod topology;
 
 pub use client::{CallOptions, Client};

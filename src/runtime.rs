@@ -27,6 +27,7 @@ use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer};
 use crate::options::{ClientSettings, DeploymentSettings, Options, Vault};
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
+use crate::tasks;
 use crate::topology::{Role, Service, Snapshot};
 
 /// What sentinel-io runs between its tasks.
@@ -163,7 +164,7 @@ impl Runtime {
     /// Runs a task on sentinel-io.
     pub(crate) fn spawn<F: Future<Output = ()> + 'static>(&self, make: impl FnOnce() -> F + Send + 'static) {
         self.post(move |_| {
-            tokio::task::spawn_local(make());
+            tasks::start(make());
         });
     }
 
@@ -192,7 +193,7 @@ impl Runtime {
         let name = name.to_owned();
         services.insert(name.clone(), Arc::clone(&service));
         self.post(move |core| {
-            tokio::task::spawn_local(Watcher::new(&name, Rc::clone(&core.discovery), ends).run());
+            tasks::start(Watcher::new(&name, Rc::clone(&core.discovery), ends).run());
         });
         service
     }
@@ -219,7 +220,7 @@ impl Runtime {
         pools.push(Arc::downgrade(&pool));
         let kept = Arc::clone(&pool);
         self.post(move |core| {
-            tokio::task::spawn_local(Keeper::new(kept, Rc::clone(&core.common)).run());
+            tasks::start(Keeper::new(kept, Rc::clone(&core.common)).run());
         });
         pool
     }
@@ -227,7 +228,7 @@ impl Runtime {
     /// Keeps a subscription in force.
     pub(crate) fn follow(&self, pool: Arc<Pool>, subscription: Followed) {
         self.post(move |core| {
-            tokio::task::spawn_local(subscription.run(pool, Rc::clone(&core.common)));
+            tasks::start(subscription.run(pool, Rc::clone(&core.common)));
         });
     }
 
@@ -328,10 +329,10 @@ fn run(
     } = outfit;
     tokio.block_on(async move {
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
-        tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
+        tasks::start(Arc::clone(&hangups).run(Rc::clone(&gate)));
         let alarms = Arc::<Alarms>::default();
         let sentries = Rc::<Sentries>::default();
-        tokio::task::spawn_local(Arc::clone(&alarms).run(Rc::clone(&sentries)));
+        tasks::start(Arc::clone(&alarms).run(Rc::clone(&sentries)));
         let names = settings.address_map.clone();
         let core = Core {
             discovery: Rc::new(Discovery::new(settings, vault, observer)),

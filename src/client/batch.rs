@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::CallOptions;
-use super::call::{Letter, Waiting, counted};
+use super::call::{Letter, Waiting};
 use super::commands::{self, Class};
 use super::learnt::{Learnt, unknown_name};
 use super::life::{Commands, Life, Shape};
@@ -77,27 +77,23 @@ impl Batch {
         }
     }
 
+    /// The life of a call that is this batch.
+    pub(super) fn life(&self, call: &CallOptions) -> Life {
+        let shape = match self.kind {
+            BatchKind::Pipeline => Shape::Pipeline(self.len),
+            BatchKind::Transaction => Shape::Transaction(self.len),
+        };
+        Life::new(shape, call, false, self.unknown.clone())
+    }
+
     /// Its kind.
     pub(super) fn kind(&self) -> BatchKind {
         self.kind
     }
 
-    /// What its replies are.
-    pub(super) fn shape(&self) -> Shape {
-        match self.kind {
-            BatchKind::Pipeline => Shape::Pipeline(self.len),
-            BatchKind::Transaction => Shape::Transaction(self.len),
-        }
-    }
-
     /// Its commands as they go over the wire.
     pub(super) fn encoded(&self) -> &[u8] {
         &self.encoded
-    }
-
-    /// Names of commands that the table does not know, each once, in upper case.
-    pub(super) fn unknown(&self) -> &[Vec<u8>] {
-        &self.unknown
     }
 
     /// Commands added.
@@ -172,16 +168,7 @@ pub(super) fn run(
     if batch.is_empty() {
         return in_one(&[]).ok_or_else(incomplete);
     }
-    let mut life = Life::new(batch.shape(), call, false, batch.unknown.clone());
-    learnt.recall(&mut life);
-    let waiting = Waiting {
-        pool,
-        letter: Letter::Batch(batch),
-        learnt,
-        deadline,
-        meet: None,
-    };
-    let result = counted(pool, waiting.run(life));
+    let result = Waiting::new(pool, Letter::Batch(batch), learnt, deadline).run(batch.life(call));
     pool.calls.more_commands.add(batch.len.saturating_sub(1) as u64);
     result
 }

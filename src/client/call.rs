@@ -10,10 +10,10 @@ use super::learnt::{Learnt, question};
 use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Shape, Step};
 use super::replication::{PROBE, wait_command};
 use crate::deadline::Deadline;
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Error, Result};
 use crate::observe::Timing;
 use crate::pool::{Generation, Lent, Patience, Pool, Want, want_for};
-use crate::resp::{Kind, Reply, Request};
+use crate::resp::{Kind, Reply, Request, encode};
 
 /// Runs `args`, a command that the table knows and that nobody has to confirm. `own`: it waits in the server.
 pub(super) fn run(
@@ -42,15 +42,10 @@ pub(super) fn run(
             result
         }
         (done, reply) => {
-            let waiting = Waiting {
-                pool,
-                letter: Letter::Command(args),
-                learnt,
-                deadline,
-                meet: None,
-            };
-            let life = Life::new(Shape::Command, call, own, Vec::new()).under_way();
-            let ended = ended(&lent, reply.into_iter().collect(), done);
+            let waiting = Waiting::new(pool, Letter::Command(args), learnt, deadline);
+            let mut life = Life::new(Shape::Command, call, own, Vec::new());
+            life.set_out();
+            let ended = Ended::new(reply.into_iter().collect(), done, lent.unsent());
             counted(pool, waiting.go_on(life, lent, ended))
         }
     }
@@ -58,20 +53,10 @@ pub(super) fn run(
 
 /// Counts how a whole call ended.
 #[cold]
-pub(super) fn counted(pool: &Pool, result: Result<(Reply, Timing)>) -> Result<Reply> {
+fn counted(pool: &Pool, result: Result<(Reply, Timing)>) -> Result<Reply> {
     let timing = result.as_ref().map_or(Timing::default(), |(_, timing)| *timing);
     pool.calls.call_ended(&result, timing);
     result.map(|(reply, _)| reply)
-}
-
-/// What came of an exchange on `lent`.
-fn ended(lent: &Lent<'_>, replies: Vec<Reply>, done: Result<()>) -> Ended {
-    let handed = match &done {
-        Err(error) if error.outcome() == Outcome::NotSent => Handed::Nothing,
-        Err(_) if lent.unsent() > 0 => Handed::Begun,
-        _ => Handed::Whole,
-    };
-    Ended { replies, done, handed }
 }
 
 /// What a call sends.
@@ -88,7 +73,15 @@ pub(super) enum Letter<'a> {
     Batch(&'a Batch),
 }
 
-impl Letter<'_> {
+impl<'a> Letter<'a> {
+    /// The arguments of its one command.
+    fn args(&self) -> &'a [&'a [u8]] {
+        match self {
+            Letter::Command(args) | Letter::Script { by_name: args, .. } => args,
+            Letter::Batch(_) => &[],
+        }
+    }
+
     /// How it travels when it needs no connection of its own.
     fn want(&self) -> Want {
         match self {
@@ -108,30 +101,29 @@ struct Contents<'a>(Letter<'a>, &'a Learnt);
 impl Commands for Contents<'_> {
     fn show(&self, look: &mut dyn FnMut(&[&[u8]]) -> bool) {
         match self.0 {
-            Letter::Command(args) | Letter::Script { by_name: args, .. } => {
-                look(args);
-            }
             Letter::Batch(batch) => Encoded::new(batch.encoded(), self.1).show(look),
+            one => {
+                look(one.args());
+            }
         }
     }
 
     fn only_read(&self) -> bool {
         match self.0 {
-            Letter::Command(args) => commands::is_read_only(args) || self.1.only_reads(args),
-            Letter::Script { by_name, .. } => commands::is_read_only(by_name),
             Letter::Batch(batch) => Encoded::new(batch.encoded(), self.1).only_read(),
+            one => commands::is_read_only(one.args()) || self.1.only_reads(one.args()),
         }
     }
 }
 
 /// A thread with its call.
 pub(super) struct Waiting<'a, 'p> {
-    pub(super) pool: &'p Arc<Pool>,
-    pub(super) letter: Letter<'a>,
-    pub(super) learnt: &'a Learnt,
-    pub(super) deadline: Deadline,
+    pool: &'p Arc<Pool>,
+    letter: Letter<'a>,
+    learnt: &'a Learnt,
+    deadline: Deadline,
     /// Is shown each connection before the call is sent on it.
-    pub(super) meet: Option<Meet<'a, 'p>>,
+    meet: Option<Meet<'a, 'p>>,
 }
 
 /// Refuses a connection, or does not.
@@ -143,10 +135,32 @@ pub(super) struct Meet<'a, 'p> {
     pub(super) keep: &'a mut dyn FnMut(Lent<'p>),
 }
 
-impl<'p> Waiting<'_, 'p> {
-    /// The whole life.
-    pub(super) fn run(self, mut life: Life) -> Result<(Reply, Timing)> {
-        let next = life.on(Event::Begun);
+impl<'a, 'p> Waiting<'a, 'p> {
+    pub(super) fn new(pool: &'p Arc<Pool>, letter: Letter<'a>, learnt: &'a Learnt, deadline: Deadline) -> Self {
+        Waiting {
+            pool,
+            letter,
+            learnt,
+            deadline,
+            meet: None,
+        }
+    }
+
+    /// The whole life, counted.
+    #[inline(never)]
+    pub(super) fn run(self, life: Life) -> Result<Reply> {
+        counted(self.pool, self.begin(life))
+    }
+
+    /// The same with a say in its connections. It is a page of something, and not counted.
+    pub(super) fn run_meeting(mut self, life: Life, meet: Meet<'a, 'p>) -> Result<Reply> {
+        self.meet = Some(meet);
+        self.begin(life).map(|(reply, _)| reply)
+    }
+
+    fn begin(self, mut life: Life) -> Result<(Reply, Timing)> {
+        self.learnt.recall(&mut life);
+        let next = Step::Connect(life.want()).into();
         self.live(life, None, next)
     }
 
@@ -168,7 +182,7 @@ impl<'p> Waiting<'_, 'p> {
                     match self.connect(want, &life) {
                         Ok(found) => {
                             lent = Some(found);
-                            life.on(Event::Connected)
+                            life.set_out().map_or(Step::Stay, Step::Send).into()
                         }
                         Err(error) => life.on(Event::GivenUp(error, Handed::Nothing)),
                     }
@@ -180,10 +194,7 @@ impl<'p> Waiting<'_, 'p> {
                     };
                     self.tell(&mut life, lent.as_ref(), came)
                 }
-                Step::Learn(answer) => {
-                    let word = self.learnt.heard(life.question().map_or(b"", Vec::as_slice), answer);
-                    life.on(Event::Told(word))
-                }
+                Step::Learn(answer) => self.learnt.heard(&mut life, answer),
                 Step::Again(error, failed) => {
                     self.pool.observer.retried(&self.pool.calls, &error);
                     lent = None;
@@ -226,13 +237,7 @@ impl<'p> Waiting<'_, 'p> {
     fn exchange(&mut self, message: Message, life: &Life, lent: &mut Lent<'_>) -> Ended {
         if let Some(meet) = self.meet.as_mut().filter(|_| message == Message::Itself) {
             if let Err(error) = (meet.check)(lent) {
-                // Of the call itself nothing was sent.
-                let handed = Handed::Nothing;
-                return Ended {
-                    replies: Vec::new(),
-                    done: Err(error),
-                    handed,
-                };
+                return Ended::unsent(error);
             }
         }
         lent.be(life.patience(message));
@@ -240,19 +245,13 @@ impl<'p> Waiting<'_, 'p> {
         let mut one = |request: Request<'_>| {
             let mut replies = Vec::new();
             let done = lent.exchange(&request, 1, deadline, |reply| replies.push(reply));
-            ended(lent, replies, done)
+            Ended::new(replies, done, lent.unsent())
         };
         match (message, self.letter) {
-            (Message::Info, _) => one(Request::Command(&question(life.question()))),
-            (Message::Probe, _) => one(Request::Command(&PROBE)),
-            (Message::Confirmation, _) => one(Request::Encoded(&[&wait_command(life.options(), deadline)])),
-            (Message::Role, _) => one(Request::Command(&ROLE)),
-            (Message::Exists, Letter::Command(args) | Letter::Script { by_name: args, .. }) => {
-                one(Request::Command(&exists(args)))
-            }
+            (Message::Itself | Message::Source, Letter::Batch(batch)) => exchange_batch(batch, lent, deadline),
             (Message::Source, Letter::Script { by_source, .. }) => one(Request::Command(by_source)),
-            (_, Letter::Command(args) | Letter::Script { by_name: args, .. }) => one(Request::Command(args)),
-            (_, Letter::Batch(batch)) => exchange_batch(batch, lent, deadline),
+            (Message::Itself | Message::Source, letter) => one(Request::Command(letter.args())),
+            (own, letter) => one(Request::Encoded(&[&own_words(own, life, letter.args(), deadline)])),
         }
     }
 
@@ -280,14 +279,29 @@ fn exchange_batch(batch: &Batch, lent: &mut Lent<'_>, deadline: Deadline) -> End
             })
         }
     };
-    ended(lent, replies, done)
+    Ended::new(replies, done, lent.unsent())
+}
+
+/// What the library itself says in the course of a call to `args`, as it goes over the wire.
+#[cold]
+pub(crate) fn own_words(message: Message, life: &Life, args: &[&[u8]], deadline: Deadline) -> Vec<u8> {
+    let mut words = Vec::new();
+    match message {
+        Message::Itself | Message::Source => {}
+        Message::Info => encode(&mut words, &question(life.question())),
+        Message::Probe => encode(&mut words, &PROBE),
+        Message::Confirmation => words = wait_command(life.options(), deadline),
+        Message::Role => encode(&mut words, &ROLE),
+        Message::Exists => encode(&mut words, &exists(args)),
+    }
+    words
 }
 
 /// Asks a node what it is.
-pub(crate) const ROLE: [&[u8]; 1] = [b"ROLE"];
+pub(super) const ROLE: [&[u8]; 1] = [b"ROLE"];
 
 /// Asks whether the node has the script that `args`, an EVALSHA, names.
-pub(crate) fn exists<'a>(args: &[&'a [u8]]) -> [&'a [u8]; 3] {
+pub(super) fn exists<'a>(args: &[&'a [u8]]) -> [&'a [u8]; 3] {
     [b"SCRIPT", b"EXISTS", args.get(1).copied().unwrap_or_default()]
 }
 

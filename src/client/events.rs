@@ -1,7 +1,7 @@
 //! What happens to a call, and what is done for it: the words between a [`Life`](super::life::Life) and who drives it.
 
 use super::learnt::Word;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::Endpoint;
 use crate::pool::Want;
 use crate::resp::Reply;
@@ -59,6 +59,27 @@ pub(crate) struct Ended {
     pub(crate) handed: Handed,
 }
 
+impl Ended {
+    /// `unsent`: bytes of it that were not handed over.
+    pub(crate) fn new(replies: Vec<Reply>, done: Result<()>, unsent: usize) -> Ended {
+        let handed = match &done {
+            Err(error) if error.outcome() == Outcome::NotSent => Handed::Nothing,
+            Err(_) if unsent > 0 => Handed::Begun,
+            _ => Handed::Whole,
+        };
+        Ended { replies, done, handed }
+    }
+
+    /// Nothing: it was not to be sent, for this reason.
+    pub(crate) fn unsent(error: Error) -> Ended {
+        Ended {
+            replies: Vec::new(),
+            done: Err(error),
+            handed: Handed::Nothing,
+        }
+    }
+}
+
 /// The commands of a call, as whoever drives it has them.
 pub(crate) trait Commands {
     /// Shows the arguments of one after the other, until `look` has seen enough.
@@ -107,10 +128,6 @@ impl Scene<'_> {
 
 /// What happened to a call.
 pub(crate) enum Event<'a> {
-    /// It was accepted.
-    Begun,
-    /// It has a connection.
-    Connected,
     /// What was sent has come to its end.
     Ended(Ended, Scene<'a>),
     /// What was to be sent was taken back before any of it was: the connection was left, or lost, for this reason.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 
 use super::commands::{self, Traits};
-use super::life::Life;
+use super::life::{Event, Life, Next};
 use crate::error::Result;
 use crate::resp::{Reply, Value};
 
@@ -59,7 +59,6 @@ impl Learnt {
     /// The same, `None` when the server is to be asked.
     fn known(&self, name: &[u8]) -> Option<Word> {
         let known = self.known.lock();
-        let word = |traits: Option<Traits>| traits.map_or(Word::Silent, Word::Command);
         match known.get(&name.to_ascii_uppercase()) {
             Some(traits) => Some(word(*traits)),
             None => (known.len() >= MOST).then_some(Word::Silent),
@@ -73,26 +72,26 @@ impl Learnt {
         }
     }
 
+    /// Tells a call what the server said of the command that it asked for, and keeps it. What follows.
+    pub(crate) fn heard(&self, life: &mut Life, answer: Result<Reply>) -> Next {
+        let word = self.read(life.question().map_or(b"", Vec::as_slice), answer);
+        life.on(Event::Told(word))
+    }
+
     /// Keeps what the server said of the command called `name`. That it has none may change: it is not kept.
-    pub(crate) fn heard(&self, name: &[u8], answer: Result<Reply>) -> Word {
-        let word = match answer {
+    fn read(&self, name: &[u8], answer: Result<Reply>) -> Word {
+        let traits = match answer {
             Ok(reply) => match described(&reply) {
-                Some(traits) => Word::Command(traits),
                 None if reply.at(0).is_some_and(|command| command.is_nil()) => return Word::Absent,
                 None => return Word::Silent,
+                traits => traits,
             },
-            Err(error) => match error.server_code() {
-                // A user without the right to ask, or a server that cannot be asked.
-                Some("NOPERM" | "ERR") => Word::Silent,
-                _ => return Word::Silent,
-            },
-        };
-        let traits = match word {
-            Word::Command(traits) => Some(traits),
-            Word::Absent | Word::Silent => None,
+            // A user without the right to ask, or a server that cannot be asked.
+            Err(error) if matches!(error.server_code(), Some("NOPERM" | "ERR")) => None,
+            Err(_) => return Word::Silent,
         };
         self.known.lock().insert(name.to_ascii_uppercase(), traits);
-        word
+        word(traits)
     }
 
     /// Whether the server said that the command, which the table does not know, only reads.
@@ -102,8 +101,12 @@ impl Learnt {
     }
 }
 
+fn word(traits: Option<Traits>) -> Word {
+    traits.map_or(Word::Silent, Word::Command)
+}
+
 /// The command that asks for the command called `name`.
-pub(crate) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
+pub(super) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
     [b"COMMAND", b"INFO", name.map_or(b"", Vec::as_slice)]
 }
 

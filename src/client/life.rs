@@ -17,7 +17,6 @@ use crate::resp::{Kind, Reply};
 /// Where a call is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    New,
     /// It waits for a connection.
     Waiting,
     /// This was sent, or is about to be.
@@ -71,7 +70,7 @@ impl Life {
         Life {
             shape,
             options: *options,
-            stage: Stage::New,
+            stage: Stage::Waiting,
             script: Script::No,
             own,
             foreign: !unknown.is_empty(),
@@ -90,26 +89,12 @@ impl Life {
         self
     }
 
-    /// The same call, of which this was just sent on a connection.
-    pub(crate) fn under_way(mut self) -> Life {
-        self.stage = Stage::Sent(Message::Itself);
-        self
-    }
-
     /// What stands for a call whose next step is being decided: were it given up now, nobody could say what was done.
-    pub(crate) const fn undecided() -> Life {
+    pub(crate) fn undecided() -> Life {
         Life {
-            shape: Shape::Command,
-            options: CallOptions::PLAIN,
             stage: Stage::Resting,
-            script: Script::No,
-            own: false,
-            foreign: false,
-            absent: false,
             so_far: Outcome::Unknown,
-            failed: 0,
-            unknown: Vec::new(),
-            kept: None,
+            ..Life::new(Shape::Command, &CallOptions::default(), false, Vec::new())
         }
     }
 
@@ -156,14 +141,6 @@ impl Life {
         self.shape == Shape::Command && self.stage == Stage::Sent(Message::Itself)
     }
 
-    /// What was sent last, where it has not ended.
-    pub(crate) fn sent(&self) -> Option<Message> {
-        match self.stage {
-            Stage::Sent(message) => Some(message),
-            _ => None,
-        }
-    }
-
     /// What is known of the command that is asked for next.
     pub(super) fn knows(&mut self, word: Word) {
         self.unknown.pop();
@@ -180,8 +157,7 @@ impl Life {
             (_, Stage::Over) => Step::Stay.into(),
             (Event::GivenUp(error, handed), _) => self.give_up(error, handed),
             (Event::Ended(ended, scene), Stage::Sent(message)) => self.ended(message, ended, scene),
-            (Event::Begun, Stage::New) | (Event::Rested, Stage::Resting) => self.connect(),
-            (Event::Connected, Stage::Waiting) => self.send(self.opening()),
+            (Event::Rested, Stage::Resting) => self.connect(),
             (Event::TakenBack(lost), Stage::Sent(message)) => self.take_back(message, lost),
             (Event::Told(word), Stage::Learning) => {
                 self.knows(word);
@@ -195,21 +171,16 @@ impl Life {
     /// Has a connection: what goes out on it, if anything.
     #[inline]
     pub(crate) fn set_out(&mut self) -> Option<Message> {
-        if !matches!(self.stage, Stage::Waiting | Stage::New) {
+        if self.stage != Stage::Waiting {
             return None;
         }
-        let message = self.opening();
-        self.stage = Stage::Sent(message);
-        Some(message)
-    }
-
-    /// With what an attempt begins.
-    fn opening(&self) -> Message {
-        match self.shape {
+        let message = match self.shape {
             _ if !self.unknown.is_empty() => Message::Info,
             Shape::Confirmed if self.options.wait_aof => Message::Probe,
             _ => self.body(),
-        }
+        };
+        self.stage = Stage::Sent(message);
+        Some(message)
     }
 
     fn body(&self) -> Message {
@@ -266,24 +237,19 @@ impl Life {
             }
             (Ok(()), Some(reply)) => (Ok(reply), Remedy::None),
         };
-        match answer {
-            // A user without the right to ask, or a server that cannot be asked, is an answer too.
-            answer if message == Message::Info && remedy == Remedy::None && is_word(&answer) => match scene.over() {
-                Some(kind) => self.fail(Error::new(kind), false, scene),
-                None => {
-                    self.stage = Stage::Learning;
-                    Step::Learn(answer).into()
-                }
-            },
-            Err(error) => self.fail(
-                error.with_outcome(Outcome::NotSent),
-                remedy == Remedy::AnotherNode,
-                scene,
-            ),
-            Ok(_) => match scene.over() {
-                Some(kind) => self.fail(Error::new(kind), false, scene),
-                None => self.send(self.body()),
-            },
+        // A user without the right to ask, or a server that cannot be asked, is an answer too.
+        let is_word = message == Message::Info && remedy == Remedy::None && is_word(&answer);
+        match (answer, scene.over()) {
+            (Err(error), _) if !is_word => {
+                let error = error.with_outcome(Outcome::NotSent);
+                self.fail(error, remedy == Remedy::AnotherNode, scene)
+            }
+            (_, Some(kind)) => self.fail(Error::new(kind), false, scene),
+            (answer, None) if is_word => {
+                self.stage = Stage::Learning;
+                Step::Learn(answer).into()
+            }
+            _ => self.send(self.body()),
         }
     }
 
@@ -373,18 +339,13 @@ impl Life {
     #[cold]
     fn fail(&mut self, error: Error, another_node: bool, scene: Scene<'_>) -> Next {
         let moves_on = another_node && scene.moves_on(&error);
-        if scene.closed {
-            let closed = Error::new(ErrorKind::Closed).with_outcome(error.outcome());
-            let closed = self.so_far(closed);
-            return Next {
-                condemn: moves_on,
-                ..self.end(Err(closed))
-            };
-        }
-        let error = self.so_far(error);
         let cured = moves_on || matches!(error.kind(), ErrorKind::ConnectionLost { .. });
+        let error = self.so_far(match scene.closed {
+            true => Error::new(ErrorKind::Closed).with_outcome(error.outcome()),
+            false => error,
+        });
         let safe = || error.outcome() != Outcome::Unknown || self.options.retry_unknown || scene.commands.only_read();
-        let next = if self.options.no_retry || scene.late || !cured || !safe() {
+        let next = if self.options.no_retry || scene.closed || scene.late || !cured || !safe() {
             self.end(Err(error))
         } else {
             self.so_far = error.outcome();
@@ -420,17 +381,17 @@ impl Life {
     /// Nobody waits any more: what is known now stays true, for nothing more is sent.
     fn give_up(&mut self, error: Error, handed: Handed) -> Next {
         let kept = self.kept.take().map(|kept| *kept);
-        let outcome = match self.sent() {
+        let outcome = match self.stage {
             // An answer came, and its time is up: that is what there is to tell.
-            Some(Message::Role | Message::Exists) => match kept {
+            Stage::Sent(Message::Role | Message::Exists) => match kept {
                 Some(Kept::Doubt(doubt)) if matches!(error.kind(), ErrorKind::Timeout { .. }) => {
                     let otherwise = doubt.otherwise.map_err(|error| self.so_far(error));
                     return self.end(otherwise);
                 }
                 _ => Outcome::Unknown,
             },
-            Some(Message::Confirmation) => Outcome::Unknown,
-            Some(Message::Itself | Message::Source) if handed != Handed::Nothing => Outcome::Unknown,
+            Stage::Sent(Message::Confirmation) => Outcome::Unknown,
+            Stage::Sent(Message::Itself | Message::Source) if handed != Handed::Nothing => Outcome::Unknown,
             _ => Outcome::NotSent,
         };
         let error = self.so_far(error.with_outcome(outcome));

@@ -167,7 +167,7 @@ impl Account {
             wanted,
             marked: call.retry_unknown,
             absent: false,
-            step: Doing::Resting,
+            step: Doing::Waiting,
             safe: Vec::new(),
         }
     }
@@ -238,6 +238,17 @@ impl Account {
                 }
             }
         }
+    }
+
+    /// Has a connection, whether it waits for one or not.
+    fn set_out(&mut self) {
+        let Some(message) = self.life.set_out() else {
+            assert_ne!(self.step, Doing::Waiting);
+            return;
+        };
+        assert_eq!(self.step, Doing::Waiting);
+        self.check(&Step::Send(message), false);
+        self.step = Doing::Sending(message);
     }
 
     /// Tells it what happened, keeps the account, and checks what it says.
@@ -395,7 +406,7 @@ fn happen(account: &mut Account, [what, time, picks @ ..]: [u8; 8]) {
     };
     let sending = matches!(account.step, Doing::Sending(_));
     match event {
-        0 => account.on(Event::Connected, false),
+        0 => account.set_out(),
         1 => account.on(Event::GivenUp(error(picks[1]), Handed::Nothing), true),
         2 => {
             let came = came(account, picks);
@@ -405,7 +416,7 @@ fn happen(account: &mut Account, [what, time, picks @ ..]: [u8; 8]) {
         4 => account.on(Event::Rested, false),
         5 => account.on(Event::TakenBack((picks[1] & 1 == 0).then(|| error(picks[2]))), false),
         _ if picks[4] % 4 == 0 => account.on(Event::GivenUp(error(picks[1]), handed(picks[2])), true),
-        _ => account.on(Event::Begun, false),
+        _ => account.set_out(),
     }
 }
 
@@ -419,7 +430,6 @@ proptest! {
         last in any::<[u8; 2]>(),
     ) {
         let mut account = Account::new(call);
-        account.on(Event::Begun, false);
         for event in events {
             happen(&mut account, event);
         }

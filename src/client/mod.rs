@@ -35,7 +35,8 @@ pub use script::Script;
 
 use call::{Letter, Waiting};
 use commands::Class;
-use life::{Life, Shape};
+use life::Life;
+use replication::shape;
 
 /// How one call differs from the client's defaults.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,15 +54,6 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// The client's defaults.
-    pub(crate) const PLAIN: CallOptions = CallOptions {
-        timeout_ms: 0,
-        retry_unknown: false,
-        no_retry: false,
-        replicas: 0,
-        wait_aof: false,
-    };
-
     /// Whether a write must be confirmed.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.replicas > 0 || self.wait_aof
@@ -153,34 +145,12 @@ impl Client {
         let own = terms(args, class, call, &mut deadline)?;
         match class {
             Some(_) if !call.is_confirmed() => call::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
-            _ => self.run_with_questions(args, class, call, own, deadline),
+            // The server is asked about it, or it is confirmed.
+            _ => {
+                let life = Life::new(shape(self.pool(), call)?, call, own, unknown(args, class));
+                Waiting::new(self.pool(), Letter::Command(args), &self.parts.learnt, deadline).run(life)
+            }
         }
-    }
-
-    /// The same for a command that the server is asked about, or that is confirmed.
-    #[cold]
-    fn run_with_questions(
-        &self,
-        args: &[&[u8]],
-        class: Option<Class>,
-        call: &CallOptions,
-        own: bool,
-        deadline: Deadline,
-    ) -> Result<Reply> {
-        let (pool, learnt) = (self.pool(), &self.parts.learnt);
-        if call.is_confirmed() {
-            replication::check_role(pool, call)?;
-        }
-        let mut life = Life::new(shape(call), call, own, unknown(args, class));
-        learnt.recall(&mut life);
-        let waiting = Waiting {
-            pool,
-            letter: Letter::Command(args),
-            learnt,
-            deadline,
-            meet: None,
-        };
-        call::counted(pool, waiting.run(life))
     }
 
     /// Submits one command: it completes once, at `target`.
@@ -190,14 +160,9 @@ impl Client {
         let class = commands::look_up(args);
         let mut deadline = self.deadline(call.timeout_ms)?;
         let own = terms(args, class, call, &mut deadline)?;
-        if call.is_confirmed() {
-            replication::check_role(self.pool(), call)?;
-        }
-        let mut life = Life::new(shape(call), call, own, unknown(args, class));
-        self.parts.learnt.recall(&mut life);
         let submission = Submission {
             request: Request::Command(args),
-            life,
+            life: Life::new(shape(self.pool(), call)?, call, own, unknown(args, class)),
             deadline: &deadline,
         };
         self.calls().submit(self.pool(), submission, target)
@@ -207,8 +172,6 @@ impl Client {
     pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
         batch.check(call)?;
-        let mut life = Life::new(batch.shape(), call, false, batch.unknown().to_vec());
-        self.parts.learnt.recall(&mut life);
         let (bare, framed) = ([batch.encoded()], [batch::MULTI, batch.encoded(), batch::EXEC]);
         let parts = match batch.kind() {
             BatchKind::Pipeline => bare.as_slice(),
@@ -216,7 +179,7 @@ impl Client {
         };
         let submission = Submission {
             request: Request::Encoded(parts),
-            life,
+            life: batch.life(call),
             deadline: &self.deadline(call.timeout_ms)?,
         };
         self.calls().submit(self.pool(), submission, target)
@@ -281,13 +244,6 @@ fn terms(args: &[&[u8]], class: Option<Class>, call: &CallOptions, deadline: &mu
         Class::Confirming { instead } | Class::Stateful { instead } | Class::Never { instead } => {
             Err(unsupported(args, instead))
         }
-    }
-}
-
-fn shape(call: &CallOptions) -> Shape {
-    match call.is_confirmed() {
-        true => Shape::Confirmed,
-        false => Shape::Command,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::CallOptions;
+use super::life::Shape;
 use super::meaning::of_server;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,10 +12,11 @@ use crate::pool::Pool;
 use crate::resp::{Kind, Reply, control};
 use crate::topology::Role;
 
-/// Only a primary has writes to be confirmed.
-pub(super) fn check_role(pool: &Pool, call: &CallOptions) -> Result<()> {
+/// What the replies to one command are. Only a primary has writes to be confirmed.
+pub(super) fn shape(pool: &Pool, call: &CallOptions) -> Result<Shape> {
     match pool.role {
-        Role::Primary => Ok(()),
+        _ if !call.is_confirmed() => Ok(Shape::Command),
+        Role::Primary => Ok(Shape::Confirmed),
         _ => Err(Error::invalid(
             asked_by(call),
             "writes are confirmed, and this is a client of replicas",
@@ -31,7 +33,7 @@ pub(super) fn asked_by(call: &CallOptions) -> &'static str {
 }
 
 /// A server that has no WAITAOF, or writes no append-only file, says so before the write is sent, not after it.
-pub(crate) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
+pub(super) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
 
 /// How much later than asked for a server may end a WAIT.
 const WAIT_MARGIN: Duration = Duration::from_millis(130);
@@ -46,7 +48,7 @@ fn wait_limit(deadline: Deadline) -> u128 {
 }
 
 /// WAIT or WAITAOF as it goes over the wire.
-pub(crate) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
+pub(super) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
     let (replicas, limit) = (call.replicas.to_string(), wait_limit(deadline).to_string());
     match call.wait_aof {
         true => control(&["WAITAOF", "1", &replicas, &limit]),

@@ -115,19 +115,14 @@ impl Scan {
         command.push(&cursor);
         command.extend(tail.iter().map(Vec::as_slice));
         let mut last = None;
-        let waiting = Waiting {
-            pool,
-            letter: Letter::Command(&command),
-            learnt: &parts.learnt,
-            deadline,
-            meet: Some(Meet {
-                first: held.take().filter(Lent::is_usable),
-                check: &mut |lent| place.meet(lent, deadline),
-                keep: &mut |lent| last = Some(lent.kept()),
-            }),
-        };
+        let waiting = Waiting::new(pool, Letter::Command(&command), &parts.learnt, deadline);
         let life = Life::new(Shape::Command, call, true, Vec::new());
-        let (reply, _) = waiting.run(life)?;
+        let meet = Meet {
+            first: held.take().filter(Lent::is_usable),
+            check: &mut |lent| place.meet(lent, deadline),
+            keep: &mut |lent| last = Some(lent.kept()),
+        };
+        let reply = waiting.run_meeting(life, meet)?;
         let page = place.advance(&reply)?;
         if !place.ended {
             *held = last;

@@ -1,9 +1,9 @@
 //! Scripts by their SHA-1: `EVALSHA`, and `EVAL` where a node does not have the script, as after a failover.
 
-use super::call::{Letter, Waiting, counted};
+use super::call::{Letter, Waiting};
 use super::life::Life;
-use super::replication::check_role;
-use super::{CallOptions, Client, shape};
+use super::replication::shape;
+use super::{CallOptions, Client};
 use crate::error::{Error, Result};
 use crate::resp::Reply;
 
@@ -64,21 +64,12 @@ impl Client {
         let rest = || std::iter::once(keys.as_bytes()).chain(args.iter().copied());
         let named = [by_name, script.sha1.as_bytes()].into_iter().chain(rest());
         let whole = [by_source, &script.source].into_iter().chain(rest());
-        let waiting = Waiting {
-            pool: self.pool(),
-            letter: Letter::Script {
-                by_name: &named.collect::<Vec<_>>(),
-                by_source: &whole.collect::<Vec<_>>(),
-            },
-            learnt: &self.parts.learnt,
-            deadline,
-            meet: None,
+        let letter = Letter::Script {
+            by_name: &named.collect::<Vec<_>>(),
+            by_source: &whole.collect::<Vec<_>>(),
         };
-        if call.is_confirmed() {
-            check_role(self.pool(), call)?;
-        }
-        let life = Life::new(shape(call), call, false, Vec::new()).of_script(script.own_errors);
-        counted(self.pool(), waiting.run(life))
+        let life = Life::new(shape(self.pool(), call)?, call, false, Vec::new()).of_script(script.own_errors);
+        Waiting::new(self.pool(), letter, &self.parts.learnt, deadline).run(life)
     }
 }
 

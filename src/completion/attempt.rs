@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use super::book::{Book, Call, CallId, Place, Stored};
 use crate::client::batch::with_first;
-use crate::client::call::{ROLE, exists};
-use crate::client::learnt::question;
-use crate::client::life::{Ended, Event, Handed, Message, Shape};
-use crate::client::replication::{PROBE, wait_command};
-use crate::error::{Outcome, Result};
+use crate::client::call::own_words;
+use crate::client::life::{Ended, Event, Message, Shape};
+use crate::error::Result;
 use crate::pool;
-use crate::pool::{Answers, Lane, Parcel, Patience, Refused, Sink};
+use crate::pool::{Answers, Lane, Parcel, Refused, Sink};
 use crate::resp::Request;
 
 /// Hands a call to a lane. False when it is not to be sent any more.
@@ -44,54 +42,29 @@ pub(super) fn follow(book: &mut Book, id: CallId, message: Message, lane: &Arc<L
 
 fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, Refused> {
     let sink = Sink::Call(id, None);
-    let words: [&[u8]; 3];
     let patience = call.life.patience(message);
+    if !matches!(message, Message::Itself | Message::Source) {
+        let words = with_first(call.body(), |args| own_words(message, &call.life, args, call.deadline));
+        return lane.send(Parcel::of(&Request::Encoded(&[&words])), Answers::each(1, patience), sink);
+    }
     let answers = match call.life.shape() {
         Shape::Command | Shape::Confirmed => Answers::each(1, patience),
         Shape::Pipeline(len) => Answers::in_one(len, patience),
         Shape::Transaction(len) => Answers::each(len + 2, patience),
     };
-    let question = match message {
-        Message::Itself | Message::Source => {
-            return match &call.request {
-                Stored::Small(bytes) => lane.send(Parcel::Small(&Request::Encoded(&[bytes])), answers, sink),
-                Stored::Apart(bytes) => lane.send(Parcel::Apart(Arc::clone(bytes)), answers, sink),
-            };
-        }
-        Message::Confirmation => {
-            let wait = wait_command(call.life.options(), call.deadline);
-            return lane.send(Parcel::of(&Request::Encoded(&[&wait])), answers, sink);
-        }
-        Message::Exists => return with_first(call.body(), |args| ask(lane, &exists(args), sink)),
-        Message::Info => {
-            words = question(call.life.question());
-            words.as_slice()
-        }
-        Message::Probe => PROBE.as_slice(),
-        Message::Role => ROLE.as_slice(),
-    };
-    ask(lane, question, sink)
-}
-
-fn ask(lane: &Lane, question: &[&[u8]], sink: Sink) -> Result<u64, Refused> {
-    let answers = Answers::each(1, Patience::Usual);
-    lane.send(Parcel::of(&Request::Command(question)), answers, sink)
+    match &call.request {
+        Stored::Small(bytes) => lane.send(Parcel::Small(&Request::Encoded(&[bytes])), answers, sink),
+        Stored::Apart(bytes) => lane.send(Parcel::Apart(Arc::clone(bytes)), answers, sink),
+    }
 }
 
 /// What came of it; the replies of a pipeline in one array.
 pub(super) fn came(ended: pool::Ended) -> Ended {
-    let (done, handed) = match ended.end {
-        Ok(()) => (Ok(()), Handed::Whole),
-        Err(failure) => {
-            let handed = match failure.error.outcome() {
-                Outcome::NotSent => Handed::Nothing,
-                _ if failure.unsent > 0 => Handed::Begun,
-                _ => Handed::Whole,
-            };
-            (Err(failure.error), handed)
-        }
+    let (done, unsent) = match ended.end {
+        Ok(()) => (Ok(()), 0),
+        Err(failure) => (Err(failure.error), failure.unsent),
     };
     let mut replies = ended.replies.map_or_else(Vec::new, |replies| *replies);
     replies.extend(ended.last);
-    Ended { replies, done, handed }
+    Ended::new(replies, done, unsent)
 }

@@ -37,16 +37,6 @@ enum Kept {
     Done(Done),
 }
 
-impl std::fmt::Debug for Kept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Kept::Free => "Free",
-            Kept::Queue(..) => "Queue",
-            Kept::Done(_) => "Done",
-        })
-    }
-}
-
 /// Where a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -98,7 +88,6 @@ impl Stored {
 }
 
 /// A call that was accepted and has not completed.
-#[derive(Debug)]
 pub(super) struct Call {
     pub(super) request: Stored,
     /// Its place in the order of submissions.
@@ -188,7 +177,6 @@ pub(super) fn body(shape: Shape, request: &Stored) -> &[u8] {
 pub(super) type EndOf = (CallId, Result<Reply>);
 
 /// Calls are entered and changed where they lie: to move one costs more than to fill it in.
-#[derive(Debug)]
 struct Slot {
     turn: u32,
     call: Call,
@@ -201,7 +189,7 @@ const STALE: usize = 1024;
 const KEEP_BUFFERS: u32 = 1024;
 const KEEP_BYTES: usize = 1024;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Book {
     slots: Vec<Slot>,
     free: Vec<u32>,

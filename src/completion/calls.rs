@@ -68,13 +68,19 @@ impl Completed {
 }
 
 /// The submitted calls of one client. Any thread.
-#[derive(Debug)]
 pub struct Calls {
     pub(super) book: Mutex<Book>,
     pub(super) learnt: Arc<Learnt>,
     /// The agenda has a new first entry, or the calls are over.
     pub(super) changed: Notify,
     pub(super) callbacks: Arc<Callbacks>,
+}
+
+/// Written out, since a pool has them as `dyn Submissions`: all that they hold would be in the shared object to be shown.
+impl std::fmt::Debug for Calls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Calls")
+    }
 }
 
 impl Calls {
@@ -89,7 +95,13 @@ impl Calls {
     }
 
     /// Accepts a call: from here on it completes once, whatever happens.
-    pub(crate) fn submit(&self, pool: &Arc<Pool>, submission: Submission<'_>, target: Target<'_>) -> Result<CallId> {
+    pub(crate) fn submit(
+        &self,
+        pool: &Arc<Pool>,
+        mut submission: Submission<'_>,
+        target: Target<'_>,
+    ) -> Result<CallId> {
+        self.learnt.recall(&mut submission.life);
         match &target {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
@@ -342,12 +354,7 @@ impl Calls {
             true => Err(Refused::Ended),
             false => follow(&mut self.book.lock(), id, message, lane),
         };
-        let ended = life::Ended {
-            replies: Vec::new(),
-            done: Err(lane.refusal(sent.err()?)),
-            handed: Handed::Nothing,
-        };
-        self.decide(pool, lane, id, ended)
+        self.decide(pool, lane, id, life::Ended::unsent(lane.refusal(sent.err()?)))
     }
 
     /// Tries a failed call again, after a pause where it failed more than once.

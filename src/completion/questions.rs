@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::book::{CallId, Place};
 use super::calls::Calls;
-use crate::client::life::Event;
 use crate::error::Result;
 use crate::pool::Pool;
 use crate::resp::Reply;
@@ -57,10 +56,7 @@ impl Calls {
         {
             let mut book = self.book.lock();
             let Some(call) = book.get(id) else { return };
-            let word = self
-                .learnt
-                .heard(call.life.question().map_or(b"", Vec::as_slice), answer);
-            call.life.on(Event::Told(word));
+            self.learnt.heard(&mut call.life, answer);
             call.place = Place::Waiting;
         }
         // A batch may have another question, which keeps its place.

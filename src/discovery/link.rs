@@ -19,6 +19,7 @@ use crate::error::{Attempt, Stage};
 use crate::net::{DialError, Endpoint, Greeted, Transport, Wire, handshake};
 use crate::observe::{Observer, SentinelStats};
 use crate::options::{DeploymentSettings, Vault};
+use crate::tasks;
 
 /// Which link of a deployment.
 pub type LinkId = usize;
@@ -99,7 +100,7 @@ impl Link {
             open: HashSet::new(),
             failures: 0,
         };
-        tokio::task::spawn_local(task.run());
+        tasks::start(task.run());
         Link {
             id,
             endpoint,

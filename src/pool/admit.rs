@@ -10,6 +10,7 @@ use super::lane::Lane;
 use super::state::{Route, State, Want};
 use crate::error::Stage;
 use crate::net::{DialError, Greeted};
+use crate::tasks;
 use crate::topology::Role;
 
 /// What a connection is dialled for.
@@ -84,7 +85,7 @@ impl Keeper {
             state.open_lane(&lane)
         };
         if opened {
-            tokio::task::spawn_local(driver.run());
+            tasks::start(driver.run());
         }
         opened
     }

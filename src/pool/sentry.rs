@@ -21,6 +21,7 @@ use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake};
 use crate::resp::{Kind, control};
+use crate::tasks;
 
 /// Between two PINGs, and for a pong: together less than the 2 s within which a dead connection must be noticed.
 const PING_EVERY: Duration = Duration::from_millis(950);
@@ -61,7 +62,7 @@ impl Sentries {
                 login: Rc::clone(login),
                 transport: Rc::clone(transport),
             };
-            tokio::task::spawn_local(sentry.stand());
+            tasks::start(sentry.stand());
         }
     }
 

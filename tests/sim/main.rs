@@ -38,6 +38,8 @@ mod pool;
 mod resp;
 mod runtime;
 mod sync;
+#[path = "../../src/tasks.rs"]
+mod tasks;
 #[path = "../../src/topology.rs"]
 mod topology;
 
