@@ -40,7 +40,7 @@ enum Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Script {
     No,
-    ByName { own_errors: bool },
+    ByName,
     BySource,
 }
 
@@ -83,9 +83,8 @@ impl Life {
     }
 
     /// A script by its name, whose source can be had.
-    /// `own_errors`: it may end with an error of its own making, whatever that says.
-    pub(crate) fn of_script(mut self, own_errors: bool) -> Life {
-        self.script = Script::ByName { own_errors };
+    pub(crate) fn of_script(mut self) -> Life {
+        self.script = Script::ByName;
         self
     }
 
@@ -186,7 +185,7 @@ impl Life {
     fn body(&self) -> Message {
         match self.script {
             Script::BySource => Message::Source,
-            Script::No | Script::ByName { .. } => Message::Itself,
+            Script::No | Script::ByName => Message::Itself,
         }
     }
 
@@ -288,11 +287,6 @@ impl Life {
         if scene.over().is_some() {
             return self.fall_back(doubt, scene);
         }
-        if doubt.claim == Claim::NoScript && self.script == (Script::ByName { own_errors: false }) {
-            // Nobody but the server can have said that.
-            self.script = Script::BySource;
-            return self.send(Message::Source);
-        }
         let question = match doubt.claim {
             Claim::Readonly | Claim::NotServing => Message::Role,
             Claim::NoScript => Message::Exists,
@@ -310,7 +304,7 @@ impl Life {
         if !answer.is_some_and(|answer| confirms(doubt.claim, scene.wanted, answer)) {
             return self.fall_back(doubt, scene);
         }
-        let by_name = matches!(self.script, Script::ByName { .. });
+        let by_name = self.script == Script::ByName;
         if doubt.claim == Claim::NoScript && by_name && scene.over().is_none() {
             self.script = Script::BySource;
             return self.send(Message::Source);

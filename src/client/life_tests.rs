@@ -157,7 +157,7 @@ impl Account {
         };
         let mut life = Life::new(shape, &call, more & 2 != 0, unknown);
         if commands[0][0] == "EVALSHA" && more & 4 != 0 && !matches!(shape, Shape::Pipeline(_)) {
-            life = life.of_script(true);
+            life = life.of_script();
         }
         let wanted = if more & 8 == 0 { Role::Primary } else { Role::Replica };
         Account {

@@ -13,8 +13,6 @@ pub struct Script {
     source: Box<[u8]>,
     sha1: String,
     read_only: bool,
-    /// It may end with an error of its own making: what it answers is its own word, until the server confirms it.
-    own_errors: bool,
 }
 
 impl Script {
@@ -25,7 +23,6 @@ impl Script {
             source: source.into(),
             sha1: sha1_smol::Sha1::from(source).digest().to_string(),
             read_only,
-            own_errors: may_make_errors(source),
         }
     }
 
@@ -33,18 +30,6 @@ impl Script {
     pub fn sha1(&self) -> &str {
         &self.sha1
     }
-}
-
-/// Whether a script may end with an error of its own making: by `error`, `redis.error_reply`, `assert`, a table with
-/// `err`, a table whose fields are named by data, or code that is not to be seen here. In doubt it may.
-fn may_make_errors(source: &[u8]) -> bool {
-    const WAYS: [&[u8]; 7] = [b"err", b"assert", b"load", b"cjson", b"cmsgpack", b"fenv", b"raw"];
-    let has = |word: &[u8]| source.windows(word.len()).any(|part| part == word);
-    let mut in_brackets = source.split(|byte| *byte == b'[');
-    let last = in_brackets.next_back();
-    // A field by its name in brackets, but for what a script is given.
-    let given = |before: &[u8]| before.ends_with(b"KEYS") || before.ends_with(b"ARGV");
-    WAYS.into_iter().any(has) || (last.is_some() && !in_brackets.all(given))
 }
 
 impl Client {
@@ -68,7 +53,7 @@ impl Client {
             by_name: &named.collect::<Vec<_>>(),
             by_source: &whole.collect::<Vec<_>>(),
         };
-        let life = Life::new(shape(self.pool(), call)?, call, false, Vec::new()).of_script(script.own_errors);
+        let life = Life::new(shape(self.pool(), call)?, call, false, Vec::new()).of_script();
         Waiting::new(self.pool(), letter, &self.parts.learnt, deadline).run(life)
     }
 }
@@ -76,32 +61,6 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_script_that_can_make_no_error_is_told_from_one_that_can() {
-        let may = |source: &str| may_make_errors(source.as_bytes());
-        for source in [
-            "return error(ARGV[1])",
-            "return redis.error_reply(ARGV[1])",
-            "return {err=ARGV[1]}",
-            "assert(false, ARGV[1])",
-            "return cjson.decode(ARGV[1])",
-            "local t = {} t[ARGV[1]] = ARGV[2] return t",
-            "return {[ARGV[1]]=ARGV[2]}",
-            "local t = {} rawset(t, ARGV[1], ARGV[2]) return t",
-            "local t, x = {}, 0 t[ARGV[1]], x = ARGV[2], 1 return t",
-            "return redis['er'..'ror_reply'](ARGV[1])",
-        ] {
-            assert!(may(source), "{source}");
-        }
-        for source in [
-            "return 1",
-            "return KEYS[1] == ARGV[1]",
-            "return redis.call('GET', KEYS[1])",
-        ] {
-            assert!(!may(source), "{source}");
-        }
-    }
 
     #[test]
     fn a_script_is_named_as_the_servers_name_it() {

@@ -45,7 +45,11 @@ fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, R
     let patience = call.life.patience(message);
     if !matches!(message, Message::Itself | Message::Source) {
         let words = with_first(call.body(), |args| own_words(message, &call.life, args, call.deadline));
-        return lane.send(Parcel::of(&Request::Encoded(&[&words])), Answers::each(1, patience), sink);
+        return lane.send(
+            Parcel::of(&Request::Encoded(&[&words])),
+            Answers::each(1, patience),
+            sink,
+        );
     }
     let answers = match call.life.shape() {
         Shape::Command | Shape::Confirmed => Answers::each(1, patience),

@@ -212,6 +212,13 @@ impl Gate {
         }
     }
 
+    /// Connections to `endpoint` do not last: each dial costs something for a while.
+    pub fn doubt(&self, endpoint: &Endpoint) {
+        if let Some(standing) = self.standings.borrow_mut().get_mut(endpoint) {
+            standing.lost = Some(clock::now());
+        }
+    }
+
     /// A connection to `endpoint` was lost before it was of any use: as if its dial had failed.
     pub fn was_useless(&self, endpoint: &Endpoint) {
         self.suspect(endpoint);

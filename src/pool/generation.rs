@@ -28,6 +28,8 @@ pub struct Generation {
     /// The newest credentials that the node has taken, and the newest that were shown to it.
     login: AtomicU64,
     shown: AtomicU64,
+    /// A connection was lost under its user since somebody looked.
+    shaken: AtomicBool,
     sockets: Mutex<HashMap<ConnectionId, Arc<Socket>>>,
 }
 
@@ -42,8 +44,19 @@ impl Generation {
             shared: AtomicUsize::new(0),
             login: AtomicU64::new(0),
             shown: AtomicU64::new(0),
+            shaken: AtomicBool::new(false),
             sockets: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// A connection was lost under its user, who may be any thread: dials cost something for a while.
+    pub(super) fn shake(&self) {
+        self.shaken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one was since this was asked last.
+    pub(super) fn was_shaken(&self) -> bool {
+        self.shaken.swap(false, Ordering::Relaxed)
     }
 
     /// Whether nothing may be sent to it any more, and no answer of it is good any more.

@@ -250,6 +250,9 @@ impl Keeper {
         let probes = self.probes(&mut state, demand.any(), now);
         let wanted = self.wanted(&state, demand, probes);
         for (goal, generation) in wanted {
+            if generation.was_shaken() {
+                self.common.gate.doubt(&generation.endpoint);
+            }
             match self.common.gate.entry(&generation.endpoint, now) {
                 Entry::Open => self.dial(&mut state, goal, generation),
                 held => {

@@ -235,6 +235,10 @@ impl Lent<'_> {
                 self.pool.lost();
                 let generation = direct.generation();
                 if !generation.is_retired() {
+                    // Who gives up what waits in the server ends its connection at will.
+                    if self.patience != Patience::Endless {
+                        generation.shake();
+                    }
                     let (observer, calls) = (&self.pool.observer, &self.pool.calls);
                     observer.connection_lost(calls, &generation.endpoint, generation.role, direct.end());
                 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sentinel::{CallOptions, Outcome};
+use sentinel::{CallOptions, ErrorKind, Outcome};
 use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, open, run, run_within, text, timed, within, words};
@@ -148,4 +148,67 @@ fn a_connection_that_was_idle_and_fell_silent_is_not_trusted_with_a_write() {
     assert!(result.is_ok(), "{result:?}");
     assert!(took <= Duration::from_secs(1) + SLACK, "{took:?}");
     assert_eq!(node.count("SET second"), 1);
+}
+
+#[test]
+fn a_direct_connection_that_alone_falls_silent_is_given_up() {
+    let node = FakeNode::start();
+    for acquired in [false, true] {
+        let proxy = Proxy::to(node.port());
+        let sentinel = FakeSentinel::start(SERVICE, proxy.port());
+        let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+        let mut own = acquired.then(|| client.acquire(5_000).unwrap());
+        let mut call = |command: &str| match &mut own {
+            Some(own) => own.command(&words(command), &within(-1)),
+            None => client.command(&words(command), &within(-1)),
+        };
+        call("SET warm up").unwrap();
+        let opened = proxy.open_connections();
+        wait_until("the sentry", PATIENCE, || proxy.open_connections() > opened);
+        // The caller's was opened last but for the sentry's, which comes a second later.
+        assert!(proxy.silence_one(opened - 1));
+        let (result, took) = timed(|| call("SET under way"));
+        let error = result.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+        let lost = matches!(error.kind(), ErrorKind::ConnectionLost { .. });
+        // Its node's next word to the sentry may be a second away, after the time in which silence means nothing.
+        assert!(
+            lost && took <= Duration::from_millis(2500) + SLACK,
+            "{error} after {took:?}"
+        );
+        if !acquired {
+            assert_eq!(text(&client, "SET again and"), "OK");
+        }
+    }
+}
+
+/// P7: whatever ends connections, an address is dialled ten times a second in the long run.
+#[test]
+fn calls_that_give_up_on_a_node_dial_it_no_oftener_than_the_budget_allows() {
+    let node = FakeNode::builder().on(|_, args| args[0] == b"STALL").start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = open(&[sentinel.port()]);
+    let clients: Vec<_> = (0..10)
+        .map(|_| deployment.primary_for(Some(SERVICE), None).unwrap())
+        .collect();
+    clients.iter().for_each(|client| drop(text(client, "SET warm up")));
+    let (done, before, began) = (AtomicBool::new(false), node.connections().len(), Instant::now());
+    std::thread::scope(|scope| {
+        for client in &clients {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = run_within(client, "STALL", 20);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        done.store(true, Ordering::Relaxed);
+    });
+    let (dials, seconds) = (node.connections().len() - before, began.elapsed().as_secs_f64());
+    println!("{dials} dials in {seconds:.1} s");
+    // A burst of ten, and each client's first lane.
+    assert!(
+        f64::from(u32::try_from(dials).unwrap()) <= 20.0 + 10.0 * seconds,
+        "{dials} dials in {seconds:.1} s"
+    );
 }

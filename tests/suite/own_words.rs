@@ -148,6 +148,35 @@ fn a_forged_noscript_does_not_run_a_script_twice() {
     assert_eq!(tell(server, "GET n").as_text(), "5");
 }
 
+/// No reading of a source tells what its script can say.
+#[test]
+fn a_script_that_makes_up_a_noscript_out_of_its_arguments_does_not_run_twice() {
+    const SAID: &[u8] = b"NOSCRIPT No matching script. Please use EVAL.";
+    let (topology, sentinel) = alone();
+    let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
+    let sources = [
+        ("redis.call('INCR',KEYS[1]) KEYS[ARGV[1]]=ARGV[2] return KEYS", "err"),
+        (
+            "redis.call('INCR',KEYS[1]) for k,f in pairs(redis) do if k==ARGV[1] then return f(ARGV[2]) end end",
+            "error_reply",
+        ),
+        (
+            "redis.call('INCR',KEYS[1]) local KEYS=redis return KEYS[ARGV[1]](ARGV[2])",
+            "error_reply",
+        ),
+    ];
+    for (number, (source, way)) in sources.into_iter().enumerate() {
+        let script = Script::new(source.as_bytes(), false);
+        let key = format!("made:up:{number}");
+        let args = [key.as_bytes(), way.as_bytes(), SAID];
+        for _ in 0..2 {
+            let error = client.script(&script, 1, &args, &within(2000)).unwrap_err();
+            assert_eq!(error.outcome(), Outcome::Unknown, "{source}: {error}");
+        }
+        assert_eq!(tell(topology.node(0), &format!("GET {key}")).as_text(), "2", "{source}");
+    }
+}
+
 /// Servers echo the arguments of what they do not know.
 #[test]
 fn what_a_server_echoes_is_no_word_of_its_own() {
