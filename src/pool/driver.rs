@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use tokio::task::{unconstrained, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
 use super::Pool;
@@ -18,7 +18,7 @@ use super::lane::{Call, Ends, Lane};
 use super::outbox::{KEEP, Piece, Pieces};
 use super::seat::{Failure, NUDGE_EVERY};
 use super::sentry::Sentries;
-use super::silence::{Due, SILENT, Silence, Verdict};
+use super::silence::Silence;
 use crate::error::{ErrorKind, Outcome};
 use crate::net::clock::Moment;
 use crate::net::dial::plain;
@@ -50,30 +50,32 @@ enum Turn {
 /// Ends every call of its lane when it is dropped, however that comes about.
 #[derive(Debug)]
 pub(super) struct Driver {
-    lane: Arc<Lane>,
-    pool: Weak<Pool>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) pool: Weak<Pool>,
     gate: Rc<Gate>,
-    sentries: Rc<Sentries>,
-    watching: Watching,
+    pub(super) sentries: Rc<Sentries>,
+    pub(super) watching: Watching,
     decoder: Decoder,
     /// What is being written, and how much of its first piece was taken.
-    writing: Pieces,
+    pub(super) writing: Pieces,
     written: usize,
     /// A buffer that was written, for the next.
     spare: Vec<u8>,
     /// Calls whose requests are being written or were.
-    flying: VecDeque<Call>,
+    pub(super) flying: VecDeque<Call>,
     /// Where in the stream the first of them begins.
     begin: u64,
     /// The replies to the first of them are being decoded into one array.
     gathering: bool,
-    silence: Silence,
+    pub(super) silence: Silence,
     /// When those who wait look at the time; it runs while calls fly.
-    nudge: Pin<Box<Sleep>>,
-    nudging: bool,
+    pub(super) nudge: Pin<Box<Sleep>>,
+    pub(super) nudging: bool,
+    /// It waits for the reply to its first call before it sends another one.
+    wary: bool,
     /// The pool knows that nothing more goes out here.
     is_out: bool,
-    ends: Ends,
+    pub(super) ends: Ends,
     ended: ErrorKind,
 }
 
@@ -85,6 +87,7 @@ impl Driver {
         (watching, decoder): (Watching, Decoder),
     ) -> Driver {
         Driver {
+            wary: lane.generation.is_wary(),
             lane,
             pool: Arc::downgrade(pool),
             gate: Rc::clone(gate),
@@ -153,7 +156,7 @@ impl Driver {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<Turn, ErrorKind> {
         let mut more = self.read(cx)?;
-        let held = self.silence.is_long();
+        let held = self.silence.is_long() || (self.wary && !self.flying.is_empty());
         if !held && !self.gather() {
             return Ok(Turn::Over);
         }
@@ -230,7 +233,10 @@ impl Driver {
         if self.flying.is_empty() {
             self.begin = begin;
         }
-        outbox.gather(&mut self.flying, &mut self.writing, &mut self.spare);
+        match self.wary {
+            true => outbox.gather_first(&mut self.flying, &mut self.writing),
+            false => outbox.gather(&mut self.flying, &mut self.writing, &mut self.spare),
+        }
         drop(outbox);
         self.silence.asked(begin, Moment::now());
         true
@@ -248,7 +254,7 @@ impl Driver {
     }
 
     /// Whether something is left to hand to the kernel.
-    fn has_output(&self) -> bool {
+    pub(super) fn has_output(&self) -> bool {
         !self.writing.is_empty() || self.watching.stream.has_records()
     }
 
@@ -296,59 +302,6 @@ impl Driver {
                 self.spare = bytes;
             }
         }
-    }
-
-    /// Has everyone who waits look at the time, every [`NUDGE_EVERY`], and looks whether the lane is still of use.
-    fn nudge(&mut self, cx: &mut Context<'_>) -> Result<(), ErrorKind> {
-        let due = self.due();
-        self.silence.owes(due);
-        if self.nudging && !self.nudge.is_elapsed() {
-            return Ok(());
-        }
-        if self.nudging {
-            self.look_around()?;
-        }
-        // What is being written may be of a call that has its end already, and more may gather behind it.
-        self.nudging = !(self.flying.is_empty() && self.writing.is_empty());
-        if self.nudging {
-            let next = tokio::time::Instant::now() + NUDGE_EVERY;
-            self.nudge.as_mut().reset(next);
-            // This one look is what wakes the task: it must not be refused because the task has done much in this turn.
-            let _ = pin!(unconstrained(self.nudge.as_mut())).poll(cx);
-        }
-        Ok(())
-    }
-
-    /// What the connection leaves its first call waiting for.
-    fn due(&self) -> Option<Due> {
-        if self.has_output() {
-            return Some(Due::Room(self.watching.stream.moved()));
-        }
-        self.flying.front().map(|call| Due::Reply(call.patience))
-    }
-
-    fn look_around(&mut self) -> Result<(), ErrorKind> {
-        let outbox = self.lane.outbox.lock();
-        let sinks = self.flying.iter().map(|call| &call.sink);
-        sinks.chain(outbox.sinks()).for_each(|sink| self.ends.nudge(sink));
-        drop(outbox);
-        self.ends.flush(&self.pool, &self.lane);
-        let pong = self.sentries.last_pong(&self.lane.generation.endpoint);
-        match self.silence.verdict(Moment::now(), pong) {
-            Verdict::Stay => {}
-            // What waits for the server's own threads is nobody else's affair.
-            Verdict::Leave if self.lane.own || self.lane.is_gone() => {}
-            Verdict::Leave => {
-                if let Some(pool) = self.pool.upgrade() {
-                    pool.lane_slow(&self.lane);
-                }
-            }
-            Verdict::GiveUp => {
-                let cause = SILENT.to_owned();
-                return Err(ErrorKind::ConnectionLost { cause });
-            }
-        }
-        Ok(())
     }
 
     /// Gives each whole reply to its call, and wakes all who have theirs.
@@ -409,6 +362,9 @@ impl Driver {
         if sent < self.begin + call.bytes as u64 {
             let problem = too_soon(&reply);
             return Err(ErrorKind::Protocol { problem });
+        }
+        if std::mem::take(&mut self.wary) {
+            self.lane.generation.set_wary(false);
         }
         if let Some(call) = self.flying.pop_front() {
             self.begin += call.bytes as u64;

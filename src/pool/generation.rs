@@ -30,6 +30,8 @@ pub struct Generation {
     shown: AtomicU64,
     /// A connection was lost under its user since somebody looked.
     shaken: AtomicBool,
+    /// A lane was given up here for its silence, and no other has been answered since.
+    wary: AtomicBool,
     sockets: Mutex<HashMap<ConnectionId, Arc<Socket>>>,
 }
 
@@ -45,8 +47,19 @@ impl Generation {
             login: AtomicU64::new(0),
             shown: AtomicU64::new(0),
             shaken: AtomicBool::new(false),
+            wary: AtomicBool::new(false),
             sockets: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Whether new lanes begin with one call and go on when that was answered: the node takes connections and may answer
+    /// nothing that matters, as one that shuts down.
+    pub(super) fn is_wary(&self) -> bool {
+        self.wary.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_wary(&self, wary: bool) {
+        self.wary.store(wary, Ordering::Relaxed);
     }
 
     /// A connection was lost under its user, who may be any thread: dials cost something for a while.

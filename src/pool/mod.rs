@@ -15,6 +15,7 @@ mod keeper;
 pub mod lane;
 mod lent;
 mod line;
+mod nudge;
 mod outbox;
 mod outgoing;
 pub mod seat;

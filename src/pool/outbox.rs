@@ -202,13 +202,18 @@ impl Outbox {
             self.together = 0;
             return;
         }
-        self.gather_some(calls, pieces);
+        self.gather_some(calls, pieces, CHUNK);
+    }
+
+    /// The same for the first call alone.
+    pub(super) fn gather_first(&mut self, calls: &mut VecDeque<Call>, pieces: &mut Pieces) {
+        self.gather_some(calls, pieces, 1);
     }
 
     #[cold]
-    fn gather_some(&mut self, calls: &mut VecDeque<Call>, pieces: &mut Pieces) {
+    fn gather_some(&mut self, calls: &mut VecDeque<Call>, pieces: &mut Pieces, most: usize) {
         let (mut taken, mut run) = (0, Vec::new());
-        while taken < CHUNK {
+        while taken < most {
             let Some(mut call) = self.calls.pop_front() else { break };
             self.first += 1;
             let gone = matches!(call.sink, Sink::Gone);
