@@ -184,11 +184,14 @@ impl Connection {
         if takes == 0 && given > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let bytes = parts.iter().flat_map(|part| part.iter().copied());
-        self.up.flight.extend(bytes.take(takes));
+        let mut bytes = Vec::with_capacity(takes);
+        for part in parts {
+            let left = takes - bytes.len();
+            bytes.extend_from_slice(&part[..left.min(part.len())]);
+        }
+        self.up.flight.extend(&bytes);
         if !self.session.is_sealed() {
-            let (node, from) = (self.node, self.up.flight.len() - takes);
-            self.handed.take(node, self.up.flight.range(from..).copied());
+            self.handed.take(self.node, &bytes);
         }
         let (id, pieces) = (self.id, self.up.depart(takes));
         for (at, size) in pieces {
@@ -212,9 +215,10 @@ impl Connection {
     pub(crate) fn receive(&mut self, room: &mut [u8], takes: bool) -> io::Result<usize> {
         if !self.down.ready.is_empty() {
             let count = room.len().min(self.down.ready.len());
-            for (place, byte) in room.iter_mut().zip(self.down.ready.iter()) {
-                *place = *byte;
-            }
+            let (first, second) = self.down.ready.as_slices();
+            let split = first.len().min(count);
+            room[..split].copy_from_slice(&first[..split]);
+            room[split..count].copy_from_slice(&second[..count - split]);
             if takes {
                 self.down.ready.drain(..count);
                 note("receive", self.id as u64, count as u64);

@@ -85,14 +85,25 @@ impl Pipe {
             return false;
         }
         let bytes = bytes.min(self.flight.len());
-        self.ready.extend(self.flight.drain(..bytes));
+        move_front(&mut self.flight, bytes, |piece| self.ready.extend(piece));
         self.arrived += bytes as u64;
         bytes > 0
     }
 
     /// Reads up to `most` bytes.
     pub(crate) fn read(&mut self, most: usize) -> Vec<u8> {
-        let most = most.min(self.ready.len());
-        self.ready.drain(..most).collect()
+        let mut taken = Vec::new();
+        move_front(&mut self.ready, most, |piece| taken.extend_from_slice(piece));
+        taken
     }
+}
+
+/// Takes so many bytes off the front, by slices: byte by byte it is a tenth of a run.
+fn move_front(from: &mut VecDeque<u8>, most: usize, mut to: impl FnMut(&[u8])) {
+    let most = most.min(from.len());
+    let (first, second) = from.as_slices();
+    let split = first.len().min(most);
+    to(&first[..split]);
+    to(&second[..most - split]);
+    from.drain(..most);
 }

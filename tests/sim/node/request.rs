@@ -69,10 +69,10 @@ pub(crate) struct Handed {
 
 impl Handed {
     /// More bytes are on their way to `node`.
-    pub(crate) fn take(&mut self, node: usize, bytes: impl Iterator<Item = u8>) {
+    pub(crate) fn take(&mut self, node: usize, bytes: &[u8]) {
         // Those that begin behind it begin now.
         let mut begun = self.part.len();
-        self.part.extend(bytes);
+        self.part.extend_from_slice(bytes);
         if let Some((_, fresh)) = &mut self.within {
             *fresh = false;
         }
