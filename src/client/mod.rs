@@ -147,7 +147,7 @@ impl Client {
             Some(_) if !call.is_confirmed() => call::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
             // The server is asked about it, or it is confirmed.
             _ => {
-                let life = Life::new(shape(self.pool(), call)?, call, own, unknown(args, class));
+                let life = life_of(self.pool(), args, class, call, own)?;
                 Waiting::new(self.pool(), Letter::Command(args), &self.parts.learnt, deadline).run(life)
             }
         }
@@ -162,7 +162,7 @@ impl Client {
         let own = terms(args, class, call, &mut deadline)?;
         let submission = Submission {
             request: Request::Command(args),
-            life: Life::new(shape(self.pool(), call)?, call, own, unknown(args, class)),
+            life: life_of(self.pool(), args, class, call, own)?,
             deadline: &deadline,
         };
         self.calls().submit(self.pool(), submission, target)
@@ -206,13 +206,6 @@ impl Client {
         })
     }
 
-    /// Runs a batch: an array with one element a command.
-    pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
-        self.parts.runtime.check_to_wait()?;
-        let deadline = self.deadline(call.timeout_ms)?;
-        batch::run(self.pool(), batch, call, &self.parts.learnt, deadline)
-    }
-
     /// A connection of one's own.
     pub fn acquire(&self, timeout_ms: i64) -> Result<Connection> {
         self.parts.runtime.check_to_wait()?;
@@ -247,13 +240,10 @@ fn terms(args: &[&[u8]], class: Option<Class>, call: &CallOptions, deadline: &mu
     }
 }
 
-/// The name to ask the server for, of a command that the table does not know.
-fn unknown(args: &[&[u8]], class: Option<Class>) -> Vec<Vec<u8>> {
-    let name = match class {
-        Some(_) => None,
-        None => learnt::name_to_ask(args),
-    };
-    name.map(<[u8]>::to_ascii_uppercase).into_iter().collect()
+/// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
+fn life_of(pool: &Pool, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
+    let unknown = learnt::unknown_name(args, class).map(<[u8]>::to_ascii_uppercase);
+    Ok(Life::new(shape(pool, call)?, call, own, unknown.into_iter().collect()))
 }
 
 /// The command's own timeout extends the default deadline, never an explicit one.
