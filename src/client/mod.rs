@@ -17,7 +17,6 @@ pub mod script;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::completion::calls::Submission;
 use crate::completion::{CallId, Calls, Queue, Subscription, Target};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -134,14 +133,9 @@ impl Client {
     /// Runs one command; an error reply is an `Err`.
     pub fn command(&self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
         self.parts.runtime.check_to_wait()?;
-        self.run(args, call, self.deadline(call.timeout_ms)?)
-    }
-
-    /// Runs one command until `deadline`.
-    fn run(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
+        let mut deadline = self.deadline(call.timeout_ms)?;
         has_name(args)?;
         let class = commands::look_up(args);
-        let mut deadline = deadline;
         let own = terms(args, class, call, &mut deadline)?;
         match class {
             Some(_) if !call.is_confirmed() => call::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
@@ -160,12 +154,9 @@ impl Client {
         let class = commands::look_up(args);
         let mut deadline = self.deadline(call.timeout_ms)?;
         let own = terms(args, class, call, &mut deadline)?;
-        let submission = Submission {
-            request: Request::Command(args),
-            life: life_of(self.pool(), args, class, call, own)?,
-            deadline: &deadline,
-        };
-        self.calls().submit(self.pool(), submission, target)
+        let life = life_of(self.pool(), args, class, call, own)?;
+        let request = Request::Command(args);
+        self.calls().submit(self.pool(), &request, life, deadline, target)
     }
 
     /// Submits a batch: its completion has the reply of [`Client::batch`].
@@ -177,12 +168,9 @@ impl Client {
             BatchKind::Pipeline => bare.as_slice(),
             BatchKind::Transaction => framed.as_slice(),
         };
-        let submission = Submission {
-            request: Request::Encoded(parts),
-            life: batch.life(call),
-            deadline: &self.deadline(call.timeout_ms)?,
-        };
-        self.calls().submit(self.pool(), submission, target)
+        let (request, deadline) = (Request::Encoded(parts), self.deadline(call.timeout_ms)?);
+        self.calls()
+            .submit(self.pool(), &request, batch.life(call), deadline, target)
     }
 
     /// Ends a submitted call with `Cancelled`, unless it has completed.

@@ -5,14 +5,12 @@
 //! a pool's is taken.
 
 use std::collections::{HashMap, HashSet};
-use std::future::pending;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::sync::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::sleep_until;
 
 use super::attempt::{follow, hand_over};
 use super::book::{Book, Call, CallId, Place, Target};
@@ -31,15 +29,8 @@ use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
 use crate::resp::{Reply, Request};
+use crate::tasks::until;
 use crate::topology::Role;
-
-/// What a submission asks for.
-#[derive(Debug)]
-pub(crate) struct Submission<'a> {
-    pub(crate) request: Request<'a>,
-    pub(crate) life: Life,
-    pub(crate) deadline: &'a Deadline,
-}
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
 const TIMED: u32 = 16;
@@ -104,18 +95,19 @@ impl Calls {
     pub(crate) fn submit(
         &self,
         pool: &Arc<Pool>,
-        mut submission: Submission<'_>,
+        request: &Request<'_>,
+        mut life: Life,
+        deadline: Deadline,
         target: Target<'_>,
     ) -> Result<CallId> {
-        self.learnt.recall(&mut submission.life);
+        self.learnt.recall(&mut life);
         match &target {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
-        let simple = submission.life.is_simple();
+        let simple = life.is_simple();
         // A large one is copied here, without a lock.
-        let request = submission.request;
-        let parcel = Parcel::of(&request);
+        let parcel = Parcel::of(request);
         let mut book = self.book.lock();
         // Kept for those that follow; taken out, so that nothing but the book is borrowed.
         let mut lane = book.lane.take_if(|_| simple);
@@ -129,11 +121,11 @@ impl Calls {
             give_back(&target);
             return Err(error);
         }
-        let empty = matches!(submission.life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
+        let empty = matches!(life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
         let (id, next) = book.enter(target, |call| {
             call.request.store(&parcel);
-            call.life = submission.life;
-            call.deadline = *submission.deadline;
+            call.life = life;
+            call.deadline = deadline;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
             call.place = Place::Waiting;
         });
@@ -180,15 +172,9 @@ impl Calls {
                 }
                 book.agenda.next()
             };
-            let timer = async {
-                match due {
-                    Some(at) => sleep_until(at.into()).await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
                 () = self.changed.notified() => {}
-                () = timer => {}
+                () = until(due) => {}
             }
             let Some(pool) = pool.upgrade() else { return };
             while self.look(&pool, clock::now()) {
