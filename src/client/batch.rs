@@ -8,8 +8,9 @@ use super::life::{Commands, Life, Shape};
 use super::reading::{in_one, incomplete};
 use super::replication::asked_by;
 use super::{Client, has_name, unsupported};
+use crate::completion::{CallId, Target};
 use crate::error::{Error, Result};
-use crate::resp::{Reply, encode, first_command};
+use crate::resp::{Reply, Request, encode, first_command};
 
 /// Whether the commands of a batch run one by one or as one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,15 @@ impl Batch {
         self.kind
     }
 
-    /// Its commands as they go over the wire.
+    /// All of it as it goes over the wire.
+    pub(super) fn parts(&self) -> [&[u8]; 3] {
+        match self.kind {
+            BatchKind::Pipeline => [b"", &self.encoded, b""],
+            BatchKind::Transaction => [MULTI, &self.encoded, EXEC],
+        }
+    }
+
+    /// Its commands alone, as they go over the wire.
     pub(super) fn encoded(&self) -> &[u8] {
         &self.encoded
     }
@@ -160,6 +169,16 @@ impl Client {
         let result = waiting.run(batch.life(call));
         self.pool().calls.more_commands.add(batch.len.saturating_sub(1) as u64);
         result
+    }
+
+    /// Submits a batch: its completion has the reply of [`Client::batch`].
+    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
+        self.parts.runtime.check()?;
+        batch.check(call)?;
+        let (parts, deadline) = (batch.parts(), self.deadline(call.timeout_ms)?);
+        let request = Request::Encoded(&parts);
+        self.calls()
+            .submit(self.pool(), &request, batch.life(call), deadline, target)
     }
 }
 

@@ -159,20 +159,6 @@ impl Client {
         self.calls().submit(self.pool(), &request, life, deadline, target)
     }
 
-    /// Submits a batch: its completion has the reply of [`Client::batch`].
-    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
-        self.parts.runtime.check()?;
-        batch.check(call)?;
-        let (bare, framed) = ([batch.encoded()], [batch::MULTI, batch.encoded(), batch::EXEC]);
-        let parts = match batch.kind() {
-            BatchKind::Pipeline => bare.as_slice(),
-            BatchKind::Transaction => framed.as_slice(),
-        };
-        let (request, deadline) = (Request::Encoded(parts), self.deadline(call.timeout_ms)?);
-        self.calls()
-            .submit(self.pool(), &request, batch.life(call), deadline, target)
-    }
-
     /// Ends a submitted call with `Cancelled`, unless it has completed.
     pub fn cancel(&self, id: CallId) -> Result<()> {
         self.parts.runtime.check()?;
