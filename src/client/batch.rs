@@ -1,7 +1,5 @@
 //! Many commands in one write.
 
-use std::sync::Arc;
-
 use super::CallOptions;
 use super::call::{Letter, Waiting};
 use super::commands::{self, Class};
@@ -9,11 +7,10 @@ use super::learnt::{Learnt, unknown_name};
 use super::life::{Commands, Life, Shape};
 use super::reading::{in_one, incomplete};
 use super::replication::asked_by;
-use super::{has_name, unsupported};
-use crate::deadline::Deadline;
+use super::{Client, has_name, unsupported};
+use crate::completion::{CallId, Target};
 use crate::error::{Error, Result};
-use crate::pool::Pool;
-use crate::resp::{Reply, encode, first_command};
+use crate::resp::{Reply, Request, encode, first_command};
 
 /// Whether the commands of a batch run one by one or as one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +46,15 @@ impl Batch {
     /// Adds a command, copied. Commands that wait in the server or change the connection have no place in a batch.
     pub fn add(&mut self, args: &[&[u8]]) -> Result<()> {
         has_name(args)?;
-        match commands::classify(args) {
+        let class = commands::look_up(args);
+        match class.unwrap_or(Class::Shared) {
             Class::Shared => {}
             Class::Blocking => return Err(unsupported(args, "run it by itself: it would hold up the whole batch")),
             Class::Confirming { instead } | Class::Stateful { instead } | Class::Never { instead } => {
                 return Err(unsupported(args, instead));
             }
         }
-        if let Some(name) = unknown_name(args) {
+        if let Some(name) = unknown_name(args, class) {
             if !self.unknown.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 self.unknown.push(name.to_ascii_uppercase());
             }
@@ -91,7 +89,15 @@ impl Batch {
         self.kind
     }
 
-    /// Its commands as they go over the wire.
+    /// All of it as it goes over the wire.
+    pub(super) fn parts(&self) -> [&[u8]; 3] {
+        match self.kind {
+            BatchKind::Pipeline => [b"", &self.encoded, b""],
+            BatchKind::Transaction => [MULTI, &self.encoded, EXEC],
+        }
+    }
+
+    /// Its commands alone, as they go over the wire.
     pub(super) fn encoded(&self) -> &[u8] {
         &self.encoded
     }
@@ -147,30 +153,33 @@ impl Commands for Encoded<'_> {
     }
 }
 
-/// Runs `body` on the arguments of the first encoded command.
-pub(crate) fn with_first<T>(encoded: &[u8], body: impl FnOnce(&[&[u8]]) -> T) -> T {
-    let args = first_command(encoded).map_or(Vec::new(), |(args, _)| args);
-    body(&args)
-}
-
 pub(crate) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 pub(crate) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
-/// Runs the batch: an array with one element a command.
-pub(super) fn run(
-    pool: &Arc<Pool>,
-    batch: &Batch,
-    call: &CallOptions,
-    learnt: &Learnt,
-    deadline: Deadline,
-) -> Result<Reply> {
-    batch.check(call)?;
-    if batch.is_empty() {
-        return in_one(&[]).ok_or_else(incomplete);
+impl Client {
+    /// Runs a batch: an array with one element a command.
+    pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
+        self.parts.runtime.check_to_wait()?;
+        let deadline = self.deadline(call.timeout_ms)?;
+        batch.check(call)?;
+        if batch.is_empty() {
+            return in_one(&[]).ok_or_else(incomplete);
+        }
+        let waiting = Waiting::new(self.pool(), Letter::Batch(batch), &self.parts.learnt, deadline);
+        let result = waiting.run(batch.life(call));
+        self.pool().calls.more_commands.add(batch.len.saturating_sub(1) as u64);
+        result
     }
-    let result = Waiting::new(pool, Letter::Batch(batch), learnt, deadline).run(batch.life(call));
-    pool.calls.more_commands.add(batch.len.saturating_sub(1) as u64);
-    result
+
+    /// Submits a batch: its completion has the reply of [`Client::batch`].
+    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
+        self.parts.runtime.check()?;
+        batch.check(call)?;
+        let (parts, deadline) = (batch.parts(), self.deadline(call.timeout_ms)?);
+        let request = Request::Encoded(&parts);
+        self.calls()
+            .submit(self.pool(), &request, batch.life(call), deadline, target)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::CallOptions;
-use super::batch::{Batch, BatchKind, EXEC, Encoded, MULTI};
+use super::batch::{Batch, BatchKind, Encoded};
 use super::commands;
 use super::learnt::{Learnt, question};
 use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Shape, Step};
@@ -265,19 +265,15 @@ impl<'a, 'p> Waiting<'a, 'p> {
 }
 
 fn exchange_batch(batch: &Batch, lent: &mut Lent<'_>, deadline: Deadline) -> Ended {
-    let mut replies = Vec::new();
+    let (parts, mut replies) = (batch.parts(), Vec::new());
+    let request = Request::Encoded(&parts);
     let done = match batch.kind() {
         BatchKind::Pipeline => {
-            let (all, done) = lent.exchange_all(&Request::Encoded(&[batch.encoded()]), batch.len(), deadline);
+            let (all, done) = lent.exchange_all(&request, batch.len(), deadline);
             replies.extend(all);
             done
         }
-        BatchKind::Transaction => {
-            let parts = [MULTI, batch.encoded(), EXEC];
-            lent.exchange(&Request::Encoded(&parts), batch.len() + 2, deadline, |reply| {
-                replies.push(reply);
-            })
-        }
+        BatchKind::Transaction => lent.exchange(&request, batch.len() + 2, deadline, |reply| replies.push(reply)),
     };
     Ended::new(replies, done, lent.unsent())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::sync::Mutex;
 
-use super::commands::{self, Traits};
+use super::commands::{self, Class, Traits};
 use super::life::{Event, Life, Next};
 use crate::error::Result;
 use crate::resp::{Reply, Value};
@@ -51,12 +51,7 @@ pub struct Learnt {
 }
 
 impl Learnt {
-    /// What is known without asking.
-    pub fn traits(&self, name: &[u8]) -> Option<Traits> {
-        self.known.lock().get(&name.to_ascii_uppercase()).copied().flatten()
-    }
-
-    /// The same, `None` when the server is to be asked.
+    /// What is known without asking, `None` when the server is to be asked.
     fn known(&self, name: &[u8]) -> Option<Word> {
         let known = self.known.lock();
         match known.get(&name.to_ascii_uppercase()) {
@@ -96,8 +91,8 @@ impl Learnt {
 
     /// Whether the server said that the command, which the table does not know, only reads.
     pub(super) fn only_reads(&self, args: &[&[u8]]) -> bool {
-        let traits = unknown_name(args).and_then(|name| self.traits(name));
-        traits.is_some_and(|traits| traits.read_only)
+        let word = unknown_name(args, commands::look_up(args)).and_then(|name| self.known(name));
+        matches!(word, Some(Word::Command(Traits { read_only: true, .. })))
     }
 }
 
@@ -143,17 +138,9 @@ fn flags_of(command: Value<'_>) -> Traits {
     }
 }
 
-/// The name to ask for, when the table does not know the command.
-pub(super) fn unknown_name<'a>(args: &[&'a [u8]]) -> Option<&'a [u8]> {
-    match commands::look_up(args) {
-        Some(_) => None,
-        None => name_to_ask(args),
-    }
-}
-
-/// The same for a command of which it is known that the table does not have it.
-pub(super) fn name_to_ask<'a>(args: &[&'a [u8]]) -> Option<&'a [u8]> {
-    let name = args.first().copied()?;
+/// The name to ask for, of a command of this class: `None` when the table knows it.
+pub(super) fn unknown_name<'a>(args: &[&'a [u8]], class: Option<Class>) -> Option<&'a [u8]> {
+    let name = args.first().copied().filter(|_| class.is_none())?;
     (name.len() <= LONGEST && !name.is_empty()).then_some(name)
 }
 
@@ -211,12 +198,12 @@ mod tests {
 
     #[test]
     fn only_what_the_table_lacks_is_asked_for() {
-        assert_eq!(unknown_name(&[b"get", b"k"]), None);
-        assert_eq!(unknown_name(&[b"hexpire", b"k"]), None);
-        assert_eq!(unknown_name(&[b"CONFIG", b"GET"]), None);
-        assert_eq!(unknown_name(&[b"json.get", b"k"]), Some(&b"json.get"[..]));
-        let long = [b'x'; 129];
-        assert_eq!(unknown_name(&[&long]), None);
-        assert_eq!(unknown_name(&[b""]), None);
+        let name = |args: &[&'static [u8]]| unknown_name(args, commands::look_up(args)).map(<[u8]>::to_vec);
+        assert_eq!(name(&[b"get", b"k"]), None);
+        assert_eq!(name(&[b"hexpire", b"k"]), None);
+        assert_eq!(name(&[b"CONFIG", b"GET"]), None);
+        assert_eq!(name(&[b"json.get", b"k"]), Some(b"json.get".to_vec()));
+        assert_eq!(name(&[&[b'x'; 129]]), None);
+        assert_eq!(name(&[b""]), None);
     }
 }

@@ -17,7 +17,6 @@ pub mod script;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::completion::calls::Submission;
 use crate::completion::{CallId, Calls, Queue, Subscription, Target};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -134,20 +133,15 @@ impl Client {
     /// Runs one command; an error reply is an `Err`.
     pub fn command(&self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
         self.parts.runtime.check_to_wait()?;
-        self.run(args, call, self.deadline(call.timeout_ms)?)
-    }
-
-    /// Runs one command until `deadline`.
-    fn run(&self, args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Result<Reply> {
+        let mut deadline = self.deadline(call.timeout_ms)?;
         has_name(args)?;
         let class = commands::look_up(args);
-        let mut deadline = deadline;
         let own = terms(args, class, call, &mut deadline)?;
         match class {
             Some(_) if !call.is_confirmed() => call::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
             // The server is asked about it, or it is confirmed.
             _ => {
-                let life = Life::new(shape(self.pool(), call)?, call, own, unknown(args, class));
+                let life = life_of(self.pool(), args, class, call, own)?;
                 Waiting::new(self.pool(), Letter::Command(args), &self.parts.learnt, deadline).run(life)
             }
         }
@@ -160,29 +154,9 @@ impl Client {
         let class = commands::look_up(args);
         let mut deadline = self.deadline(call.timeout_ms)?;
         let own = terms(args, class, call, &mut deadline)?;
-        let submission = Submission {
-            request: Request::Command(args),
-            life: Life::new(shape(self.pool(), call)?, call, own, unknown(args, class)),
-            deadline: &deadline,
-        };
-        self.calls().submit(self.pool(), submission, target)
-    }
-
-    /// Submits a batch: its completion has the reply of [`Client::batch`].
-    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
-        self.parts.runtime.check()?;
-        batch.check(call)?;
-        let (bare, framed) = ([batch.encoded()], [batch::MULTI, batch.encoded(), batch::EXEC]);
-        let parts = match batch.kind() {
-            BatchKind::Pipeline => bare.as_slice(),
-            BatchKind::Transaction => framed.as_slice(),
-        };
-        let submission = Submission {
-            request: Request::Encoded(parts),
-            life: batch.life(call),
-            deadline: &self.deadline(call.timeout_ms)?,
-        };
-        self.calls().submit(self.pool(), submission, target)
+        let life = life_of(self.pool(), args, class, call, own)?;
+        let request = Request::Command(args);
+        self.calls().submit(self.pool(), &request, life, deadline, target)
     }
 
     /// Ends a submitted call with `Cancelled`, unless it has completed.
@@ -204,13 +178,6 @@ impl Client {
             self.parts.runtime.spawn(move || kept.run(pool));
             calls
         })
-    }
-
-    /// Runs a batch: an array with one element a command.
-    pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
-        self.parts.runtime.check_to_wait()?;
-        let deadline = self.deadline(call.timeout_ms)?;
-        batch::run(self.pool(), batch, call, &self.parts.learnt, deadline)
     }
 
     /// A connection of one's own.
@@ -247,13 +214,10 @@ fn terms(args: &[&[u8]], class: Option<Class>, call: &CallOptions, deadline: &mu
     }
 }
 
-/// The name to ask the server for, of a command that the table does not know.
-fn unknown(args: &[&[u8]], class: Option<Class>) -> Vec<Vec<u8>> {
-    let name = match class {
-        Some(_) => None,
-        None => learnt::name_to_ask(args),
-    };
-    name.map(<[u8]>::to_ascii_uppercase).into_iter().collect()
+/// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
+fn life_of(pool: &Pool, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
+    let unknown = learnt::unknown_name(args, class).map(<[u8]>::to_ascii_uppercase);
+    Ok(Life::new(shape(pool, call)?, call, own, unknown.into_iter().collect()))
 }
 
 /// The command's own timeout extends the default deadline, never an explicit one.

@@ -16,6 +16,12 @@ pub(super) enum Read {
     Doubtful(Doubt),
 }
 
+impl From<(Error, Remedy)> for Read {
+    fn from((error, remedy): (Error, Remedy)) -> Read {
+        Read::Failed(error, remedy)
+    }
+}
+
 /// What hangs on the server's own word.
 #[derive(Debug)]
 pub(super) struct Doubt {
@@ -75,7 +81,7 @@ fn read_command(ended: Ended, commands: &dyn Commands, absent: bool) -> Read {
             otherwise: Err(error),
             blame: None,
         }),
-        (error, remedy) => Read::Failed(error, remedy),
+        failed => failed.into(),
     }
 }
 
@@ -163,8 +169,7 @@ fn read_transaction(len: usize, ended: Ended, commands: &dyn Commands) -> Read {
         return Read::Failed(incomplete(), Remedy::None);
     }
     if !begun {
-        let (error, remedy) = not_begun(&replies, commands);
-        return Read::Failed(error, remedy);
+        return not_begun(&replies, commands).into();
     }
     let Some(exec) = replies.pop() else {
         return Read::Failed(incomplete(), Remedy::None);
@@ -177,10 +182,7 @@ fn read_transaction(len: usize, ended: Ended, commands: &dyn Commands) -> Read {
             };
             Read::Failed(Error::new(kind).with_outcome(Outcome::Refused), Remedy::None)
         }
-        Kind::Error => {
-            let (error, remedy) = aborted(&replies, &exec);
-            Read::Failed(error, remedy)
-        }
+        Kind::Error => aborted(&replies, &exec).into(),
         _ => {
             let kind = ErrorKind::Protocol {
                 problem: "EXEC's reply is not an array".into(),

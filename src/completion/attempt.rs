@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::book::{Book, Call, CallId, Place, Stored};
-use crate::client::batch::with_first;
 use crate::client::call::own_words;
 use crate::client::life::{Ended, Event, Message, Shape};
 use crate::error::Result;
 use crate::pool;
 use crate::pool::{Answers, Lane, Parcel, Refused, Sink};
-use crate::resp::Request;
+use crate::resp::{Request, first_command};
 
 /// Hands a call to a lane. False when it is not to be sent any more.
 pub(super) fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result<bool, Refused> {
@@ -19,12 +18,9 @@ pub(super) fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result
     let Some(message) = call.life.set_out() else {
         return Ok(false);
     };
-    match send(call, message, id, lane) {
-        Ok(number) => call.place = Place::Lane(lane.id(), number),
-        Err(refused) => {
-            call.life.on(Event::TakenBack(None));
-            return Err(refused);
-        }
+    if let Err(refused) = send(call, message, id, lane) {
+        call.life.on(Event::TakenBack(None));
+        return Err(refused);
     }
     book.use_lane(lane);
     Ok(true)
@@ -33,33 +29,35 @@ pub(super) fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result
 /// Hands over what follows on the same lane.
 pub(super) fn follow(book: &mut Book, id: CallId, message: Message, lane: &Arc<Lane>) -> Result<(), Refused> {
     if let Some(call) = book.get(id) {
-        let number = send(call, message, id, lane)?;
-        call.place = Place::Lane(lane.id(), number);
+        send(call, message, id, lane)?;
         book.use_lane(lane);
     }
     Ok(())
 }
 
-fn send(call: &Call, message: Message, id: CallId, lane: &Lane) -> Result<u64, Refused> {
-    let sink = Sink::Call(id, None);
+fn send(call: &mut Call, message: Message, id: CallId, lane: &Lane) -> Result<(), Refused> {
+    let (shape, sink) = (call.life.shape(), Sink::Call(id, None));
     let patience = call.life.patience(message);
-    if !matches!(message, Message::Itself | Message::Source) {
-        let words = with_first(call.body(), |args| own_words(message, &call.life, args, call.deadline));
-        return lane.send(
-            Parcel::of(&Request::Encoded(&[&words])),
-            Answers::each(1, patience),
-            sink,
-        );
-    }
-    let answers = match call.life.shape() {
-        Shape::Command | Shape::Confirmed => Answers::each(1, patience),
-        Shape::Pipeline(len) => Answers::in_one(len, patience),
-        Shape::Transaction(len) => Answers::each(len + 2, patience),
+    let answers = match (message, shape) {
+        (Message::Itself, Shape::Pipeline(len)) => Answers::in_one(len, patience),
+        (Message::Itself, Shape::Transaction(len)) => Answers::each(len + 2, patience),
+        _ => Answers::each(1, patience),
     };
-    match &call.request {
-        Stored::Small(bytes) => lane.send(Parcel::Small(&Request::Encoded(&[bytes])), answers, sink),
-        Stored::Apart(bytes) => lane.send(Parcel::Apart(Arc::clone(bytes)), answers, sink),
-    }
+    let number = match (message, &call.request) {
+        (Message::Itself | Message::Source, Stored::Small(bytes)) => {
+            lane.send(Parcel::Small(&Request::Encoded(&[bytes])), answers, sink)
+        }
+        (Message::Itself | Message::Source, Stored::Apart(bytes)) => {
+            lane.send(Parcel::Apart(Arc::clone(bytes)), answers, sink)
+        }
+        (own, request) => {
+            let (args, _) = first_command(request.body(shape)).unwrap_or_default();
+            let words = own_words(own, &call.life, &args, call.deadline);
+            lane.send(Parcel::of(&Request::Encoded(&[&words])), answers, sink)
+        }
+    };
+    call.place = Place::Lane(lane.id(), number?);
+    Ok(())
 }
 
 /// What came of it; the replies of a pipeline in one array.

@@ -58,10 +58,20 @@ pub(super) enum Stored {
 }
 
 impl Stored {
-    pub(super) fn bytes(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         match self {
             Stored::Small(bytes) => bytes,
             Stored::Apart(bytes) => bytes,
+        }
+    }
+
+    /// Those of a call of this shape, without those that only frame them.
+    pub(super) fn body(&self, shape: Shape) -> &[u8] {
+        let bytes = self.bytes();
+        let end = bytes.len().saturating_sub(EXEC.len());
+        match shape {
+            Shape::Transaction(_) => bytes.get(MULTI.len()..end).unwrap_or_default(),
+            _ => bytes,
         }
     }
 
@@ -127,11 +137,6 @@ impl Call {
         }
     }
 
-    /// Its commands, without those that only frame them.
-    pub(super) fn body(&self) -> &[u8] {
-        body(self.life.shape(), &self.request)
-    }
-
     /// Its commands, those that only frame them left out.
     pub(super) fn commands(&self) -> usize {
         match self.life.shape() {
@@ -163,16 +168,6 @@ impl Call {
     }
 }
 
-/// The commands of a stored request, without those that only frame them.
-pub(super) fn body(shape: Shape, request: &Stored) -> &[u8] {
-    let bytes = request.bytes();
-    let end = bytes.len().saturating_sub(EXEC.len());
-    match shape {
-        Shape::Transaction(_) => bytes.get(MULTI.len()..end).unwrap_or_default(),
-        _ => bytes,
-    }
-}
-
 /// A call, and how it ends.
 pub(super) type EndOf = (CallId, Result<Reply>);
 
@@ -193,7 +188,7 @@ const KEEP_BYTES: usize = 1024;
 pub(super) struct Book {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    agenda: Agenda,
+    pub(super) agenda: Agenda,
     queues: Queues,
     /// Calls entered so far.
     entered: u64,
@@ -351,9 +346,8 @@ impl Book {
 
     /// Whether a call of that number was ever entered.
     pub(super) fn knows(&self, id: CallId) -> bool {
-        let (index, turn) = parts(id);
-        let slot = usize::try_from(index).ok().and_then(|index| self.slots.get(index));
-        slot.is_some_and(|slot| turn != 0 && turn <= slot.turn)
+        let turn = parts(id).1;
+        slot_of(&self.slots, id).is_some_and(|slot| turn != 0 && turn <= slot.turn)
     }
 
     /// Has the call looked at then. True when nobody looks sooner.
@@ -361,25 +355,17 @@ impl Book {
         let live = self.live();
         let slots = &self.slots;
         self.agenda.add(at, id, live, |id| {
-            let (index, turn) = parts(id);
-            let slot = usize::try_from(index).ok().and_then(|index| slots.get(index));
-            slot.is_some_and(|slot| slot.turn == turn && !slot.call.is_free())
+            slot_of(slots, id).is_some_and(|slot| slot.turn == parts(id).1 && !slot.call.is_free())
         })
-    }
-
-    /// When to look next: whoever asks does look then.
-    pub(super) fn next_due(&mut self) -> Option<Instant> {
-        self.agenda.next()
-    }
-
-    /// Up to `most` of the calls that are to be looked at now; some may have completed.
-    pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<CallId> {
-        self.agenda.due(now, most)
     }
 
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot> {
         self.slots.get_mut(usize::try_from(index).ok()?)
     }
+}
+
+fn slot_of(slots: &[Slot], id: CallId) -> Option<&Slot> {
+    slots.get(usize::try_from(parts(id).0).ok()?)
 }
 
 fn number(index: u32, turn: u32) -> CallId {
@@ -473,8 +459,8 @@ mod tests {
             assert!(!first);
             finish(&mut book, id);
         }
-        assert!(book.due(now, 9).is_empty());
-        assert_eq!(book.due(now + Duration::from_secs(55), 9), [kept]);
+        assert!(book.agenda.due(now, 9).is_empty());
+        assert_eq!(book.agenda.due(now + Duration::from_secs(55), 9), [kept]);
         let (_, first) = enter(&mut book, after(1));
         assert!(first);
     }

@@ -5,17 +5,15 @@
 //! a pool's is taken.
 
 use std::collections::{HashMap, HashSet};
-use std::future::pending;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::sync::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::sleep_until;
 
-use super::attempt::{came, follow, hand_over};
-use super::book::{Book, Call, CallId, Place, Target, body};
+use super::attempt::{follow, hand_over};
+use super::book::{Book, Call, CallId, Place, Target};
 use super::callbacks::Callbacks;
 use super::deliveries::{Deliveries, Destination};
 use super::untaken::Untaken;
@@ -29,17 +27,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::pool::{Ended, Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
+use crate::pool::{Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
 use crate::resp::{Reply, Request};
+use crate::tasks::until;
 use crate::topology::Role;
-
-/// What a submission asks for.
-#[derive(Debug)]
-pub(crate) struct Submission<'a> {
-    pub(crate) request: Request<'a>,
-    pub(crate) life: Life,
-    pub(crate) deadline: &'a Deadline,
-}
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
 const TIMED: u32 = 16;
@@ -64,6 +55,12 @@ impl Completed {
             to,
             result,
         }
+    }
+
+    /// Of a call for which nobody waits any more.
+    pub(super) fn given_up((mut call, to): (Call, Destination), error: Error, handed: Handed) -> Completed {
+        let result = call.given_up(error, handed);
+        Completed::new((call, to), result)
     }
 }
 
@@ -98,18 +95,19 @@ impl Calls {
     pub(crate) fn submit(
         &self,
         pool: &Arc<Pool>,
-        mut submission: Submission<'_>,
+        request: &Request<'_>,
+        mut life: Life,
+        deadline: Deadline,
         target: Target<'_>,
     ) -> Result<CallId> {
-        self.learnt.recall(&mut submission.life);
+        self.learnt.recall(&mut life);
         match &target {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
-        let simple = submission.life.is_simple();
+        let simple = life.is_simple();
         // A large one is copied here, without a lock.
-        let request = submission.request;
-        let parcel = Parcel::of(&request);
+        let parcel = Parcel::of(request);
         let mut book = self.book.lock();
         // Kept for those that follow; taken out, so that nothing but the book is borrowed.
         let mut lane = book.lane.take_if(|_| simple);
@@ -123,11 +121,11 @@ impl Calls {
             give_back(&target);
             return Err(error);
         }
-        let empty = matches!(submission.life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
+        let empty = matches!(life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
         let (id, next) = book.enter(target, |call| {
             call.request.store(&parcel);
-            call.life = submission.life;
-            call.deadline = *submission.deadline;
+            call.life = life;
+            call.deadline = deadline;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
             call.place = Place::Waiting;
         });
@@ -172,17 +170,11 @@ impl Calls {
                 if book.closed {
                     return;
                 }
-                book.next_due()
-            };
-            let timer = async {
-                match due {
-                    Some(at) => sleep_until(at.into()).await,
-                    None => pending().await,
-                }
+                book.agenda.next()
             };
             tokio::select! {
                 () = self.changed.notified() => {}
-                () = timer => {}
+                () = until(due) => {}
             }
             let Some(pool) = pool.upgrade() else { return };
             while self.look(&pool, clock::now()) {
@@ -196,7 +188,7 @@ impl Calls {
         let (mut late, mut rested) = (Vec::new(), Vec::new());
         let more = {
             let mut book = self.book.lock();
-            let due = book.due(now, LOAD);
+            let due = book.agenda.due(now, LOAD);
             let more = due.len() == LOAD;
             for id in due {
                 let Some(call) = book.get(id) else { continue };
@@ -245,7 +237,7 @@ impl Calls {
             }
         };
         let plain = Error::new(why.clone());
-        let completed = taken.into_iter().map(|(id, (mut call, to))| {
+        let completed = taken.into_iter().map(|(id, (call, to))| {
             let on_lane = matches!(call.place, Place::Lane(..));
             let handed = match on_lane && !unsent.contains(&id) {
                 true => Handed::Whole,
@@ -255,12 +247,10 @@ impl Calls {
                 ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.life.want()),
                 _ => plain.clone(),
             };
-            let result = call.given_up(error, handed);
-            Completed::new((call, to), result)
+            Completed::given_up((call, to), error, handed)
         });
         let completed = completed.collect();
         self.deliver(pool, completed);
-        self.go_on(pool);
     }
 
     /// Takes calls back from their lanes: those of which nothing was or will be sent.
@@ -306,18 +296,19 @@ impl Calls {
         }
     }
 
-    /// The end of an attempt that is more than a plain reply. The end of the call, where it has come.
-    pub(super) fn attempt_ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ended: Ended) -> Option<Result<Reply>> {
-        self.decide(pool, lane, ended.id, came(ended))
-    }
-
     /// What follows the end of what was sent on `lane`. A call is decided about outside of the book, for that may take
     /// the pool's lock, and time. The end of the call, where it has come.
-    fn decide(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, came: life::Ended) -> Option<Result<Reply>> {
+    pub(super) fn decide(
+        &self,
+        pool: &Arc<Pool>,
+        lane: &Arc<Lane>,
+        id: CallId,
+        came: life::Ended,
+    ) -> Option<Result<Reply>> {
         let (mut life, request, deadline) = self.book.lock().get(id).map(Call::borrow)?;
         let generation = lane.generation();
         let scene = Scene {
-            commands: &Encoded::new(body(life.shape(), &request), &self.learnt),
+            commands: &Encoded::new(request.body(life.shape()), &self.learnt),
             node: Some(&generation.endpoint),
             wanted: pool.role,
             closed: pool.is_closed(),
@@ -389,12 +380,11 @@ impl Calls {
         };
         if !completed.is_empty() {
             self.deliver(pool, completed);
-            self.go_on(pool);
         }
     }
 
-    /// Hands completions out, those for one queue in a row at once.
-    pub(super) fn deliver(&self, pool: &Pool, completed: Vec<Completed>) {
+    /// Hands completions out, those for one queue in a row at once, and lets those go on that waited behind them.
+    pub(super) fn deliver(&self, pool: &Arc<Pool>, completed: Vec<Completed>) {
         let mut entries = Deliveries::default();
         let now = Moment::now();
         let untaken = {
@@ -411,6 +401,7 @@ impl Calls {
             entries.add(each.to, each.result);
         }
         entries.send(&self.callbacks, untaken);
+        self.go_on(pool);
     }
 }
 

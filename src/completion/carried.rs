@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::attempt::hand_over;
+use super::attempt::{came, hand_over};
 use super::book::CallId;
 use super::calls::{Calls, Completed, timing};
 use super::deliveries::Deliveries;
@@ -43,7 +43,7 @@ impl Submissions for Calls {
         }
         if finished < ends.len() {
             let others = ends.drain(..).filter(|end| end.id != 0);
-            let over = others.filter_map(|end| Some((end.id, self.attempt_ended(pool, lane, end)?)));
+            let over = others.filter_map(|end| Some((end.id, self.decide(pool, lane, end.id, came(end))?)));
             self.complete(pool, over.collect());
         }
     }
@@ -85,14 +85,10 @@ impl Submissions for Calls {
             let mut book = self.book.lock();
             let taken = ids.iter().filter_map(|id| book.take(*id));
             taken
-                .map(|(mut call, to)| {
-                    let result = call.given_up(error.clone(), Handed::Nothing);
-                    Completed::new((call, to), result)
-                })
+                .map(|call| Completed::given_up(call, error.clone(), Handed::Nothing))
                 .collect()
         };
         self.deliver(pool, completed);
-        self.go_on(pool);
     }
 
     fn close(&self, pool: &Arc<Pool>) {

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use crate::sync::Mutex;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep_until;
 
 use super::Discovery;
 use super::answer::{self, Answer};
@@ -19,6 +18,7 @@ use super::{replicas, view};
 use crate::error::Stage;
 use crate::handoff::Giver;
 use crate::net::Endpoint;
+use crate::tasks::until;
 use crate::topology::{Request, Snapshot, Word, Words, turned_away};
 
 /// The ends of a service that discovery writes to and reads from.
@@ -93,18 +93,12 @@ impl Watcher {
 
     async fn woken(&mut self) -> Woken {
         let timer = self.council.next_tick();
-        let timer = async move {
-            match timer {
-                Some(at) => sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         // Reports first: a caller that asks should be served from the newest view.
         tokio::select! {
             biased;
             report = self.reports.recv() => report.map_or(Woken::Gone, Woken::Reported),
             request = self.ends.requests.recv() => request.map_or(Woken::Gone, Woken::Requested),
-            () = timer => Woken::Timer,
+            () = until(timer) => Woken::Timer,
         }
     }
 

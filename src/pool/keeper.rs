@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::sleep_until;
 
 use super::Pool;
 use super::admit::{Use, verify};
@@ -19,6 +18,7 @@ use super::state::{Demand, Route, State};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::net::clock;
 use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
+use crate::tasks::until;
 use crate::topology::{Hint, Role, Snapshot, Unserved};
 
 /// What the keepers of a deployment share.
@@ -108,12 +108,6 @@ impl Keeper {
             self.apply();
             let timer = self.work();
             self.pool.run_errands();
-            let timer = async move {
-                match timer {
-                    Some(at) => sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = self.pool.demand.notified() => {}
                 changed = changes.changed() => if changed.is_err() { return },
@@ -124,7 +118,7 @@ impl Keeper {
                     }
                 }
                 _ = gate.changed(), if self.gated => {}
-                () = timer => {}
+                () = until(timer) => {}
             }
         }
         self.pool.close();

@@ -40,7 +40,7 @@ pub(crate) fn main() -> i32 {
         println!("seed {seed}: {report:?}");
         return 0;
     }
-    let (from, count) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(10));
+    let (from, count) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(2_000));
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     Runs::default().all(from..from + count, number("JOBS").map_or(jobs, |jobs| jobs as usize))
 }
