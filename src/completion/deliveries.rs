@@ -1,5 +1,6 @@
 //! Completions on their way to queues and functions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::callbacks::{Callbacks, Done};
@@ -16,62 +17,67 @@ pub(super) enum Destination {
     Done(Done),
 }
 
-/// Completions that are handed out together: a queue is locked once for all of its own.
+/// Completions that are handed out together: each queue is locked once for all of its own. Whatever number of queues
+/// they are for, each is looked at once.
 #[derive(Default)]
 pub(super) struct Deliveries {
-    queue: Option<Arc<Queue>>,
-    /// Those for that queue.
-    entries: Vec<Entry>,
-    /// Those for other queues, and for functions.
-    others: Vec<(Destination, Result<Reply, Error>)>,
+    /// Those for queues, in the order in which these came first.
+    queues: Vec<(Arc<Queue>, Vec<Entry>)>,
+    /// The place of each queue there, by its address, from the second on.
+    places: HashMap<*const Queue, usize>,
+    /// The one that was added to last: most programs have one.
+    last: usize,
+    done: Vec<(Done, Entry)>,
 }
 
 impl Deliveries {
     /// Adds one. The order is kept for each queue, and for all functions.
     pub(super) fn add(&mut self, to: Destination, result: Result<Reply, Error>) {
+        let kind = EntryKind::Call;
         match to {
             Destination::Queue(queue, tag) => self.add_to(&queue, tag, result),
-            to @ Destination::Done(_) => self.others.push((to, result)),
+            Destination::Done(function) => self.done.push((function, Entry { tag: 0, kind, result })),
         }
     }
 
     /// The same for a queue.
     #[inline]
     pub(super) fn add_to(&mut self, queue: &Arc<Queue>, tag: u64, result: Result<Reply, Error>) {
-        let own = self.queue.get_or_insert_with(|| Arc::clone(queue));
-        if Arc::ptr_eq(own, queue) {
+        let last = self.queues.get(self.last);
+        if !last.is_some_and(|(last, _)| Arc::ptr_eq(last, queue)) {
+            self.last = self.place(queue);
+        }
+        if let Some((_, entries)) = self.queues.get_mut(self.last) {
             let kind = EntryKind::Call;
-            self.entries.push(Entry { tag, kind, result });
-        } else {
-            self.others.push((Destination::Queue(Arc::clone(queue), tag), result));
+            entries.push(Entry { tag, kind, result });
         }
     }
 
-    /// Hands all of them out, with what counts them.
-    pub(super) fn send(mut self, callbacks: &Arc<Callbacks>, mut untaken: Untaken) {
-        let mut done = Vec::new();
-        loop {
-            if let Some(queue) = self.queue.take() {
-                let own = untaken.split(self.entries.len());
-                queue.post_taken(self.entries.into_iter(), Some(own));
-            }
-            if self.others.is_empty() {
-                break;
-            }
-            let mut next = Deliveries::default();
-            for (to, result) in self.others {
-                match to {
-                    Destination::Done(function) => {
-                        let kind = EntryKind::Call;
-                        done.push((function, Entry { tag: 0, kind, result }));
-                    }
-                    Destination::Queue(queue, tag) => next.add_to(&queue, tag, result),
-                }
-            }
-            self = next;
+    /// The place of a queue that is not the last.
+    fn place(&mut self, queue: &Arc<Queue>) -> usize {
+        let next = self.queues.len();
+        if next == 1 {
+            let first = self.queues.first().map(|(first, _)| (Arc::as_ptr(first), 0));
+            self.places.extend(first);
         }
-        if !done.is_empty() {
-            callbacks.add(done.into_iter(), untaken);
+        let place = match next {
+            0 => 0,
+            _ => *self.places.entry(Arc::as_ptr(queue)).or_insert(next),
+        };
+        if place == next {
+            self.queues.push((Arc::clone(queue), Vec::new()));
+        }
+        place
+    }
+
+    /// Hands all of them out, with what counts them.
+    pub(super) fn send(self, callbacks: &Arc<Callbacks>, mut untaken: Untaken) {
+        for (queue, entries) in self.queues {
+            let own = untaken.split(entries.len());
+            queue.post_taken(entries.into_iter(), Some(own));
+        }
+        if !self.done.is_empty() {
+            callbacks.add(self.done.into_iter(), untaken);
         }
     }
 }
@@ -115,5 +121,22 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), 7);
         queues[2].free();
         assert_eq!(count.load(Ordering::Relaxed), 0);
+    }
+    #[test]
+    fn a_queue_is_held_once_for_all_of_its_own_however_many_there_are() {
+        let queues: Vec<Arc<Queue>> = (0..1000).map(|_| Arc::new(Queue::new(3))).collect();
+        let mut all = Deliveries::default();
+        for (queue, tag) in (0..3).flat_map(|tag| queues.iter().map(move |queue| (queue, tag))) {
+            queue.take_place().unwrap();
+            all.add_to(queue, tag, Err(Error::new(ErrorKind::Cancelled)));
+        }
+        assert_eq!(all.queues.len(), 1000);
+        assert!(queues.iter().all(|queue| Arc::strong_count(queue) == 2));
+        all.send(&Arc::default(), Untaken::new(&Arc::default(), 3000));
+        for queue in &queues {
+            let mut tags = Vec::new();
+            queue.poll(9, Deadline::NEVER, |entry| tags.push(entry.tag)).unwrap();
+            assert_eq!(tags, [0, 1, 2]);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::untaken::{InOrder, Untaken};
@@ -17,6 +17,9 @@ use crate::net::sys::EventFd;
 
 /// Entries of an empty queue that it keeps room for.
 const KEEP: usize = 4096;
+
+/// Entries that are taken out at once: whoever posts meanwhile waits for no more than these to be moved.
+const PIECE: usize = 256;
 
 #[derive(Debug, Default)]
 struct State {
@@ -191,27 +194,14 @@ impl Queue {
 
     /// Hands up to `most` entries to `take`, waiting for the first one until the deadline. `Closed` when the deployment
     /// is closed and everything has been taken.
-    pub fn poll(&self, most: usize, deadline: Deadline, mut take: impl FnMut(Entry)) -> Result<Polled> {
+    pub fn poll(&self, most: usize, deadline: Deadline, take: impl FnMut(Entry)) -> Result<Polled> {
         if most == 0 {
             return Ok(Polled::Empty);
         }
         let mut state = self.state.lock();
         loop {
-            let count = most.min(state.entries.len());
-            if count > 0 {
-                let mut calls = 0;
-                for entry in state.entries.drain(..count) {
-                    calls += usize::from(entry.kind == EntryKind::Call);
-                    take(entry);
-                }
-                state.untaken.take(calls);
-                if state.entries.is_empty() {
-                    state.entries.shrink_to(KEEP);
-                    self.lower();
-                }
-                drop(state);
-                self.give_back(count);
-                return Ok(Polled::Some(count));
+            if !state.entries.is_empty() {
+                return Ok(Polled::Some(self.hand_out(state, most, take)));
             }
             let late = deadline.passed();
             if state.wakes > 0 && !late {
@@ -228,6 +218,60 @@ impl Queue {
             self.arrived.wait_until(&mut state, deadline.at());
             state.sleepers -= 1;
         }
+    }
+
+    /// Hands out what is there, up to `most`. Without the lock, for `take` takes its time. How many were handed out.
+    fn hand_out<'a>(&'a self, mut state: MutexGuard<'a, State>, most: usize, mut take: impl FnMut(Entry)) -> usize {
+        let (mut left, mut handed) = (most.min(state.entries.len()), 0);
+        loop {
+            let piece = self.take_piece(&mut state, left.min(PIECE));
+            drop(state);
+            let count = piece.entries.len();
+            piece.for_each(&mut take);
+            handed += count;
+            left -= count;
+            // Other threads take as well.
+            if left == 0 || count == 0 {
+                return handed;
+            }
+            state = self.state.lock();
+        }
+    }
+
+    fn take_piece(&self, state: &mut State, most: usize) -> Piece<'_> {
+        let count = most.min(state.entries.len());
+        let entries: VecDeque<Entry> = state.entries.drain(..count).collect();
+        let calls = entries.iter().filter(|entry| entry.kind == EntryKind::Call);
+        let untaken = state.untaken.split(calls.count());
+        if count > 0 && state.entries.is_empty() {
+            state.entries.shrink_to(KEEP);
+            self.lower();
+        }
+        Piece {
+            queue: self,
+            entries,
+            untaken,
+            handed: 0,
+            calls: 0,
+        }
+    }
+
+    /// Puts entries that were not handed out back in front.
+    #[cold]
+    fn put_back(&self, mut entries: VecDeque<Entry>, untaken: InOrder) {
+        let mut state = self.state.lock();
+        if state.freed {
+            // Dropped outside of the lock.
+            return drop(state);
+        }
+        if state.entries.is_empty() {
+            self.raise();
+        }
+        entries.append(&mut state.entries);
+        state.entries = entries;
+        state.untaken.put_back(untaken);
+        drop(state);
+        self.arrived.notify_all();
     }
 
     /// Lets one waiting poll return, or the next one that would wait.
@@ -287,195 +331,40 @@ impl Queue {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::completion::EntryKind;
-    use crate::net::sys::{Ready, wait_ready};
-    use std::os::fd::BorrowedFd;
-    use std::sync::Arc;
-    use std::time::{Duration, Instant};
+/// Entries on their way from a queue to who polls it, with what counts the calls among them. What was not handed out
+/// when it is dropped, for `take` unwound, is in the queue again.
+struct Piece<'a> {
+    queue: &'a Queue,
+    entries: VecDeque<Entry>,
+    untaken: InOrder,
+    handed: usize,
+    /// Calls among those.
+    calls: usize,
+}
 
-    fn entry(tag: u64) -> Entry {
-        Entry {
-            tag,
-            kind: EntryKind::Call,
-            result: Err(Error::new(ErrorKind::Cancelled)),
+impl Piece<'_> {
+    fn for_each(mut self, take: &mut impl FnMut(Entry)) {
+        while let Some(entry) = self.entries.pop_front() {
+            self.handed += 1;
+            self.calls += usize::from(entry.kind == EntryKind::Call);
+            take(entry);
         }
-    }
-
-    fn tags(queue: &Queue, most: usize, ms: u64) -> (Result<Polled>, Vec<u64>) {
-        let mut tags = Vec::new();
-        let deadline = Deadline::after(Some(Duration::from_millis(ms)));
-        let polled = queue.poll(most, deadline, |entry| tags.push(entry.tag));
-        (polled, tags)
-    }
-
-    fn readable(queue: &Queue) -> bool {
-        let fd = queue.fd().unwrap();
-        // SAFETY: the descriptor is open as long as the queue is.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        wait_ready(fd, Ready::Read, Some(Instant::now())).unwrap()
-    }
-
-    #[test]
-    fn entries_come_out_in_order_and_the_descriptor_tells_exactly_when() {
-        let queue = Queue::new(8);
-        queue.post(entry(1));
-        assert!(readable(&queue), "made after the entry came");
-        queue.post(entry(2));
-        queue.post(entry(3));
-        assert_eq!(tags(&queue, 2, 0), (Ok(Polled::Some(2)), vec![1, 2]));
-        assert!(readable(&queue));
-        assert_eq!(tags(&queue, 8, 0), (Ok(Polled::Some(1)), vec![3]));
-        assert!(!readable(&queue));
-        queue.post(entry(4));
-        assert!(readable(&queue));
-        assert_eq!(tags(&queue, 8, 0).1, [4]);
-        assert!(!readable(&queue));
-    }
-
-    #[test]
-    fn a_full_queue_takes_nothing_more_until_it_is_polled() {
-        let queue = Queue::new(2);
-        queue.take_place().unwrap();
-        assert!(queue.post(entry(1)));
-        assert!(!queue.post(entry(2)));
-        let full = queue.take_place().unwrap_err();
-        assert_eq!(*full.kind(), ErrorKind::QueueFull { limit: 2 });
-        assert_eq!(tags(&queue, 8, 0).1, [1]);
-        assert!(queue.post(entry(3)));
-        queue.post_taken(std::iter::once(entry(4)), None);
-        assert_eq!(tags(&queue, 8, 0).1, [3, 4]);
-    }
-
-    #[test]
-    fn who_finds_no_place_takes_none_from_another() {
-        let queue = Queue::new(1);
-        queue.take_place().unwrap();
-        let tries = || {
-            for _ in 0..20_000 {
-                queue.take_place().unwrap_err();
-                assert!(queue.taken.load(Ordering::Relaxed) <= 1);
-            }
-        };
-        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(tries))));
-    }
-
-    #[test]
-    fn as_many_are_posted_as_there_is_room_for_and_the_others_stay() {
-        let queue = Queue::new(3);
-        queue.take_place().unwrap();
-        let mut entries: VecDeque<Entry> = (1..=5).map(entry).collect();
-        queue.post_some(&mut entries);
-        assert_eq!(entries.iter().map(|entry| entry.tag).collect::<Vec<_>>(), [3, 4, 5]);
-        queue.post_some(&mut entries);
-        assert_eq!(entries.len(), 3);
-        assert_eq!(tags(&queue, 8, 0).1, [1, 2]);
-        queue.post_some(&mut entries);
-        assert_eq!(tags(&queue, 8, 0).1, [3, 4]);
-        queue.close();
-        queue.post_some(&mut entries);
-        assert_eq!((entries.len(), queue.taken.load(Ordering::Relaxed)), (1, 1));
-    }
-
-    #[test]
-    fn a_task_is_told_of_room_and_of_the_end() {
-        use std::pin::pin;
-        use std::task::{Context, Poll, Waker};
-        let queue = Queue::new(1);
-        queue.post(entry(1));
-        let mut context = Context::from_waker(Waker::noop());
-        let (mut room, mut over) = (pin!(queue.room()), pin!(queue.over()));
-        assert_eq!(room.as_mut().poll(&mut context), Poll::Pending);
-        assert_eq!(over.as_mut().poll(&mut context), Poll::Pending);
-        assert_eq!(tags(&queue, 1, 0).1, [1]);
-        assert_eq!(room.as_mut().poll(&mut context), Poll::Ready(()));
-        assert_eq!(over.as_mut().poll(&mut context), Poll::Pending);
-        queue.free();
-        assert_eq!(over.as_mut().poll(&mut context), Poll::Ready(()));
-        let mut room = pin!(queue.room());
-        assert_eq!(
-            room.as_mut().poll(&mut context),
-            Poll::Pending,
-            "nothing is posted any more"
-        );
-    }
-
-    #[test]
-    fn a_wake_ends_one_wait_and_is_not_lost() {
-        let queue = Arc::new(Queue::new(2));
-        queue.wake();
-        queue.wake();
-        let start = Instant::now();
-        assert_eq!(tags(&queue, 1, 10_000).0, Ok(Polled::Empty));
-        assert!(start.elapsed() < Duration::from_secs(5));
-        assert_eq!(tags(&queue, 1, 20).0, Ok(Polled::Empty));
-        assert!(
-            start.elapsed() >= Duration::from_millis(20),
-            "two wakes nobody waited for are one"
-        );
-        let waiter = {
-            let queue = Arc::clone(&queue);
-            std::thread::spawn(move || tags(&queue, 1, 10_000))
-        };
-        while queue.state.lock().sleepers == 0 {
-            std::thread::yield_now();
-        }
-        queue.wake();
-        assert_eq!(waiter.join().unwrap(), (Ok(Polled::Empty), vec![]));
-    }
-
-    #[test]
-    fn a_closed_queue_gives_what_it_has_and_waits_for_what_was_promised() {
-        let queue = Arc::new(Queue::new(4));
-        queue.post(entry(1));
-        queue.take_place().unwrap();
-        queue.close();
-        assert!(!queue.post(entry(9)));
-        assert_eq!(tags(&queue, 4, 0).1, [1]);
-        let waiter = {
-            let queue = Arc::clone(&queue);
-            std::thread::spawn(move || tags(&queue, 4, 10_000))
-        };
-        queue.post_taken(std::iter::once(entry(2)), None);
-        assert_eq!(waiter.join().unwrap().1, [2]);
-        assert_eq!(*tags(&queue, 4, 10_000).0.unwrap_err().kind(), ErrorKind::Closed);
-    }
-
-    #[test]
-    fn who_waits_on_a_freed_queue_is_sent_away() {
-        let queue = Arc::new(Queue::new(4));
-        let waiter = {
-            let queue = Arc::clone(&queue);
-            std::thread::spawn(move || tags(&queue, 4, 10_000).0)
-        };
-        while queue.state.lock().sleepers == 0 {
-            std::thread::yield_now();
-        }
-        queue.free();
-        assert_eq!(*waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
-    }
-
-    #[test]
-    fn several_pollers_share_what_comes() {
-        let queue = Arc::new(Queue::new(10_000));
-        let pollers: Vec<_> = (0..4)
-            .map(|_| {
-                let queue = Arc::clone(&queue);
-                std::thread::spawn(move || {
-                    let mut mine = Vec::new();
-                    while queue.poll(7, Deadline::NEVER, |entry| mine.push(entry.tag)).is_ok() {}
-                    mine
-                })
-            })
-            .collect();
-        for tag in 0..1000 {
-            assert!(queue.post(entry(tag)));
-        }
-        queue.close();
-        let mut all: Vec<u64> = pollers.into_iter().flat_map(|poller| poller.join().unwrap()).collect();
-        all.sort_unstable();
-        assert_eq!(all, (0..1000).collect::<Vec<_>>());
     }
 }
+
+impl Drop for Piece<'_> {
+    fn drop(&mut self) {
+        self.untaken.take(self.calls);
+        if !self.entries.is_empty() {
+            let untaken = std::mem::take(&mut self.untaken);
+            self.queue.put_back(std::mem::take(&mut self.entries), untaken);
+        }
+        if self.handed > 0 {
+            self.queue.give_back(self.handed);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

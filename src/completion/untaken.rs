@@ -84,6 +84,27 @@ impl InOrder {
             self.0.pop_front();
         }
     }
+
+    /// The first `count` apart.
+    pub(super) fn split(&mut self, mut count: usize) -> InOrder {
+        let mut apart = InOrder::default();
+        while count > 0 {
+            let Some(first) = self.0.front_mut() else { break };
+            let some = first.split(count);
+            count -= some.count;
+            if first.is_empty() {
+                self.0.pop_front();
+            }
+            apart.0.push_back(some);
+        }
+        apart
+    }
+
+    /// Those that were apart come first again.
+    pub(super) fn put_back(&mut self, mut apart: InOrder) {
+        apart.0.append(&mut self.0);
+        *self = apart;
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +127,23 @@ mod tests {
         assert_eq!((some.take(3), count(), some.is_empty()), (1, 0, true));
         drop(some);
         assert_eq!(count(), 0);
+    }
+    #[test]
+    fn those_of_several_are_parted_and_joined_in_their_order() {
+        let clients = [0, 1].map(|_| Arc::new(AtomicUsize::new(0)));
+        let counts = || [0, 1].map(|client: usize| clients[client].load(Ordering::Relaxed));
+        let mut all = InOrder::default();
+        for (client, count) in [(0, 3), (1, 2), (0, 4)] {
+            all.add(Some(Untaken::new(&clients[client], count)));
+        }
+        let mut apart = all.split(4);
+        assert_eq!((counts(), apart.0.len(), all.0.len()), ([7, 2], 2, 2));
+        apart.take(2);
+        assert_eq!(counts(), [5, 2]);
+        all.put_back(apart);
+        all.take(2);
+        assert_eq!(counts(), [4, 1]);
+        drop(all.split(9));
+        assert_eq!(counts(), [0, 0]);
     }
 }
