@@ -57,6 +57,8 @@ pub(crate) struct Ended {
     pub(crate) done: Result<()>,
     /// Where not all came.
     pub(crate) handed: Handed,
+    /// Bytes at its end that were not handed over.
+    pub(crate) unsent: usize,
 }
 
 impl Ended {
@@ -67,7 +69,12 @@ impl Ended {
             Err(_) if unsent > 0 => Handed::Begun,
             _ => Handed::Whole,
         };
-        Ended { replies, done, handed }
+        Ended {
+            replies,
+            done,
+            handed,
+            unsent,
+        }
     }
 
     /// Nothing: it was not to be sent, for this reason.
@@ -76,6 +83,7 @@ impl Ended {
             replies: Vec::new(),
             done: Err(error),
             handed: Handed::Nothing,
+            unsent: 0,
         }
     }
 }

@@ -212,7 +212,11 @@ impl Life {
         }
     }
 
-    fn ended(&mut self, message: Message, ended: Ended, scene: Scene<'_>) -> Next {
+    fn ended(&mut self, message: Message, mut ended: Ended, scene: Scene<'_>) -> Next {
+        if self.so_far == Outcome::Unknown {
+            // Some of it may have been done before, whatever was handed over now.
+            ended.unsent = 0;
+        }
         match message {
             Message::Info | Message::Probe => self.asked(message, ended, scene),
             Message::Confirmation => self.confirmed(ended, scene),

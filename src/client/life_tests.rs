@@ -367,7 +367,12 @@ fn came(account: &Account, [ends, count, picks @ ..]: [u8; 6]) -> Ended {
         replies[0] = reply(10);
     }
     let handed = if done.is_ok() { Handed::Whole } else { handed(ends / 32) };
-    Ended { replies, done, handed }
+    Ended {
+        replies,
+        done,
+        handed,
+        unsent: usize::from(ends / 64) * 40,
+    }
 }
 
 fn word(pick: u8) -> Word {

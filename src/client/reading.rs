@@ -3,7 +3,7 @@
 use super::life::{Commands, Ended, Handed, Shape};
 use super::meaning::{Claim, Remedy, may_be_about_the_node, of_error, of_server, speaks_for_itself};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::resp::{Builder, Kind, Reply, Value};
+use crate::resp::{Builder, Kind, Reply, Request, Value};
 
 /// What came of it.
 #[derive(Debug)]
@@ -97,7 +97,8 @@ fn read_pipeline(len: usize, ended: Ended, commands: &dyn Commands) -> Read {
     let all = match (all, ended.done) {
         (Some(all), Ok(())) => all,
         (Some(all), Err(error)) => {
-            return match filled_up(&all, len, &error.with_outcome(Outcome::Unknown)) {
+            let begun = begun(len, ended.unsent, commands);
+            return match filled_up(&all, len, begun, &error) {
                 Some(all) => Read::Done(all, None),
                 None => Read::Failed(incomplete(), Remedy::None),
             };
@@ -235,15 +236,35 @@ pub(crate) fn in_one(replies: &[Reply]) -> Option<Reply> {
     all.finish()
 }
 
-/// The replies filled up to `len` with the outcome of those that have none.
-fn filled_up(replies: &Reply, len: usize, cut: &Error) -> Option<Reply> {
+/// How many of the commands lie before the last `unsent` bytes, or reach into them.
+fn begun(len: usize, mut unsent: usize, commands: &dyn Commands) -> usize {
+    if unsent == 0 {
+        return len;
+    }
+    let mut sizes = Vec::with_capacity(len);
+    commands.show(&mut |args| {
+        sizes.push(Request::Command(args).size());
+        true
+    });
+    let wholly_unsent = sizes.iter().rev().take_while(|size| {
+        let is_one = **size <= unsent;
+        unsent = unsent.saturating_sub(**size);
+        is_one
+    });
+    len.saturating_sub(wholly_unsent.count())
+}
+
+/// The replies filled up to `len` with the outcome of those that have none: of the first `begun` something was sent.
+fn filled_up(replies: &Reply, len: usize, begun: usize, cut: &Error) -> Option<Reply> {
+    let (unknown, not_sent) = (format!("UNKNOWN {cut}"), format!("NOTSENT {cut}"));
     let mut all = Builder::new();
     all.array(len);
     for reply in replies.elements() {
         all.copy(reply);
     }
-    for _ in replies.len()..len {
-        all.error(format!("UNKNOWN {cut}").as_bytes());
+    for place in replies.len()..len {
+        let said = if place < begun { &unknown } else { &not_sent };
+        all.error(said.as_bytes());
     }
     all.finish()
 }

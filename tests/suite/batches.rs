@@ -1,11 +1,13 @@
 //! Many commands in one write, and writes that replicas confirm.
 
+use std::time::Duration;
+
 use sentinel::client::{Batch, BatchKind};
 use sentinel::resp::{Kind, Reply};
 use sentinel::{CallOptions, ErrorKind, Outcome};
 use sentinel_lab::{FakeNode, FakeSentinel};
 
-use crate::support::{SERVICE, SLACK, batch, open, open_on, run, shared, text, timed, within, words};
+use crate::support::{SERVICE, SLACK, batch, open, open_on, run, shared, submitted_batch, text, timed, within, words};
 
 fn texts(reply: &Reply) -> Vec<String> {
     reply.elements().map(|element| element.text().into_owned()).collect()
@@ -261,4 +263,44 @@ fn a_write_can_wait_for_its_replicas() {
         .command(&words("SET wait:me 3"), &with_replicas(1, 400))
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidArgument { .. }), "{error}");
+}
+
+/// What lies behind the point at which a pipeline was cut was not sent, and each element says so for itself.
+#[test]
+fn each_element_of_a_pipeline_that_is_cut_has_an_outcome_of_its_own() {
+    let node = FakeNode::builder()
+        .on(|session, args| {
+            let is_it = args[0] == b"ECHO";
+            if is_it {
+                session.bulk("heard");
+                // Nothing more is read until the sender is stuck.
+                std::thread::sleep(Duration::from_millis(300));
+                session.reset();
+            }
+            is_it
+        })
+        .start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = open(&[sentinel.port()]);
+    let queue = deployment.queue(1).unwrap();
+    let large = vec![b'x'; 32 << 20];
+    for submitted in [false, true] {
+        let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+        let mut commands = Batch::new(BatchKind::Pipeline);
+        for args in [
+            &[b"ECHO".as_slice(), b"x"][..],
+            &[b"SET", b"k", &large],
+            &[b"INCR", b"n"],
+            &[b"INCR", b"m"],
+        ] {
+            commands.add(args).unwrap();
+        }
+        let reply = match submitted {
+            true => submitted_batch(&client, &queue, &commands, &within(20_000)),
+            false => client.batch(&commands, &within(20_000)),
+        };
+        let said = texts(&reply.unwrap());
+        let words: Vec<_> = said.iter().map(|said| said.split(' ').next().unwrap()).collect();
+        assert_eq!(words, ["heard", "UNKNOWN", "NOTSENT", "NOTSENT"], "{said:?}");
+    }
 }
