@@ -196,10 +196,7 @@ fn who_posts_waits_for_no_poll_that_goes_on() {
     let mut seen = Vec::new();
     let polled = queue.poll(usize::MAX, Deadline::NEVER, |polled| {
         let state = queue.state.try_lock().expect("the queue is locked meanwhile");
-        assert!(
-            state.entries.len() >= 5000 - PIECE,
-            "too many were taken at once"
-        );
+        assert!(state.entries.len() >= 5000 - PIECE, "too many were taken at once");
         drop(state);
         assert!(queue.post(entry(5000 + polled.tag)));
         seen.push(polled.tag);

@@ -17,6 +17,7 @@ mod lent;
 mod line;
 mod outbox;
 mod outgoing;
+mod own;
 pub mod seat;
 #[cfg(test)]
 mod seat_tests;
