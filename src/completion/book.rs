@@ -1,6 +1,6 @@
 //! The calls of a client that no thread waits for, each under a number. No I/O, no clock.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -192,8 +192,10 @@ pub(super) struct Book {
     queues: Queues,
     /// Calls entered so far.
     entered: u64,
-    /// The lanes that have calls.
-    lanes: Vec<Arc<Lane>>,
+    /// The lanes that have calls, by their numbers.
+    lanes: HashMap<u64, Arc<Lane>>,
+    /// The one that had a call last.
+    latest: Option<u64>,
     /// Where calls are sent at once, while that is sure to keep their order.
     pub(super) lane: Option<Arc<Lane>>,
     /// The call whose question is under way.
@@ -286,19 +288,22 @@ impl Book {
 
     /// Calls are handed to `lane` from here on.
     pub(super) fn use_lane(&mut self, lane: &Arc<Lane>) {
-        if !self.lanes.iter().any(|known| Arc::ptr_eq(known, lane)) {
-            self.lanes.push(Arc::clone(lane));
+        // Most calls go where the one before went.
+        if self.latest != Some(lane.id()) {
+            self.latest = Some(lane.id());
+            self.lanes.entry(lane.id()).or_insert_with(|| Arc::clone(lane));
         }
     }
 
     /// The lane of that number: there is one as long as it may have a call.
     pub(super) fn find_lane(&self, id: u64) -> Option<Arc<Lane>> {
-        self.lanes.iter().find(|lane| lane.id() == id).map(Arc::clone)
+        self.lanes.get(&id).map(Arc::clone)
     }
 
     /// The lane has no calls any more.
     pub(super) fn forget_lane(&mut self, id: u64) {
-        self.lanes.retain(|lane| lane.id() != id);
+        self.lanes.remove(&id);
+        self.latest.take_if(|latest| *latest == id);
         self.lane.take_if(|lane| lane.id() == id);
     }
 

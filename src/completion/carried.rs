@@ -62,7 +62,7 @@ impl Submissions for Calls {
         }
         if !sent && full.is_empty() && waiters.is_empty() && lane.is_own() {
             // Given up just before: the connection is free for the next.
-            pool.own_lane_free(lane);
+            ids.iter().for_each(|id| pool.own_lane_free(lane, *id));
         }
         for (id, refused) in full {
             self.fail(pool, &[id], &lane.refusal(refused));

@@ -34,7 +34,7 @@ const MOST_WRITTEN: usize = 256 << 10;
 /// Pieces handed to the kernel at once.
 const PARTS: usize = 64;
 
-/// Calls that end in one turn when the lane does.
+/// Calls that end in one turn when the lane does, and after which others have their turn in any case.
 const MOST_ENDED: usize = 1024;
 
 /// What becomes of a lane in a turn that did not fail.
@@ -145,6 +145,7 @@ impl Driver {
         self.lane.wake_with(cx);
         for _ in 0..ROUNDS {
             match self.turn(cx)? {
+                Turn::More if self.ends.told(MOST_ENDED) => break,
                 Turn::More => {}
                 Turn::Waits => return Poll::Pending,
                 Turn::Over => return Poll::Ready(Ok(())),
@@ -333,13 +334,13 @@ impl Driver {
         result
     }
 
-    /// Offers a connection of one call's own to the next one.
-    fn offer(&self) {
+    /// Offers a connection of one call's own to the next one, once that call has ended.
+    fn offer(&mut self) {
+        let Some(ended) = self.ends.take_last() else { return };
         // A call that had a question may have sent what follows its answer.
-        if self.lane.own && self.flying.is_empty() && self.lane.outbox.lock().is_empty() {
-            if let Some(pool) = self.pool.upgrade() {
-                pool.own_lane_free(&self.lane);
-            }
+        let free = self.lane.own && self.flying.is_empty() && self.lane.outbox.lock().is_empty();
+        if let Some(pool) = self.pool.upgrade().filter(|_| free) {
+            pool.own_lane_free(&self.lane, ended);
         }
     }
 

@@ -122,8 +122,9 @@ impl Pool {
         state.used = true;
         if own {
             let lane = state.own_lane_or_wait(id);
+            let errands = !state.errands.is_empty();
             drop(state);
-            if lane.is_none() {
+            if lane.is_none() || errands {
                 self.demand.notify_one();
             }
             return Ok(lane);
@@ -169,7 +170,7 @@ impl Pool {
             if !lane.carries(id) {
                 return;
             }
-            state.drop_own_lanes(|known, _| Arc::ptr_eq(known, lane));
+            state.drop_own_lane(lane);
         }
         if let Some(socket) = lane.socket.upgrade() {
             socket.cut();
@@ -185,10 +186,10 @@ impl Pool {
         }
     }
 
-    /// A connection of a call's own has done its call.
-    pub fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>) {
+    /// A connection of a call's own has done this call.
+    pub fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>, id: u64) {
         let until = self.idle_until();
-        self.state.lock().settle_own_lane(lane, until);
+        self.state.lock().settle_own_lane(lane, id, until);
         self.run_errands();
         self.demand.notify_one();
     }

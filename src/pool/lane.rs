@@ -93,7 +93,10 @@ impl Sink {
     pub(super) fn end(self, last: Option<Reply>, end: End, ends: &mut Ends) {
         match self {
             Sink::Seat(ticket, _) => ticket.end(last, end, &mut ends.wakes),
-            Sink::Call(id, replies) => ends.calls.push(Ended { id, replies, last, end }),
+            Sink::Call(id, replies) => {
+                ends.last = id;
+                ends.calls.push(Ended { id, replies, last, end });
+            }
             Sink::Gone => {}
         }
     }
@@ -104,6 +107,10 @@ impl Sink {
 pub(super) struct Ends {
     wakes: Wakes,
     calls: Vec<Ended>,
+    /// The submitted call that ended last, since somebody asked; 0: none.
+    last: u64,
+    /// How many of those were told since somebody asked.
+    told: usize,
 }
 
 impl Ends {
@@ -114,12 +121,27 @@ impl Ends {
         }
     }
 
+    /// Whether so many submitted calls were told of their ends since this was last true.
+    pub(super) fn told(&mut self, many: usize) -> bool {
+        let told = self.told >= many;
+        if told {
+            self.told = 0;
+        }
+        told
+    }
+
+    /// The submitted call that ended last. It is named once.
+    pub(super) fn take_last(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.last)).filter(|id| *id != 0)
+    }
+
     /// Tells them.
     pub(super) fn flush(&mut self, pool: &Weak<Pool>, lane: &Arc<Lane>) {
         self.wakes.flush();
         if self.calls.is_empty() {
             return;
         }
+        self.told += self.calls.len();
         // Without a pool they have been told already, when it was closed.
         if let Some(pool) = pool.upgrade() {
             pool.calls_ended(lane, &mut self.calls);

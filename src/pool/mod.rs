@@ -18,6 +18,7 @@ mod line;
 mod nudge;
 mod outbox;
 mod outgoing;
+mod own;
 pub mod seat;
 #[cfg(test)]
 mod seat_tests;

@@ -45,16 +45,17 @@ impl State {
         None
     }
 
-    /// An idle connection for a call of its own.
+    /// An idle connection for a call of its own. Those that are of no use any more go.
     fn take_own_lane(&mut self, id: u64) -> Option<Arc<Lane>> {
-        let (routes, now) = (&self.routes, clock::now());
-        let free = |(lane, idle): &&mut (Arc<Lane>, Option<Instant>)| {
-            idle.is_some_and(|until| until > now) && lane.is_usable() && is_routed(routes, &lane.generation)
-        };
-        let (lane, idle) = self.own_lanes.iter_mut().find(free)?;
-        *idle = None;
-        lane.carry(id);
-        Some(Arc::clone(lane))
+        let now = clock::now();
+        while let Some((lane, until)) = self.own_lanes.take_idle() {
+            if until > now && lane.is_usable() && is_routed(&self.routes, &lane.generation) {
+                lane.carry(id);
+                return Some(lane);
+            }
+            self.drop_own_lane(&lane);
+        }
+        None
     }
 
     /// Puts a connection of a submitted call's own to use.
@@ -63,30 +64,45 @@ impl State {
             return false;
         }
         self.leases += 1;
-        self.own_lanes.push((Arc::clone(lane), None));
-        self.settle_own_lane(lane, idle_until);
+        self.own_lanes.add(lane);
+        self.rest_own_lane(lane, idle_until);
         true
+    }
+
+    /// What an own connection carried of this call has ended. Another call may have it by now, of which nothing was
+    /// handed over yet: that one keeps it.
+    pub(super) fn settle_own_lane(&mut self, lane: &Arc<Lane>, id: u64, idle_until: Instant) {
+        if lane.carries(id) {
+            self.rest_own_lane(lane, idle_until);
+        }
     }
 
     /// An own connection without a call: for the first that waits, else idle until `idle_until`, but not so long that it
     /// would have to be asked whether it is still there.
-    pub(super) fn settle_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
-        let Some((lane, idle)) = self.own_lanes.iter_mut().find(|(known, _)| Arc::ptr_eq(known, lane)) else {
+    fn rest_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
+        if !self.own_lanes.rest(lane.id, idle_until.min(clock::now() + TRUSTED)) {
             return;
-        };
+        }
         lane.carry(0);
-        *idle = Some(idle_until.min(clock::now() + TRUSTED));
         if !is_routed(&self.routes, &lane.generation) {
-            let lane = Arc::clone(lane);
-            self.drop_own_lanes(|known, _| Arc::ptr_eq(known, &lane));
+            self.drop_own_lane(lane);
         }
         self.settle();
     }
 
-    /// Lets go of own connections, and gives their slots free.
-    pub(super) fn drop_own_lanes(&mut self, which: impl Fn(&Arc<Lane>, Option<Instant>) -> bool) {
-        let gone = self.own_lanes.extract_if(.., |(lane, idle)| which(lane, *idle));
-        let gone: Vec<Arc<Lane>> = gone.map(|(lane, _)| lane).collect();
+    /// Lets go of an own connection, and gives its slot free.
+    pub(super) fn drop_own_lane(&mut self, lane: &Lane) {
+        let gone = self.own_lanes.remove(lane.id);
+        self.left_own_lanes(gone.into_iter().collect());
+    }
+
+    /// The same for some of the idle ones.
+    pub(super) fn drop_idle_own_lanes(&mut self, which: impl Fn(&Lane, Instant) -> bool) {
+        let gone = self.own_lanes.remove_idle_if(which);
+        self.left_own_lanes(gone);
+    }
+
+    fn left_own_lanes(&mut self, gone: Vec<Arc<Lane>>) {
         self.leases -= gone.len();
         self.leave_lanes(gone);
     }
@@ -95,8 +111,15 @@ impl State {
     /// other kind makes room for the first: a connection of the right kind is dialled for it then.
     pub(super) fn settle(&mut self) {
         let mut open = self.max_connections.saturating_sub(self.leases);
+        if self.claims.len() <= open {
+            return self.settle_with_slots();
+        }
         let mut from = 0;
-        while let Some((place, claim)) = self.claims.next(from) {
+        // Each way to the end of `open` serves one of them or makes room: nothing is looked at in vain.
+        while self.is_any_idle() {
+            let Some((place, claim)) = self.claims.next(from) else {
+                return;
+            };
             from = place + 1;
             let served = match claim {
                 Claim::Thread => self.serve_thread(place),
@@ -112,6 +135,23 @@ impl State {
                 return;
             }
         }
+    }
+
+    /// The same where there is a slot for each of them: nobody waits for what another has.
+    fn settle_with_slots(&mut self) {
+        while let Some(place) = (!self.idle_leases.is_empty())
+            .then(|| self.claims.next_thread(0))
+            .flatten()
+        {
+            self.serve_thread(place);
+        }
+        while let Some((_, id)) = self.own_lanes.any_idle().then(|| self.claims.next_call(0)).flatten() {
+            self.serve_call(id);
+        }
+    }
+
+    fn is_any_idle(&self) -> bool {
+        !self.idle_leases.is_empty() || self.own_lanes.any_idle()
     }
 
     fn serve_thread(&mut self, place: Place) -> bool {
@@ -148,12 +188,10 @@ impl State {
             self.leases -= 1;
             return true;
         }
-        let idle = self.own_lanes.iter().find(|(_, idle)| idle.is_some());
-        let lane = idle.map(|(lane, _)| Arc::clone(lane));
-        if let Some(lane) = &lane {
-            self.drop_own_lanes(|known, _| Arc::ptr_eq(known, lane));
-        }
-        lane.is_some()
+        let idle = self.own_lanes.remove_idle();
+        let was_idle = idle.is_some();
+        self.left_own_lanes(idle.into_iter().collect());
+        was_idle
     }
 
     /// Drops what is idle there of a generation that takes no more calls.
@@ -162,20 +200,19 @@ impl State {
         self.idle_leases
             .retain(|(direct, _)| !Arc::ptr_eq(direct.generation(), of));
         self.leases -= before - self.idle_leases.len();
-        self.drop_own_lanes(|lane, idle| idle.is_some() && Arc::ptr_eq(&lane.generation, of));
+        self.drop_idle_own_lanes(|lane, _| Arc::ptr_eq(&lane.generation, of));
     }
 
     /// Drops the connections kept after leases.
     pub(super) fn drop_idle_leases(&mut self) {
         self.leases -= self.idle_leases.drain(..).count();
-        self.drop_own_lanes(|_, idle_until| idle_until.is_some());
+        self.drop_idle_own_lanes(|_, _| true);
     }
 
     /// When the next idle one is due to be closed.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         let leases = self.idle_leases.iter().map(|(_, until)| *until);
-        let own = self.own_lanes.iter().filter_map(|(_, until)| *until);
-        leases.chain(own).min()
+        leases.chain(self.own_lanes.next_expiry()).min()
     }
 }
 
@@ -207,7 +244,8 @@ mod tests {
     }
 
     fn own_lane(state: &mut State, generation: &Arc<Generation>) -> Arc<Lane> {
-        let lane = Arc::new(Lane::new(1, Arc::clone(generation), &socket(), 0, true));
+        let id = crate::pool::generation::ConnectionId::from(fastrand::u32(..));
+        let lane = Arc::new(Lane::new(id, Arc::clone(generation), &socket(), 0, true));
         let until = clock::now() + Duration::from_secs(60);
         assert!(state.open_own_lane(&lane, until));
         lane
@@ -218,12 +256,12 @@ mod tests {
         let (mut state, generation) = state(4);
         own_lane(&mut state, &generation);
         let taken = state.own_lane_or_wait(1).unwrap();
-        state.settle_own_lane(&taken, clock::now() + Duration::from_secs(60));
-        let route = state.routes.pop();
-        assert!(state.own_lane_or_wait(2).is_none(), "its node takes no more calls");
-        state.claims.remove_call(2);
-        state.routes.extend(route);
-        assert!(state.own_lane_or_wait(3).is_some());
+        state.settle_own_lane(&taken, 1, clock::now() + Duration::from_secs(60));
+        assert!(state.own_lane_or_wait(2).is_some_and(|lane| Arc::ptr_eq(&lane, &taken)));
+        state.settle_own_lane(&taken, 2, clock::now() + Duration::from_secs(60));
+        state.routes.clear();
+        assert!(state.own_lane_or_wait(3).is_none(), "its node takes no more calls");
+        assert_eq!((state.leases, state.own_lanes.len()), (0, 0));
     }
 
     #[test]
@@ -235,7 +273,7 @@ mod tests {
         assert_eq!(state.leases, 2);
         state.remove_route(0);
         assert_eq!(state.leases, 1);
-        state.settle_own_lane(&carrying, clock::now() + Duration::from_secs(60));
+        state.settle_own_lane(&carrying, 1, clock::now() + Duration::from_secs(60));
         assert_eq!((state.leases, state.own_lanes.len()), (0, 0));
     }
 
@@ -256,5 +294,55 @@ mod tests {
         assert!(state.own_lane_or_wait(2).is_none(), "another has waited longer");
         assert_eq!((state.leases, state.claims.len()), (0, 2));
         assert!(!state.is_call_next());
+    }
+    #[test]
+    fn a_connection_stays_with_its_call_until_that_has_ended() {
+        let (mut state, generation) = state(4);
+        let until = clock::now() + Duration::from_secs(60);
+        let lane = own_lane(&mut state, &generation);
+        assert!(state.own_lane_or_wait(1).is_some());
+        // What is told late of the call before, or of none.
+        state.settle_own_lane(&lane, 7, until);
+        state.settle_own_lane(&lane, 0, until);
+        assert!(lane.carries(1) && state.own_lane_or_wait(2).is_none());
+        state.settle_own_lane(&lane, 1, until);
+        assert!(lane.carries(2), "it was for the one that waited");
+        assert_eq!(state.errands.len(), 1);
+        state.settle_own_lane(&lane, 1, until);
+        assert!(lane.carries(2) && state.claims.len() == 0);
+    }
+
+    #[test]
+    fn a_call_has_what_is_idle_where_those_in_front_have_slots_of_their_own() {
+        for limit in [2, 3] {
+            let (mut state, generation) = state(limit);
+            let lane = own_lane(&mut state, &generation);
+            assert!(state.own_lane_or_wait(1).is_some());
+            let (giver, _taker) = crate::handoff::handoff();
+            state.claims.push(giver);
+            assert!(state.own_lane_or_wait(2).is_none());
+            state.settle_own_lane(&lane, 1, clock::now() + Duration::from_secs(60));
+            assert!(lane.carries(2));
+            assert_eq!((state.leases, state.claims.len()), (1, 1));
+        }
+    }
+
+    #[test]
+    fn what_one_call_costs_does_not_grow_with_those_that_wait() {
+        const CALLS: u64 = 3000;
+        for limit in [1, 10, 4000] {
+            let (mut state, generation) = state(limit);
+            let lane = own_lane(&mut state, &generation);
+            assert!(state.own_lane_or_wait(1).is_some());
+            (2..=CALLS).for_each(|id| assert!(state.own_lane_or_wait(id).is_none()));
+            let until = clock::now() + Duration::from_secs(60);
+            for id in 1..=CALLS {
+                assert!(lane.carries(id));
+                state.settle_own_lane(&lane, id, until);
+            }
+            assert_eq!((state.claims.len(), state.own_lanes.len()), (0, 1));
+            let looks = state.claims.looks.get();
+            assert!(looks <= 20 * CALLS as usize, "{looks} looks where {limit} are open");
+        }
     }
 }

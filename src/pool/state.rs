@@ -9,6 +9,7 @@ use super::errands::Errand;
 use super::generation::{ConnectionId, Generation};
 use super::lane::{self, Lane};
 use super::line::WaitingLine;
+use super::own::OwnLanes;
 use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
 use crate::error::{Attempt, Error};
@@ -133,8 +134,8 @@ pub(super) struct State {
     pub(super) max_connections: usize,
     /// Submitted calls that wait for a lane.
     pub(super) lane_waiters: WaitingLine,
-    /// Connections of submitted calls' own, counted among the leases; with the end of its time where one is idle.
-    pub(super) own_lanes: Vec<(Arc<Lane>, Option<Instant>)>,
+    /// Connections of submitted calls' own, counted among the leases.
+    pub(super) own_lanes: OwnLanes,
     /// Lanes that were left and are still handing over what they had begun: until then nothing is submitted over another.
     pub(super) going_out: Vec<ConnectionId>,
     /// What is to be done about submitted calls once the lock is released.
@@ -164,7 +165,7 @@ impl State {
             claims: Claims::default(),
             max_connections,
             lane_waiters: WaitingLine::default(),
-            own_lanes: Vec::new(),
+            own_lanes: OwnLanes::default(),
             going_out: Vec::new(),
             errands: VecDeque::new(),
             errands_run: false,
@@ -271,9 +272,7 @@ impl State {
             route.lanes.retain(|known| !Arc::ptr_eq(known, lane));
             route.ready &= route.has_connection();
         }
-        let before = self.own_lanes.len();
-        self.own_lanes.retain(|(known, _)| !Arc::ptr_eq(known, lane));
-        self.leases -= before - self.own_lanes.len();
+        self.leases -= usize::from(self.own_lanes.remove(lane.id).is_some());
         let lane = Arc::clone(lane);
         let lost = Some(lost);
         self.errands.push_back(Errand::TakeBack { lane, unsent, lost });
@@ -365,9 +364,7 @@ impl State {
         self.idle_leases
             .retain(|(direct, until)| !gone.contains(&direct.id()) && *until > now && direct.is_usable());
         self.leases -= before - self.idle_leases.len();
-        self.drop_own_lanes(|lane, idle_until| {
-            idle_until.is_some_and(|until| until <= now) || (idle_until.is_some() && !lane.is_usable())
-        });
+        self.drop_idle_own_lanes(|lane, until| until <= now || !lane.is_usable());
         hung_up
     }
 
@@ -391,7 +388,7 @@ impl State {
         self.idle_leases
             .retain(|(direct, _)| direct.generation().endpoint != *endpoint);
         self.leases -= before - self.idle_leases.len();
-        self.drop_own_lanes(|lane, idle_until| idle_until.is_some() && lane.generation.endpoint == *endpoint);
+        self.drop_idle_own_lanes(|lane, _| lane.generation.endpoint == *endpoint);
         dropped + before - self.idle_leases.len()
     }
 

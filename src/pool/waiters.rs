@@ -35,14 +35,6 @@ impl<T> Queue<T> {
         self.next
     }
 
-    /// In front of all others.
-    fn push_first(&mut self, waiter: T) -> Place {
-        let first = self.all.first_key_value().map_or(self.next, |(place, _)| *place);
-        let place = first.saturating_sub(1);
-        self.all.insert(place, waiter);
-        place
-    }
-
     pub(super) fn remove(&mut self, place: Place) -> Option<T> {
         self.all.remove(&place)
     }
@@ -126,92 +118,121 @@ impl Callers {
     }
 }
 
-/// Who waits for one of `pool.max_connections`.
-#[derive(Debug)]
-enum Claimant {
+/// What the waiter at a place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
     /// A thread: an acquired connection, a command that waits in the server, a scan.
-    Thread(Giver<Grant>),
+    Thread,
     /// A submitted call.
     Call(u64),
 }
 
-/// What the waiter at a place is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
-    Thread,
-    Call(u64),
+/// Who waits for one of `pool.max_connections`: one queue, in which the next of either kind is found at once.
+#[derive(Debug)]
+pub(super) struct Claims {
+    threads: BTreeMap<Place, Giver<Grant>>,
+    calls: BTreeMap<Place, u64>,
+    /// The places of the calls.
+    places: HashMap<u64, Place>,
+    next: Place,
+    /// How often one was looked for.
+    #[cfg(test)]
+    pub(super) looks: std::cell::Cell<usize>,
 }
 
-/// All of them in one queue.
-#[derive(Debug, Default)]
-pub(super) struct Claims {
-    queue: Queue<Claimant>,
-    /// The places of the calls.
-    calls: HashMap<u64, Place>,
+impl Default for Claims {
+    fn default() -> Claims {
+        Claims {
+            threads: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            places: HashMap::new(),
+            next: FIRST,
+            #[cfg(test)]
+            looks: std::cell::Cell::default(),
+        }
+    }
 }
 
 impl Claims {
     pub(super) fn push(&mut self, giver: Giver<Grant>) -> Place {
-        self.queue.push(Claimant::Thread(giver))
+        self.next += 1;
+        self.threads.insert(self.next, giver);
+        self.next
     }
 
     pub(super) fn push_call(&mut self, id: u64) {
-        let place = self.queue.push(Claimant::Call(id));
-        self.calls.insert(id, place);
+        self.next += 1;
+        self.enter_call(self.next, id);
     }
 
     /// A call that had its turn, and lost its connection before anything of it was sent.
     pub(super) fn push_call_first(&mut self, id: u64) {
-        let place = self.queue.push_first(Claimant::Call(id));
-        self.calls.insert(id, place);
+        let thread = self.threads.first_key_value().map(|(place, _)| *place);
+        let call = self.calls.first_key_value().map(|(place, _)| *place);
+        let first = thread.into_iter().chain(call).min().unwrap_or(self.next);
+        self.enter_call(first.saturating_sub(1), id);
+    }
+
+    fn enter_call(&mut self, place: Place, id: u64) {
+        self.remove_call(id);
+        self.calls.insert(place, id);
+        self.places.insert(id, place);
     }
 
     /// The first waiter at `from` or behind it. Threads that have given up are dropped on the way.
     pub(super) fn next(&mut self, from: Place) -> Option<(Place, Claim)> {
-        loop {
-            let (place, claimant) = self.queue.all.range(from..).next()?;
-            let place = *place;
-            match claimant {
-                Claimant::Call(id) => return Some((place, Claim::Call(*id))),
-                Claimant::Thread(giver) if !giver.is_done() => return Some((place, Claim::Thread)),
-                Claimant::Thread(_) => self.queue.remove(place),
-            };
+        let (thread, call) = (self.next_thread(from), self.next_call(from));
+        match (thread, call) {
+            (Some(thread), Some((place, _))) if thread < place => Some((thread, Claim::Thread)),
+            (_, Some((place, id))) => Some((place, Claim::Call(id))),
+            (thread, None) => thread.map(|place| (place, Claim::Thread)),
         }
     }
 
-    /// Takes a waiter out: a thread has given up, or is served.
-    pub(super) fn remove(&mut self, place: Place) -> Option<Giver<Grant>> {
-        match self.queue.remove(place)? {
-            Claimant::Thread(giver) => Some(giver),
-            Claimant::Call(id) => {
-                self.calls.remove(&id);
-                None
+    /// The same for threads alone.
+    pub(super) fn next_thread(&mut self, from: Place) -> Option<Place> {
+        #[cfg(test)]
+        self.looks.update(|looks| looks + 1);
+        loop {
+            let (place, giver) = self.threads.range(from..).next()?;
+            let (place, gone) = (*place, giver.is_done());
+            if !gone {
+                return Some(place);
             }
+            self.threads.remove(&place);
         }
+    }
+
+    /// The same for calls alone.
+    pub(super) fn next_call(&self, from: Place) -> Option<(Place, u64)> {
+        #[cfg(test)]
+        self.looks.update(|looks| looks + 1);
+        let (place, id) = self.calls.range(from..).next()?;
+        Some((*place, *id))
+    }
+
+    /// Takes a thread out: it has given up, or is served.
+    pub(super) fn remove(&mut self, place: Place) -> Option<Giver<Grant>> {
+        self.threads.remove(&place)
     }
 
     /// A call waits no more.
     pub(super) fn remove_call(&mut self, id: u64) {
-        if let Some(place) = self.calls.remove(&id) {
-            self.queue.remove(place);
+        if let Some(place) = self.places.remove(&id) {
+            self.calls.remove(&place);
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.threads.len() + self.calls.len()
     }
 
     /// All of them: the threads, and the numbers of the calls.
     pub(super) fn drain(&mut self) -> (Vec<Giver<Grant>>, Vec<u64>) {
-        self.calls.clear();
-        let (mut threads, mut calls) = (Vec::new(), Vec::new());
-        for claimant in self.queue.drain() {
-            match claimant {
-                Claimant::Thread(giver) => threads.push(giver),
-                Claimant::Call(id) => calls.push(id),
-            }
-        }
-        (threads, calls)
+        self.places.clear();
+        let threads = std::mem::take(&mut self.threads);
+        let calls = std::mem::take(&mut self.calls);
+        (threads.into_values().collect(), calls.into_values().collect())
     }
 }
 
