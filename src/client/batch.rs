@@ -76,12 +76,12 @@ impl Batch {
     }
 
     /// The life of a call that is this batch.
-    pub(super) fn life(&self, call: &CallOptions) -> Life {
+    fn life(&self, call: &CallOptions, learnt: &Learnt) -> Life {
         let shape = match self.kind {
             BatchKind::Pipeline => Shape::Pipeline(self.len),
             BatchKind::Transaction => Shape::Transaction(self.len),
         };
-        Life::new(shape, call, false, self.unknown.clone())
+        learnt.recalled(Life::new(shape, call, false, self.unknown.clone()))
     }
 
     /// Its kind.
@@ -166,7 +166,7 @@ impl Client {
             return in_one(&[]).ok_or_else(incomplete);
         }
         let waiting = Waiting::new(self.pool(), Letter::Batch(batch), &self.parts.learnt, deadline);
-        let result = waiting.run(batch.life(call));
+        let result = waiting.run(batch.life(call, &self.parts.learnt));
         self.pool().calls.more_commands.add(batch.len.saturating_sub(1) as u64);
         result
     }
@@ -175,10 +175,10 @@ impl Client {
     pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
         batch.check(call)?;
-        let (parts, deadline) = (batch.parts(), self.deadline(call.timeout_ms)?);
-        let request = Request::Encoded(&parts);
+        let (parts, life) = (batch.parts(), batch.life(call, &self.parts.learnt));
+        let deadline = self.deadline(call.timeout_ms)?;
         self.calls()
-            .submit(self.pool(), &request, batch.life(call), deadline, target)
+            .submit(self.pool(), &Request::Encoded(&parts), life, deadline, target)
     }
 }
 

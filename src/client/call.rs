@@ -158,8 +158,7 @@ impl<'a, 'p> Waiting<'a, 'p> {
         self.begin(life).map(|(reply, _)| reply)
     }
 
-    fn begin(self, mut life: Life) -> Result<(Reply, Timing)> {
-        self.learnt.recall(&mut life);
+    fn begin(self, life: Life) -> Result<(Reply, Timing)> {
         let next = Step::Connect(life.want()).into();
         self.live(life, None, next)
     }

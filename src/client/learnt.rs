@@ -67,6 +67,12 @@ impl Learnt {
         }
     }
 
+    /// The same of a new one.
+    pub(super) fn recalled(&self, mut life: Life) -> Life {
+        self.recall(&mut life);
+        life
+    }
+
     /// Tells a call what the server said of the command that it asked for, and keeps it. What follows.
     pub(crate) fn heard(&self, life: &mut Life, answer: Result<Reply>) -> Next {
         let word = self.read(life.question().map_or(b"", Vec::as_slice), answer);

@@ -141,7 +141,7 @@ impl Client {
             Some(_) if !call.is_confirmed() => call::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
             // The server is asked about it, or it is confirmed.
             _ => {
-                let life = life_of(self.pool(), args, class, call, own)?;
+                let life = self.life(args, class, call, own)?;
                 Waiting::new(self.pool(), Letter::Command(args), &self.parts.learnt, deadline).run(life)
             }
         }
@@ -154,7 +154,7 @@ impl Client {
         let class = commands::look_up(args);
         let mut deadline = self.deadline(call.timeout_ms)?;
         let own = terms(args, class, call, &mut deadline)?;
-        let life = life_of(self.pool(), args, class, call, own)?;
+        let life = self.life(args, class, call, own)?;
         let request = Request::Command(args);
         self.calls().submit(self.pool(), &request, life, deadline, target)
     }
@@ -195,6 +195,13 @@ impl Client {
         Ok(Subscription::new(pool, runtime, Arc::clone(queue), tag))
     }
 
+    /// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
+    fn life(&self, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
+        let unknown = learnt::unknown_name(args, class).map(<[u8]>::to_ascii_uppercase);
+        let life = Life::new(shape(self.pool(), call)?, call, own, unknown.into_iter().collect());
+        Ok(self.parts.learnt.recalled(life))
+    }
+
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
         read_timeout(timeout_ms, self.pool().settings.timeout_ms)
     }
@@ -212,12 +219,6 @@ fn terms(args: &[&[u8]], class: Option<Class>, call: &CallOptions, deadline: &mu
             Err(unsupported(args, instead))
         }
     }
-}
-
-/// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
-fn life_of(pool: &Pool, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
-    let unknown = learnt::unknown_name(args, class).map(<[u8]>::to_ascii_uppercase);
-    Ok(Life::new(shape(pool, call)?, call, own, unknown.into_iter().collect()))
 }
 
 /// The command's own timeout extends the default deadline, never an explicit one.

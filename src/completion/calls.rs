@@ -96,11 +96,10 @@ impl Calls {
         &self,
         pool: &Arc<Pool>,
         request: &Request<'_>,
-        mut life: Life,
+        life: Life,
         deadline: Deadline,
         target: Target<'_>,
     ) -> Result<CallId> {
-        self.learnt.recall(&mut life);
         match &target {
             Target::Queue(queue, _) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
