@@ -35,8 +35,8 @@ use crate::topology::Role;
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
 const TIMED: u32 = 16;
 
-/// Calls that are looked at in one turn of sentinel-io.
-const LOAD: usize = 512;
+/// Calls that are looked at in one turn of sentinel-io: a connection may have to be closed for each.
+const LOAD: usize = 128;
 
 /// A completion on its way.
 pub(super) struct Completed {

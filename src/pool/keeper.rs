@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 use super::Pool;
 use super::admit::{Use, verify};
@@ -39,6 +39,9 @@ pub struct Common {
 /// How often a keeper whose callers wait for a primary to be named looks whether they still do.
 const STILL_WAITING_MS: std::ops::Range<u64> = 1000..2000;
 
+/// Dials of leases that are started before others have their turn.
+const AT_ONCE: usize = 32;
+
 /// How often a keeper looks whether replicas that failed are worth another try while nobody calls.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 
@@ -66,6 +69,8 @@ pub struct Keeper {
     unserved: Option<Unserved>,
     /// Leases dialled so far.
     lease_turn: usize,
+    /// More of them are to be dialled once others had their turn.
+    more: bool,
     next_look: Instant,
 }
 
@@ -81,7 +86,6 @@ impl Keeper {
     /// A keeper that does nothing until the pool has a caller.
     pub fn new(pool: Arc<Pool>, common: Rc<Common>) -> Keeper {
         let (login, transport) = way_in(&pool, &common);
-        let next_look = clock::now();
         Keeper {
             pool,
             common,
@@ -93,7 +97,8 @@ impl Keeper {
             duty: None,
             unserved: None,
             lease_turn: 0,
-            next_look,
+            more: false,
+            next_look: clock::now(),
         }
     }
 
@@ -108,6 +113,9 @@ impl Keeper {
             self.apply();
             let timer = self.work();
             self.pool.run_errands();
+            if self.more {
+                yield_now().await;
+            }
             tokio::select! {
                 () = self.pool.demand.notified() => {}
                 changed = changes.changed() => if changed.is_err() { return },
@@ -259,6 +267,8 @@ impl Keeper {
         }
         if self.gated {
             self.refuse_logins(&mut state);
+        } else if self.more {
+            timer = Some(now);
         }
         let bounded = pool.settings.max_lag_bytes.is_some() || pool.settings.max_link_down.is_some();
         if bounded || state.routes.iter().any(|route| !route.ready) {
@@ -305,7 +315,9 @@ impl Keeper {
         let room = settings
             .max_connections
             .saturating_sub(state.leases + state.lease_dials);
-        for _ in 0..leases.saturating_sub(state.lease_dials).min(room) {
+        let due = leases.saturating_sub(state.lease_dials).min(room);
+        self.more = due > AT_ONCE && !ready.is_empty();
+        for _ in 0..due.min(AT_ONCE) {
             // Each one elsewhere: a replica that takes no connection costs one of them an attempt, not all.
             self.lease_turn = self.lease_turn.wrapping_add(1);
             let route = ready.get(self.lease_turn % ready.len().max(1));

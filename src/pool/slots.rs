@@ -342,7 +342,7 @@ mod tests {
             }
             assert_eq!((state.claims.len(), state.own_lanes.len()), (0, 1));
             let looks = state.claims.looks.get();
-            assert!(looks <= 20 * CALLS as usize, "{looks} looks where {limit} are open");
+            assert!(looks as u64 <= 20 * CALLS, "{looks} looks where {limit} are open");
         }
     }
 }

@@ -16,6 +16,7 @@
     clippy::cast_precision_loss
 )]
 
+mod crowds;
 mod deadlines;
 mod loads;
 #[allow(dead_code, reason = "one of its questions is for the promises alone")]
@@ -47,7 +48,7 @@ const fn line(name: &'static str, unit: &'static str, limit: f64, measure: fn() 
     }
 }
 
-const LINES: [Line; 14] = [
+const LINES: [Line; 17] = [
     line(
         "1,000 threads x 60 KB, silent node: behind the deadline",
         "ms",
@@ -121,6 +122,24 @@ const LINES: [Line; 14] = [
         "ms",
         50.0,
         outage::switch_begin,
+    ),
+    line(
+        "60,000 submitted into 1,000 queues: small calls beside them",
+        "ms",
+        20.0,
+        crowds::queues,
+    ),
+    line(
+        "3,000 BLPOPs submitted: small calls beside them",
+        "ms",
+        20.0,
+        crowds::own_connections,
+    ),
+    line(
+        "a poll of 60,000 failures: small calls beside it",
+        "ms",
+        20.0,
+        crowds::one_poll,
     ),
 ];
 
