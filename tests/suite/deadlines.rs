@@ -256,6 +256,7 @@ fn deadlines_are_kept_behind_a_request_that_was_answered_in_part_before_it_was_r
             let error = fail_by(limit, get(client));
             assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
         }
+        run_within(client, "GET k", 5_000).unwrap();
     });
     over.store(true, Ordering::SeqCst);
 }

@@ -236,8 +236,7 @@ fn a_transaction_aborted_by_a_demotion_is_repeated_unless_the_caller_forbids() {
     );
     assert_eq!(node.count("EXEC"), 1);
     let (result, took) = timed(|| client.batch(&transaction, &within(500)));
-    // At the deadline an EXEC may be under way.
-    assert!(result.is_err(), "{result:?}");
+    assert_ne!(result.unwrap_err().outcome(), Outcome::Unknown);
     assert!(
         took <= Duration::from_millis(500) + SLACK && took > Duration::from_millis(400),
         "{took:?}"
