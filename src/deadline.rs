@@ -35,6 +35,7 @@ impl Deadline {
 
     /// The deadline of a call that gave `timeout_ms` under the rule of the C contract: 0 takes `default_ms`, -1 has
     /// no limit. `None` when the number is neither.
+    #[inline]
     pub fn from_ms(timeout_ms: i64, default_ms: i64) -> Option<Deadline> {
         let ms = if timeout_ms == 0 { default_ms } else { timeout_ms };
         if ms == -1 {

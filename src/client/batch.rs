@@ -81,7 +81,7 @@ impl Batch {
             BatchKind::Pipeline => Shape::Pipeline(self.len),
             BatchKind::Transaction => Shape::Transaction(self.len),
         };
-        learnt.recalled(Life::new(shape, call, false, self.unknown.clone()))
+        learnt.recalled(Life::new(shape, call, false).asking(self.unknown.clone()))
     }
 
     /// Its kind.

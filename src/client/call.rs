@@ -43,7 +43,7 @@ pub(super) fn run(
         }
         (done, reply) => {
             let waiting = Waiting::new(pool, Letter::Command(args), learnt, deadline);
-            let mut life = Life::new(Shape::Command, call, own, Vec::new());
+            let mut life = Life::new(Shape::Command, call, own);
             life.set_out();
             let ended = Ended::new(reply.into_iter().collect(), done, lent.unsent());
             counted(pool, waiting.go_on(life, lent, ended))

@@ -65,21 +65,29 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// A call of this shape. `own`: it waits in the server. `unknown`: names of commands that the server is asked for.
-    pub(crate) fn new(shape: Shape, options: &CallOptions, own: bool, unknown: Vec<Vec<u8>>) -> Life {
+    /// A call of this shape. `own`: it waits in the server.
+    #[inline]
+    pub(crate) fn new(shape: Shape, options: &CallOptions, own: bool) -> Life {
         Life {
             shape,
             options: *options,
             stage: Stage::Waiting,
             script: Script::No,
             own,
-            foreign: !unknown.is_empty(),
+            foreign: false,
             absent: false,
             so_far: Outcome::NotSent,
             failed: 0,
-            unknown,
+            unknown: Vec::new(),
             kept: None,
         }
+    }
+
+    /// It has commands of these names, which the server is asked for first.
+    pub(super) fn asking(mut self, unknown: Vec<Vec<u8>>) -> Life {
+        self.foreign = !unknown.is_empty();
+        self.unknown = unknown;
+        self
     }
 
     /// A script by its name, whose source can be had.
@@ -93,7 +101,7 @@ impl Life {
         Life {
             stage: Stage::Resting,
             so_far: Outcome::Unknown,
-            ..Life::new(Shape::Command, &CallOptions::default(), false, Vec::new())
+            ..Life::new(Shape::Command, &CallOptions::default(), false)
         }
     }
 
@@ -111,6 +119,7 @@ impl Life {
     }
 
     /// The connection that it needs next. A question is nothing that waits in the server.
+    #[inline]
     pub(crate) fn want(&self) -> Want {
         let own = self.own || self.shape == Shape::Confirmed;
         match own && self.unknown.is_empty() {
@@ -120,6 +129,7 @@ impl Life {
     }
 
     /// How long a connection may owe the replies to this message of it.
+    #[inline]
     pub(crate) fn patience(&self, message: Message) -> Patience {
         match message {
             Message::Confirmation => Patience::Endless,

@@ -155,7 +155,7 @@ impl Account {
             "MOD.X" if more & 1 == 0 => vec![b"MOD.X".to_vec()],
             _ => Vec::new(),
         };
-        let mut life = Life::new(shape, &call, more & 2 != 0, unknown);
+        let mut life = Life::new(shape, &call, more & 2 != 0).asking(unknown);
         if commands[0][0] == "EVALSHA" && more & 4 != 0 && !matches!(shape, Shape::Pipeline(_)) {
             life = life.of_script();
         }

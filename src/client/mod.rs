@@ -196,12 +196,16 @@ impl Client {
     }
 
     /// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
+    #[inline]
     fn life(&self, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
-        let unknown = learnt::unknown_name(args, class).map(<[u8]>::to_ascii_uppercase);
-        let life = Life::new(shape(self.pool(), call)?, call, own, unknown.into_iter().collect());
-        Ok(self.parts.learnt.recalled(life))
+        let life = Life::new(shape(self.pool(), call)?, call, own);
+        Ok(match learnt::unknown_name(args, class) {
+            None => life,
+            Some(name) => self.parts.learnt.recalled(life.asking(vec![name.to_ascii_uppercase()])),
+        })
     }
 
+    #[inline]
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
         read_timeout(timeout_ms, self.pool().settings.timeout_ms)
     }

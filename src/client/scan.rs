@@ -116,7 +116,7 @@ impl Scan {
         command.extend(tail.iter().map(Vec::as_slice));
         let mut last = None;
         let waiting = Waiting::new(pool, Letter::Command(&command), &parts.learnt, deadline);
-        let life = Life::new(Shape::Command, call, true, Vec::new());
+        let life = Life::new(Shape::Command, call, true);
         let meet = Meet {
             first: held.take().filter(Lent::is_usable),
             check: &mut |lent| place.meet(lent, deadline),

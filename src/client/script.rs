@@ -53,7 +53,7 @@ impl Client {
             by_name: &named.collect::<Vec<_>>(),
             by_source: &whole.collect::<Vec<_>>(),
         };
-        let life = Life::new(shape(self.pool(), call)?, call, false, Vec::new()).of_script();
+        let life = Life::new(shape(self.pool(), call)?, call, false).of_script();
         Waiting::new(self.pool(), letter, &self.parts.learnt, deadline).run(life)
     }
 }

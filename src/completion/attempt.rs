@@ -11,6 +11,7 @@ use crate::pool::{Answers, Lane, Parcel, Refused, Sink};
 use crate::resp::{Request, first_command};
 
 /// Hands a call to a lane. False when it is not to be sent any more.
+#[inline]
 pub(super) fn hand_over(book: &mut Book, id: CallId, lane: &Arc<Lane>) -> Result<bool, Refused> {
     let Some(call) = book.get(id).filter(|call| call.place == Place::Waiting) else {
         return Ok(false);
@@ -35,6 +36,7 @@ pub(super) fn follow(book: &mut Book, id: CallId, message: Message, lane: &Arc<L
     Ok(())
 }
 
+#[inline]
 fn send(call: &mut Call, message: Message, id: CallId, lane: &Lane) -> Result<(), Refused> {
     let (shape, sink) = (call.life.shape(), Sink::Call(id, None));
     let patience = call.life.patience(message);

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Queue;
 use super::agenda::Agenda;
@@ -45,7 +44,7 @@ pub(super) enum Place {
     /// It was handed to the lane of this connection, under that lane's number for it.
     Lane(u64, u64),
     /// It is tried again then.
-    Paused(Instant),
+    Paused(Moment),
 }
 
 /// A call's commands as they go over the wire, a transaction's with MULTI and EXEC.
@@ -76,6 +75,7 @@ impl Stored {
     }
 
     /// Takes over a request, into the room of the one before where it is small.
+    #[inline]
     pub(super) fn store(&mut self, parcel: &Parcel<'_>) {
         match (self, parcel) {
             (Stored::Small(bytes), Parcel::Small(request)) => request.append(bytes),
@@ -229,7 +229,7 @@ impl Book {
         slot.turn = slot.turn.wrapping_add(1).max(1);
         fill(&mut slot.call);
         let (id, deadline) = (number(index, slot.turn), slot.call.deadline);
-        (id, deadline.instant().is_some_and(|at| self.remind(at, id)))
+        (id, deadline != Deadline::NEVER && self.remind(deadline.at(), id))
     }
 
     /// The call of that number, unless it has completed.
@@ -287,6 +287,7 @@ impl Book {
     }
 
     /// Calls are handed to `lane` from here on.
+    #[inline]
     pub(super) fn use_lane(&mut self, lane: &Arc<Lane>) {
         // Most calls go where the one before went.
         if self.latest != Some(lane.id()) {
@@ -356,7 +357,8 @@ impl Book {
     }
 
     /// Has the call looked at then. True when nobody looks sooner.
-    pub(super) fn remind(&mut self, at: Instant, id: CallId) -> bool {
+    #[inline]
+    pub(super) fn remind(&mut self, at: Moment, id: CallId) -> bool {
         let live = self.live();
         let slots = &self.slots;
         self.agenda.add(at, id, live, |id| {
@@ -398,7 +400,7 @@ mod tests {
     }
 
     fn under_way(shape: Shape) -> Life {
-        let mut life = Life::new(shape, &CallOptions::default(), false, Vec::new());
+        let mut life = Life::new(shape, &CallOptions::default(), false);
         life.set_out();
         life
     }
@@ -455,7 +457,7 @@ mod tests {
     #[test]
     fn a_call_is_on_the_agenda_until_it_completes() {
         let mut book = Book::default();
-        let now = Instant::now();
+        let now = Moment::now();
         let after = |seconds| Deadline::after(Some(Duration::from_secs(seconds)));
         let (kept, first) = enter(&mut book, after(50));
         assert!(first);
@@ -465,7 +467,7 @@ mod tests {
             finish(&mut book, id);
         }
         assert!(book.agenda.due(now, 9).is_empty());
-        assert_eq!(book.agenda.due(now + Duration::from_secs(55), 9), [kept]);
+        assert_eq!(book.agenda.due(now.plus(Duration::from_secs(55)), 9), [kept]);
         let (_, first) = enter(&mut book, after(1));
         assert!(first);
     }

@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use crate::sync::Mutex;
 use tokio::sync::Notify;
@@ -24,7 +23,6 @@ use crate::client::life::{self, Event, Handed, Life, Message, Scene, Shape, Step
 use crate::client::reading::{in_one, incomplete};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
@@ -173,17 +171,17 @@ impl Calls {
             };
             tokio::select! {
                 () = self.changed.notified() => {}
-                () = until(due) => {}
+                () = until(due.and_then(Moment::instant)) => {}
             }
             let Some(pool) = pool.upgrade() else { return };
-            while self.look(&pool, clock::now()) {
+            while self.look(&pool, Moment::now()) {
                 yield_now().await;
             }
         }
     }
 
     /// Ends calls whose deadline has passed, and tries those again whose pause is over. True when there may be more.
-    fn look(&self, pool: &Arc<Pool>, now: Instant) -> bool {
+    fn look(&self, pool: &Arc<Pool>, now: Moment) -> bool {
         let (mut late, mut rested) = (Vec::new(), Vec::new());
         let more = {
             let mut book = self.book.lock();
@@ -191,7 +189,7 @@ impl Calls {
             let more = due.len() == LOAD;
             for id in due {
                 let Some(call) = book.get(id) else { continue };
-                if call.deadline.instant().is_some_and(|at| at <= now) {
+                if call.deadline.at() <= now {
                     late.push(id);
                 } else if matches!(call.place, Place::Paused(until) if until <= now) {
                     call.life.on(Event::Rested);
@@ -350,7 +348,7 @@ impl Calls {
     /// Tries a failed call again, after a pause where it failed more than once.
     fn again(&self, pool: &Arc<Pool>, id: CallId, error: &Error, failed: u32) {
         pool.observer.retried(&pool.calls, error);
-        let until = (failed > 1).then(|| clock::now() + backoff(pool, failed));
+        let until = (failed > 1).then(|| Moment::now().plus(backoff(pool, failed)));
         let first = {
             let mut book = self.book.lock();
             let Some(call) = book.get(id) else { return };

@@ -15,9 +15,6 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::sys::EventFd;
 
-/// Entries of an empty queue that it keeps room for.
-const KEEP: usize = 4096;
-
 /// Entries that are taken out at once: whoever posts meanwhile waits for no more than these to be moved.
 const PIECE: usize = 256;
 
@@ -238,13 +235,16 @@ impl Queue {
         }
     }
 
+    #[inline]
     fn take_piece(&self, state: &mut State, most: usize) -> Piece<'_> {
         let count = most.min(state.entries.len());
-        let entries: VecDeque<Entry> = state.entries.drain(..count).collect();
+        let entries = match count == state.entries.len() {
+            true => std::mem::take(&mut state.entries),
+            false => state.entries.drain(..count).collect(),
+        };
         let calls = entries.iter().filter(|entry| entry.kind == EntryKind::Call);
         let untaken = state.untaken.split(calls.count());
         if count > 0 && state.entries.is_empty() {
-            state.entries.shrink_to(KEEP);
             self.lower();
         }
         Piece {

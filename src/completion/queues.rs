@@ -57,6 +57,7 @@ impl Queues {
     }
 
     /// One of its calls has ended.
+    #[inline]
     pub(super) fn release(&mut self, number: usize) {
         let Some(place) = self.held.get_mut(number) else { return };
         if let Some(held) = place {

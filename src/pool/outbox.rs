@@ -56,6 +56,7 @@ pub(crate) enum Parcel<'a> {
 
 impl<'a> Parcel<'a> {
     /// The request as it goes over: a large one is copied here, without any lock.
+    #[inline]
     pub(crate) fn of(request: &'a Request<'a>) -> Parcel<'a> {
         // Exact only where it may matter: most requests are far below.
         if !request.reaches(APART) {
