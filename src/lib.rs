@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod handoff;
 #[cfg(test)]
 mod handoff_tests;
+mod heavy;
 #[cfg(test)]
 #[path = "client/lending_tests.rs"]
 mod lending_tests;

@@ -88,12 +88,18 @@ impl Stored {
         }
     }
 
-    /// Lets go of it. The room of a small one may be kept.
-    fn clear(&mut self, keep: bool) {
+    /// Lets go of it, but for one that lies by itself: that is to be dropped without a lock. The room of a small one may
+    /// be kept.
+    fn clear(&mut self, keep: bool) -> Option<Apart> {
         match self {
             Stored::Small(bytes) if keep && bytes.capacity() <= KEEP_BYTES => bytes.clear(),
-            _ => *self = Stored::Small(Vec::new()),
+            _ => {
+                if let Stored::Apart(apart) = std::mem::replace(self, Stored::Small(Vec::new())) {
+                    return Some(apart);
+                }
+            }
         }
+        None
     }
 }
 
@@ -256,13 +262,13 @@ impl Book {
         Some((call, destination))
     }
 
-    /// Takes out one command of which nothing but its reply is left, and adds that to `done`. When the call began, where
-    /// that is known; `None` when it is no such command.
+    /// Takes out one command of which nothing but its reply is left, and adds that to `done`, and its request to `spent`
+    /// where that may be large. When the call began, where that is known; `None` when it is no such command.
     pub(super) fn finish(
         &mut self,
         id: CallId,
         reply: &mut Option<Reply>,
-        done: &mut Deliveries,
+        (done, spent): (&mut Deliveries, &mut Vec<Apart>),
     ) -> Option<Option<Moment>> {
         let (index, _) = parts(id);
         let call = self.get(id)?;
@@ -271,7 +277,7 @@ impl Book {
         }
         let result = Ok(reply.take()?);
         let began = call.began;
-        call.request.clear(index < KEEP_BUFFERS);
+        spent.extend(call.request.clear(index < KEEP_BUFFERS));
         match std::mem::replace(&mut call.target, Kept::Free) {
             Kept::Free => {}
             Kept::Done(function) => done.add(Destination::Done(function), result),
@@ -409,7 +415,8 @@ mod tests {
         let mut nil = Builder::new();
         nil.nil();
         let mut reply = nil.finish();
-        book.finish(id, &mut reply, &mut Deliveries::default()).is_some()
+        let to = (&mut Deliveries::default(), &mut Vec::new());
+        book.finish(id, &mut reply, to).is_some()
     }
 
     #[test]

@@ -11,21 +11,21 @@ use crate::sync::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use super::attempt::{follow, hand_over};
+use super::attempt::hand_over;
 use super::book::{Book, Call, CallId, Place, Target};
 use super::callbacks::Callbacks;
+use super::decisions::Large;
 use super::deliveries::{Deliveries, Destination};
 use super::untaken::Untaken;
 use crate::client::Learnt;
-use crate::client::batch::Encoded;
 use crate::client::call::backoff;
-use crate::client::life::{self, Event, Handed, Life, Message, Scene, Shape, Step};
+use crate::client::life::{Event, Handed, Life, Shape};
 use crate::client::reading::{in_one, incomplete};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::clock::Moment;
 use crate::observe::{Timing, short_micros};
-use crate::pool::{Lane, Parcel, Pool, Refused, Submissions, Waiter, Want};
+use crate::pool::{Parcel, Pool, Submissions, Waiter, Want};
 use crate::resp::{Reply, Request};
 use crate::tasks::until;
 use crate::topology::Role;
@@ -69,6 +69,8 @@ pub struct Calls {
     /// The agenda has a new first entry, or the calls are over.
     pub(super) changed: Notify,
     pub(super) callbacks: Arc<Callbacks>,
+    /// Calls about whose many commands is decided elsewhere.
+    pub(super) large: Large,
 }
 
 /// Written out, since a pool has them as `dyn Submissions`: all that they hold would be in the shared object to be shown.
@@ -86,6 +88,7 @@ impl Calls {
             learnt,
             changed: Notify::new(),
             callbacks,
+            large: Large::default(),
         }
     }
 
@@ -159,8 +162,16 @@ impl Calls {
         Ok(())
     }
 
-    /// Keeps the deadlines and ends the pauses, on sentinel-io.
+    /// What there is to do for them on sentinel-io.
     pub(crate) async fn run(self: Arc<Calls>, pool: Weak<Pool>) {
+        tokio::select! {
+            () = self.keep_time(&pool) => {}
+            () = self.decide_large(&pool) => {}
+        }
+    }
+
+    /// Keeps the deadlines and ends the pauses.
+    async fn keep_time(&self, pool: &Weak<Pool>) {
         loop {
             let due = {
                 let mut book = self.book.lock();
@@ -293,60 +304,8 @@ impl Calls {
         }
     }
 
-    /// What follows the end of what was sent on `lane`. A call is decided about outside of the book, for that may take
-    /// the pool's lock, and time. The end of the call, where it has come.
-    pub(super) fn decide(
-        &self,
-        pool: &Arc<Pool>,
-        lane: &Arc<Lane>,
-        id: CallId,
-        came: life::Ended,
-    ) -> Option<Result<Reply>> {
-        let (mut life, request, deadline) = self.book.lock().get(id).map(Call::borrow)?;
-        let generation = lane.generation();
-        let scene = Scene {
-            commands: &Encoded::new(request.body(life.shape()), &self.learnt),
-            node: Some(&generation.endpoint),
-            wanted: pool.role,
-            closed: pool.is_closed(),
-            late: deadline.passed(),
-        };
-        let next = life.on(Event::Ended(came, scene));
-        if next.condemn {
-            pool.condemn(generation);
-        }
-        // Of one command that has ended nothing is needed any more.
-        let is_over = matches!(next.step, Step::End(_)) && life.shape() == Shape::Command;
-        if let Some(call) = (!is_over)
-            .then(|| self.book.lock())
-            .as_mut()
-            .and_then(|book| book.get(id))
-        {
-            (call.life, call.request) = (life, request);
-        }
-        match next.step {
-            Step::Send(message) => return self.follow(pool, lane, id, message),
-            Step::Learn(answer) => self.learn(pool, id, answer),
-            Step::Again(error, failed) => self.again(pool, id, &error, failed),
-            Step::End(result) => return Some(result),
-            Step::Connect(_) => self.dispatch(pool, id),
-            Step::Stay => {}
-        }
-        None
-    }
-
-    /// Sends what follows on the same connection.
-    fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) -> Option<Result<Reply>> {
-        // One of a retired generation takes no more.
-        let sent = match lane.generation().is_retired() {
-            true => Err(Refused::Ended),
-            false => follow(&mut self.book.lock(), id, message, lane),
-        };
-        self.decide(pool, lane, id, life::Ended::unsent(lane.refusal(sent.err()?)))
-    }
-
     /// Tries a failed call again, after a pause where it failed more than once.
-    fn again(&self, pool: &Arc<Pool>, id: CallId, error: &Error, failed: u32) {
+    pub(super) fn again(&self, pool: &Arc<Pool>, id: CallId, error: &Error, failed: u32) {
         pool.observer.retried(&pool.calls, error);
         let until = (failed > 1).then(|| Moment::now().plus(backoff(pool, failed)));
         let first = {
@@ -368,13 +327,16 @@ impl Calls {
 
     /// Ends calls, those that somebody else did not end meanwhile.
     pub(super) fn complete(&self, pool: &Arc<Pool>, ends: Vec<(CallId, Result<Reply, Error>)>) {
-        let completed: Vec<Completed> = {
+        let taken: Vec<_> = {
             let mut book = self.book.lock();
             let ended = ends.into_iter();
-            ended
-                .filter_map(|(id, result)| Some(Completed::new(book.take(id)?, result)))
-                .collect()
+            ended.map(|(id, result)| (book.take(id), result)).collect()
         };
+        // Out of the book: what goes with a call may be large, and is let go of here.
+        let completed = taken
+            .into_iter()
+            .filter_map(|(call, result)| Some(Completed::new(call?, result)));
+        let completed: Vec<Completed> = completed.collect();
         if !completed.is_empty() {
             self.deliver(pool, completed);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::attempt::{came, hand_over};
+use super::attempt::hand_over;
 use super::book::CallId;
 use super::calls::{Calls, Completed, timing};
 use super::deliveries::Deliveries;
@@ -17,7 +17,7 @@ use crate::resp::Kind;
 impl Submissions for Calls {
     fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>) {
         let mut done = Deliveries::default();
-        let (mut finished, mut timed) = (0, Vec::new());
+        let (mut finished, mut timed, mut spent) = (0, Vec::new(), Vec::new());
         let untaken = {
             let mut book = self.book.lock();
             for end in ends.iter_mut() {
@@ -25,7 +25,7 @@ impl Submissions for Calls {
                 if !plain {
                     continue;
                 }
-                if let Some(began) = book.finish(end.id, &mut end.last, &mut done) {
+                if let Some(began) = book.finish(end.id, &mut end.last, (&mut done, &mut spent)) {
                     timed.extend(began);
                     finished += 1;
                     end.id = 0;
@@ -35,6 +35,7 @@ impl Submissions for Calls {
             // Still counted by the book until here: no moment in which it is not.
             Untaken::new(&pool.untaken, finished)
         };
+        drop(spent);
         if finished > 0 {
             let now = Moment::now();
             let took = timed.iter().map(|began| short_micros(now.since(*began)));
@@ -43,8 +44,7 @@ impl Submissions for Calls {
         }
         if finished < ends.len() {
             let others = ends.drain(..).filter(|end| end.id != 0);
-            let over = others.filter_map(|end| Some((end.id, self.decide(pool, lane, end.id, came(end))?)));
-            self.complete(pool, over.collect());
+            self.attempts_ended(pool, lane, others);
         }
     }
 
@@ -81,14 +81,14 @@ impl Submissions for Calls {
     }
 
     fn fail(&self, pool: &Arc<Pool>, ids: &[CallId], error: &Error) {
-        let completed = {
+        let taken: Vec<_> = {
             let mut book = self.book.lock();
-            let taken = ids.iter().filter_map(|id| book.take(*id));
-            taken
-                .map(|call| Completed::given_up(call, error.clone(), Handed::Nothing))
-                .collect()
+            ids.iter().filter_map(|id| book.take(*id)).collect()
         };
-        self.deliver(pool, completed);
+        let completed = taken
+            .into_iter()
+            .map(|call| Completed::given_up(call, error.clone(), Handed::Nothing));
+        self.deliver(pool, completed.collect());
     }
 
     fn close(&self, pool: &Arc<Pool>) {

@@ -8,6 +8,7 @@ mod book;
 pub mod callbacks;
 pub mod calls;
 mod carried;
+mod decisions;
 mod deliveries;
 mod questions;
 pub mod queue;

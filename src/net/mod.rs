@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod dial;
+pub mod elsewhere;
 pub mod endpoint;
 pub mod futex;
 pub mod handshake;

@@ -261,7 +261,7 @@ impl Lane {
     }
 
     /// Whether it is for this one.
-    pub(super) fn carries(&self, id: u64) -> bool {
+    pub(crate) fn carries(&self, id: u64) -> bool {
         self.carried.load(Ordering::Relaxed) == id
     }
 

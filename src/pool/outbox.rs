@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::lane::{Answers, Call, Sink};
 #[cfg(test)]
 use super::silence::Patience;
+use crate::heavy::Bytes;
 use crate::resp::Request;
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
@@ -22,7 +23,7 @@ const CHUNK: usize = 256 << 10;
 pub(super) const KEEP: usize = 64 << 10;
 
 /// A request's bytes where they lie by themselves, shared with whoever may have to send them again.
-pub(crate) type Apart = Arc<Vec<u8>>;
+pub(crate) type Apart = Arc<Bytes>;
 
 /// What is to be written: pieces in their order.
 pub(super) type Pieces = VecDeque<Piece>;
@@ -64,7 +65,7 @@ impl<'a> Parcel<'a> {
         }
         let mut bytes = Vec::with_capacity(request.size());
         request.append(&mut bytes);
-        Parcel::Apart(Arc::new(bytes))
+        Parcel::Apart(Arc::new(bytes.into()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The bytes received and not yet given away as a reply.
 
+use crate::heavy::let_go;
+
 /// Room offered to the kernel in normal times, and the size of a new buffer.
 const SPARE: usize = 16 * 1024;
 /// Size of the buffer once a read has filled a smaller one, and the most that [`Inbox::trim`] keeps.
@@ -117,8 +119,15 @@ impl Inbox {
         if let (Some(to), Some(from)) = (bytes.get_mut(..live), self.bytes.get(self.start..self.end)) {
             to.copy_from_slice(from);
         }
-        self.bytes = bytes;
+        self.replace(bytes);
         (self.start, self.end) = (0, live);
+    }
+
+    /// Goes on with another buffer.
+    fn replace(&mut self, bytes: Vec<u8>) {
+        let old = std::mem::replace(&mut self.bytes, bytes);
+        let size = old.capacity();
+        let_go(old, size);
     }
 
     /// `n` bytes were written to what `spare` gave.
@@ -186,7 +195,13 @@ impl Inbox {
     pub(super) fn trim(&mut self) {
         if self.is_empty() && self.bytes.len() > BUSY {
             self.clear();
-            self.bytes = Vec::new();
+            self.replace(Vec::new());
         }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.replace(Vec::new());
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::short::Room;
 use super::tree::position;
+use crate::heavy::{HEAVY, let_go};
 
 /// What a value is. The numbers are those of the C header and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +184,17 @@ impl<'a> View<'a> {
     }
 }
 
+impl Drop for Reply {
+    #[inline]
+    fn drop(&mut self) {
+        let behind = self.rest.as_ref().map_or(0, |rest| rest.bytes.capacity());
+        let bytes = behind + size_of_val(&*self.nodes);
+        if bytes > HEAVY {
+            let_go((std::mem::take(&mut self.nodes), self.rest.take()), bytes);
+        }
+    }
+}
+
 impl Reply {
     /// `nodes` begin with a head that counts them and a root and are complete; their `data` lie in `rest`, or behind
     /// them.
@@ -196,8 +208,8 @@ impl Reply {
     }
 
     /// Its parts, for whoever keeps them in another way.
-    pub fn into_parts(self) -> (Box<[Node]>, Option<Box<Rest>>) {
-        (self.nodes, self.rest)
+    pub fn into_parts(mut self) -> (Box<[Node]>, Option<Box<Rest>>) {
+        (std::mem::take(&mut self.nodes), self.rest.take())
     }
 
     /// The reply as it is read.

@@ -90,6 +90,24 @@ pub(crate) fn pipeline_submitted() -> Figure {
     })
 }
 
+pub(crate) fn pipeline_of_failures() -> Figure {
+    const COUNT: usize = 1_000_000;
+    loaded(|world, client| {
+        client.command(&[b"LPUSH", b"list", b"x"], &within(PATIENCE)).unwrap();
+        let mut batch = Batch::new(BatchKind::Pipeline);
+        (0..COUNT).for_each(|_| batch.add(&[b"INCR", b"list"]).unwrap());
+        let queue = world.deployment.queue(1).unwrap();
+        client
+            .submit_batch(&batch, &within(PATIENCE), Target::Queue(&queue, 0))
+            .unwrap();
+        take(&queue, 1, |entry, _| assert_eq!(entry.result.unwrap().len(), COUNT));
+    })
+}
+
+pub(crate) fn four_of_400_megabytes() -> Figure {
+    submitted(4, 400 << 20)
+}
+
 const LARGE: usize = 12;
 /// So much takes a second on a line that is sliced so.
 const SECOND: usize = 5 << 20;

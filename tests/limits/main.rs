@@ -48,7 +48,7 @@ const fn line(name: &'static str, unit: &'static str, limit: f64, measure: fn() 
     }
 }
 
-const LINES: [Line; 17] = [
+const LINES: [Line; 19] = [
     line(
         "1,000 threads x 60 KB, silent node: behind the deadline",
         "ms",
@@ -86,6 +86,18 @@ const LINES: [Line; 17] = [
         "ms",
         20.0,
         loads::pipeline_submitted,
+    ),
+    line(
+        "pipeline of 1,000,000 that all fail, submitted: small calls beside it",
+        "ms",
+        20.0,
+        loads::pipeline_of_failures,
+    ),
+    line(
+        "4 x 400 MB submitted: small calls beside it",
+        "ms",
+        20.0,
+        loads::four_of_400_megabytes,
     ),
     line(
         "a GET beside 12 SETs of a second",

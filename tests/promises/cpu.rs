@@ -4,10 +4,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// The library's thread.
-pub(crate) const IO: &[&str] = &["sentinel-io", "sentinel-dns"];
+pub(crate) const IO: &[&str] = &["sentinel-io", "sentinel-dns", "sentinel-aside"];
 
 /// The library's thread and the threads that call it.
-pub(crate) const LIBRARY_AND_CALLERS: &[&str] = &["sentinel-io", "sentinel-dns", "writer"];
+pub(crate) const LIBRARY_AND_CALLERS: &[&str] = &["sentinel-io", "sentinel-dns", "sentinel-aside", "writer"];
 
 /// What the threads of this process with one of these names have used so far.
 pub(crate) fn used_by(names: &[&str]) -> Duration {

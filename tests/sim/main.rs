@@ -27,6 +27,8 @@ mod deadline;
 mod error;
 #[path = "../../src/handoff.rs"]
 mod handoff;
+#[path = "../../src/heavy.rs"]
+mod heavy;
 mod net;
 #[path = "../../src/observe/mod.rs"]
 mod observe;

@@ -12,6 +12,8 @@ pub mod callbacks;
 pub mod calls;
 #[path = "../../../src/completion/carried.rs"]
 mod carried;
+#[path = "../../../src/completion/decisions.rs"]
+mod decisions;
 #[path = "../../../src/completion/deliveries.rs"]
 mod deliveries;
 #[path = "../../../src/completion/questions.rs"]

@@ -3,6 +3,7 @@
 pub mod clock;
 #[path = "../../../src/net/dial.rs"]
 pub mod dial;
+pub mod elsewhere;
 #[path = "../../../src/net/endpoint.rs"]
 pub mod endpoint;
 pub mod futex;
