@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::completion::Queue;
+use crate::completion::callbacks::Callbacks;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::sys::ForkBound;
-use crate::observe::{Level, Observer, describe, metrics};
+use crate::observe::{Level, Log, Observer, describe, metrics};
 use crate::options::{Credentials, Options, TlsSettings, Vault};
 use crate::runtime::{Runtime, may_wait, read_timeout};
 use crate::topology::{Node, Role, Snapshot, unknown_primary};
@@ -31,15 +32,23 @@ impl Deployment {
         let nodes = Vault::new(options.client()?.credentials);
         let sentinels = Vault::new(settings.credentials.clone());
         let (service, timeout_ms) = (settings.service.clone(), settings.timeout_ms);
-        let observer = Arc::new(Observer::new(options));
-        let count = settings.sentinels.len();
-        observer
-            .log
-            .line(Level::Info, format_args!("opened with {count} Sentinels"));
-        warn_of(&observer, settings.tls.as_ref());
-        let runtime = ForkBound::new(Runtime::start(settings, Arc::clone(&sentinels), observer)?);
+        let callbacks = Arc::<Callbacks>::default();
+        let (level, hook) = options.log();
+        let scribe = hook.map(|hook| callbacks.scribe(Arc::clone(hook)));
+        let observer = Arc::new(Observer::new(Log::new(level, scribe)));
+        let (count, warning) = (
+            settings.sentinels.len(),
+            settings.tls.as_ref().and_then(TlsSettings::warning),
+        );
+        let runtime = Runtime::start(settings, Arc::clone(&sentinels), callbacks, Arc::clone(&observer))?;
+        let log = &observer.log;
+        log.line(Level::Info, format_args!("opened with {count} Sentinels"));
+        // Whoever answers is believed.
+        if let Some(warning) = warning {
+            log.line(Level::Warn, format_args!("{warning}"));
+        }
         Ok(Deployment {
-            runtime,
+            runtime: ForkBound::new(runtime),
             options: options.clone(),
             nodes: ForkBound::new(nodes),
             sentinels: ForkBound::new(sentinels),
@@ -182,12 +191,5 @@ impl Deployment {
 
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
         read_timeout(timeout_ms, self.timeout_ms)
-    }
-}
-
-/// The log says when whoever answers is believed.
-fn warn_of(observer: &Observer, tls: Option<&TlsSettings>) {
-    if let Some(warning) = tls.and_then(TlsSettings::warning) {
-        observer.log.line(Level::Warn, format_args!("{warning}"));
     }
 }

@@ -81,6 +81,7 @@ impl Runtime {
     pub(crate) fn start(
         settings: DeploymentSettings,
         vault: Arc<Vault>,
+        callbacks: Arc<Callbacks>,
         observer: Arc<Observer>,
     ) -> Result<Arc<Runtime>> {
         let failed = |error: std::io::Error| {
@@ -128,7 +129,7 @@ impl Runtime {
             services: Mutex::new(HashMap::new()),
             pools: Mutex::default(),
             queues: Mutex::default(),
-            callbacks: Arc::default(),
+            callbacks,
             troubles,
             learnt: Lessons::default(),
             observer,
@@ -297,6 +298,7 @@ impl Drop for Runtime {
         self.callbacks.close(Deadline::after(Some(wait)));
         // From here on the host may free what its log writes to.
         self.observer.log.end();
+        self.callbacks.end_lines(Deadline::after(Some(END_WAIT)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The thread `sentinel-cb`: runs the functions that completions are given to, one at a time.
+//! The thread `sentinel-cb`: runs the functions that completions and lines of the log are given to, one at a time.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex};
 
 use super::Entry;
+use super::lines::{Line, Lines};
 use super::untaken::Untaken;
 use crate::deadline::Deadline;
 use crate::handoff::Latch;
@@ -37,11 +38,19 @@ struct Thread {
     ended: Arc<Latch>,
 }
 
+/// What is to be run.
+pub(super) enum Due {
+    Call(Done, Entry, Untaken),
+    Line(Line),
+}
+
 #[derive(Default)]
 struct State {
-    due: VecDeque<(Done, Entry, Untaken)>,
-    /// A function is running.
-    running: bool,
+    due: VecDeque<Due>,
+    /// Functions of calls that are due, or run.
+    calls: usize,
+    /// What is known of the lines that are due.
+    lines: Lines,
     /// The thread, once it was started: the last, where there were several.
     thread: Option<Thread>,
     /// It will look at `due` again.
@@ -55,6 +64,8 @@ struct State {
 pub struct Callbacks {
     state: Mutex<State>,
     added: Condvar,
+    /// A line has been written.
+    written: Condvar,
 }
 
 impl std::fmt::Debug for Callbacks {
@@ -91,15 +102,46 @@ impl Callbacks {
     /// Each counts among `untaken` until it has returned.
     pub fn add(self: &Arc<Callbacks>, due: impl Iterator<Item = (Done, Entry)>, mut untaken: Untaken) {
         let mut state = self.state.lock();
-        state
-            .due
-            .extend(due.map(|(done, entry)| (done, entry, untaken.split(1))));
+        let before = state.due.len();
+        let due = due.map(|(done, entry)| Due::Call(done, entry, untaken.split(1)));
+        state.due.extend(due);
+        state.calls += state.due.len() - before;
         if !state.alive && !state.due.is_empty() {
             // Without a thread to be had there is nobody to tell.
             let _ = self.run_on_thread(&mut state);
         }
         drop(state);
         self.added.notify_one();
+    }
+
+    /// Has a line written, unless too many wait already, or the thread has ended with the deployment.
+    pub(super) fn write(self: &Arc<Callbacks>, line: Line) {
+        let mut state = self.state.lock();
+        let over = state.closed && !state.alive;
+        if over || !state.lines.may_add(&line) {
+            return;
+        }
+        state.due.push_back(Due::Line(line));
+        if !state.alive {
+            let _ = self.run_on_thread(&mut state);
+        }
+        drop(state);
+        self.added.notify_one();
+    }
+
+    /// Has no line written any more; waits until the deadline for one that is being written, but not from inside it.
+    pub fn end_lines(&self, deadline: Deadline) {
+        let mut state = self.state.lock();
+        state.lines.end();
+        let (lines, calls) = std::mem::take(&mut state.due)
+            .into_iter()
+            .partition(|due| matches!(due, Due::Line(_)));
+        state.due = calls;
+        while state.lines.is_writing() && !is_inside() && !deadline.passed() {
+            self.written.wait_until(&mut state, deadline.at());
+        }
+        drop(state);
+        drop::<VecDeque<Due>>(lines);
     }
 
     /// Lets the thread end once it has run what is due, and waits for that until the deadline. True when it has ended
@@ -129,33 +171,50 @@ impl Callbacks {
         state.thread.as_ref().map(|thread| Arc::clone(&thread.ended))
     }
 
-    /// Whether the thread has nothing to run.
+    /// Whether no call's function is due, or runs.
     pub fn is_idle(&self) -> bool {
-        let state = self.state.lock();
-        state.due.is_empty() && !state.running
+        self.state.lock().calls == 0
     }
 
     fn run(&self, ended: &Latch) {
         INSIDE.set(fork_count());
         EVER.store(true, Ordering::Relaxed);
-        while let Some((done, entry, untaken)) = self.next() {
+        while let Some(due) = self.next() {
             // The function is the host's: whatever it does must not end the callbacks of the others.
-            let _ = catch_unwind(AssertUnwindSafe(|| done(entry)));
+            let (is_call, untaken) = match due {
+                Due::Call(done, entry, untaken) => {
+                    let _ = catch_unwind(AssertUnwindSafe(|| done(entry)));
+                    (true, Some(untaken))
+                }
+                Due::Line(line) => {
+                    let _ = catch_unwind(AssertUnwindSafe(|| line.write()));
+                    (false, None)
+                }
+            };
             if !is_inside() {
                 // It has forked, and this is the child, to which nothing here belongs.
                 return;
             }
             drop(untaken);
+            let mut state = self.state.lock();
+            match is_call {
+                true => state.calls -= 1,
+                false => state.lines.wrote(),
+            }
+            drop(state);
+            self.written.notify_all();
         }
         ended.open();
     }
 
-    fn next(&self) -> Option<(Done, Entry, Untaken)> {
+    fn next(&self) -> Option<Due> {
         let mut state = self.state.lock();
-        state.running = false;
         loop {
             if let Some(due) = state.due.pop_front() {
-                state.running = true;
+                if let Due::Line(line) = &due {
+                    let lost = state.lines.begin(line);
+                    state.due.extend(lost.map(Due::Line));
+                }
                 return Some(due);
             }
             if state.closed {

@@ -10,6 +10,7 @@ pub mod calls;
 mod carried;
 mod decisions;
 mod deliveries;
+mod lines;
 mod questions;
 pub mod queue;
 mod queues;

@@ -117,8 +117,11 @@ pub unsafe extern "C" fn sentinel_watch_events(
 
 /// Sends the log of what these options are given to, up to `max_level`, to a function; `log` NULL ends it.
 ///
-/// `max_level`: `SENTINEL_LOG_*`. `user_data` is handed through and kept as long as the options, the deployments and
-/// the clients made with them live.
+/// `max_level`: `SENTINEL_LOG_*`. The function is called as callbacks are: on the thread `sentinel-cb` of each deployment
+/// made with these options, one line at a time, in their order. It may take its time: nothing else of the library waits
+/// for it, and where it falls 4,096 lines behind, the next ones are dropped and a line says how many. A call that waits
+/// returns WOULD_DEADLOCK in it. `user_data` is handed through and kept as long as the options, the deployments and the
+/// clients made with them live.
 ///
 /// # Safety
 /// `options` is live or NULL; `log` may be called with `user_data` from any thread as long as `user_data` is kept.

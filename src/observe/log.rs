@@ -1,10 +1,7 @@
-//! The log: one line a decision, to the function that the host gave. Silent without one, and then nothing is formatted.
+//! The log: one line a decision, for the function that the host gave. Silent without one, and then nothing is formatted.
 
 use std::fmt::Arguments;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use crate::options::{LogHook, Options};
 
 /// How much a line matters; the numbers are those of the C surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,11 +18,17 @@ pub enum Level {
     Trace = 5,
 }
 
-/// Where the lines go. It is called with no lock of the library's held.
+/// What is given each line, and has the host's function called elsewhere: no thread that logs ever runs it.
+pub trait Scribe: Send + Sync {
+    /// A line of this level.
+    fn write(&self, level: Level, line: String);
+}
+
+/// Where the lines go. They are given away with no lock of the library's held.
 pub struct Log {
     max: i32,
-    hook: Option<LogHook>,
-    /// The last handle is gone, and with it the right to call the hook.
+    scribe: Option<Box<dyn Scribe>>,
+    /// The last handle is gone, and with it the right to call the host's function.
     ended: AtomicBool,
 }
 
@@ -36,14 +39,18 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// The log that `options` ask for.
-    pub fn new(options: &Options) -> Log {
-        let (max, hook) = options.log();
+    /// A log up to level `max`; silent without a scribe.
+    pub fn new(max: i32, scribe: Option<Box<dyn Scribe>>) -> Log {
         Log {
-            max,
-            hook: hook.cloned(),
+            max: if scribe.is_some() { max } else { 0 },
+            scribe,
             ended: AtomicBool::new(false),
         }
+    }
+
+    /// Writes nothing.
+    pub fn silent() -> Log {
+        Log::new(0, None)
     }
 
     /// Whether lines of `level` go anywhere.
@@ -56,13 +63,12 @@ impl Log {
         if !self.takes(level) || self.ended.load(Ordering::Acquire) {
             return;
         }
-        if let Some(hook) = &self.hook {
+        if let Some(scribe) = &self.scribe {
             let mut line = text.to_string();
             if line.contains(char::is_control) {
                 line = line.replace(char::is_control, " ");
             }
-            // A hook of a Rust program may panic; that is no reason to lose the thread that follows the primary.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(level as i32, &line)));
+            scribe.write(level, line);
         }
     }
 
@@ -79,44 +85,38 @@ mod tests {
 
     use crate::sync::Mutex;
 
-    type Lines = Arc<Mutex<Vec<(i32, String)>>>;
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
 
-    fn log(max: i32) -> (Log, Lines) {
-        let lines = Lines::default();
-        let kept = Arc::clone(&lines);
-        let mut options = Options::new();
-        let hook = move |level: i32, line: &str| kept.lock().push((level, line.to_owned()));
-        options.set_log(max, Some(Arc::new(hook))).unwrap();
-        (Log::new(&options), lines)
+    impl Scribe for Lines {
+        fn write(&self, level: Level, line: String) {
+            self.0.lock().push((level, line));
+        }
     }
 
     #[test]
     fn lines_up_to_the_level_are_written_and_each_is_one_line() {
-        let (log, lines) = log(3);
+        let lines = Lines::default();
+        let log = Log::new(3, Some(Box::new(lines.clone())));
         log.line(Level::Info, format_args!("a\nb\r{}", 7));
         log.line(Level::Debug, format_args!("not this"));
-        assert_eq!(*lines.lock(), [(3, "a b 7".to_owned())]);
+        assert_eq!(*lines.0.lock(), [(Level::Info, "a b 7".to_owned())]);
         log.end();
         log.line(Level::Error, format_args!("nor this"));
-        assert_eq!(lines.lock().len(), 1);
+        assert_eq!(lines.0.lock().len(), 1);
     }
 
     #[test]
-    fn without_a_hook_nothing_is_formatted() {
+    fn what_goes_nowhere_is_not_formatted() {
         struct Trap;
         impl std::fmt::Display for Trap {
             fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 panic!("formatted")
             }
         }
-        Log::new(&Options::new()).line(Level::Error, format_args!("{Trap}"));
-        log(1).0.line(Level::Warn, format_args!("{Trap}"));
-    }
-
-    #[test]
-    fn a_hook_that_panics_is_survived() {
-        let mut options = Options::new();
-        options.set_log(5, Some(Arc::new(|_, _| panic!("planted")))).unwrap();
-        Log::new(&options).line(Level::Error, format_args!("x"));
+        Log::silent().line(Level::Error, format_args!("{Trap}"));
+        Log::new(5, None).line(Level::Error, format_args!("{Trap}"));
+        let lines = Lines::default();
+        Log::new(1, Some(Box::new(lines))).line(Level::Warn, format_args!("{Trap}"));
     }
 }

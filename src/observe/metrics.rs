@@ -374,7 +374,7 @@ mod tests {
     use crate::topology::Role;
 
     fn seen() -> Observer {
-        let observer = Observer::new(&Options::new());
+        let observer = Observer::new(crate::observe::Log::silent());
         let now = Moment::now();
         let odd = observer.calls("a \"b\"\\\nc", Role::Primary);
         let timed = |micros| Timing {

@@ -21,12 +21,11 @@ use crate::sync::Mutex;
 
 use crate::net::Endpoint;
 use crate::net::clock;
-use crate::options::Options;
 use crate::topology::Role;
 
 pub use calls::{CallStats, Timing, short_micros};
 pub use events::{Bus, Event};
-pub use log::{Level, Log};
+pub use log::{Level, Log, Scribe};
 pub use nodes::{SentinelStats, ServiceStats};
 
 /// What a deployment tells of itself. Any thread.
@@ -45,9 +44,9 @@ pub struct Observer {
 
 impl Observer {
     /// Nothing seen yet.
-    pub fn new(options: &Options) -> Observer {
+    pub fn new(log: Log) -> Observer {
         Observer {
-            log: Log::new(options),
+            log,
             bus: Bus::default(),
             opened: clock::now(),
             calls: Mutex::default(),

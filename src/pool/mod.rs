@@ -378,11 +378,12 @@ impl Pool {
         }
     }
 
-    /// Whether it has a connection to `endpoint`.
+    /// Whether it has a connection to `endpoint`, be it one of a node that it does not ask any more.
     fn uses(&self, endpoint: &Endpoint) -> bool {
         let state = self.state.lock();
-        let mut routes = state.routes.iter();
-        routes.any(|route| route.generation.endpoint == *endpoint && route.generation.is_in_use())
+        let routes = state.routes.iter().map(|route| &route.generation);
+        let mut generations = routes.chain(&state.leaving);
+        generations.any(|generation| generation.endpoint == *endpoint && generation.is_in_use())
     }
 
     /// `endpoint` does not answer: what is idle there is of no use any more.

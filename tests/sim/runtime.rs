@@ -14,7 +14,7 @@ use crate::completion::callbacks::Callbacks;
 use crate::completion::subscription::Followed;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::Observer;
+use crate::observe::{Log, Observer};
 use crate::options::{Options, Vault};
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
 use crate::sync::Mutex;
@@ -53,7 +53,7 @@ impl Runtime {
         let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
         let (requests, asked) = mpsc::unbounded_channel();
         let service = Service::new("s".to_owned(), snapshots, Arc::default(), requests, Arc::default());
-        let observer = Arc::new(Observer::new(options));
+        let observer = Arc::new(Observer::new(Log::silent()));
         let troubles = Arc::new(Troubles::default());
         let settings = options.client().unwrap();
         let common = {

@@ -1,11 +1,12 @@
 //! Connections that are lost and made again: who watches them, how fast they are dialled, and what an old one is
 //! trusted with.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{CallOptions, ErrorKind, Outcome};
-use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, wait_until};
+use sentinel_lab::{Cut, FakeNode, FakeReplica, FakeSentinel, Proxy, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, open, run, run_within, text, timed, within, words};
 
@@ -180,6 +181,40 @@ fn a_direct_connection_that_alone_falls_silent_is_given_up() {
             assert_eq!(text(&client, "SET again and"), "OK");
         }
     }
+}
+
+#[test]
+fn what_is_under_way_on_a_node_that_is_not_asked_any_more_is_given_up_when_it_falls_silent() {
+    let mute = Arc::new(AtomicBool::new(false));
+    let muted = Arc::clone(&mute);
+    let node = FakeNode::builder()
+        .on(move |_, args| match &*args[0] {
+            b"PING" => muted.load(Ordering::SeqCst),
+            _ => args.get(1).is_some_and(|key| key == b"held"),
+        })
+        .start();
+    let replica = FakeNode::builder().replica_of(node.port()).start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let client = open(&[sentinel.port()]).replica_for(Some(SERVICE), None).unwrap();
+    // There is no replica: the primary serves.
+    text(&client, "GET warm");
+    std::thread::scope(|scope| {
+        // Its sentry hears nothing until the primary is not asked any more.
+        mute.store(true, Ordering::SeqCst);
+        let held = scope.spawn(|| run_within(&client, "GET held", 20_000));
+        node.wait_for_command("GET held", PATIENCE);
+        let (host, port) = ("127.0.0.1", replica.port());
+        sentinel.edit(|view| view.replicas.push(FakeReplica::new(host, port)));
+        sentinel.emit("+slave", &format!("slave {host}:{port} {host} {port}"));
+        wait_until("the replica serves", PATIENCE, || {
+            run_within(&client, "GET other", 200).is_ok() && replica.count("GET other") > 0
+        });
+        mute.store(false, Ordering::SeqCst);
+        // A read is run again, by the replica.
+        let (result, took) = timed(|| held.join().unwrap());
+        assert!(result.is_ok(), "{result:?}");
+        assert!(took <= 2 * NOTICED + SLACK, "after {took:?}");
+    });
 }
 
 /// P7: whatever ends connections, an address is dialled ten times a second in the long run.

@@ -415,3 +415,35 @@ fn nothing_is_told_after_the_last_handle_is_gone() {
     std::thread::sleep(Duration::from_millis(200)); // for a line that must not come
     assert_eq!(lines.all().len(), count, "{:#?}", lines.all());
 }
+
+#[test]
+fn a_log_function_that_does_not_return_delays_nothing_and_may_not_wait() {
+    let topology = Topology::start(Config::default().nodes(2));
+    let (told, heard) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<Arc<Client>>();
+    let released = Mutex::new(released);
+    let mut options = options(&sentinel_ports(&topology));
+    let hook = move |_: i32, _: &str| {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        told.send((thread, None)).unwrap();
+        // Until the test has made all its calls.
+        if let Ok(client) = released.lock().unwrap().recv_timeout(PATIENCE) {
+            let waits = run(&client, "PING").map(drop).map_err(|error| error.to_string());
+            told.send((String::new(), Some(waits))).unwrap();
+        }
+    };
+    options.set_log(5, Some(Arc::new(hook))).unwrap();
+    let deployment = Deployment::open(&options).unwrap();
+    let (thread, _) = heard.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(thread, "sentinel-cb");
+    let client = Arc::new(deployment.primary_for(Some(SERVICE), None).unwrap());
+    for number in 0..100 {
+        run_within(&client, &format!("SET key {number}"), 2_000).unwrap();
+    }
+    release.send(Arc::clone(&client)).unwrap();
+    let (_, waits) = heard.recv_timeout(PATIENCE).unwrap();
+    let error = waits.expect("the word of the call in it").unwrap_err();
+    assert!(error.contains("callback"), "{error}");
+    drop(release);
+    deployment.close(5_000).unwrap();
+}
