@@ -370,7 +370,6 @@ mod tests {
     use crate::error::{ErrorKind, Outcome};
     use crate::net::clock::Moment;
     use crate::observe::Timing;
-    use crate::options::Options;
     use crate::topology::Role;
 
     fn seen() -> Observer {
