@@ -12,6 +12,7 @@ pub(crate) struct Sample {
     pub(crate) gap_ms: u64,
     pub(crate) rss_kib: u64,
     pub(crate) descriptors: u64,
+    /// Those that stay.
     pub(crate) threads: u64,
 }
 
