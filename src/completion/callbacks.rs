@@ -44,6 +44,13 @@ pub(super) enum Due {
     Line(Line),
 }
 
+/// What the thread has just run.
+enum Ran {
+    Nothing,
+    Call,
+    Line,
+}
+
 #[derive(Default)]
 struct State {
     due: VecDeque<Due>,
@@ -179,16 +186,17 @@ impl Callbacks {
     fn run(&self, ended: &Latch) {
         INSIDE.set(fork_count());
         EVER.store(true, Ordering::Relaxed);
-        while let Some(due) = self.next() {
+        let mut ran = Ran::Nothing;
+        while let Some(due) = self.next(ran) {
             // The function is the host's: whatever it does must not end the callbacks of the others.
-            let (is_call, untaken) = match due {
+            let (kind, untaken) = match due {
                 Due::Call(done, entry, untaken) => {
                     let _ = catch_unwind(AssertUnwindSafe(|| done(entry)));
-                    (true, Some(untaken))
+                    (Ran::Call, Some(untaken))
                 }
                 Due::Line(line) => {
                     let _ = catch_unwind(AssertUnwindSafe(|| line.write()));
-                    (false, None)
+                    (Ran::Line, None)
                 }
             };
             if !is_inside() {
@@ -196,19 +204,21 @@ impl Callbacks {
                 return;
             }
             drop(untaken);
-            let mut state = self.state.lock();
-            match is_call {
-                true => state.calls -= 1,
-                false => state.lines.wrote(),
-            }
-            drop(state);
-            self.written.notify_all();
+            ran = kind;
         }
         ended.open();
     }
 
-    fn next(&self) -> Option<Due> {
+    fn next(&self, ran: Ran) -> Option<Due> {
         let mut state = self.state.lock();
+        match ran {
+            Ran::Nothing => {}
+            Ran::Call => state.calls -= 1,
+            Ran::Line => {
+                state.lines.wrote();
+                self.written.notify_all();
+            }
+        }
         loop {
             if let Some(due) = state.due.pop_front() {
                 if let Due::Line(line) = &due {
