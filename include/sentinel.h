@@ -1149,8 +1149,8 @@ void sentinel_subscription_free(sentinel_subscription_t *subscription);
 #define SENTINEL_LOG_TRACE 5
 
 /**
- * Gets one line of the log, UTF-8, `len` bytes and a NUL behind them, valid until it returns. Called from any thread;
- * must not block, nor call into the library.
+ * Gets one line of the log, UTF-8, `len` bytes and a NUL behind them, valid until it returns. Called as callbacks are,
+ * on the thread `sentinel-cb`: it may block, which keeps callbacks and further lines waiting and nothing else.
  */
 typedef void (*sentinel_log_fn)(void *user_data, int32_t level, const char *message, size_t len);
 

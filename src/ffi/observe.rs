@@ -48,8 +48,8 @@ pub const SENTINEL_LOG_DEBUG: i32 = 4;
 /// Log level: everything.
 pub const SENTINEL_LOG_TRACE: i32 = 5;
 
-/// Gets one line of the log, UTF-8, `len` bytes and a NUL behind them, valid until it returns. Called from any thread;
-/// must not block, nor call into the library.
+/// Gets one line of the log, UTF-8, `len` bytes and a NUL behind them, valid until it returns. Called as callbacks are,
+/// on the thread `sentinel-cb`: it may block, which keeps callbacks and further lines waiting and nothing else.
 pub type sentinel_log_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char, len: usize)>;
 
