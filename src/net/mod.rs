@@ -26,3 +26,5 @@ pub use socket::Socket;
 pub use stream::Stream;
 pub use tls::Tls;
 pub use wire::{Wire, WireError};
+#[cfg(test)]
+mod stream_tests;
