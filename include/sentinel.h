@@ -367,6 +367,20 @@ sentinel_status_t sentinel_update_sentinel_credentials(sentinel_t *sentinel,
                                                        sentinel_error_t **error);
 
 /**
+ * The Sentinels of `options` take the place of those that were given before; no call fails for it.
+ *
+ * For a program that is told where its Sentinels are, by a registry or an operator, while it runs. Of `options` only the
+ * Sentinels count, of a URL its hosts; they are copied. Returns at once. Those that are new are connected to; when the
+ * first of them answers, the Sentinels that were there before and that none of the new ones knows have no say any more.
+ * Until then, and while none of them answers, everything stays as it was. Sentinels that move or are replaced one by one
+ * need none of this: they are learnt from the others (`sentinel.learn`).
+ * INVALID_ARGUMENT when `options` name no Sentinel.
+ */
+sentinel_status_t sentinel_update_sentinels(sentinel_t *sentinel,
+                                            const sentinel_options_t *options,
+                                            sentinel_error_t **error);
+
+/**
  * Ends every call on the deployment and its clients with CLOSED, and waits for its thread to end.
  *
  * `timeout_ms`: milliseconds; 0: the deployment's `timeout_ms`; -1: no limit. TIMEOUT when the thread is not done by

@@ -143,6 +143,13 @@ impl Deployment {
         self.renew(&self.sentinels, credentials)
     }
 
+    /// The Sentinels of `options` take the place of those given before; whatever is under way goes on.
+    pub fn update_sentinels(&self, options: &Options) -> Result<()> {
+        self.runtime.check()?;
+        self.runtime.update_sentinels(options.given_sentinels()?.to_vec());
+        Ok(())
+    }
+
     fn renew(&self, vault: &Vault, credentials: Credentials) -> Result<()> {
         self.runtime.check()?;
         vault.replace(credentials);

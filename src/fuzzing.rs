@@ -203,6 +203,7 @@ pub fn answers(data: &[u8]) {
             .unwrap_or_default()
     };
     let answer = Answer {
+        depth: crate::discovery::answer::Depth::Lists,
         address: replies.first().map(read_address),
         primary: fields(1),
         replicas: replies.get(2).and_then(read_list),

@@ -21,6 +21,7 @@ use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::Latch;
+use crate::net::Endpoint;
 use crate::net::process::fork_count;
 use crate::net::sys;
 use crate::observe::metrics::Sources;
@@ -47,7 +48,7 @@ pub struct Runtime {
     ended: Arc<Latch>,
     closed: AtomicBool,
     forks: u64,
-    services: Mutex<HashMap<String, Arc<Service>>>,
+    services: Arc<Mutex<Services>>,
     pools: Mutex<Vec<Weak<Pool>>>,
     queues: Mutex<Vec<Weak<Queue>>>,
     callbacks: Arc<Callbacks>,
@@ -57,12 +58,25 @@ pub struct Runtime {
     pub(crate) observer: Arc<Observer>,
 }
 
+/// A service that is watched.
+struct Watched {
+    service: Arc<Service>,
+    /// Nobody used it when that was looked at last.
+    unused: bool,
+}
+
+type Services = HashMap<String, Watched>;
+
+/// A service that nobody has used for so long to twice as long is not watched any more.
+const UNUSED: Duration = Duration::from_secs(10);
+
 /// What sentinel-io is given to begin with.
 struct Outfit {
     settings: DeploymentSettings,
     hangups: Arc<HangupWatch>,
     troubles: Arc<Troubles>,
     vault: Arc<Vault>,
+    services: Arc<Mutex<Services>>,
     observer: Arc<Observer>,
 }
 
@@ -96,11 +110,13 @@ impl Runtime {
         let ending = Arc::clone(&ended);
         let hangups = Arc::new(HangupWatch::new().map_err(failed)?);
         let troubles = Arc::new(Troubles::default());
+        let services = Arc::<Mutex<Services>>::default();
         let outfit = Outfit {
             settings,
             hangups,
             troubles: Arc::clone(&troubles),
             vault,
+            services: Arc::clone(&services),
             observer: Arc::clone(&observer),
         };
         let thread = sys::thread("sentinel-io");
@@ -126,7 +142,7 @@ impl Runtime {
             ended,
             closed: AtomicBool::new(false),
             forks,
-            services: Mutex::new(HashMap::new()),
+            services,
             pools: Mutex::default(),
             queues: Mutex::default(),
             callbacks,
@@ -174,11 +190,11 @@ impl Runtime {
         &self.callbacks
     }
 
-    /// The service `name`, watched from its first use on.
+    /// The service `name`, watched from its first use on until nobody has used it for a while.
     pub(crate) fn service(&self, name: &str) -> Arc<Service> {
         let mut services = self.services.lock();
-        if let Some(service) = services.get(name) {
-            return Arc::clone(service);
+        if let Some(watched) = services.get(name) {
+            return Arc::clone(&watched.service);
         }
         let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
         let (requests, requested) = mpsc::unbounded_channel();
@@ -192,7 +208,11 @@ impl Runtime {
         };
         let service = Arc::new(Service::new(name.to_owned(), snapshots, words, requests, unserved));
         let name = name.to_owned();
-        services.insert(name.clone(), Arc::clone(&service));
+        let watched = Watched {
+            service: Arc::clone(&service),
+            unused: false,
+        };
+        services.insert(name.clone(), watched);
         self.post(move |core| {
             tasks::start(Watcher::new(&name, Rc::clone(&core.discovery), ends).run());
         });
@@ -244,7 +264,8 @@ impl Runtime {
 
     /// What the numbers and the description are read from.
     pub(crate) fn sources(&self) -> Sources<'_> {
-        let mut services: Vec<Arc<Service>> = self.services.lock().values().cloned().collect();
+        let mut services: Vec<Arc<Service>> = 
+            self.services.lock().values().map(|watched| Arc::clone(&watched.service)).collect();
         services.sort_by(|one, other| one.name().cmp(other.name()));
         Sources {
             observer: &self.observer,
@@ -259,9 +280,14 @@ impl Runtime {
         for pool in self.pools.lock().iter().filter_map(Weak::upgrade) {
             pool.renew_logins();
         }
-        for service in self.services.lock().values() {
-            service.renew();
+        for watched in self.services.lock().values() {
+            watched.service.renew();
         }
+    }
+
+    /// These Sentinels take the place of those that were given before.
+    pub(crate) fn update_sentinels(&self, sentinels: Vec<Endpoint>) {
+        self.post(move |core| core.discovery.give(&sentinels));
     }
 
     /// Ends every call; true when the thread is gone by the deadline.
@@ -327,9 +353,11 @@ fn run(
         hangups,
         troubles,
         vault,
+        services,
         observer,
     } = outfit;
     tokio.block_on(async move {
+        tasks::start(forget_unused(services, Arc::clone(&observer)));
         let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
         tasks::start(Arc::clone(&hangups).run(Rc::clone(&gate)));
         let alarms = Arc::<Alarms>::default();
@@ -337,7 +365,7 @@ fn run(
         tasks::start(Arc::clone(&alarms).run(Rc::clone(&sentries)));
         let names = settings.address_map.clone();
         let core = Core {
-            discovery: Rc::new(Discovery::new(settings, vault, observer)),
+            discovery: Discovery::new(settings, vault, observer),
             common: Rc::new(Common {
                 gate,
                 hangups,
@@ -359,6 +387,25 @@ fn run(
     // Its tasks end here. A resolver that hangs must not hold the thread: its blocking thread is left to itself.
     tokio.shutdown_background();
     ending.open();
+}
+
+/// Lets those services go that no client has used since this was looked at before: a process that used a thousand once
+/// does not ask for them for ever.
+async fn forget_unused(services: Arc<Mutex<Services>>, observer: Arc<Observer>) {
+    loop {
+        tokio::time::sleep(UNUSED).await;
+        let mut gone = Vec::new();
+        services.lock().retain(|name, watched| {
+            let unused = Arc::strong_count(&watched.service) == 1;
+            let was_unused = std::mem::replace(&mut watched.unused, unused);
+            let forget = unused && was_unused;
+            if forget {
+                gone.push(name.clone());
+            }
+            !forget
+        });
+        gone.iter().for_each(|service| observer.forget(service));
+    }
 }
 
 /// Whether this thread may wait: inside a callback it would wait for itself.

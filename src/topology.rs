@@ -81,6 +81,8 @@ pub enum Word {
     NoAddress,
     /// It knows fewer peers than `sentinel.min_other_sentinels`.
     TooFewPeers(u32),
+    /// None of the Sentinels that have a say knows it: what it names, and under which epoch, counts for nothing.
+    Stranger(Option<(Endpoint, u64)>),
     /// It names this primary.
     Names {
         /// The address, after `address.map`.
@@ -136,6 +138,10 @@ pub fn why_unknown(words: &Words) -> (Reason, Vec<Attempt>) {
                 attempts.push(note("it knows no such service".into()));
             }
             Word::NoAddress => attempts.push(note("it knows no address of the primary".into())),
+            Word::Stranger(_) => {
+                failed = true;
+                attempts.push(note("it is no Sentinel of this deployment: none that is knows it".into()));
+            }
             Word::TooFewPeers(peers) => {
                 few = true;
                 attempts.push(note(format!("it knows {peers} other Sentinels")));

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::who::Entry;
 use crate::error::{Attempt, Stage};
 use crate::net::{AddressMap, Endpoint};
 use crate::resp::{Kind, Reply, Value};
@@ -10,9 +11,23 @@ use crate::topology::{Word, field};
 /// Names and values in the order of the wire.
 pub type Fields = Vec<(String, String)>;
 
+/// How much a question asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Where the primary is: one light command.
+    Address,
+    /// That, and under which epoch.
+    Epoch,
+    /// Both, and the replicas and the other Sentinels.
+    #[default]
+    Lists,
+}
+
 /// Everything that a Sentinel said to one question about a service.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
+    /// What was asked for.
+    pub depth: Depth,
     /// GET-MASTER-ADDR-BY-NAME.
     pub address: Option<Address>,
     /// MASTER; empty when it was refused.
@@ -21,6 +36,40 @@ pub struct Answer {
     pub replicas: Option<Vec<Fields>>,
     /// SENTINELS; `None` when it was refused.
     pub peers: Option<Vec<Fields>>,
+}
+
+impl Answer {
+    /// Nothing said yet to a question of this depth.
+    pub fn of(depth: Depth) -> Answer {
+        Answer {
+            depth,
+            ..Answer::default()
+        }
+    }
+
+    /// Takes what was not asked for from what the same Sentinel said before.
+    pub fn with_lists_of(self, before: Option<Answer>) -> Answer {
+        match before {
+            Some(before) if self.depth < Depth::Lists => Answer {
+                replicas: before.replicas,
+                peers: before.peers,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// Whom the Sentinel lists as its peers: those that are known well enough to be told from others.
+    pub fn entries(&self, map: &AddressMap) -> Vec<Entry> {
+        let entry = |fields: &Fields| {
+            Some(Entry {
+                run_id: field(fields, "runid").filter(|id| !id.is_empty())?.into(),
+                at: entry_endpoint(fields, map)?,
+                down: has_flag(fields, "s_down") || has_flag(fields, "o_down"),
+            })
+        };
+        self.peers.iter().flatten().filter_map(entry).collect()
+    }
 }
 
 /// What GET-MASTER-ADDR-BY-NAME gave.

@@ -1,34 +1,39 @@
 //! The Sentinels of one service in session: what each of them said, who is to be asked and when, what it amounts to.
 //! Pure: every moment and every random number comes from outside, so that whole lives can be run under a virtual clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
+use super::answer::Depth;
 use super::link::LinkId;
-use super::verdict::{Adopted, Verdict, majority_agrees, verdict};
+use super::verdict::{Adopted, Ballot, Verdict, majority_agrees, verdict};
 use crate::net::Endpoint;
 use crate::topology::{Word, Words, is_final};
+
+mod agenda;
+
+use agenda::Agenda;
 
 /// How long the first verdict waits for further answers when one names a primary and no majority has spoken yet.
 const FIRST_WORD_GRACE: Duration = Duration::from_millis(25);
 
-/// The wait before the Sentinels are asked again on behalf of callers that none of them could help; up to four times as
+/// The wait before the Sentinels are asked again on behalf of callers that none of them could help; up to eight times as
 /// long when it goes on.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
-/// Hints make no more questions than one each so often: what matters comes as an event.
-const MIN_BETWEEN_HINTED: Duration = Duration::from_millis(100);
+/// Who has answered about the service within so long has a say in what the majority is.
+const HAS_A_SAY: Duration = Duration::from_secs(10);
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Ask this Sentinel.
-    Ask(LinkId),
+    Ask(LinkId, Depth),
     /// The view changed or was confirmed: publish it.
     Publish,
     /// Tell the callers that wait: whether a Sentinel named a primary.
     Release(bool),
-    /// Every Sentinel has answered or failed: a moment to learn of others and to forget some.
+    /// Every Sentinel has answered or failed.
     Complete,
 }
 
@@ -43,19 +48,27 @@ struct Round {
     grace_over: bool,
 }
 
+/// A Sentinel in session.
+#[derive(Debug)]
+struct Seat {
+    endpoint: Endpoint,
+    word: Word,
+    /// When it named a primary last.
+    named: Option<Instant>,
+}
+
 /// The state of one service's discovery.
 #[derive(Debug)]
 pub struct Council {
-    seats: BTreeMap<LinkId, (Endpoint, Word)>,
+    seats: BTreeMap<LinkId, Seat>,
     adopted: Option<Adopted>,
+    /// Nodes of the service, by what those who have a say list, and the primaries there have been.
+    known: HashSet<Endpoint>,
+    past: Vec<Endpoint>,
     round: Option<Round>,
-    refresh: Option<Duration>,
-    asked_at: Option<Instant>,
+    agenda: Agenda,
     /// Rounds since one named a primary.
     fruitless: u32,
-    retry_at: Option<Instant>,
-    poll_at: Option<Instant>,
-    poll_turn: LinkId,
 }
 
 impl Council {
@@ -64,13 +77,11 @@ impl Council {
         Council {
             seats: BTreeMap::new(),
             adopted: None,
+            known: HashSet::new(),
+            past: Vec::new(),
             round: None,
-            refresh,
-            asked_at: None,
+            agenda: Agenda::new(refresh),
             fruitless: 0,
-            retry_at: None,
-            poll_at: None,
-            poll_turn: 0,
         }
     }
 
@@ -78,7 +89,12 @@ impl Council {
     pub fn seat(&mut self, link: LinkId, endpoint: &Endpoint) -> bool {
         let new = !self.seats.contains_key(&link);
         if new {
-            self.seats.insert(link, (endpoint.clone(), Word::Asked));
+            let seat = Seat {
+                endpoint: endpoint.clone(),
+                word: Word::Asked,
+                named: None,
+            };
+            self.seats.insert(link, seat);
         }
         new
     }
@@ -91,103 +107,120 @@ impl Council {
         }
     }
 
+    /// The nodes that those who have a say list.
+    pub fn know(&mut self, nodes: HashSet<Endpoint>) {
+        self.known = nodes;
+    }
+
     /// The primary in force.
     pub fn adopted(&self) -> Option<&Adopted> {
         self.adopted.as_ref()
     }
 
-    /// What a Sentinel last said, and under which address it sits here.
-    pub fn last_word(&self, link: LinkId) -> Option<&(Endpoint, Word)> {
-        self.seats.get(&link)
+    /// Under which address a Sentinel sits here, and what it last said.
+    pub fn last_word(&self, link: LinkId) -> Option<(&Endpoint, &Word)> {
+        self.seats.get(&link).map(|seat| (&seat.endpoint, &seat.word))
     }
 
     /// What all of them last said.
     pub fn words(&self) -> Words {
-        self.seats.values().cloned().collect()
+        self.seats.values().map(|seat| (seat.endpoint.clone(), seat.word.clone())).collect()
     }
 
     /// When [`Council::tick`] is due.
     pub fn next_tick(&self) -> Option<Instant> {
         let grace = self.round.as_ref().and_then(|round| round.grace);
-        [grace, self.retry_at, self.poll_at].into_iter().flatten().min()
+        [grace, self.agenda.next()].into_iter().flatten().min()
     }
 
     /// Somebody asks: every Sentinel is asked, unless that is under way.
     pub fn request(&mut self, now: Instant, jitter: f64) -> Vec<Act> {
-        if self.poll_at.is_none() {
-            self.schedule_poll(now, jitter);
-        }
+        self.agenda.begin_to_poll(now, jitter);
         self.ask_all(now)
     }
 
-    /// Something looked wrong: the same, but a storm of hints is no storm of questions.
+    /// Something looked wrong: one Sentinel is asked where the primary is, now or soon.
     pub fn hint(&mut self, now: Instant, jitter: f64) -> Vec<Act> {
-        match self
-            .asked_at
-            .map(|at| at + MIN_BETWEEN_HINTED)
-            .filter(|&next| next > now)
-        {
-            Some(next) if self.round.is_none() => {
-                self.retry_at = Some(self.retry_at.map_or(next, |at| at.min(next)));
-                Vec::new()
-            }
-            _ => self.request(now, jitter),
+        if self.adopted.is_none() {
+            return self.request(now, jitter);
         }
+        self.agenda.begin_to_poll(now, jitter);
+        self.agenda.look_soon(now);
+        self.due(now, jitter)
     }
 
     /// There are new credentials: whoever refused the old ones may take these.
     pub fn renew(&mut self, now: Instant) -> Vec<Act> {
-        for (_, word) in self.seats.values_mut() {
-            word.forget_refusal();
+        for seat in self.seats.values_mut() {
+            seat.word.forget_refusal();
         }
         self.ask_anew(now)
     }
 
-    /// A Sentinel published that the primary may be another one. A question under way may be answered from before
-    /// that: every Sentinel is asked anew.
-    pub fn primary_event(&mut self, now: Instant) -> Vec<Act> {
-        self.ask_anew(now)
+    /// A Sentinel published that the primary may be another one: it is asked at once, a question of before that may be
+    /// answered from before. The others are asked a little later, unless what it says settles it.
+    pub fn primary_event(&mut self, link: LinkId, now: Instant, jitter: f64) -> Vec<Act> {
+        self.agenda.ask_others(link, now, jitter);
+        let depth = self.agenda.depth_now(now);
+        vec![Act::Ask(link, depth)]
+    }
+
+    /// A Sentinel published that something else has changed.
+    pub fn view_event(&mut self, link: LinkId, now: Instant, jitter: f64) -> Vec<Act> {
+        self.agenda.read_lists_of(link, now, jitter);
+        self.due(now, jitter)
     }
 
     /// A Sentinel answered or failed. `callers`: whether some wait.
     pub fn hear(&mut self, link: LinkId, word: Word, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let names = matches!(word, Word::Names { .. });
-        let contradicts = match (&word, &self.adopted) {
-            (Word::Names { primary, .. }, Some(adopted)) => *primary != adopted.primary,
-            _ => false,
-        };
-        match self.seats.get_mut(&link) {
-            Some((_, before)) => *before = word,
-            None => return Vec::new(),
+        let Some(seat) = self.seats.get_mut(&link) else { return Vec::new() };
+        seat.word = word;
+        if names {
+            seat.named = Some(now);
         }
-        let mut acts = Vec::new();
+        self.disown(link);
         if let Some(round) = &mut self.round {
             let was_asked = round.waiting.remove(&link);
             if was_asked && names && !round.named {
                 round.named = true;
                 round.grace = Some(now + FIRST_WORD_GRACE);
             }
-        } else if contradicts {
-            acts = self.ask_all(now);
         }
-        acts.extend(self.conclude(callers, now, jitter));
+        let acts = self.conclude(callers, now, jitter);
+        if names {
+            match self.agrees(link) {
+                true => self.agenda.settled_by(link),
+                // What was said and what is in force differ: what do the others say?
+                false if self.round.is_none() => self.agenda.ask_others_again(link, now, jitter),
+                false => {}
+            }
+        }
         acts
+    }
+
+    /// Some may have left: a question that only they have not answered is answered.
+    pub fn revise(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
+        match &self.round {
+            Some(round) if round.waiting.is_empty() => self.conclude(callers, now, jitter),
+            _ => Vec::new(),
+        }
     }
 
     /// What is due at `now`.
     pub fn tick(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let mut acts = Vec::new();
-        if self.retry_at.is_some_and(|at| at <= now) {
+        if self.agenda.retry_is_due(now) {
             acts.extend(self.ask_all(now));
         }
-        if self.poll_at.is_some_and(|at| at <= now) {
-            self.poll_at = None;
+        if self.agenda.poll_is_due(now) {
             // A name that no Sentinel knows is not polled for ever: the next request begins it again.
             if self.adopted.is_some() || callers {
-                self.schedule_poll(now, jitter);
-                acts.extend(self.poll());
+                self.agenda.begin_to_poll(now, jitter);
+                self.agenda.look_now(now);
             }
         }
+        acts.extend(self.due(now, jitter));
         let over = |round: &&mut Round| round.grace.is_some_and(|at| at <= now);
         if let Some(round) = self.round.as_mut().filter(over) {
             round.grace = None;
@@ -197,8 +230,23 @@ impl Council {
         acts
     }
 
+    /// The questions to single Sentinels whose time has come.
+    fn due(&mut self, now: Instant, jitter: f64) -> Vec<Act> {
+        let up: Vec<LinkId> = self.up().collect();
+        let acts = self.agenda.due(&up, now, jitter);
+        acts.into_iter().map(|(link, depth)| Act::Ask(link, depth)).collect()
+    }
+
+    /// Those that answered the last question: first of all those that have a say.
+    fn up(&self) -> impl Iterator<Item = LinkId> {
+        let speaks = |seat: &Seat| !matches!(seat.word, Word::Failed(_) | Word::Refused(_) | Word::Asked | Word::Stranger(_));
+        let any = self.seats.values().any(speaks);
+        let asked = move |seat: &Seat| if any { speaks(seat) } else { matches!(seat.word, Word::Stranger(_)) };
+        self.seats.iter().filter(move |(_, seat)| asked(seat)).map(|(&link, _)| link)
+    }
+
     fn ask_all(&mut self, now: Instant) -> Vec<Act> {
-        self.retry_at = None;
+        self.agenda.no_retry();
         match &self.round {
             Some(round) if !round.waiting.is_empty() => Vec::new(),
             _ => self.ask_anew(now),
@@ -206,9 +254,9 @@ impl Council {
     }
 
     fn ask_anew(&mut self, now: Instant) -> Vec<Act> {
-        self.asked_at = Some(now);
+        self.agenda.lists_were_read(now);
         let waiting: BTreeSet<LinkId> = self.seats.keys().copied().collect();
-        let acts = waiting.iter().map(|&link| Act::Ask(link)).collect();
+        let acts = waiting.iter().map(|&link| Act::Ask(link, Depth::Lists)).collect();
         self.round = Some(Round {
             waiting,
             named: false,
@@ -218,16 +266,51 @@ impl Council {
         acts
     }
 
-    /// The net under the events: one Sentinel after the other is asked.
-    fn poll(&mut self) -> Option<Act> {
-        let mut seats = self.seats.keys().copied();
-        let next = seats.clone().find(|&link| link > self.poll_turn).or(seats.next())?;
-        self.poll_turn = next;
-        Some(Act::Ask(next))
+    /// Whether a Sentinel names what is in force.
+    fn agrees(&self, link: LinkId) -> bool {
+        match (self.seats.get(&link).map(|seat| &seat.word), &self.adopted) {
+            (Some(Word::Names { primary, epoch, .. }), Some(adopted)) => {
+                *primary == adopted.primary && *epoch == adopted.epoch
+            }
+            _ => false,
+        }
     }
 
-    fn schedule_poll(&mut self, now: Instant, jitter: f64) {
-        self.poll_at = self.refresh.map(|every| now + every.mul_f64(0.75 + jitter / 2.0));
+    /// What was adopted on the word of somebody who turns out to be a stranger, and of nobody else, is not in force.
+    fn disown(&mut self, link: LinkId) {
+        let (Some(seat), Some(adopted)) = (self.seats.get(&link), &self.adopted) else { return };
+        let is_its_own = matches!(&seat.word, Word::Stranger(Some(said)) if *said == (adopted.primary.clone(), adopted.epoch));
+        let others = |seat: &Seat| matches!(seat.word, Word::Names { .. });
+        let has_no_other = !self.seats.keys().any(|&other| self.agrees(other));
+        if is_its_own && has_no_other && self.seats.values().any(others) {
+            self.adopted = None;
+        }
+    }
+
+    /// How many have a say.
+    fn say(&self, now: Instant) -> usize {
+        let has_a_say = |seat: &&Seat| {
+            let named = seat.named.is_some_and(|at| now.saturating_duration_since(at) < HAS_A_SAY);
+            named && !matches!(seat.word, Word::Stranger(_))
+        };
+        self.seats.values().filter(has_a_say).count()
+    }
+
+    fn judge(&mut self, words: &Words, now: Instant) {
+        // Where no Sentinel lists anybody, nothing can be told by that.
+        let known = |at: &Endpoint| self.known.is_empty() || self.known.contains(at) || self.past.contains(at);
+        let ballot = Ballot {
+            words,
+            say: self.say(now),
+            known: &known,
+        };
+        if let Verdict::Adopt(adopted) = verdict(ballot, self.adopted.as_ref(), now) {
+            if !self.past.contains(&adopted.primary) {
+                self.past.truncate(7);
+                self.past.insert(0, adopted.primary.clone());
+            }
+            self.adopted = Some(adopted);
+        }
     }
 
     /// Draws the consequences of what was heard so far.
@@ -238,12 +321,10 @@ impl Council {
         let grace_over = self.round.as_ref().is_some_and(|round| round.grace_over);
         let settled = complete || grace_over || majority_agrees(&words);
         if self.adopted.is_some() || settled {
-            if let Verdict::Adopt(adopted) = verdict(&words, self.adopted.as_ref(), now) {
-                self.adopted = Some(adopted);
-            }
+            self.judge(&words, now);
         }
-        if self.adopted.is_some() && self.poll_at.is_none() {
-            self.schedule_poll(now, jitter);
+        if self.adopted.is_some() {
+            self.agenda.begin_to_poll(now, jitter);
         }
         let mut acts = vec![Act::Publish];
         if settled && named {
@@ -257,7 +338,7 @@ impl Council {
             }
             if !named && callers {
                 let wait = RETRY.0 + (RETRY.1 - RETRY.0).mul_f64(jitter);
-                self.retry_at = Some(now + wait * (1 << self.fruitless.min(3)) / 2);
+                self.agenda.retry_at(now + wait * (1 << self.fruitless.min(4)) / 2);
             }
         }
         acts

@@ -98,6 +98,7 @@ impl World {
         for link in 0..count {
             council.seat(link, &Endpoint::new("sentinel", 26379));
         }
+        council.know((0..nodes).map(node_at).collect());
         let mut world = World {
             rng,
             start: Instant::now() + Duration::from_secs(3600),
@@ -169,8 +170,8 @@ impl World {
             Happening::Answer { sentinel, view } => self.answer(sentinel, view),
             Happening::Event { sentinel } if self.sentinels[sentinel].linked => {
                 self.allowed += self.sentinels.len() as u64;
-                let now = self.now();
-                let acts = self.council.primary_event(now);
+                let (now, jitter) = (self.now(), self.rng.f64());
+                let acts = self.council.primary_event(sentinel, now, jitter);
                 self.carry_out(acts);
             }
             Happening::Event { .. } => {}
@@ -197,7 +198,7 @@ impl World {
 
     fn carry_out(&mut self, acts: Vec<Act>) {
         for act in acts {
-            if let Act::Ask(link) = act {
+            if let Act::Ask(link, _) = act {
                 self.asked += 1;
                 self.ask(link);
             }

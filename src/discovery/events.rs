@@ -1,7 +1,7 @@
 //! What Sentinels publish, as values. Pure.
 
 /// The channels each link listens to. Names are the wire's.
-pub const CHANNELS: [&str; 16] = [
+pub const CHANNELS: [&str; 18] = [
     "+switch-master",
     "+promoted-slave",
     "+config-update-from",
@@ -13,6 +13,8 @@ pub const CHANNELS: [&str; 16] = [
     "-odown",
     "+reboot",
     "+sentinel",
+    "+sentinel-address-switch",
+    "+sentinel-invalid-addr",
     "+reset-master",
     "+monitor",
     "-monitor",
@@ -79,6 +81,9 @@ fn service_of(payload: &str) -> Option<&str> {
             _ => None,
         };
     }
+    // +sentinel-address-switch adds " ip <ip> port <port> for <run id>".
+    let moved = rest.rsplit_once(" ip ").filter(|(_, to)| to.contains(" port ") && to.contains(" for "));
+    let rest = moved.map_or(rest, |(head, _)| head);
     // +odown adds " #quorum 2/2", +monitor adds " quorum 2".
     let rest = rest.rsplit_once(" #quorum ").map_or(rest, |(head, _)| head);
     let rest = match rest.rsplit_once(" quorum ") {
@@ -135,6 +140,12 @@ mod tests {
                 Some("my service"),
             ),
             ("+sdown", "master mymaster 127.0.0.1 7000", Kind::View, Some("mymaster")),
+            (
+                "+sentinel-address-switch",
+                "master my ip service 127.0.0.1 7000 ip 127.0.0.2 port 7100 for 0123abcd",
+                Kind::View,
+                Some("my ip service"),
+            ),
             (
                 "+sdown",
                 "slave [::1]:7001 ::1 7001 @ mymaster ::1 7000",

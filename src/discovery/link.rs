@@ -4,21 +4,25 @@
 //! RESP2 needs a second one for the events. A link decides nothing; it tells the watchers what it heard.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::answer::Answer;
+use super::answer::{Answer, Depth};
 use super::events::Event;
+use super::members::Members;
+use super::redial::{FOR_CALLERS, longest_wait, patience};
 use super::session::Session;
+use super::way::{Made, Way};
 use crate::error::{Attempt, Stage};
-use crate::net::{DialError, Endpoint, Greeted, Transport, Wire, handshake};
+use crate::net::{DialError, Endpoint};
 use crate::observe::{Observer, SentinelStats};
-use crate::options::{DeploymentSettings, Vault};
+use crate::options::DeploymentSettings;
 use crate::tasks;
 
 /// Which link of a deployment.
@@ -43,6 +47,10 @@ pub type Report = (LinkId, Heard);
 pub struct Question {
     /// The service.
     pub service: Rc<str>,
+    /// How much is asked.
+    pub depth: Depth,
+    /// A caller waits for it: a Sentinel that is not connected is dialled for it.
+    pub urgent: bool,
     /// Where the answer goes.
     pub reports: UnboundedSender<Report>,
 }
@@ -61,113 +69,56 @@ pub struct Identity {
 pub struct Link {
     /// Its place among the links.
     pub id: LinkId,
-    /// The address it dials.
-    pub endpoint: Endpoint,
     /// What is known of the Sentinel.
     pub identity: Rc<RefCell<Identity>>,
-    /// The services whose Sentinels report it as a peer.
-    pub reported_by: RefCell<BTreeSet<Rc<str>>>,
+    way: Rc<Way>,
     questions: UnboundedSender<Question>,
 }
 
 impl Link {
     /// Starts the link's task. It dials with the first question.
-    pub fn start(
-        id: LinkId,
-        endpoint: Endpoint,
-        settings: Rc<DeploymentSettings>,
-        (transport, vault): (Rc<Transport>, Arc<Vault>),
-        observer: Arc<Observer>,
-    ) -> Link {
+    pub fn start(id: LinkId, way: Way, members: Rc<Members>, observer: Arc<Observer>) -> Link {
         let (questions, asked) = unbounded_channel();
         let identity = Rc::new(RefCell::new(Identity::default()));
-        let way = Way {
-            endpoint: endpoint.clone(),
-            settings: Rc::clone(&settings),
-            transport,
-            vault,
-        };
+        let way = Rc::new(way);
         let task = Task {
             id,
-            endpoint: endpoint.clone(),
-            settings,
-            stats: observer.sentinel(&endpoint),
+            endpoint: way.endpoint.clone(),
+            settings: Rc::clone(&way.settings),
+            stats: observer.sentinel(&way.endpoint),
             observer,
-            way: Rc::new(way),
+            way: Rc::clone(&way),
+            changes: members.changes(),
+            members,
             identity: Rc::clone(&identity),
             asked,
             services: HashMap::new(),
             open: HashSet::new(),
             failures: 0,
+            too_slow: 0,
         };
         tasks::start(task.run());
         Link {
             id,
-            endpoint,
             identity,
-            reported_by: RefCell::new(BTreeSet::new()),
+            way,
             questions,
         }
+    }
+
+    /// Under which address it goes.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.way.endpoint
+    }
+
+    /// How it is connected to.
+    pub fn way(&self) -> &Way {
+        &self.way
     }
 
     /// Asks; the answer or the failure goes to the question's watcher.
     pub fn ask(&self, question: Question) {
         let _ = self.questions.send(question);
-    }
-}
-
-/// No Sentinel is dialled more often, however many questions wait: eight times a second.
-const MIN_BETWEEN_DIALS: Duration = Duration::from_millis(125);
-
-/// How a Sentinel is connected to.
-struct Way {
-    endpoint: Endpoint,
-    settings: Rc<DeploymentSettings>,
-    transport: Rc<Transport>,
-    vault: Arc<Vault>,
-}
-
-/// A connection that was made, and the one for the events where the Sentinel speaks RESP2.
-struct Made {
-    greeted: Greeted,
-    events: Option<Wire>,
-}
-
-impl Made {
-    fn dials_beyond_one(&self) -> u32 {
-        u32::from(self.events.is_some())
-    }
-}
-
-impl Way {
-    async fn greet(&self) -> Result<Greeted, DialError> {
-        let (settings, limits) = (&self.settings, self.settings.connect_timeout);
-        handshake::greet_sentinel(
-            &self.endpoint,
-            &self.vault,
-            &self.transport,
-            limits,
-            settings.answer_timeout,
-        )
-        .await
-    }
-
-    async fn connect(&self) -> Result<Made, DialError> {
-        let greeted = self.greet().await?;
-        let events = match greeted.protocol {
-            3 => None,
-            _ => Some(self.greet().await?.wire),
-        };
-        Ok(Made { greeted, events })
-    }
-
-    /// Waits for newer credentials than number `known` and connects with them, not before `soonest`. Tells which were
-    /// shown, and when.
-    async fn renew(self: Rc<Way>, known: u64, soonest: Instant) -> (u64, Instant, Result<Made, DialError>) {
-        self.vault.replacements().newer_than(known).await;
-        sleep_until(soonest.into()).await;
-        let (shown, dialled) = (self.vault.number(), Instant::now());
-        (shown, dialled, self.connect().await)
     }
 }
 
@@ -178,95 +129,128 @@ struct Task {
     observer: Arc<Observer>,
     stats: Arc<SentinelStats>,
     way: Rc<Way>,
+    members: Rc<Members>,
+    changes: watch::Receiver<u64>,
     identity: Rc<RefCell<Identity>>,
     asked: UnboundedReceiver<Question>,
-    /// Every service ever asked about, and its watcher.
+    /// Every service asked about whose watcher lives, and that watcher.
     services: HashMap<Rc<str>, UnboundedSender<Report>>,
     /// Services whose question has no answer yet.
     open: HashSet<Rc<str>>,
     failures: u32,
+    /// How often it took longer than it was given.
+    too_slow: u32,
+}
+
+/// A connection that could not be made, or has ended.
+struct Lost {
+    error: DialError,
+    /// When it had been dialled.
+    dialled: Instant,
 }
 
 impl Task {
     async fn run(mut self) {
         self.live().await;
+        self.members.fails(self.id);
         // A watcher of another service may still count on an answer.
-        self.fail(&DialError::new(Stage::Query, "no Sentinel reports it any more"));
+        let attempt = Attempt {
+            endpoint: self.endpoint.to_string(),
+            stage: Stage::Query,
+            cause: "no Sentinel reports it any more".to_owned(),
+        };
+        self.tell_all(&attempt);
     }
 
     async fn live(&mut self) {
         let Some(first) = self.asked.recv().await else { return };
-        self.note(first);
+        self.note(&first);
         self.stats.connecting();
         loop {
-            let mut soonest = Instant::now() + MIN_BETWEEN_DIALS;
-            let error = match self.way.connect().await {
+            sleep_until(self.members.take_dial(self.id).into()).await;
+            let dialled = Instant::now();
+            let error = match self.way.connect(self.too_slow).await {
                 Ok(made) => {
+                    let soon = self.settings.connect_timeout / 4;
+                    self.too_slow = self.too_slow.saturating_sub(u32::from(dialled.elapsed() < soon));
                     self.observer.link_up(&self.stats, made.greeted.protocol);
-                    match self.serve(made, &mut soonest).await {
+                    match self.serve(made).await {
                         Some(error) => error,
                         None => return,
                     }
                 }
-                Err(error) => error,
+                Err(error) => {
+                    if dialled.elapsed() >= self.settings.connect_timeout.min(self.settings.answer_timeout) {
+                        self.too_slow = self.too_slow.saturating_add(1);
+                    }
+                    error
+                }
             };
-            self.observer.link_down(&self.stats, &error.at(&self.endpoint));
-            self.fail(&error);
-            if !self.pause(soonest).await {
+            if !self.pause(Lost { error, dialled }).await {
                 return;
             }
         }
     }
 
-    fn note(&mut self, question: Question) {
+    fn note(&mut self, question: &Question) {
         self.open.insert(Rc::clone(&question.service));
-        self.services.insert(question.service, question.reports);
+        if !self.services.contains_key(&question.service) {
+            self.services.retain(|_, reports| !reports.is_closed());
+        }
+        let service = Rc::clone(&question.service);
+        self.services.insert(service, question.reports.clone());
     }
 
     /// What begins on a new connection: the events, and every question, for what happened before it may have been missed.
     fn begin(&mut self, made: Made) -> Session {
         let Made { greeted, events } = made;
         let peer = greeted.wire.peer();
-        self.identity.borrow_mut().peer = peer.map(|peer| Endpoint::new(peer.ip().to_string(), peer.port()));
-        let limit = self.settings.answer_timeout;
+        let peer = peer.map(|peer| Endpoint::new(peer.ip().to_string(), peer.port()));
+        self.identity.borrow_mut().peer.clone_from(&peer);
+        if !greeted.has_my_id {
+            self.members.answers(self.id, peer, None);
+        }
+        let limit = patience(self.settings.answer_timeout, self.too_slow);
         let mut session = Session::new(greeted.wire, events, greeted.has_my_id, limit, Arc::clone(&self.stats));
+        self.services.retain(|_, reports| !reports.is_closed());
         for service in self.services.keys() {
-            session.ask(service);
+            session.ask(service, Depth::Lists);
             self.open.insert(Rc::clone(service));
         }
         session
     }
 
     /// Serves questions and events until the connection ends; `None` when the deployment is gone. Where the credentials are
-    /// replaced, the connection is: when the Sentinel has taken the new ones. It may be dialled again from `soonest` on.
-    async fn serve(&mut self, made: Made, soonest: &mut Instant) -> Option<DialError> {
-        *soonest += MIN_BETWEEN_DIALS * made.dials_beyond_one();
-        let mut renewal = Box::pin(Rc::clone(&self.way).renew(made.greeted.login, *soonest));
+    /// replaced, the connection is: when the Sentinel has taken the new ones.
+    async fn serve(&mut self, made: Made) -> Option<DialError> {
+        let wait = self.way.renewal_wait(true);
+        let mut renewal = Box::pin(Rc::clone(&self.way).renew(made.greeted.login, wait, self.too_slow));
         let mut session = self.begin(made);
         loop {
             tokio::select! {
                 question = self.asked.recv() => {
                     let question = question?;
-                    session.ask(&question.service);
-                    self.note(question);
+                    session.ask(&question.service, question.depth);
+                    self.note(&question);
                 }
                 heard = session.next() => match heard {
                     Ok(heard) => self.hear(heard),
-                    Err(error) => return Some(error),
+                    Err(error) => {
+                        self.too_slow = self.too_slow.saturating_add(u32::from(session.lost_patience()));
+                        return Some(error);
+                    }
                 },
-                (shown, dialled, renewed) = &mut renewal => {
-                    *soonest = dialled + MIN_BETWEEN_DIALS;
+                (shown, renewed) = &mut renewal => {
                     let known = match renewed {
                         Ok(made) => {
                             let login = made.greeted.login;
-                            *soonest += MIN_BETWEEN_DIALS * made.dials_beyond_one();
                             session = self.begin(made);
                             login
                         }
                         Err(error) => self.keep_login(&error, shown),
                     };
-                    let next = if known < shown { *soonest + self.settings.backoff_max } else { *soonest };
-                    renewal.set(Rc::clone(&self.way).renew(known, next));
+                    let wait = self.way.renewal_wait(known >= shown);
+                    renewal.set(Rc::clone(&self.way).renew(known, wait, self.too_slow));
                 }
             }
         }
@@ -296,8 +280,12 @@ impl Task {
                 self.spread(event);
             }
             Said::RunId(run_id) => {
-                self.stats.named(&run_id);
-                self.identity.borrow_mut().run_id = Some(run_id);
+                if let Some(run_id) = &run_id {
+                    self.stats.named(run_id);
+                }
+                let peer = self.identity.borrow().peer.clone();
+                self.members.answers(self.id, peer, run_id.as_deref());
+                self.identity.borrow_mut().run_id = run_id;
             }
             Said::Nothing => {}
         }
@@ -322,33 +310,49 @@ impl Task {
     }
 
     /// Tells every watcher: even one without an open question must not go on counting on this Sentinel's last word.
-    fn fail(&mut self, error: &DialError) {
-        self.failures = self.failures.saturating_add(1);
+    fn tell_all(&mut self, attempt: &Attempt) {
         self.open.clear();
-        let attempt = error.at(&self.endpoint);
         for reports in self.services.values() {
             let _ = reports.send((self.id, Heard::Failed(attempt.clone())));
         }
     }
 
-    /// Waits before the next dial: capped backoff with full jitter, cut short by a question, but not before `soonest`.
-    /// False when the deployment is gone.
-    async fn pause(&mut self, soonest: Instant) -> bool {
-        let until = soonest.max(Instant::now() + self.backoff());
+    /// Waits before the next dial, with full jitter. Questions are answered by the failure meanwhile; one that a caller
+    /// waits for makes the wait end a second after the last dial. False when the deployment is gone.
+    async fn pause(&mut self, Lost { error, dialled }: Lost) -> bool {
+        let attempt = error.at(&self.endpoint);
+        self.failures = self.failures.saturating_add(1);
+        self.observer.link_down(&self.stats, &attempt);
+        self.members.fails(self.id);
+        self.way.failed();
+        self.tell_all(&attempt);
+        let (failed, share) = (Instant::now(), fastrand::f64());
+        let at = self.way.at.borrow().clone();
+        let mut urgent = false;
         loop {
-            let wake = if self.open.is_empty() { until } else { soonest };
+            let others_answer = self.members.others_answer(self.id);
+            let wait = longest_wait(self.failures, error.stage, others_answer).mul_f64(share);
+            let soonest = dialled + FOR_CALLERS;
+            let due = if urgent { soonest.min(failed + wait) } else { failed + wait };
             tokio::select! {
-                () = sleep_until(wake.into()) => return true,
-                question = self.asked.recv() => match question {
-                    Some(question) => self.note(question),
-                    None => return false,
-                },
+                () = sleep_until(due.into()) => return true,
+                changed = self.changes.changed() => {
+                    // Its name has another address now.
+                    let redirected = *self.way.at.borrow() != at;
+                    if changed.is_err() || redirected {
+                        return redirected;
+                    }
+                }
+                question = self.asked.recv() => {
+                    let Some(question) = question else { return false };
+                    self.note(&question);
+                    urgent |= question.urgent;
+                    if !question.urgent {
+                        self.open.remove(&question.service);
+                        self.report(&question.service, Heard::Failed(attempt.clone()));
+                    }
+                }
             }
         }
-    }
-
-    fn backoff(&self) -> Duration {
-        let ceiling = self.settings.backoff_min.saturating_mul(1 << self.failures.min(10));
-        ceiling.min(self.settings.backoff_max).mul_f64(fastrand::f64())
     }
 }

@@ -1,33 +1,44 @@
 //! Who is primary, who are the replicas: by asking and listening to every Sentinel.
 //!
 //! A [`link`] holds the connection to one Sentinel, a [`watcher`] the view of one service. What decides is pure:
-//! [`council`], [`verdict`] and [`replicas`] over the [`answer`]s, [`events`] as values.
+//! [`council`], [`verdict`], [`who`] and [`replicas`] over the [`answer`]s, [`events`] as values.
 
 pub mod answer;
 pub mod council;
 pub mod events;
 pub mod link;
+pub mod members;
+mod names;
+mod redial;
 pub mod replicas;
+mod seeds;
 mod session;
 pub mod verdict;
 mod view;
 pub mod watcher;
+mod way;
+pub mod who;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Instant;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use session::hear_all;
 
-use answer::{Fields, entry_endpoint};
 use link::{Link, LinkId};
+use members::Members;
+use names::Name;
+use seeds::Seeds;
+use way::Way;
+use who::Change;
 
-use crate::net::{Tls, Transport};
+use crate::net::{Endpoint, Tls, Transport};
 use crate::observe::Observer;
 use crate::options::{DeploymentSettings, Vault};
+use crate::tasks;
 
 /// The Sentinels of a deployment, shared by the watchers of all its services.
 #[derive(Debug)]
@@ -38,30 +49,31 @@ pub struct Discovery {
     vault: Arc<Vault>,
     links: RefCell<BTreeMap<LinkId, Rc<Link>>>,
     next: Cell<LinkId>,
-    seeds: usize,
+    seeds: RefCell<Seeds>,
+    members: Rc<Members>,
     observer: Arc<Observer>,
 }
 
 impl Discovery {
     /// One link for each Sentinel that was named; nothing is dialled yet.
-    pub fn new(settings: DeploymentSettings, vault: Arc<Vault>, observer: Arc<Observer>) -> Discovery {
+    pub fn new(settings: DeploymentSettings, vault: Arc<Vault>, observer: Arc<Observer>) -> Rc<Discovery> {
         let tls = settings.tls.clone();
         let tls = tls.map(|tls| Tls::new(tls, settings.address_map.clone()));
         let transport = Transport::new(settings.tcp.clone(), tls);
-        let settings = Rc::new(settings);
-        let seeds = settings.sentinels.clone();
-        let discovery = Discovery {
-            settings,
+        let members = Rc::new(Members::new(settings.learn));
+        let given = settings.sentinels.clone();
+        let discovery = Rc::new(Discovery {
+            settings: Rc::new(settings),
             transport: Rc::new(transport),
             vault,
             links: RefCell::new(BTreeMap::new()),
             next: Cell::new(0),
-            seeds: seeds.len(),
+            seeds: RefCell::default(),
+            members,
             observer,
-        };
-        for seed in seeds {
-            discovery.add(seed);
-        }
+        });
+        discovery.give(&given);
+        tasks::start(tend(Rc::downgrade(&discovery), discovery.members.changes()));
         discovery
     }
 
@@ -75,6 +87,11 @@ impl Discovery {
         &self.observer
     }
 
+    /// Who is who among the Sentinels.
+    pub fn members(&self) -> &Rc<Members> {
+        &self.members
+    }
+
     fn links(&self) -> Vec<Rc<Link>> {
         self.links.borrow().values().cloned().collect()
     }
@@ -83,59 +100,122 @@ impl Discovery {
         self.links.borrow().get(&id).cloned()
     }
 
-    fn add(&self, endpoint: crate::net::Endpoint) -> LinkId {
+    /// These addresses and names take the place of those that were given before.
+    pub fn give(&self, sentinels: &[Endpoint]) {
+        let gone = self.seeds.borrow_mut().keep_only(sentinels);
+        for link in gone {
+            self.members.with(|who| who.withdraw(link));
+        }
+        for sentinel in sentinels {
+            if !self.seeds.borrow().has(sentinel) {
+                self.give_one(sentinel);
+            }
+        }
+        self.members.with(|who| who.settle(Instant::now()));
+        self.members.tell();
+    }
+
+    fn give_one(&self, sentinel: &Endpoint) {
+        if !sentinel.is_address() {
+            let name = Name::new(sentinel.clone(), self.settings.resolve_every, &self.members);
+            let link = self.add(sentinel.clone(), Some(Rc::clone(&name)), None);
+            self.members.with(|who| who.give(link, sentinel.clone(), None));
+            return self.seeds.borrow_mut().add(sentinel.clone(), Some(name), link);
+        }
+        let known = self.links().into_iter().find(|link| link.endpoint() == sentinel);
+        let link = match known {
+            Some(known) => {
+                self.members.with(|who| who.give_known(known.id));
+                known.id
+            }
+            None => {
+                let link = self.add(sentinel.clone(), None, None);
+                self.members.with(|who| who.give(link, sentinel.clone(), Some(sentinel.clone())));
+                link
+            }
+        };
+        self.seeds.borrow_mut().add(sentinel.clone(), None, link);
+    }
+
+    fn add(&self, endpoint: Endpoint, name: Option<Rc<Name>>, at: Option<Endpoint>) -> LinkId {
         let id = self.next.replace(self.next.get() + 1);
-        let way = (Rc::clone(&self.transport), Arc::clone(&self.vault));
-        let (settings, observer) = (Rc::clone(&self.settings), Arc::clone(&self.observer));
-        let link = Rc::new(Link::start(id, endpoint, settings, way, observer));
-        self.links.borrow_mut().insert(id, link);
+        let way = Way {
+            endpoint,
+            settings: Rc::clone(&self.settings),
+            name,
+            at: RefCell::new(at),
+            transport: Rc::clone(&self.transport),
+            vault: Arc::clone(&self.vault),
+            members: Rc::clone(&self.members),
+        };
+        let link = Link::start(id, way, Rc::clone(&self.members), Arc::clone(&self.observer));
+        self.links.borrow_mut().insert(id, Rc::new(link));
         id
     }
 
-    /// Adds a link for each Sentinel in `peers`, as those of `service` report them, that has none, and drops learnt ones
-    /// that failed and that no service reports any more. Only complete rounds are learnt from: before a seed is
-    /// connected, its name and an address that the others report for it look like two Sentinels.
-    fn learn(&self, service: &Rc<str>, peers: &[&Fields], failed: impl Fn(LinkId) -> bool) {
-        let map = &self.settings.address_map;
-        for link in self.links() {
-            let is_reported = peers
-                .iter()
-                .any(|entry| view::is_same(&link.endpoint, &link.identity.borrow(), entry, map));
-            let mut reported_by = link.reported_by.borrow_mut();
-            if is_reported {
-                reported_by.insert(Rc::clone(service));
-            } else {
-                reported_by.remove(service);
-            }
-            let forgotten = reported_by.is_empty() && failed(link.id);
-            if link.id >= self.seeds && (forgotten || self.has_twin(&link)) {
-                self.links.borrow_mut().remove(&link.id);
-            }
+    fn close(&self, link: LinkId) {
+        self.links.borrow_mut().remove(&link);
+        self.members.with(|who| who.close(link));
+    }
+
+    /// Opens and closes links, as the names' addresses and what the Sentinels tell of each other have it.
+    fn tend(&self) {
+        let mut changed = self.follow_names();
+        let plan = self.members.with(|who| who.plan(Instant::now()));
+        changed |= !plan.open.is_empty() || !plan.close.is_empty();
+        for link in plan.close {
+            self.close(link);
         }
-        for entry in peers.iter().filter(|_| self.settings.learn) {
-            if let Some(endpoint) = entry_endpoint(entry, map).filter(|_| !self.is_known(entry)) {
-                self.add(endpoint);
-            }
+        for (at, run_id) in plan.open {
+            let link = self.add(at.clone(), None, None);
+            self.members.with(|who| who.opened(link, at, run_id));
+        }
+        for change in self.members.with(who::Who::take_changes) {
+            self.observe(&change);
+        }
+        if changed {
+            self.members.tell();
         }
     }
 
-    /// Whether an entry of SENTINELS has a link. A named seed that was never reached may be any address of its port.
-    fn is_known(&self, entry: &Fields) -> bool {
-        let map = &self.settings.address_map;
-        let port = entry_endpoint(entry, map).map(|endpoint| endpoint.port);
-        self.links().iter().any(|link| {
-            let identity = link.identity.borrow();
-            let unresolved = identity.peer.is_none() && link.endpoint.host.parse::<IpAddr>().is_err();
-            view::is_same(&link.endpoint, &identity, entry, map) || (unresolved && port == Some(link.endpoint.port))
-        })
+    /// Every address of a name is a Sentinel of its own.
+    fn follow_names(&self) -> bool {
+        let steps = self.seeds.borrow_mut().follow_names(|link| {
+            let at = self.link(link).and_then(|link| link.way().at.borrow().clone());
+            (at, self.members.standing(link))
+        });
+        for step in &steps {
+            match step {
+                seeds::Step::Redirect(link, at) => {
+                    if let Some(link) = self.link(*link) {
+                        link.way().at.replace(Some(at.clone()));
+                    }
+                    self.members.with(|who| who.redirect(*link, at.clone()));
+                }
+                seeds::Step::Open(name, at) => {
+                    let link = self.add(at.clone(), Some(Rc::clone(name)), Some(at.clone()));
+                    self.members.with(|who| who.give(link, at.clone(), Some(at.clone())));
+                    self.seeds.borrow_mut().extend(&name.endpoint, link);
+                }
+                seeds::Step::Close(link) => self.close(*link),
+            }
+        }
+        !steps.is_empty()
     }
 
-    /// Whether another link leads to the same Sentinel: one that was down when the others told of it.
-    fn has_twin(&self, link: &Link) -> bool {
-        let own = link.identity.borrow();
-        self.links().iter().any(|other| {
-            let identity = other.identity.borrow();
-            other.id < link.id && own.run_id.is_some() && own.run_id == identity.run_id
-        })
+    fn observe(&self, change: &Change) {
+        match change {
+            Change::Learnt(at) => self.observer.sentinel_learnt(at),
+            Change::Forgotten(at) => self.observer.sentinel_forgotten(at),
+            Change::Moved(from, to) => self.observer.sentinel_moved(from, to),
+            Change::Stranger(at) => self.observer.sentinel_is_a_stranger(at),
+        }
+    }
+}
+
+async fn tend(discovery: Weak<Discovery>, mut changes: tokio::sync::watch::Receiver<u64>) {
+    while changes.changed().await.is_ok() {
+        let Some(discovery) = discovery.upgrade() else { return };
+        discovery.tend();
     }
 }

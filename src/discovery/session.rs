@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
-use super::answer::{Answer, read_address, read_fields, read_list};
+use super::answer::{Answer, Depth, read_address, read_fields, read_list};
 use super::events::{self, CHANNELS, Event};
 use crate::error::Stage;
 use crate::net::{DialError, Wire};
@@ -17,12 +17,12 @@ use crate::resp::{Kind, Reply, control};
 /// Something that a Sentinel said.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// All four replies to a question.
+    /// All replies to a question.
     Answer(Rc<str>, Box<Answer>),
     /// A published event.
     Event(Event),
-    /// Its own run id.
-    RunId(String),
+    /// Its own run id; none where it does not tell.
+    RunId(Option<String>),
     /// A pong, a confirmation, a part of an answer.
     Nothing,
 }
@@ -45,8 +45,13 @@ enum Expected {
 struct Asked {
     answer: Answer,
     /// Something happened after it was sent: ask once more when it is answered.
-    again: bool,
+    again: Option<Depth>,
+    /// It has been handed to the kernel: what happened before that is in the answer.
+    sent: bool,
 }
+
+/// So many questions are in flight at once: a Sentinel that is slow is not given more than it can answer.
+const MOST_IN_FLIGHT: usize = 16;
 
 /// Each second, as a Sentinel does with its own peers.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -78,7 +83,13 @@ pub(super) struct Session {
     events: Option<Talk>,
     expected: VecDeque<(Instant, Expected)>,
     questions: HashMap<Rc<str>, Asked>,
+    /// Those that wait for one in flight to be answered.
+    waiting: VecDeque<(Rc<str>, Depth)>,
     answer_timeout: Duration,
+    /// When anything was heard last.
+    heard: Instant,
+    /// It ended because the Sentinel took too long.
+    lost_patience: bool,
     next_ping: Instant,
     /// A PING on the events connection that has no pong yet, since when.
     events_pinged: Option<Instant>,
@@ -100,7 +111,10 @@ impl Session {
             events: events.map(|wire| Talk { wire, out: Vec::new() }),
             expected: VecDeque::new(),
             questions: HashMap::new(),
+            waiting: VecDeque::new(),
             answer_timeout,
+            heard: Instant::now(),
+            lost_patience: false,
             next_ping: Instant::now() + PING_EVERY,
             events_pinged: None,
             stats,
@@ -119,54 +133,108 @@ impl Session {
 
     fn say(&mut self, args: &[&str], expected: Expected) {
         self.main.out.extend(control(args));
+        if self.events.is_none() {
+            // A question is a sign of life as good as a PING.
+            self.next_ping = Instant::now() + PING_EVERY;
+        }
         self.expected.push_back((Instant::now(), expected));
     }
 
-    /// Asks about `service`: one question in flight, and at most one more waiting behind it. Address, epoch, replicas
-    /// and peers go in one write, so that they are of one moment of the Sentinel.
-    pub(super) fn ask(&mut self, service: &Rc<str>) {
+    /// Asks about `service`: one question in flight, and at most one more waiting behind it. All parts go in one write,
+    /// so that they are of one moment of the Sentinel.
+    pub(super) fn ask(&mut self, service: &Rc<str>, depth: Depth) {
         if let Some(asked) = self.questions.get_mut(service) {
-            asked.again = true;
+            // A smaller question that has not gone out is not enough for a larger one.
+            if asked.sent || asked.answer.depth < depth {
+                asked.again = asked.again.max(Some(depth));
+            }
             return;
         }
-        self.say(
-            &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", service],
-            Expected::Address(Rc::clone(service)),
-        );
-        self.say(&["SENTINEL", "MASTER", service], Expected::Primary(Rc::clone(service)));
-        self.say(
-            &["SENTINEL", "REPLICAS", service],
-            Expected::Replicas(Rc::clone(service)),
-        );
-        self.say(&["SENTINEL", "SENTINELS", service], Expected::Peers(Rc::clone(service)));
-        self.questions.insert(Rc::clone(service), Asked::default());
+        if let Some((_, waiting)) = self.waiting.iter_mut().find(|(waiting, _)| waiting == service) {
+            *waiting = depth.max(*waiting);
+        } else if self.questions.len() >= MOST_IN_FLIGHT {
+            self.waiting.push_back((Rc::clone(service), depth));
+        } else {
+            self.put(service, depth);
+        }
+    }
+
+    fn put(&mut self, service: &Rc<str>, depth: Depth) {
+        let parts: [(&str, Depth, fn(Rc<str>) -> Expected); 4] = [
+            ("GET-MASTER-ADDR-BY-NAME", Depth::Address, Expected::Address),
+            ("MASTER", Depth::Epoch, Expected::Primary),
+            ("REPLICAS", Depth::Lists, Expected::Replicas),
+            ("SENTINELS", Depth::Lists, Expected::Peers),
+        ];
+        for (command, _, expected) in parts.into_iter().filter(|(_, part, _)| *part <= depth) {
+            self.say(&["SENTINEL", command, service], expected(Rc::clone(service)));
+        }
+        let asked = Asked {
+            answer: Answer::of(depth),
+            ..Asked::default()
+        };
+        self.questions.insert(Rc::clone(service), asked);
     }
 
     /// The next thing the Sentinel says. Dropped half-way and called again it loses nothing.
     pub(super) async fn next(&mut self) -> Result<Heard, DialError> {
-        let patience = self.patience();
+        let (due, limit) = self.patience();
+        let had_to_write = !self.main.out.is_empty();
         tokio::select! {
-            reply = self.main.hear() => self.hear(&reply?),
-            message = hear_from(&mut self.events) => Ok(self.hear_message(&message?)),
+            reply = self.main.hear() => {
+                self.heard = Instant::now();
+                self.sent(had_to_write);
+                self.hear(&reply?)
+            }
+            message = hear_from(&mut self.events) => {
+                self.sent(had_to_write);
+                Ok(self.hear_message(&message?))
+            }
             () = sleep_until(self.next_ping.into()) => {
+                self.sent(had_to_write);
                 self.ping();
                 Ok(Heard::Nothing)
             }
-            () = sleep_until(patience.into()) => {
-                Err(DialError::new(Stage::Query, format!("no answer in {} ms", self.answer_timeout.as_millis())))
-            }
+            () = sleep_until(due.into()) => self.lose_patience(limit),
         }
     }
 
-    /// Until when the oldest thing expected may take.
-    fn patience(&self) -> Instant {
-        let oldest = self.expected.front().map(|(since, expected)| match expected {
-            Expected::Pong => *since + PONG_WITHIN,
-            _ => *since + self.answer_timeout,
+    /// What there was to write has been written.
+    fn sent(&mut self, had_to_write: bool) {
+        if had_to_write && self.main.out.is_empty() {
+            self.questions.values_mut().for_each(|asked| asked.sent = true);
+        }
+    }
+
+    /// Where bytes have come since, a long answer is on its way.
+    fn lose_patience(&mut self, limit: Duration) -> Result<Heard, DialError> {
+        let heard = self.main.wire.heard().max(self.heard);
+        if heard > self.heard {
+            self.heard = heard;
+            return Ok(Heard::Nothing);
+        }
+        self.lost_patience = true;
+        Err(DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis())))
+    }
+
+    /// Whether it ended because the Sentinel took longer than it was given.
+    pub(super) fn lost_patience(&self) -> bool {
+        self.lost_patience
+    }
+
+    /// Until when something must have been heard, and how long that is: since the oldest thing expected was asked for, and
+    /// since the last thing was heard. A Sentinel that is slow answers one after the other.
+    fn patience(&self) -> (Instant, Duration) {
+        let oldest = self.expected.front().map(|(since, expected)| {
+            let limit = match expected {
+                Expected::Pong => PONG_WITHIN.max(self.answer_timeout),
+                _ => self.answer_timeout,
+            };
+            ((*since).max(self.heard) + limit, limit)
         });
-        let pinged = self.events_pinged.map(|since| since + PONG_WITHIN);
-        let never = Instant::now() + Duration::from_secs(3600);
-        oldest.into_iter().chain(pinged).min().unwrap_or(never)
+        let pinged = self.events_pinged.map(|since| (since + PONG_WITHIN, PONG_WITHIN));
+        let never = Duration::from_secs(3600);
+        oldest.into_iter().chain(pinged).min().unwrap_or((Instant::now() + never, never))
     }
 
     fn ping(&mut self) {
@@ -191,29 +259,43 @@ impl Session {
         match expected {
             // An error in line: without the right to subscribe the polls still work.
             Expected::Subscribed | Expected::Pong => {}
-            Expected::RunId if reply.kind() == Kind::String => return Ok(Heard::RunId(reply.text().into_owned())),
-            Expected::RunId => {}
-            Expected::Address(service) => self.part(&service, |answer| answer.address = Some(read_address(reply))),
-            Expected::Primary(service) => self.part(&service, |answer| answer.primary = read_fields(reply.root())),
-            Expected::Replicas(service) => self.part(&service, |answer| answer.replicas = read_list(reply)),
-            Expected::Peers(service) => return Ok(self.complete(service, reply)),
+            Expected::RunId if reply.kind() == Kind::String => {
+                return Ok(Heard::RunId(Some(reply.text().into_owned())));
+            }
+            Expected::RunId => return Ok(Heard::RunId(None)),
+            Expected::Address(service) => {
+                return Ok(self.part(service, Depth::Address, |answer| answer.address = Some(read_address(reply))));
+            }
+            Expected::Primary(service) => {
+                return Ok(self.part(service, Depth::Epoch, |answer| answer.primary = read_fields(reply.root())));
+            }
+            Expected::Replicas(service) => self.fill(&service, |answer| answer.replicas = read_list(reply)),
+            Expected::Peers(service) => {
+                return Ok(self.part(service, Depth::Lists, |answer| answer.peers = read_list(reply)));
+            }
         }
         Ok(Heard::Nothing)
     }
 
-    fn part(&mut self, service: &Rc<str>, fill: impl FnOnce(&mut Answer)) {
+    fn fill(&mut self, service: &Rc<str>, fill: impl FnOnce(&mut Answer)) {
         if let Some(asked) = self.questions.get_mut(service) {
             fill(&mut asked.answer);
         }
     }
 
-    fn complete(&mut self, service: Rc<str>, peers: &Reply) -> Heard {
-        let Some(mut asked) = self.questions.remove(&service) else {
+    /// A part of an answer: the last one of a question of its depth completes it.
+    fn part(&mut self, service: Rc<str>, last_of: Depth, fill: impl FnOnce(&mut Answer)) -> Heard {
+        self.fill(&service, fill);
+        let is_done = |asked: &&Asked| asked.answer.depth == last_of;
+        if self.questions.get(&service).filter(is_done).is_none() {
             return Heard::Nothing;
-        };
-        asked.answer.peers = read_list(peers);
-        if asked.again {
-            self.ask(&service);
+        }
+        let Some(asked) = self.questions.remove(&service) else { return Heard::Nothing };
+        if let Some(depth) = asked.again {
+            self.ask(&service, depth);
+        }
+        if let Some((next, depth)) = self.waiting.pop_front() {
+            self.ask(&next, depth);
         }
         Heard::Answer(service, Box::new(asked.answer))
     }
@@ -245,7 +327,7 @@ async fn hear_from(talk: &mut Option<Talk>) -> Result<Reply, DialError> {
 pub(crate) async fn hear_all(wire: Wire, events: Option<Wire>) -> usize {
     let stats = Arc::new(SentinelStats::new(crate::net::Endpoint::new("127.0.0.1", 26379)));
     let mut session = Session::new(wire, events, true, Duration::from_secs(3600), stats);
-    session.ask(&Rc::from("mymaster"));
+    session.ask(&Rc::from("mymaster"), Depth::Lists);
     let mut meant = 0;
     while let Ok(heard) = session.next().await {
         meant += usize::from(!matches!(heard, Heard::Nothing));

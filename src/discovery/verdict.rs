@@ -32,12 +32,29 @@ pub enum Verdict {
 /// again at epoch 0, and the Sentinels' own hello period is 2 s.
 pub const LOWER_EPOCH_AFTER: Duration = Duration::from_secs(2);
 
-/// The highest config epoch wins, within it the address that more Sentinels name; what is in force wins a tie. A lower
-/// epoch than the one in force is believed only when a majority of all Sentinels has named one address under one such
-/// epoch for [`LOWER_EPOCH_AFTER`], and still did so that long after the higher one came into force: in a failover the
-/// leader is right before the others are.
-pub fn verdict(words: &Words, adopted: Option<&Adopted>, now: Instant) -> Verdict {
-    let Some(best) = best(words, adopted, now) else {
+/// What was said, and how much it weighs.
+#[derive(Clone, Copy)]
+pub struct Ballot<'a> {
+    /// What each Sentinel last said.
+    pub words: &'a Words,
+    /// How many of them have a say: they are ours, and answered about the service not long ago.
+    pub say: usize,
+    /// Whether an address is one of a node of the service, by what those who have a say list.
+    pub known: &'a dyn Fn(&Endpoint) -> bool,
+}
+
+impl Ballot<'_> {
+    fn is_majority(&self, count: usize) -> bool {
+        count > 0 && count * 2 > self.say
+    }
+}
+
+/// The highest config epoch wins, within it the address that more Sentinels name; what is in force wins a tie. A word
+/// for a node that nobody else knows counts when a majority says so. A lower epoch than the one in force is believed only
+/// when a majority of those who have a say has named one address under one such epoch for [`LOWER_EPOCH_AFTER`], and still
+/// did so that long after the higher one came into force: in a failover the leader is right before the others are.
+pub fn verdict(ballot: Ballot<'_>, adopted: Option<&Adopted>, now: Instant) -> Verdict {
+    let Some(best) = best(ballot, adopted, now) else {
         return Verdict::Keep;
     };
     let Some(adopted) = adopted else {
@@ -46,7 +63,7 @@ pub fn verdict(words: &Words, adopted: Option<&Adopted>, now: Instant) -> Verdic
     if best.epoch > adopted.epoch {
         return Verdict::Adopt(best);
     }
-    if let Some(again) = begun_again(words, adopted, now) {
+    if let Some(again) = begun_again(ballot, adopted, now) {
         return Verdict::Adopt(again);
     }
     let moved = best.epoch == adopted.epoch && best.primary != adopted.primary;
@@ -61,7 +78,8 @@ pub fn verdict(words: &Words, adopted: Option<&Adopted>, now: Instant) -> Verdic
 }
 
 /// The lower epoch on which a majority has insisted for long enough.
-fn begun_again(words: &Words, adopted: &Adopted, now: Instant) -> Option<Adopted> {
+fn begun_again(ballot: Ballot<'_>, adopted: &Adopted, now: Instant) -> Option<Adopted> {
+    let words = ballot.words;
     let old = now.checked_sub(LOWER_EPOCH_AFTER)?;
     let settled = adopted.since + LOWER_EPOCH_AFTER;
     let insists = |name: &Name<'_>| name.epoch < adopted.epoch && name.since <= old && name.heard >= settled;
@@ -70,7 +88,7 @@ fn begun_again(words: &Words, adopted: &Adopted, now: Instant) -> Option<Adopted
             .filter(|name| insists(name) && name.at == with.at && name.epoch == with.epoch)
             .count()
     };
-    let again = names(words).find(|name| insists(name) && agree(name) * 2 > words.len())?;
+    let again = names(words).find(|name| insists(name) && ballot.is_majority(agree(name)))?;
     let given_up = adopted.given_up.max(adopted.epoch);
     Some(Adopted {
         primary: again.at.clone(),
@@ -83,7 +101,13 @@ fn begun_again(words: &Words, adopted: &Adopted, now: Instant) -> Option<Adopted
 /// Whether more than half of all Sentinels name the same primary under the same epoch, so that waiting for the others
 /// would not change the verdict.
 pub fn majority_agrees(words: &Words) -> bool {
-    leading(words, None).is_some_and(|(at, epoch)| count(words, at, epoch) * 2 > words.len())
+    let strangers = words.iter().filter(|(_, word)| matches!(word, Word::Stranger(_)));
+    let ballot = Ballot {
+        words,
+        say: words.len() - strangers.count(),
+        known: &|_| true,
+    };
+    leading(ballot, None).is_some_and(|(at, epoch)| ballot.is_majority(count(words, at, epoch)))
 }
 
 /// A word that names a primary.
@@ -117,8 +141,8 @@ fn count(words: &Words, primary: &Endpoint, epoch: u64) -> usize {
         .count()
 }
 
-fn best(words: &Words, adopted: Option<&Adopted>, now: Instant) -> Option<Adopted> {
-    let (primary, epoch) = leading(words, adopted)?;
+fn best(ballot: Ballot<'_>, adopted: Option<&Adopted>, now: Instant) -> Option<Adopted> {
+    let (primary, epoch) = leading(ballot, adopted)?;
     Some(Adopted {
         primary: primary.clone(),
         epoch,
@@ -128,15 +152,20 @@ fn best(words: &Words, adopted: Option<&Adopted>, now: Instant) -> Option<Adopte
 }
 
 /// The most named address of the highest epoch that counts. One that was given up counts again when a majority names
-/// it: a deployment made anew counts its epochs from the start.
-fn leading<'a>(words: &'a Words, adopted: Option<&Adopted>) -> Option<(&'a Endpoint, u64)> {
+/// it: a deployment made anew counts its epochs from the start. Where nothing counts and nothing is in force, all do.
+fn leading<'a>(ballot: Ballot<'a>, adopted: Option<&Adopted>) -> Option<(&'a Endpoint, u64)> {
+    let words = ballot.words;
     let counts = |name: &Name<'_>| {
-        adopted.is_none_or(|now| name.epoch <= now.epoch || name.epoch > now.given_up)
-            || count(words, name.at, name.epoch) * 2 > words.len()
+        let given_up = adopted.is_some_and(|now| name.epoch > now.epoch && name.epoch <= now.given_up);
+        let in_force = adopted.is_some_and(|now| now.primary == *name.at);
+        let known = in_force || (ballot.known)(name.at);
+        (known && !given_up) || ballot.is_majority(count(words, name.at, name.epoch))
     };
-    let epoch = names(words).filter(|name| counts(name)).map(|name| name.epoch).max()?;
+    let none_counts = adopted.is_none() && !names(words).any(|name| counts(&name));
+    let counting = || names(words).filter(|name| none_counts || counts(name));
+    let epoch = counting().map(|name| name.epoch).max()?;
     let mut leader: Option<(&Endpoint, usize)> = None;
-    for name in names(words).filter(|name| name.epoch == epoch) {
+    for name in counting().filter(|name| name.epoch == epoch) {
         let votes = count(words, name.at, epoch);
         let in_force = adopted.is_some_and(|adopted| adopted.primary == *name.at && adopted.epoch == epoch);
         if leader.is_none_or(|(_, most)| votes > most || (votes == most && in_force)) {
@@ -296,7 +325,12 @@ mod tests {
                 })
             };
             let expected = adopted(expected).map_or(Verdict::Keep, Verdict::Adopt);
-            let verdict = match verdict(&words, adopted(in_force).as_ref(), now) {
+            let ballot = Ballot {
+                words: &words,
+                say: words.len(),
+                known: &|_| true,
+            };
+            let verdict = match verdict(ballot, adopted(in_force).as_ref(), now) {
                 Verdict::Adopt(new) => Verdict::Adopt(Adopted {
                     since: now - Duration::from_secs(60),
                     ..new

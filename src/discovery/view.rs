@@ -59,16 +59,16 @@ pub(super) fn sentinels<'a>(
         let identity = link.identity.borrow();
         let reported = entries
             .clone()
-            .find(|fields| is_same(&link.endpoint, &identity, fields, map));
+            .find(|fields| is_same(link.endpoint(), &identity, fields, map));
         let fields = reported
             .cloned()
-            .unwrap_or_else(|| own_fields(&link.endpoint, &identity));
+            .unwrap_or_else(|| own_fields(link.endpoint(), &identity));
         nodes.push(Node {
-            endpoint: link.endpoint.clone(),
+            endpoint: link.endpoint().clone(),
             role: Role::Sentinel,
             fields,
         });
-        seen.push((link.endpoint.clone(), identity));
+        seen.push((link.endpoint().clone(), identity));
     }
     for fields in entries {
         let Some(endpoint) = entry_endpoint(fields, map) else {

@@ -1,6 +1,6 @@
 //! One service: hears what the links report, asks when there is reason to, publishes what it amounts to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,11 @@ use crate::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::Discovery;
-use super::answer::{self, Answer};
+use super::answer::{self, Address, Answer, Depth, entry_endpoint};
 use super::council::{Act, Council};
 use super::events;
 use super::link::{Heard, LinkId, Question, Report};
+use super::who::Standing;
 use super::{replicas, view};
 use crate::error::Stage;
 use crate::handoff::Giver;
@@ -43,6 +44,9 @@ pub struct Watcher {
     reports: mpsc::UnboundedReceiver<Report>,
     reports_to: mpsc::UnboundedSender<Report>,
     council: Council,
+    /// Tells when other Sentinels have a say.
+    members: watch::Receiver<u64>,
+    /// What each of those that have a say said.
     answers: BTreeMap<LinkId, Answer>,
     askers: Vec<Giver<bool>>,
     /// When the first sign of another primary came that nothing was concluded from yet.
@@ -53,14 +57,19 @@ enum Woken {
     Requested(Request),
     Reported(Report),
     Timer,
+    Changed,
     Gone,
 }
+
+/// Of the replicas that a Sentinel lists so many are looked at to tell whether an address is one of the service.
+const MOST_KNOWN: usize = 1024;
 
 impl Watcher {
     /// A watcher that does nothing until the first request.
     pub fn new(service: &str, discovery: Rc<Discovery>, ends: Ends) -> Watcher {
         let (reports_to, reports) = mpsc::unbounded_channel();
         let council = Council::new(discovery.settings().refresh);
+        let members = discovery.members().changes();
         Watcher {
             service: service.into(),
             discovery,
@@ -68,6 +77,7 @@ impl Watcher {
             reports,
             reports_to,
             council,
+            members,
             answers: BTreeMap::new(),
             askers: Vec::new(),
             first_sign: None,
@@ -85,10 +95,12 @@ impl Watcher {
                 Woken::Requested(request) => self.request(request, now, jitter),
                 Woken::Reported((link, heard)) => self.hear(link, heard, callers, now, jitter),
                 Woken::Timer => self.council.tick(callers, now, jitter),
-                Woken::Gone => return,
+                Woken::Changed => self.reseat(callers, now, jitter),
+                Woken::Gone => break,
             };
-            self.carry_out(acts);
+            self.carry_out(acts, callers);
         }
+        self.discovery.members().with(|who| who.forget_service(&self.service));
     }
 
     async fn woken(&mut self) -> Woken {
@@ -98,6 +110,7 @@ impl Watcher {
             biased;
             report = self.reports.recv() => report.map_or(Woken::Gone, Woken::Reported),
             request = self.ends.requests.recv() => request.map_or(Woken::Gone, Woken::Requested),
+            changed = self.members.changed() => changed.map_or(Woken::Gone, |()| Woken::Changed),
             () = until(timer) => Woken::Timer,
         }
     }
@@ -116,7 +129,10 @@ impl Watcher {
 
     fn hear(&mut self, link: LinkId, heard: Heard, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let word = match heard {
-            Heard::Answer(answer) => self.word_of(link, *answer, now),
+            Heard::Answer(answer) => match self.read(link, *answer, now) {
+                Ok(word) => Some(word),
+                Err(acts) => return acts,
+            },
             Heard::Failed(attempt) => {
                 self.answers.remove(&link);
                 match attempt.stage {
@@ -124,12 +140,13 @@ impl Watcher {
                     _ => Some(Word::Failed(attempt)),
                 }
             }
+            Heard::Event(_) if self.discovery.members().standing(link) != Standing::Voice => None,
             Heard::Event(event) if event.kind == events::Kind::Primary => {
                 self.first_sign.get_or_insert(now);
                 self.take_seats();
-                return self.council.primary_event(now);
+                return self.council.primary_event(link, now, jitter);
             }
-            Heard::Event(_) => return vec![Act::Ask(link)],
+            Heard::Event(_) => return self.council.view_event(link, now, jitter),
         };
         if let (Some(Word::Names { primary, .. }), Some(adopted)) = (&word, self.council.adopted()) {
             if *primary != adopted.primary {
@@ -142,24 +159,86 @@ impl Watcher {
         }
     }
 
-    fn word_of(&mut self, link: LinkId, answer: Answer, now: Instant) -> Option<Word> {
-        let (endpoint, before) = self.council.last_word(link)?;
-        let settings = self.discovery.settings();
+    /// What an answer amounts to as a word: the sentinel's own, where it has a say. Or what is to be asked first.
+    fn read(&mut self, link: LinkId, answer: Answer, now: Instant) -> Result<Word, Vec<Act>> {
+        let (settings, members) = (self.discovery.settings(), self.discovery.members());
         let (map, min_peers) = (&settings.address_map, settings.min_other_sentinels);
+        if answer.depth == Depth::Lists {
+            members.with(|who| who.lists(link, &self.service, answer.entries(map), now));
+            members.tell();
+        }
+        let standing = members.standing(link);
+        let (endpoint, before) = self.council.last_word(link).ok_or_else(Vec::new)?;
+        if let (Depth::Address, Some(Address::At(host, port))) = (answer.depth, &answer.address) {
+            let same = map.map(Endpoint::new(host, *port));
+            return match before {
+                Word::Names { primary, epoch, since, .. } if *primary == same => Ok(Word::Names {
+                    primary: same,
+                    epoch: *epoch,
+                    since: *since,
+                    heard: now,
+                }),
+                _ => Err(vec![Act::Ask(link, Depth::Epoch)]),
+            };
+        }
         let word = answer::word(&answer, endpoint, map, min_peers, before, now);
-        match word {
-            Word::Names { .. } => self.answers.insert(link, answer),
-            _ => self.answers.remove(&link),
-        };
-        Some(word)
+        match (standing, &word) {
+            (Standing::Silent | Standing::Double, _) => return Err(Vec::new()),
+            (Standing::Stranger, _) => {
+                self.answers.remove(&link);
+                return Ok(stranger(&word));
+            }
+            (Standing::Voice, Word::Names { .. }) => {
+                let answer = answer.with_lists_of(self.answers.remove(&link));
+                self.answers.insert(link, answer);
+                self.know();
+            }
+            (Standing::Voice, _) => drop(self.answers.remove(&link)),
+        }
+        Ok(word)
     }
 
-    fn carry_out(&mut self, acts: Vec<Act>) {
+    /// The nodes of the service, as those who have a say list them.
+    fn know(&mut self) {
+        let map = &self.discovery.settings().address_map;
+        let mut nodes = HashSet::new();
+        for answer in self.answers.values() {
+            let listed = answer.replicas.iter().flatten().take(MOST_KNOWN);
+            nodes.extend(listed.filter_map(|fields| entry_endpoint(fields, map)));
+        }
+        self.council.know(nodes);
+    }
+
+    /// Other Sentinels have a say than before.
+    fn reseat(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
+        if self.council.next_tick().is_none() && self.council.words().is_empty() {
+            // Nobody has asked yet.
+            return Vec::new();
+        }
+        let mut acts: Vec<Act> = self.take_seats().into_iter().map(|link| Act::Ask(link, Depth::Lists)).collect();
+        for link in self.discovery.links() {
+            let standing = self.discovery.members().standing(link.id);
+            let Some((_, word)) = self.council.last_word(link.id) else { continue };
+            match (standing, word) {
+                (Standing::Voice, Word::Stranger(_)) => acts.push(Act::Ask(link.id, Depth::Lists)),
+                (Standing::Stranger, Word::Names { .. }) => {
+                    let word = stranger(word);
+                    self.answers.remove(&link.id);
+                    acts.extend(self.council.hear(link.id, word, callers, now, jitter));
+                }
+                _ => {}
+            }
+        }
+        acts.extend(self.council.revise(callers, now, jitter));
+        acts
+    }
+
+    fn carry_out(&mut self, acts: Vec<Act>, callers: bool) {
         let acts_end_a_round = acts.contains(&Act::Complete);
         self.publish_words();
         for act in acts {
             match act {
-                Act::Ask(link) => self.ask(link),
+                Act::Ask(link, depth) => self.ask(link, depth, callers),
                 Act::Publish => self.publish(),
                 Act::Release(named) => {
                     for asker in self.askers.drain(..) {
@@ -170,7 +249,7 @@ impl Watcher {
                         self.ends.snapshot.send_modify(|_| {});
                     }
                 }
-                Act::Complete => self.learn(),
+                Act::Complete => {}
             }
         }
         if acts_end_a_round {
@@ -179,10 +258,12 @@ impl Watcher {
         }
     }
 
-    fn ask(&self, link: LinkId) {
+    fn ask(&self, link: LinkId, depth: Depth, urgent: bool) {
         if let Some(link) = self.discovery.link(link) {
             link.ask(Question {
                 service: Rc::clone(&self.service),
+                depth,
+                urgent,
                 reports: self.reports_to.clone(),
             });
         }
@@ -194,29 +275,15 @@ impl Watcher {
         self.discovery.observer().words_changed(&self.service, &before, &words);
     }
 
-    /// Adds the Sentinels that the others report, and forgets some.
-    fn learn(&mut self) {
-        if self.answers.is_empty() {
-            return;
-        }
-        let peers = self.answers.values().filter_map(|answer| answer.peers.as_ref());
-        let peers: Vec<&answer::Fields> = peers.flatten().collect();
-        let failed = |id| matches!(self.council.last_word(id), Some((_, Word::Failed(_))));
-        self.discovery.learn(&self.service, &peers, failed);
-        for new in self.take_seats() {
-            self.ask(new);
-        }
-        self.publish_words();
-    }
-
-    /// Seats the Sentinels that have a link now, and only those. Returns the new ones.
+    /// Seats the Sentinels that have a link now, each once, and only those. Returns the new ones.
     fn take_seats(&mut self) -> Vec<LinkId> {
-        let links = self.discovery.links();
+        let mut links = self.discovery.links();
+        links.retain(|link| self.discovery.members().standing(link.id) != Standing::Double);
         self.council.keep_only(|id| links.iter().any(|link| link.id == id));
         self.answers.retain(|id, _| links.iter().any(|link| link.id == *id));
         let mut new = Vec::new();
         for link in links {
-            if self.council.seat(link.id, &link.endpoint) {
+            if self.council.seat(link.id, link.endpoint()) {
                 new.push(link.id);
             }
         }
@@ -281,5 +348,13 @@ impl Watcher {
             *current = Arc::new(next);
             changed
         });
+    }
+}
+
+/// What somebody says who has no say.
+fn stranger(word: &Word) -> Word {
+    match word {
+        Word::Names { primary, epoch, .. } => Word::Stranger(Some((primary.clone(), *epoch))),
+        _ => Word::Stranger(None),
     }
 }

@@ -122,6 +122,33 @@ pub unsafe extern "C" fn sentinel_update_sentinel_credentials(
     }
 }
 
+/// The Sentinels of `options` take the place of those that were given before; no call fails for it.
+///
+/// For a program that is told where its Sentinels are, by a registry or an operator, while it runs. Of `options` only the
+/// Sentinels count, of a URL its hosts; they are copied. Returns at once. Those that are new are connected to; when the
+/// first of them answers, the Sentinels that were there before and that none of the new ones knows have no say any more.
+/// Until then, and while none of them answers, everything stays as it was. Sentinels that move or are replaced one by one
+/// need none of this: they are learnt from the others (`sentinel.learn`).
+/// INVALID_ARGUMENT when `options` name no Sentinel.
+///
+/// # Safety
+/// `sentinel` and `options` are live or NULL, `error` may be written or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_update_sentinels(
+    sentinel: *mut sentinel_t,
+    options: *const sentinel_options_t,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    // SAFETY: `sentinel` and `options` are live or NULL, `error` may be written or is NULL.
+    unsafe {
+        guard::shared(sentinel, error, |sentinel| {
+            let options = handle::borrow(options)?;
+            options.poison().check()?;
+            Ok(sentinel.core.update_sentinels(&options.core)?)
+        })
+    }
+}
+
 /// The copy of a login that C gives.
 ///
 /// # Safety

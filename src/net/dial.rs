@@ -109,6 +109,17 @@ pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Re
     Ok(socket)
 }
 
+/// All addresses of `endpoint`, each once, in the resolver's order; an address is its own.
+pub async fn addresses(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, DialError> {
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for at in resolve(endpoint, clock::now() + limit).await? {
+        if !found.contains(&at) {
+            found.push(at);
+        }
+    }
+    Ok(found)
+}
+
 /// The first of the addresses that takes a connection.
 async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> String) -> Result<Socket, DialError> {
     let mut racing = JoinSet::new();

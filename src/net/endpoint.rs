@@ -33,6 +33,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether the host is an IP address, and no name.
+    pub fn is_address(&self) -> bool {
+        self.host.contains(':') || self.host.parse::<IpAddr>().is_ok()
+    }
+
     /// Reads `host:port` or `[ipv6]:port`; with a `default_port` also `host`, `[ipv6]` and `ipv6`.
     ///
     /// The error says what is wrong without repeating `text`.

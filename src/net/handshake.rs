@@ -56,7 +56,7 @@ pub async fn greet_node(
 ) -> Result<Greeted, DialError> {
     with_newest(&login.vault, async |credentials| {
         let until = clock::now() + limit;
-        let wire = connect(endpoint, transport, limits, limit).await?;
+        let wire = connect(endpoint, endpoint, transport, limits, limit).await?;
         let talk = async { node_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
         let talk = or_tls(talk, endpoint, transport);
         let late = || DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis()));
@@ -87,16 +87,17 @@ async fn with_newest(
     }
 }
 
-/// Connects to a Sentinel within `connect_limit` and logs in within `answer_limit`. RESP3 where the Sentinel speaks it.
+/// Connects to the Sentinel `endpoint` where it is, at `at`, within the first limit, and logs in within the second one.
+/// RESP3 where the Sentinel speaks it.
 pub async fn greet_sentinel(
     endpoint: &Endpoint,
+    at: &Endpoint,
     vault: &Vault,
     transport: &Transport,
-    connect_limit: Duration,
-    answer_limit: Duration,
+    (connect_limit, answer_limit): (Duration, Duration),
 ) -> Result<Greeted, DialError> {
     with_newest(vault, async |credentials| {
-        let wire = connect(endpoint, transport, SENTINEL_LIMITS, connect_limit).await?;
+        let wire = connect(endpoint, at, transport, SENTINEL_LIMITS, connect_limit).await?;
         let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, &credentials).await };
         let talk = or_tls(talk, endpoint, transport);
         let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
@@ -109,6 +110,7 @@ pub async fn greet_sentinel(
 /// An open connection. What TLS needs is looked at first: without it not even a connection is made.
 async fn connect(
     endpoint: &Endpoint,
+    at: &Endpoint,
     transport: &Transport,
     limits: Limits,
     limit: Duration,
@@ -128,7 +130,7 @@ async fn connect(
         ),
         None => None,
     };
-    let socket = dial(endpoint, &transport.tcp, limit).await?;
+    let socket = dial(at, &transport.tcp, limit).await?;
     Wire::new(socket, tls, limits).map_err(|error| DialError::new(Stage::Connect, super::dial::plain(&error)))
 }
 

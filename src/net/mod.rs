@@ -18,7 +18,7 @@ pub mod tls;
 pub mod turn;
 pub mod wire;
 
-pub use dial::{DialError, Transport};
+pub use dial::{DialError, Transport, addresses};
 pub use endpoint::{AddressMap, Endpoint};
 pub use handshake::{Greeted, Login};
 pub use records::Records;

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::yield_now;
 
+use super::clock;
 use super::dial::plain;
 use super::records::Records;
 use super::socket::Socket;
@@ -44,6 +46,7 @@ impl From<io::Error> for WireError {
 pub struct Wire {
     watching: Watching,
     decoder: Decoder,
+    heard: Instant,
 }
 
 impl Wire {
@@ -52,12 +55,18 @@ impl Wire {
         Ok(Wire {
             watching: Watching::new(Stream::new(Arc::new(socket), tls))?,
             decoder: Decoder::new(limits),
+            heard: clock::now(),
         })
     }
 
     /// The address it is connected to.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.watching.stream.socket().peer()
+    }
+
+    /// When the last bytes came.
+    pub fn heard(&self) -> Instant {
+        self.heard
     }
 
     /// Brings the handshake of TLS to its end, where there is one.
@@ -92,6 +101,7 @@ impl Wire {
             let (taken, received) = self.turn(out).await?;
             out.drain(..taken.min(out.len()));
             if received {
+                self.heard = clock::now();
                 // A peer that never stops talking is always ready: without this nothing else would have its turn.
                 yield_now().await;
             }

@@ -61,6 +61,8 @@ pub fn of_words(before: &Words, after: &Words) -> Vec<(Endpoint, SentinelChange)
     for (sentinel, now) in after {
         let change = match (word(before, sentinel), now) {
             (None, _) => Some(SentinelChange::Added),
+            (Some(Word::Stranger(_)), Word::Stranger(_)) => None,
+            (Some(_), Word::Stranger(_)) => Some(SentinelChange::Stranger),
             (Some(Word::Failed(_) | Word::Refused(_)), Word::Failed(_) | Word::Refused(_) | Word::Asked) => None,
             (Some(Word::Failed(_) | Word::Refused(_)), _) => Some(SentinelChange::Back),
             (Some(_), Word::Failed(attempt) | Word::Refused(attempt)) => {

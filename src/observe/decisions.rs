@@ -130,7 +130,7 @@ impl Observer {
                     Level::Info,
                     format_args!("{service}: no Sentinel reports {sentinel} any more, it is forgotten"),
                 ),
-                SentinelChange::Lost(_) | SentinelChange::Back => {}
+                SentinelChange::Lost(_) | SentinelChange::Back | SentinelChange::Stranger | SentinelChange::Moved(_) => {}
             }
             self.post(service, What::Sentinel { sentinel, change });
         }
@@ -158,6 +158,7 @@ impl Observer {
                     Word::Unknown => "it knows no such service".to_owned(),
                     Word::NoAddress => "it knows no address of the primary".to_owned(),
                     Word::TooFewPeers(peers) => format!("it knows {peers} other Sentinels, too few"),
+                    Word::Stranger(_) => "no Sentinel that has one knows it".to_owned(),
                     Word::Names { .. } => continue,
                 };
                 self.log.line(
@@ -166,6 +167,42 @@ impl Observer {
                 );
             }
         }
+    }
+
+    /// The others told of a Sentinel that was not known.
+    pub fn sentinel_learnt(&self, at: &Endpoint) {
+        self.members.learnt.count();
+        self.log.line(Level::Info, format_args!("the others tell of a Sentinel at {at}"));
+    }
+
+    /// No Sentinel lists it any more, and it is down.
+    pub fn sentinel_forgotten(&self, at: &Endpoint) {
+        self.members.forgotten.count();
+        self.log.line(
+            Level::Info,
+            format_args!("no Sentinel reports {at} any more, it is forgotten"),
+        );
+    }
+
+    /// The same Sentinel is at another address.
+    pub fn sentinel_moved(&self, from: &Endpoint, to: &Endpoint) {
+        self.members.moved.count();
+        self.log.line(Level::Info, format_args!("the Sentinel at {from} is at {to} now"));
+        let services: Vec<String> = self.services.lock().keys().cloned().collect();
+        for service in services {
+            let change = SentinelChange::Moved(to.clone());
+            let sentinel = from.clone();
+            self.post(&service, What::Sentinel { sentinel, change });
+        }
+    }
+
+    /// Whoever answers at this address is known to none of those that have a say.
+    pub fn sentinel_is_a_stranger(&self, at: &Endpoint) {
+        self.members.strangers.count();
+        self.log.line(
+            Level::Warn,
+            format_args!("whoever answers at {at} is no Sentinel of this deployment: its words count for nothing"),
+        );
     }
 
     /// A Sentinel published something.

@@ -147,6 +147,12 @@ fn write_word(json: &mut Json, word: &Word) {
             said(json, "too_few_peers");
             json.key("peers").number(*peers);
         }
+        Word::Stranger(names) => {
+            said(json, "stranger");
+            let names = names.as_ref();
+            json.key("primary").text(names.map(|(at, _)| at.to_string()).as_deref());
+            json.key("epoch").some_number(names.map(|(_, epoch)| *epoch));
+        }
         Word::Names {
             primary,
             epoch,

@@ -132,6 +132,10 @@ pub enum SentinelChange {
     Lost(String),
     /// It answers again.
     Back,
+    /// Somebody else answers at its address, whom none of the others knows.
+    Stranger,
+    /// It is at this address now.
+    Moved(Endpoint),
 }
 
 impl SentinelChange {
@@ -142,6 +146,8 @@ impl SentinelChange {
             SentinelChange::Removed => "removed",
             SentinelChange::Lost(_) => "lost",
             SentinelChange::Back => "back",
+            SentinelChange::Stranger => "stranger",
+            SentinelChange::Moved(_) => "moved",
         }
     }
 }
@@ -220,6 +226,13 @@ impl Event {
                     "cause",
                     match change {
                         SentinelChange::Lost(cause) => Field::Text(cause),
+                        _ => Field::Nil,
+                    },
+                ),
+                (
+                    "to",
+                    match change {
+                        SentinelChange::Moved(to) => Field::At(to),
                         _ => Field::Nil,
                     },
                 ),

@@ -95,6 +95,10 @@ static METRICS: &[Metric] = &[
     metric("sentinel_errors_total", Counter, OF_SENTINEL, "Attempts and connections to the Sentinel that failed"),
     metric("sentinel_events_total", Counter, OF_SENTINEL, "Events that the Sentinel published"),
     largest("sentinel_rtt_microseconds", OF_SENTINEL, "Last round trip to the Sentinel"),
+    metric("sentinels_learnt_total", Counter, &[], "Sentinels that others told of"),
+    metric("sentinels_forgotten_total", Counter, &[], "Sentinels that were down and that nobody reports any more"),
+    metric("sentinels_moved_total", Counter, &[], "Times that a Sentinel was found at another address"),
+    metric("sentinel_strangers_total", Counter, &[], "Times that somebody answered whom no Sentinel of the deployment knows"),
     metric("events_total", Counter, &["event"], "Events that happened, whether anybody waits for them or not"),
     metric("events_dropped_total", Counter, &[], "Events that found their queue full"),
 ];
@@ -175,6 +179,10 @@ fn collect(sources: &Sources<'_>) -> Samples {
             samples.add("sentinel_rtt_microseconds", &labels, rtt);
         }
     }
+    samples.add("sentinels_learnt_total", &[], observer.members.learnt.get());
+    samples.add("sentinels_forgotten_total", &[], observer.members.forgotten.get());
+    samples.add("sentinels_moved_total", &[], observer.members.moved.get());
+    samples.add("sentinel_strangers_total", &[], observer.members.strangers.get());
     for (word, count) in observer.bus.happened() {
         samples.add("events_total", &[("event", word)], count);
     }

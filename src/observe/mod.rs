@@ -26,7 +26,7 @@ use crate::topology::Role;
 pub use calls::{CallStats, Timing, short_micros};
 pub use events::{Bus, Event};
 pub use log::{Level, Log, Scribe};
-pub use nodes::{SentinelStats, ServiceStats};
+pub use nodes::{MemberStats, SentinelStats, ServiceStats};
 
 /// What a deployment tells of itself. Any thread.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Observer {
     calls: Mutex<BTreeMap<(String, &'static str), Arc<CallStats>>>,
     services: Mutex<BTreeMap<String, Arc<ServiceStats>>>,
     sentinels: Mutex<Vec<Weak<SentinelStats>>>,
+    /// What became of the Sentinels.
+    pub members: MemberStats,
 }
 
 impl Observer {
@@ -52,6 +54,7 @@ impl Observer {
             calls: Mutex::default(),
             services: Mutex::default(),
             sentinels: Mutex::default(),
+            members: MemberStats::default(),
         }
     }
 
@@ -84,6 +87,12 @@ impl Observer {
         let stats = Arc::new(ServiceStats::default());
         services.insert(name.to_owned(), Arc::clone(&stats));
         stats
+    }
+
+    /// Drops what is counted of a service that nobody uses any more.
+    pub fn forget(&self, service: &str) {
+        self.services.lock().remove(service);
+        self.calls.lock().retain(|(of, _), _| of != service);
     }
 
     /// What is counted of a Sentinel that gets a link now.

@@ -83,6 +83,19 @@ impl ServiceStats {
     }
 }
 
+/// What became of the Sentinels of a deployment.
+#[derive(Debug, Default)]
+pub struct MemberStats {
+    /// The others told of them.
+    pub learnt: Counter,
+    /// Nobody lists them any more.
+    pub forgotten: Counter,
+    /// They are at another address.
+    pub moved: Counter,
+    /// Those that answered and that nobody knew.
+    pub strangers: Counter,
+}
+
 /// Where the connection to a Sentinel stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkState {

@@ -92,10 +92,11 @@ const VERIFY: Kind = Choice(&["full", "none"]);
 static KEYS: &[Key] = &[
     key("sentinel.username", User, "", Deployment, "user of the login at the Sentinels"),
     key("sentinel.password", Kind::Secret, "", Deployment, "password of the login at the Sentinels"),
-    key("sentinel.connect_timeout_ms", int(1, MAX_MS), "200", Deployment, "limit of connecting to one Sentinel"),
-    key("sentinel.timeout_ms", int(1, MAX_MS), "300", Deployment, "limit of one Sentinel's answer"),
+    key("sentinel.connect_timeout_ms", int(1, MAX_MS), "200", Deployment, "limit of connecting to one Sentinel; more after failures, up to 3 s"),
+    key("sentinel.timeout_ms", int(1, MAX_MS), "300", Deployment, "limit of one Sentinel's silence while an answer is due; more after failures, up to 3 s"),
     key("sentinel.min_other_sentinels", int(0, 1000), "0", Deployment, "ignore a Sentinel that knows fewer peers"),
     key("sentinel.learn", Flag, "1", Deployment, "add the Sentinels learnt from the others"),
+    key("sentinel.resolve_ms", int(0, MAX_MS), "30000", Deployment, "look up the names of Sentinels again so often; 0: only when a connection fails"),
     key("discovery.refresh_ms", int(0, MAX_MS), "1000", Deployment, "jittered re-check of one Sentinel; 0: never"),
     key("username", User, "", Client, "user of the login at the data nodes"),
     key("password", Kind::Secret, "", Client, "password of the login at the data nodes"),

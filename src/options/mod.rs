@@ -149,6 +149,17 @@ impl Options {
         &self.sentinels
     }
 
+    /// The same, at least one.
+    pub fn given_sentinels(&self) -> Result<&[Endpoint]> {
+        if self.sentinels.is_empty() {
+            return Err(Error::invalid(
+                "options",
+                "no Sentinel: call sentinel_options_add_sentinel",
+            ));
+        }
+        Ok(&self.sentinels)
+    }
+
     /// The service that the URL named: the default where a service may be left out.
     pub fn service(&self) -> Option<&str> {
         self.service.as_deref()

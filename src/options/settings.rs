@@ -128,6 +128,8 @@ pub struct DeploymentSettings {
     pub min_other_sentinels: u32,
     /// Whether Sentinels learnt from the others are added.
     pub learn: bool,
+    /// How often the names of Sentinels are resolved again; none: when a connection fails.
+    pub resolve_every: Option<Duration>,
     /// Interval of the re-check without events; none: never.
     pub refresh: Option<Duration>,
     /// From announced addresses to reachable ones.
@@ -191,21 +193,17 @@ pub struct ClientSettings {
 
 impl DeploymentSettings {
     pub(super) fn from_options(options: &Options) -> Result<DeploymentSettings> {
-        if options.sentinels().is_empty() {
-            return Err(Error::invalid(
-                "options",
-                "no Sentinel: call sentinel_options_add_sentinel",
-            ));
-        }
+        let sentinels = options.given_sentinels()?;
         let (backoff_min, backoff_max) = backoff(options)?;
         Ok(DeploymentSettings {
-            sentinels: options.sentinels().to_vec(),
+            sentinels: sentinels.to_vec(),
             service: options.service().map(str::to_owned),
             credentials: credentials(options, "sentinel.username", "sentinel.password")?,
             connect_timeout: millis(options, "sentinel.connect_timeout_ms")?,
             answer_timeout: millis(options, "sentinel.timeout_ms")?,
             min_other_sentinels: number(options, "sentinel.min_other_sentinels")?,
             learn: flag(options, "sentinel.learn")?,
+            resolve_every: some_millis(options, "sentinel.resolve_ms")?,
             refresh: some_millis(options, "discovery.refresh_ms")?,
             address_map: address_map(options)?,
             tls: tls(options, "sentinel.tls")?,

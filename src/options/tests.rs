@@ -13,6 +13,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("sentinel.timeout_ms", "300"),
     ("sentinel.min_other_sentinels", "0"),
     ("sentinel.learn", "1"),
+    ("sentinel.resolve_ms", "30000"),
     ("discovery.refresh_ms", "1000"),
     ("username", ""),
     ("password", ""),
@@ -92,6 +93,7 @@ fn defaults_become_settings() {
     assert_eq!(deployment.min_other_sentinels, 0);
     assert!(deployment.learn);
     assert_eq!(deployment.refresh, Some(Duration::from_secs(1)));
+    assert_eq!(deployment.resolve_every, Some(Duration::from_secs(30)));
     assert_eq!(deployment.address_map, AddressMap::default());
     assert_eq!(deployment.tls, None);
     assert_eq!(deployment.timeout_ms, 5000);

@@ -1,0 +1,161 @@
+//! When which Sentinel is asked how much: with manners, for a Sentinel answers one after the other, and has many clients.
+
+use std::time::{Duration, Instant};
+
+use super::super::answer::Depth;
+use super::super::link::LinkId;
+
+/// After an event of one of them the others are asked within this, so that not all clients ask at once.
+const OTHERS_WITHIN: Duration = Duration::from_millis(200);
+
+/// Lists are read this often, and no more often than that when something tells of changes.
+const LISTS_EVERY: Duration = Duration::from_secs(10);
+const MIN_BETWEEN_LISTS: Duration = Duration::from_secs(1);
+
+/// Hints make no more questions than one each so often: what matters comes as an event.
+const MIN_BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// The others are not asked more often than this for what a single one says over and over again.
+const MIN_BETWEEN_DOUBTS: Duration = Duration::from_secs(1);
+
+/// What is to be asked, and when.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    refresh: Option<Duration>,
+    poll: Option<Instant>,
+    retry: Option<Instant>,
+    /// One Sentinel is to be asked where the primary is.
+    look: Option<Instant>,
+    looked: Option<Instant>,
+    /// Whose turn it was.
+    turn: LinkId,
+    /// All but this one are to be asked.
+    others: Option<(Instant, LinkId)>,
+    doubted: Option<Instant>,
+    /// The lists of this one are to be read.
+    lists: Option<(Instant, LinkId)>,
+    lists_read: Option<Instant>,
+}
+
+impl Agenda {
+    pub(super) fn new(refresh: Option<Duration>) -> Agenda {
+        Agenda {
+            refresh,
+            poll: None,
+            retry: None,
+            look: None,
+            looked: None,
+            turn: 0,
+            others: None,
+            doubted: None,
+            lists: None,
+            lists_read: None,
+        }
+    }
+
+    /// When something is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let others = self.others.map(|(at, _)| at);
+        let lists = self.lists.map(|(at, _)| at);
+        [self.poll, self.retry, self.look, others, lists].into_iter().flatten().min()
+    }
+
+    /// The net under the events: from now on one Sentinel after the other is asked.
+    pub(super) fn begin_to_poll(&mut self, now: Instant, jitter: f64) {
+        if self.poll.is_none() {
+            self.poll = self.refresh.map(|every| now + every.mul_f64(0.5 + jitter / 2.0));
+        }
+    }
+
+    pub(super) fn poll_is_due(&mut self, now: Instant) -> bool {
+        self.poll.take_if(|at| *at <= now).is_some()
+    }
+
+    pub(super) fn retry_at(&mut self, at: Instant) {
+        self.retry = Some(at);
+    }
+
+    pub(super) fn no_retry(&mut self) {
+        self.retry = None;
+    }
+
+    pub(super) fn retry_is_due(&self, now: Instant) -> bool {
+        self.retry.is_some_and(|at| at <= now)
+    }
+
+    pub(super) fn look_now(&mut self, now: Instant) {
+        self.look = Some(now);
+    }
+
+    /// A storm of hints is no storm of questions.
+    pub(super) fn look_soon(&mut self, now: Instant) {
+        let soonest = self.looked.map_or(now, |at| (at + MIN_BETWEEN_LOOKS).max(now));
+        self.look = Some(self.look.map_or(soonest, |at| at.min(soonest)));
+    }
+
+    /// How much to ask whoever tells of another primary: its lists too, unless lists have just been read.
+    pub(super) fn depth_now(&mut self, now: Instant) -> Depth {
+        if self.lists_read.is_some_and(|at| now.saturating_duration_since(at) < MIN_BETWEEN_LISTS) {
+            return Depth::Epoch;
+        }
+        self.lists_were_read(now);
+        Depth::Lists
+    }
+
+    pub(super) fn lists_were_read(&mut self, now: Instant) {
+        self.lists_read = Some(now);
+    }
+
+    /// All but `link` are to be asked, unless what it says settles it.
+    pub(super) fn ask_others(&mut self, link: LinkId, now: Instant, jitter: f64) {
+        self.others = Some((now + OTHERS_WITHIN.mul_f64(jitter), link));
+    }
+
+    /// The same for what was said without an event.
+    pub(super) fn ask_others_again(&mut self, link: LinkId, now: Instant, jitter: f64) {
+        if self.doubted.is_none_or(|at| now.saturating_duration_since(at) >= MIN_BETWEEN_DOUBTS) {
+            self.doubted = Some(now);
+            self.ask_others(link, now, jitter);
+        }
+    }
+
+    pub(super) fn settled_by(&mut self, link: LinkId) {
+        self.others.take_if(|(_, asked)| *asked == link);
+    }
+
+    /// A list of `link` has changed.
+    pub(super) fn read_lists_of(&mut self, link: LinkId, now: Instant, jitter: f64) {
+        let soonest = self.lists_read.map_or(now, |at| (at + MIN_BETWEEN_LISTS).max(now));
+        let at = self.lists.map_or(soonest + OTHERS_WITHIN.mul_f64(jitter), |(at, _)| at);
+        self.lists = Some((at, link));
+    }
+
+    /// Whom to ask now, of those that are `up`.
+    pub(super) fn due(&mut self, up: &[LinkId], now: Instant, jitter: f64) -> Vec<(LinkId, Depth)> {
+        let mut asked = Vec::new();
+        if let Some((_, link)) = self.others.take_if(|(at, _)| *at <= now) {
+            asked.extend(up.iter().filter(|&&other| other != link).map(|&other| (other, Depth::Epoch)));
+        }
+        if let Some((_, link)) = self.lists.take_if(|(at, _)| *at <= now) {
+            self.lists_were_read(now);
+            asked.push((link, Depth::Lists));
+        }
+        if self.look.take_if(|at| *at <= now).is_some() {
+            self.looked = Some(now);
+            asked.extend(self.next_turn(up, now, jitter));
+        }
+        asked
+    }
+
+    /// One after the other: where the primary is, and now and then everything.
+    fn next_turn(&mut self, up: &[LinkId], now: Instant, jitter: f64) -> Option<(LinkId, Depth)> {
+        let next = up.iter().find(|&&link| link > self.turn).or(up.first())?;
+        self.turn = *next;
+        let every = LISTS_EVERY.mul_f64(0.9 + jitter / 10.0);
+        if self.lists_read.is_some_and(|at| now.saturating_duration_since(at) < every) {
+            return Some((*next, Depth::Address));
+        }
+        self.lists_were_read(now);
+        Some((*next, Depth::Lists))
+    }
+}

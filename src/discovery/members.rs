@@ -1,0 +1,73 @@
+//! What all links of a deployment share: who is who, and how often may be dialled.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::link::LinkId;
+use super::redial::Budget;
+use super::who::{Standing, Who};
+use crate::net::Endpoint;
+
+/// Who is who among the Sentinels, told and asked by links and watchers.
+#[derive(Debug)]
+pub struct Members {
+    who: RefCell<Who>,
+    budget: RefCell<Budget>,
+    changed: watch::Sender<u64>,
+}
+
+impl Members {
+    /// Nobody yet.
+    pub fn new(learns: bool) -> Members {
+        Members {
+            who: RefCell::new(Who::new(learns)),
+            budget: RefCell::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Tells whenever somebody came, went, was learnt, or turned out to be somebody else.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Something has changed.
+    pub fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Looks at, or changes, what is known.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Who) -> T) -> T {
+        look(&mut self.who.borrow_mut())
+    }
+
+    /// Whoever answers on the link is known now.
+    pub fn answers(&self, link: LinkId, peer: Option<Endpoint>, run_id: Option<&str>) {
+        self.with(|who| who.answers(link, peer, run_id, Instant::now()));
+        self.tell();
+    }
+
+    /// The connection is lost, or was not to be had.
+    pub fn fails(&self, link: LinkId) {
+        self.with(|who| who.fails(link, Instant::now()));
+        self.tell();
+    }
+
+    /// What the words of whoever is at the end of the link are worth.
+    pub fn standing(&self, link: LinkId) -> Standing {
+        self.who.borrow().standing(link)
+    }
+
+    /// Whether one of ours answers on another link.
+    pub fn others_answer(&self, link: LinkId) -> bool {
+        self.who.borrow().others_answer(link)
+    }
+
+    /// When the link may dial.
+    pub fn take_dial(&self, link: LinkId) -> Instant {
+        let others_answer = self.others_answer(link);
+        self.budget.borrow_mut().take(others_answer, Instant::now())
+    }
+}
