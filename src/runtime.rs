@@ -264,8 +264,12 @@ impl Runtime {
 
     /// What the numbers and the description are read from.
     pub(crate) fn sources(&self) -> Sources<'_> {
-        let mut services: Vec<Arc<Service>> = 
-            self.services.lock().values().map(|watched| Arc::clone(&watched.service)).collect();
+        let mut services: Vec<Arc<Service>> = self
+            .services
+            .lock()
+            .values()
+            .map(|watched| Arc::clone(&watched.service))
+            .collect();
         services.sort_by(|one, other| one.name().cmp(other.name()));
         Sources {
             observer: &self.observer,

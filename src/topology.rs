@@ -140,7 +140,9 @@ pub fn why_unknown(words: &Words) -> (Reason, Vec<Attempt>) {
             Word::NoAddress => attempts.push(note("it knows no address of the primary".into())),
             Word::Stranger(_) => {
                 failed = true;
-                attempts.push(note("it is no Sentinel of this deployment: none that is knows it".into()));
+                attempts.push(note(
+                    "it is no Sentinel of this deployment: none that is knows it".into(),
+                ));
             }
             Word::TooFewPeers(peers) => {
                 few = true;

@@ -55,6 +55,8 @@ struct Seat {
     word: Word,
     /// When it named a primary last.
     named: Option<Instant>,
+    /// It is the same Sentinel as one of the others: what it says counts, and not for one more.
+    double: bool,
 }
 
 /// The state of one service's discovery.
@@ -93,6 +95,7 @@ impl Council {
                 endpoint: endpoint.clone(),
                 word: Word::Asked,
                 named: None,
+                double: false,
             };
             self.seats.insert(link, seat);
         }
@@ -104,6 +107,13 @@ impl Council {
         self.seats.retain(|&link, _| keep(link));
         if let Some(round) = &mut self.round {
             round.waiting.retain(|&link| keep(link));
+        }
+    }
+
+    /// Which of them are the same Sentinel as one of the others.
+    pub fn count_once(&mut self, is_double: impl Fn(LinkId) -> bool) {
+        for (&link, seat) in &mut self.seats {
+            seat.double = is_double(link);
         }
     }
 
@@ -124,7 +134,10 @@ impl Council {
 
     /// What all of them last said.
     pub fn words(&self) -> Words {
-        self.seats.values().map(|seat| (seat.endpoint.clone(), seat.word.clone())).collect()
+        self.seats
+            .values()
+            .map(|seat| (seat.endpoint.clone(), seat.word.clone()))
+            .collect()
     }
 
     /// When [`Council::tick`] is due.
@@ -174,15 +187,17 @@ impl Council {
     /// A Sentinel answered or failed. `callers`: whether some wait.
     pub fn hear(&mut self, link: LinkId, word: Word, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let names = matches!(word, Word::Names { .. });
-        let Some(seat) = self.seats.get_mut(&link) else { return Vec::new() };
+        let Some(seat) = self.seats.get_mut(&link) else {
+            return Vec::new();
+        };
         seat.word = word;
         if names {
             seat.named = Some(now);
         }
         self.disown(link);
         if let Some(round) = &mut self.round {
-            let was_asked = round.waiting.remove(&link);
-            if was_asked && names && !round.named {
+            round.waiting.remove(&link);
+            if names && !round.named {
                 round.named = true;
                 round.grace = Some(now + FIRST_WORD_GRACE);
             }
@@ -239,10 +254,24 @@ impl Council {
 
     /// Those that answered the last question: first of all those that have a say.
     fn up(&self) -> impl Iterator<Item = LinkId> {
-        let speaks = |seat: &Seat| !matches!(seat.word, Word::Failed(_) | Word::Refused(_) | Word::Asked | Word::Stranger(_));
+        let speaks = |seat: &Seat| {
+            !matches!(
+                seat.word,
+                Word::Failed(_) | Word::Refused(_) | Word::Asked | Word::Stranger(_)
+            )
+        };
         let any = self.seats.values().any(speaks);
-        let asked = move |seat: &Seat| if any { speaks(seat) } else { matches!(seat.word, Word::Stranger(_)) };
-        self.seats.iter().filter(move |(_, seat)| asked(seat)).map(|(&link, _)| link)
+        let asked = move |seat: &Seat| {
+            if any {
+                speaks(seat)
+            } else {
+                matches!(seat.word, Word::Stranger(_))
+            }
+        };
+        self.seats
+            .iter()
+            .filter(move |(_, seat)| asked(seat))
+            .map(|(&link, _)| link)
     }
 
     fn ask_all(&mut self, now: Instant) -> Vec<Act> {
@@ -278,8 +307,11 @@ impl Council {
 
     /// What was adopted on the word of somebody who turns out to be a stranger, and of nobody else, is not in force.
     fn disown(&mut self, link: LinkId) {
-        let (Some(seat), Some(adopted)) = (self.seats.get(&link), &self.adopted) else { return };
-        let is_its_own = matches!(&seat.word, Word::Stranger(Some(said)) if *said == (adopted.primary.clone(), adopted.epoch));
+        let (Some(seat), Some(adopted)) = (self.seats.get(&link), &self.adopted) else {
+            return;
+        };
+        let is_its_own =
+            matches!(&seat.word, Word::Stranger(Some(said)) if *said == (adopted.primary.clone(), adopted.epoch));
         let others = |seat: &Seat| matches!(seat.word, Word::Names { .. });
         let has_no_other = !self.seats.keys().any(|&other| self.agrees(other));
         if is_its_own && has_no_other && self.seats.values().any(others) {
@@ -290,8 +322,10 @@ impl Council {
     /// How many have a say.
     fn say(&self, now: Instant) -> usize {
         let has_a_say = |seat: &&Seat| {
-            let named = seat.named.is_some_and(|at| now.saturating_duration_since(at) < HAS_A_SAY);
-            named && !matches!(seat.word, Word::Stranger(_))
+            let named = seat
+                .named
+                .is_some_and(|at| now.saturating_duration_since(at) < HAS_A_SAY);
+            named && !seat.double && !matches!(seat.word, Word::Stranger(_))
         };
         self.seats.values().filter(has_a_say).count()
     }
@@ -299,8 +333,10 @@ impl Council {
     fn judge(&mut self, words: &Words, now: Instant) {
         // Where no Sentinel lists anybody, nothing can be told by that.
         let known = |at: &Endpoint| self.known.is_empty() || self.known.contains(at) || self.past.contains(at);
+        let doubles: Vec<bool> = self.seats.values().map(|seat| seat.double).collect();
         let ballot = Ballot {
             words,
+            doubles: &doubles,
             say: self.say(now),
             known: &known,
         };

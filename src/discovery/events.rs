@@ -82,7 +82,9 @@ fn service_of(payload: &str) -> Option<&str> {
         };
     }
     // +sentinel-address-switch adds " ip <ip> port <port> for <run id>".
-    let moved = rest.rsplit_once(" ip ").filter(|(_, to)| to.contains(" port ") && to.contains(" for "));
+    let moved = rest
+        .rsplit_once(" ip ")
+        .filter(|(_, to)| to.contains(" port ") && to.contains(" for "));
     let rest = moved.map_or(rest, |(head, _)| head);
     // +odown adds " #quorum 2/2", +monitor adds " quorum 2".
     let rest = rest.rsplit_once(" #quorum ").map_or(rest, |(head, _)| head);

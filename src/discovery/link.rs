@@ -333,7 +333,11 @@ impl Task {
             let others_answer = self.members.others_answer(self.id);
             let wait = longest_wait(self.failures, error.stage, others_answer).mul_f64(share);
             let soonest = dialled + FOR_CALLERS;
-            let due = if urgent { soonest.min(failed + wait) } else { failed + wait };
+            let due = if urgent {
+                soonest.min(failed + wait)
+            } else {
+                failed + wait
+            };
             tokio::select! {
                 () = sleep_until(due.into()) => return true,
                 changed = self.changes.changed() => {

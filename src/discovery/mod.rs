@@ -130,7 +130,8 @@ impl Discovery {
             }
             None => {
                 let link = self.add(sentinel.clone(), None, None);
-                self.members.with(|who| who.give(link, sentinel.clone(), Some(sentinel.clone())));
+                self.members
+                    .with(|who| who.give(link, sentinel.clone(), Some(sentinel.clone())));
                 link
             }
         };

@@ -48,7 +48,12 @@ impl Name {
             lookups: Cell::new(0),
             wanted: Rc::default(),
         });
-        let task = keep(Rc::downgrade(&name), Rc::clone(&name.wanted), every, Rc::downgrade(members));
+        let task = keep(
+            Rc::downgrade(&name),
+            Rc::clone(&name.wanted),
+            every,
+            Rc::downgrade(members),
+        );
         tasks::start(task);
         name
     }
@@ -80,9 +85,13 @@ async fn keep(name: Weak<Name>, wanted: Rc<Notify>, every: Option<Duration>, mem
         if due.is_some() {
             tasks::until(due).await;
         }
-        let Some(endpoint) = name.upgrade().map(|name| name.endpoint.clone()) else { return };
+        let Some(endpoint) = name.upgrade().map(|name| name.endpoint.clone()) else {
+            return;
+        };
         let found = addresses(&endpoint, LOOKUP_WITHIN).await;
-        let (Some(name), Some(members)) = (name.upgrade(), members.upgrade()) else { return };
+        let (Some(name), Some(members)) = (name.upgrade(), members.upgrade()) else {
+            return;
+        };
         failures = if found.is_ok() { 0 } else { failures.saturating_add(1) };
         let now = Instant::now();
         let wait = match failures {

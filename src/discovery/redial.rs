@@ -37,7 +37,9 @@ pub(super) fn longest_wait(failures: u32, stage: Stage, others_answer: bool) -> 
 /// How long a Sentinel is given that was too slow so many times: one that is far away, or overloaded, is never reached
 /// with the patience that finds a dead one quickly.
 pub(super) fn patience(first: Duration, too_slow: u32) -> Duration {
-    first.saturating_mul(1 << too_slow.min(16)).min(MOST_PATIENCE.max(first))
+    first
+        .saturating_mul(1 << too_slow.min(16))
+        .min(MOST_PATIENCE.max(first))
 }
 
 /// How many dials a deployment may make, whatever number of Sentinels is dead.
@@ -50,7 +52,11 @@ pub(super) struct Budget {
 impl Budget {
     /// Takes a dial: not to be made before this.
     pub(super) fn take(&mut self, others_answer: bool, now: Instant) -> Instant {
-        let between = if others_answer { BETWEEN_WHILE_OTHERS_ANSWER } else { BETWEEN };
+        let between = if others_answer {
+            BETWEEN_WHILE_OTHERS_ANSWER
+        } else {
+            BETWEEN
+        };
         let saved = between * (BURST - 1);
         let saved_up = now.checked_sub(saved).unwrap_or(now);
         let due = self.next.map_or(saved_up, |next| next.max(saved_up));
@@ -76,7 +82,10 @@ mod tests {
     #[test]
     fn who_was_too_slow_is_given_more_time() {
         let given = |first, too_slow| patience(Duration::from_millis(first), too_slow).as_millis();
-        assert_eq!([given(200, 0), given(200, 1), given(200, 3), given(200, 40)], [200, 400, 1600, 3000]);
+        assert_eq!(
+            [given(200, 0), given(200, 1), given(200, 3), given(200, 40)],
+            [200, 400, 1600, 3000]
+        );
         assert_eq!([given(5000, 0), given(5000, 4)], [5000, 5000]);
     }
 

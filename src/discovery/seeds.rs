@@ -57,8 +57,9 @@ impl Seeds {
 
     /// Drops all that are not among these. The links that they had.
     pub(super) fn keep_only(&mut self, endpoints: &[Endpoint]) -> Vec<LinkId> {
-        let (kept, gone): (Vec<Seed>, Vec<Seed>) =
-            std::mem::take(&mut self.0).into_iter().partition(|seed| endpoints.contains(&seed.endpoint));
+        let (kept, gone): (Vec<Seed>, Vec<Seed>) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|seed| endpoints.contains(&seed.endpoint));
         self.0 = kept;
         gone.into_iter().flat_map(|seed| seed.links).collect()
     }

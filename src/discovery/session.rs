@@ -214,7 +214,10 @@ impl Session {
             return Ok(Heard::Nothing);
         }
         self.lost_patience = true;
-        Err(DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis())))
+        Err(DialError::new(
+            Stage::Query,
+            format!("no answer in {} ms", limit.as_millis()),
+        ))
     }
 
     /// Whether it ended because the Sentinel took longer than it was given.
@@ -234,7 +237,11 @@ impl Session {
         });
         let pinged = self.events_pinged.map(|since| (since + PONG_WITHIN, PONG_WITHIN));
         let never = Duration::from_secs(3600);
-        oldest.into_iter().chain(pinged).min().unwrap_or((Instant::now() + never, never))
+        oldest
+            .into_iter()
+            .chain(pinged)
+            .min()
+            .unwrap_or((Instant::now() + never, never))
     }
 
     fn ping(&mut self) {
@@ -264,10 +271,14 @@ impl Session {
             }
             Expected::RunId => return Ok(Heard::RunId(None)),
             Expected::Address(service) => {
-                return Ok(self.part(service, Depth::Address, |answer| answer.address = Some(read_address(reply))));
+                return Ok(self.part(service, Depth::Address, |answer| {
+                    answer.address = Some(read_address(reply))
+                }));
             }
             Expected::Primary(service) => {
-                return Ok(self.part(service, Depth::Epoch, |answer| answer.primary = read_fields(reply.root())));
+                return Ok(self.part(service, Depth::Epoch, |answer| {
+                    answer.primary = read_fields(reply.root())
+                }));
             }
             Expected::Replicas(service) => self.fill(&service, |answer| answer.replicas = read_list(reply)),
             Expected::Peers(service) => {
@@ -290,7 +301,9 @@ impl Session {
         if self.questions.get(&service).filter(is_done).is_none() {
             return Heard::Nothing;
         }
-        let Some(asked) = self.questions.remove(&service) else { return Heard::Nothing };
+        let Some(asked) = self.questions.remove(&service) else {
+            return Heard::Nothing;
+        };
         if let Some(depth) = asked.again {
             self.ask(&service, depth);
         }

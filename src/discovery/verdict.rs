@@ -37,6 +37,8 @@ pub const LOWER_EPOCH_AFTER: Duration = Duration::from_secs(2);
 pub struct Ballot<'a> {
     /// What each Sentinel last said.
     pub words: &'a Words,
+    /// Which of the words are those of a Sentinel that has another one among them.
+    pub doubles: &'a [bool],
     /// How many of them have a say: they are ours, and answered about the service not long ago.
     pub say: usize,
     /// Whether an address is one of a node of the service, by what those who have a say list.
@@ -46,6 +48,19 @@ pub struct Ballot<'a> {
 impl Ballot<'_> {
     fn is_majority(&self, count: usize) -> bool {
         count > 0 && count * 2 > self.say
+    }
+
+    /// The words that name a primary, each Sentinel's once.
+    fn votes(&self) -> impl Iterator<Item = Name<'_>> {
+        let doubles = self.doubles.iter().chain(std::iter::repeat(&false));
+        let single = self.words.iter().zip(doubles).filter(|(_, double)| !**double);
+        single.filter_map(|((_, word), _)| name(word))
+    }
+
+    fn count(&self, primary: &Endpoint, epoch: u64) -> usize {
+        self.votes()
+            .filter(|name| name.at == primary && name.epoch == epoch)
+            .count()
     }
 }
 
@@ -84,7 +99,8 @@ fn begun_again(ballot: Ballot<'_>, adopted: &Adopted, now: Instant) -> Option<Ad
     let settled = adopted.since + LOWER_EPOCH_AFTER;
     let insists = |name: &Name<'_>| name.epoch < adopted.epoch && name.since <= old && name.heard >= settled;
     let agree = |with: &Name<'_>| {
-        names(words)
+        ballot
+            .votes()
             .filter(|name| insists(name) && name.at == with.at && name.epoch == with.epoch)
             .count()
     };
@@ -104,10 +120,11 @@ pub fn majority_agrees(words: &Words) -> bool {
     let strangers = words.iter().filter(|(_, word)| matches!(word, Word::Stranger(_)));
     let ballot = Ballot {
         words,
+        doubles: &[],
         say: words.len() - strangers.count(),
         known: &|_| true,
     };
-    leading(ballot, None).is_some_and(|(at, epoch)| ballot.is_majority(count(words, at, epoch)))
+    leading(ballot, None).is_some_and(|(at, epoch)| ballot.is_majority(ballot.count(at, epoch)))
 }
 
 /// A word that names a primary.
@@ -118,8 +135,8 @@ struct Name<'a> {
     heard: Instant,
 }
 
-fn names(words: &Words) -> impl Iterator<Item = Name<'_>> {
-    words.iter().filter_map(|(_, word)| match word {
+fn name(word: &Word) -> Option<Name<'_>> {
+    match word {
         Word::Names {
             primary,
             epoch,
@@ -132,13 +149,11 @@ fn names(words: &Words) -> impl Iterator<Item = Name<'_>> {
             heard: *heard,
         }),
         _ => None,
-    })
+    }
 }
 
-fn count(words: &Words, primary: &Endpoint, epoch: u64) -> usize {
-    names(words)
-        .filter(|name| name.at == primary && name.epoch == epoch)
-        .count()
+fn names(words: &Words) -> impl Iterator<Item = Name<'_>> {
+    words.iter().filter_map(|(_, word)| name(word))
 }
 
 fn best(ballot: Ballot<'_>, adopted: Option<&Adopted>, now: Instant) -> Option<Adopted> {
@@ -159,14 +174,14 @@ fn leading<'a>(ballot: Ballot<'a>, adopted: Option<&Adopted>) -> Option<(&'a End
         let given_up = adopted.is_some_and(|now| name.epoch > now.epoch && name.epoch <= now.given_up);
         let in_force = adopted.is_some_and(|now| now.primary == *name.at);
         let known = in_force || (ballot.known)(name.at);
-        (known && !given_up) || ballot.is_majority(count(words, name.at, name.epoch))
+        (known && !given_up) || ballot.is_majority(ballot.count(name.at, name.epoch))
     };
     let none_counts = adopted.is_none() && !names(words).any(|name| counts(&name));
     let counting = || names(words).filter(|name| none_counts || counts(name));
     let epoch = counting().map(|name| name.epoch).max()?;
     let mut leader: Option<(&Endpoint, usize)> = None;
     for name in counting().filter(|name| name.epoch == epoch) {
-        let votes = count(words, name.at, epoch);
+        let votes = ballot.count(name.at, epoch);
         let in_force = adopted.is_some_and(|adopted| adopted.primary == *name.at && adopted.epoch == epoch);
         if leader.is_none_or(|(_, most)| votes > most || (votes == most && in_force)) {
             leader = Some((name.at, votes));
@@ -327,6 +342,7 @@ mod tests {
             let expected = adopted(expected).map_or(Verdict::Keep, Verdict::Adopt);
             let ballot = Ballot {
                 words: &words,
+                doubles: &[],
                 say: words.len(),
                 known: &|_| true,
             };

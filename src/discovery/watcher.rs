@@ -140,7 +140,7 @@ impl Watcher {
                     _ => Some(Word::Failed(attempt)),
                 }
             }
-            Heard::Event(_) if self.discovery.members().standing(link) != Standing::Voice => None,
+            Heard::Event(_) if !self.discovery.members().standing(link).has_a_say() => None,
             Heard::Event(event) if event.kind == events::Kind::Primary => {
                 self.first_sign.get_or_insert(now);
                 self.take_seats();
@@ -172,7 +172,9 @@ impl Watcher {
         if let (Depth::Address, Some(Address::At(host, port))) = (answer.depth, &answer.address) {
             let same = map.map(Endpoint::new(host, *port));
             return match before {
-                Word::Names { primary, epoch, since, .. } if *primary == same => Ok(Word::Names {
+                Word::Names {
+                    primary, epoch, since, ..
+                } if *primary == same => Ok(Word::Names {
                     primary: same,
                     epoch: *epoch,
                     since: *since,
@@ -183,17 +185,17 @@ impl Watcher {
         }
         let word = answer::word(&answer, endpoint, map, min_peers, before, now);
         match (standing, &word) {
-            (Standing::Silent | Standing::Double, _) => return Err(Vec::new()),
+            (Standing::Silent, _) => return Err(Vec::new()),
             (Standing::Stranger, _) => {
                 self.answers.remove(&link);
                 return Ok(stranger(&word));
             }
-            (Standing::Voice, Word::Names { .. }) => {
+            (Standing::Voice | Standing::Double, Word::Names { .. }) => {
                 let answer = answer.with_lists_of(self.answers.remove(&link));
                 self.answers.insert(link, answer);
                 self.know();
             }
-            (Standing::Voice, _) => drop(self.answers.remove(&link)),
+            (Standing::Voice | Standing::Double, _) => drop(self.answers.remove(&link)),
         }
         Ok(word)
     }
@@ -215,12 +217,18 @@ impl Watcher {
             // Nobody has asked yet.
             return Vec::new();
         }
-        let mut acts: Vec<Act> = self.take_seats().into_iter().map(|link| Act::Ask(link, Depth::Lists)).collect();
+        let mut acts: Vec<Act> = self
+            .take_seats()
+            .into_iter()
+            .map(|link| Act::Ask(link, Depth::Lists))
+            .collect();
         for link in self.discovery.links() {
             let standing = self.discovery.members().standing(link.id);
-            let Some((_, word)) = self.council.last_word(link.id) else { continue };
+            let Some((_, word)) = self.council.last_word(link.id) else {
+                continue;
+            };
             match (standing, word) {
-                (Standing::Voice, Word::Stranger(_)) => acts.push(Act::Ask(link.id, Depth::Lists)),
+                (Standing::Voice | Standing::Double, Word::Stranger(_)) => acts.push(Act::Ask(link.id, Depth::Lists)),
                 (Standing::Stranger, Word::Names { .. }) => {
                     let word = stranger(word);
                     self.answers.remove(&link.id);
@@ -275,10 +283,9 @@ impl Watcher {
         self.discovery.observer().words_changed(&self.service, &before, &words);
     }
 
-    /// Seats the Sentinels that have a link now, each once, and only those. Returns the new ones.
+    /// Seats the Sentinels that have a link now, and only those. Returns the new ones.
     fn take_seats(&mut self) -> Vec<LinkId> {
-        let mut links = self.discovery.links();
-        links.retain(|link| self.discovery.members().standing(link.id) != Standing::Double);
+        let links = self.discovery.links();
         self.council.keep_only(|id| links.iter().any(|link| link.id == id));
         self.answers.retain(|id, _| links.iter().any(|link| link.id == *id));
         let mut new = Vec::new();
@@ -287,6 +294,9 @@ impl Watcher {
                 new.push(link.id);
             }
         }
+        let members = self.discovery.members();
+        self.council
+            .count_once(|link| members.standing(link) == Standing::Double);
         new
     }
 

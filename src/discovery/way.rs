@@ -96,7 +96,12 @@ impl Way {
 
     /// Waits for newer credentials than number `known` and connects with them, not before `wait` is over. Tells which
     /// were shown.
-    pub(super) async fn renew(self: Rc<Way>, known: u64, wait: Duration, too_slow: u32) -> (u64, Result<Made, DialError>) {
+    pub(super) async fn renew(
+        self: Rc<Way>,
+        known: u64,
+        wait: Duration,
+        too_slow: u32,
+    ) -> (u64, Result<Made, DialError>) {
         sleep(wait).await;
         self.vault.replacements().newer_than(known).await;
         let shown = self.vault.number();
@@ -105,6 +110,10 @@ impl Way {
 
     /// How long to wait before credentials are shown again: longer where the last ones were not taken.
     pub(super) fn renewal_wait(&self, taken: bool) -> Duration {
-        if taken { BETWEEN_RENEWALS } else { self.settings.backoff_max }
+        if taken {
+            BETWEEN_RENEWALS
+        } else {
+            self.settings.backoff_max
+        }
     }
 }

@@ -56,6 +56,13 @@ pub enum Standing {
     Stranger,
 }
 
+impl Standing {
+    /// Whether its words count.
+    pub fn has_a_say(self) -> bool {
+        matches!(self, Standing::Voice | Standing::Double)
+    }
+}
+
 /// What became of somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -239,7 +246,10 @@ impl Who {
         if way.lists.get(service) == Some(&entries) && way.standing == Standing::Voice {
             return self.acknowledge(link, service, now);
         }
-        let before = way.lists.insert(Rc::clone(service), entries.clone()).unwrap_or_default();
+        let before = way
+            .lists
+            .insert(Rc::clone(service), entries.clone())
+            .unwrap_or_default();
         self.judge(now);
         if self.standing(link) == Standing::Voice {
             self.follow(&before, entries);
@@ -249,7 +259,9 @@ impl Who {
     /// What is told of another address than before is news.
     fn follow(&mut self, before: &[Entry], after: Vec<Entry>) {
         for entry in after.into_iter().filter(|entry| !entry.down) {
-            let moved = before.iter().any(|old| old.run_id == entry.run_id && old.at != entry.at);
+            let moved = before
+                .iter()
+                .any(|old| old.run_id == entry.run_id && old.at != entry.at);
             if let Some(peer) = self.peers.get_mut(&entry.run_id).filter(|_| moved) {
                 self.changes.extend(peer.is_at(entry.at));
             }
@@ -324,7 +336,8 @@ impl Who {
     fn next_voice(&self) -> Option<LinkId> {
         let strangers = self.ways.iter().filter(|(_, way)| way.standing == Standing::Stranger);
         let ours = strangers.filter(|(_, way)| self.is_ours(way));
-        ours.min_by_key(|(link, way)| (!way.given, **link)).map(|(&link, _)| link)
+        ours.min_by_key(|(link, way)| (!way.given, **link))
+            .map(|(&link, _)| link)
     }
 
     fn is_ours(&self, way: &Way) -> bool {
@@ -347,7 +360,10 @@ impl Who {
     /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or others
     /// of ours say that somebody else is there.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
-        let was_another = way.was.as_ref().is_some_and(|was| was != run_id && self.peers.contains_key(was));
+        let was_another = way
+            .was
+            .as_ref()
+            .is_some_and(|was| was != run_id && self.peers.contains_key(was));
         was_another || self.listed_at(way).is_some_and(|listed| listed != run_id)
     }
 
@@ -361,8 +377,13 @@ impl Who {
     /// knows none of them, and none of them knows it.
     fn impostor(&self) -> Option<LinkId> {
         let is_one = |link: LinkId, way: &Way| {
-            let others: Vec<&Way> = self.voices().filter(|(other, _)| *other != link).map(|(_, other)| other).collect();
-            let knows = |one: &Way, other: &Way| one.entries().any(|entry| Some(&entry.run_id) == other.run_id.as_ref());
+            let others: Vec<&Way> = self
+                .voices()
+                .filter(|(other, _)| *other != link)
+                .map(|(_, other)| other)
+                .collect();
+            let knows =
+                |one: &Way, other: &Way| one.entries().any(|entry| Some(&entry.run_id) == other.run_id.as_ref());
             let is_known = others.iter().any(|other| knows(other, way) || knows(way, other));
             let belongs = |entry: &Entry| way.leads_to(&entry.at) && Some(&entry.run_id) != way.run_id.as_ref();
             !is_known && others.iter().any(|other| other.entries().any(belongs))
@@ -378,7 +399,10 @@ impl Who {
             way.was = None;
         }
         let speaking = self.voices().filter_map(|(_, voice)| voice.run_id.clone());
-        let listed = self.voices().flat_map(|(_, voice)| voice.entries()).map(|entry| RunId::clone(&entry.run_id));
+        let listed = self
+            .voices()
+            .flat_map(|(_, voice)| voice.entries())
+            .map(|entry| RunId::clone(&entry.run_id));
         let kept: HashSet<RunId> = speaking.chain(listed).collect();
         self.peers.retain(|run_id, _| kept.contains(run_id));
     }
@@ -406,7 +430,12 @@ impl Who {
             peer.at = peer.at.take().or(at);
             peer.tries = 0;
         }
-        for entry in entries.iter().filter(|entry| !self.peers.contains_key(&entry.run_id)).cloned().collect::<Vec<_>>() {
+        for entry in entries
+            .iter()
+            .filter(|entry| !self.peers.contains_key(&entry.run_id))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             self.meet(entry, now);
         }
     }
@@ -438,7 +467,9 @@ impl Who {
     fn may_begin_anew(&self, now: Instant) -> bool {
         let given = self.ways.values().filter(|way| way.given);
         let (all, up) = given.fold((0, 0), |(all, up), way| (all + 1, up + usize::from(way.up)));
-        let silent = self.heard.is_none_or(|at| now.saturating_duration_since(at) >= ANEW_AFTER);
+        let silent = self
+            .heard
+            .is_none_or(|at| now.saturating_duration_since(at) >= ANEW_AFTER);
         up > 0 && (silent || (up * 2 > all && (all > 1 || self.peers.len() <= 1)))
     }
 
@@ -487,7 +518,9 @@ impl Who {
 
     /// The same list again.
     fn acknowledge(&mut self, link: LinkId, service: &str, now: Instant) {
-        let Some(entries) = self.ways.get(&link).and_then(|way| way.lists.get(service)) else { return };
+        let Some(entries) = self.ways.get(&link).and_then(|way| way.lists.get(service)) else {
+            return;
+        };
         for entry in entries {
             if let Some(peer) = self.peers.get_mut(&entry.run_id) {
                 peer.known = now;
@@ -502,7 +535,10 @@ impl Who {
             return true;
         }
         let is_at_the_end_of_a_link = |run_id| self.ways.values().any(|way| way.run_id.as_ref() == Some(run_id));
-        let useless = self.peers.iter().find(|(run_id, peer)| peer.down && !is_at_the_end_of_a_link(*run_id));
+        let useless = self
+            .peers
+            .iter()
+            .find(|(run_id, peer)| peer.down && !is_at_the_end_of_a_link(*run_id));
         match useless.map(|(run_id, _)| Rc::clone(run_id)).filter(|_| !entry.down) {
             Some(useless) => self.peers.remove(&useless).is_some(),
             None => false,

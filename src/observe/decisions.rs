@@ -130,7 +130,10 @@ impl Observer {
                     Level::Info,
                     format_args!("{service}: no Sentinel reports {sentinel} any more, it is forgotten"),
                 ),
-                SentinelChange::Lost(_) | SentinelChange::Back | SentinelChange::Stranger | SentinelChange::Moved(_) => {}
+                SentinelChange::Lost(_)
+                | SentinelChange::Back
+                | SentinelChange::Stranger
+                | SentinelChange::Moved(_) => {}
             }
             self.post(service, What::Sentinel { sentinel, change });
         }
@@ -172,7 +175,8 @@ impl Observer {
     /// The others told of a Sentinel that was not known.
     pub fn sentinel_learnt(&self, at: &Endpoint) {
         self.members.learnt.count();
-        self.log.line(Level::Info, format_args!("the others tell of a Sentinel at {at}"));
+        self.log
+            .line(Level::Info, format_args!("the others tell of a Sentinel at {at}"));
     }
 
     /// No Sentinel lists it any more, and it is down.
@@ -187,7 +191,8 @@ impl Observer {
     /// The same Sentinel is at another address.
     pub fn sentinel_moved(&self, from: &Endpoint, to: &Endpoint) {
         self.members.moved.count();
-        self.log.line(Level::Info, format_args!("the Sentinel at {from} is at {to} now"));
+        self.log
+            .line(Level::Info, format_args!("the Sentinel at {from} is at {to} now"));
         let services: Vec<String> = self.services.lock().keys().cloned().collect();
         for service in services {
             let change = SentinelChange::Moved(to.clone());

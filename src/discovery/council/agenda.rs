@@ -57,7 +57,10 @@ impl Agenda {
     pub(super) fn next(&self) -> Option<Instant> {
         let others = self.others.map(|(at, _)| at);
         let lists = self.lists.map(|(at, _)| at);
-        [self.poll, self.retry, self.look, others, lists].into_iter().flatten().min()
+        [self.poll, self.retry, self.look, others, lists]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The net under the events: from now on one Sentinel after the other is asked.
@@ -95,7 +98,10 @@ impl Agenda {
 
     /// How much to ask whoever tells of another primary: its lists too, unless lists have just been read.
     pub(super) fn depth_now(&mut self, now: Instant) -> Depth {
-        if self.lists_read.is_some_and(|at| now.saturating_duration_since(at) < MIN_BETWEEN_LISTS) {
+        if self
+            .lists_read
+            .is_some_and(|at| now.saturating_duration_since(at) < MIN_BETWEEN_LISTS)
+        {
             return Depth::Epoch;
         }
         self.lists_were_read(now);
@@ -113,7 +119,10 @@ impl Agenda {
 
     /// The same for what was said without an event.
     pub(super) fn ask_others_again(&mut self, link: LinkId, now: Instant, jitter: f64) {
-        if self.doubted.is_none_or(|at| now.saturating_duration_since(at) >= MIN_BETWEEN_DOUBTS) {
+        if self
+            .doubted
+            .is_none_or(|at| now.saturating_duration_since(at) >= MIN_BETWEEN_DOUBTS)
+        {
             self.doubted = Some(now);
             self.ask_others(link, now, jitter);
         }
@@ -134,7 +143,11 @@ impl Agenda {
     pub(super) fn due(&mut self, up: &[LinkId], now: Instant, jitter: f64) -> Vec<(LinkId, Depth)> {
         let mut asked = Vec::new();
         if let Some((_, link)) = self.others.take_if(|(at, _)| *at <= now) {
-            asked.extend(up.iter().filter(|&&other| other != link).map(|&other| (other, Depth::Epoch)));
+            asked.extend(
+                up.iter()
+                    .filter(|&&other| other != link)
+                    .map(|&other| (other, Depth::Epoch)),
+            );
         }
         if let Some((_, link)) = self.lists.take_if(|(at, _)| *at <= now) {
             self.lists_were_read(now);
@@ -152,7 +165,10 @@ impl Agenda {
         let next = up.iter().find(|&&link| link > self.turn).or(up.first())?;
         self.turn = *next;
         let every = LISTS_EVERY.mul_f64(0.9 + jitter / 10.0);
-        if self.lists_read.is_some_and(|at| now.saturating_duration_since(at) < every) {
+        if self
+            .lists_read
+            .is_some_and(|at| now.saturating_duration_since(at) < every)
+        {
             return Some((*next, Depth::Address));
         }
         self.lists_were_read(now);

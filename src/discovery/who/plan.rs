@@ -25,7 +25,11 @@ impl Who {
     /// What is to be done; the links to close are closed here already.
     pub fn plan(&mut self, now: Instant) -> Plan {
         self.forget(now);
-        let mut close: Vec<LinkId> = self.learnt().filter(|(_, way)| self.is_useless(way)).map(|(link, _)| link).collect();
+        let mut close: Vec<LinkId> = self
+            .learnt()
+            .filter(|(_, way)| self.is_useless(way))
+            .map(|(link, _)| link)
+            .collect();
         close.iter().for_each(|&link| self.close(link));
         let mut open = Vec::new();
         for (run_id, at, tries) in self.wanted() {
@@ -41,7 +45,10 @@ impl Who {
     }
 
     fn learnt(&self) -> impl Iterator<Item = (LinkId, &Way)> {
-        self.ways.iter().filter(|(_, way)| !way.given).map(|(&link, way)| (link, way))
+        self.ways
+            .iter()
+            .filter(|(_, way)| !way.given)
+            .map(|(&link, way)| (link, way))
     }
 
     /// Drops whom no live Sentinel has listed for long, and who is down. While none of ours answers, nobody can be said
@@ -51,15 +58,26 @@ impl Who {
         if !self.voices_since.is_some_and(is_old) {
             return;
         }
-        let old: Vec<RunId> = self.peers.iter().filter(|(_, peer)| is_old(peer.known)).map(|(id, _)| RunId::clone(id)).collect();
-        for run_id in old.into_iter().filter(|run_id| !self.speaks(run_id)).collect::<Vec<_>>() {
+        let old: Vec<RunId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| is_old(peer.known))
+            .map(|(id, _)| RunId::clone(id))
+            .collect();
+        for run_id in old
+            .into_iter()
+            .filter(|run_id| !self.speaks(run_id))
+            .collect::<Vec<_>>()
+        {
             let forgotten = self.peers.remove(&run_id).and_then(|peer| peer.at);
             self.changes.extend(forgotten.map(Change::Forgotten));
         }
     }
 
     fn speaks(&self, run_id: &RunId) -> bool {
-        self.ways.values().any(|way| way.up && way.run_id.as_ref() == Some(run_id))
+        self.ways
+            .values()
+            .any(|way| way.up && way.run_id.as_ref() == Some(run_id))
     }
 
     /// Nothing is to be had of the link any more: its Sentinel has its voice elsewhere, has moved, is down or forgotten.
@@ -68,7 +86,9 @@ impl Who {
         match way.standing {
             Standing::Voice => false,
             Standing::Double => true,
-            Standing::Silent | Standing::Stranger => peer.is_none_or(|peer| peer.at != way.at || self.is_not_dialled(peer)),
+            Standing::Silent | Standing::Stranger => {
+                peer.is_none_or(|peer| peer.at != way.at || self.is_not_dialled(peer))
+            }
         }
     }
 
@@ -81,7 +101,9 @@ impl Who {
     fn wanted(&self) -> Vec<(RunId, Endpoint, u32)> {
         let mut wanted: Vec<(RunId, Endpoint, u32)> = Vec::new();
         for (run_id, peer) in &self.peers {
-            let Some(at) = peer.at.as_ref().filter(|_| !self.is_not_dialled(peer)) else { continue };
+            let Some(at) = peer.at.as_ref().filter(|_| !self.is_not_dialled(peer)) else {
+                continue;
+            };
             let led_to = |way: &Way| way.leads_to(at) || way.learnt_as.as_ref() == Some(run_id);
             if !self.speaks(run_id) && !self.ways.values().any(led_to) {
                 wanted.push((RunId::clone(run_id), at.clone(), peer.tries));
@@ -94,7 +116,11 @@ impl Who {
     /// The silent link that failed most often, where somebody else was tried less often.
     fn most_tired(&self, tries: u32) -> Option<LinkId> {
         let tired = self.learnt().filter(|(_, way)| {
-            let tried = way.learnt_as.as_ref().and_then(|run_id| self.peers.get(run_id)).map_or(0, |peer| peer.tries);
+            let tried = way
+                .learnt_as
+                .as_ref()
+                .and_then(|run_id| self.peers.get(run_id))
+                .map_or(0, |peer| peer.tries);
             way.standing == Standing::Silent && way.failures >= TRIED_ENOUGH && tried > tries
         });
         tired.min_by_key(|(_, way)| Reverse(way.failures)).map(|(link, _)| link)

@@ -44,7 +44,8 @@ impl Stage {
         } else if step == "plan" {
             self.plan();
         } else if let Some((link, run_id)) = step.split_once('=') {
-            self.who.answers(number(link), None, Some(run_id).filter(|id| *id != "?"), now);
+            self.who
+                .answers(number(link), None, Some(run_id).filter(|id| *id != "?"), now);
         } else if let Some((link, list)) = step.split_once(':') {
             let entries = list.split(',').filter(|text| !text.is_empty()).map(entry).collect();
             self.who.lists(number(link), &"s".into(), entries, now);
@@ -70,12 +71,21 @@ impl Stage {
             Standing::Double => "double",
             Standing::Stranger => "stranger",
         };
-        let shown: Vec<String> = self.who.ways.iter().map(|(link, way)| format!("{link}={}", word(way))).collect();
+        let shown: Vec<String> = self
+            .who
+            .ways
+            .iter()
+            .map(|(link, way)| format!("{link}={}", word(way)))
+            .collect();
         shown.join(" ")
     }
 
     fn opened(&self) -> String {
-        let shown: Vec<String> = self.open.iter().map(|(link, at)| format!("{link}@{}", at.host)).collect();
+        let shown: Vec<String> = self
+            .open
+            .iter()
+            .map(|(link, at)| format!("{link}@{}", at.host))
+            .collect();
         shown.join(" ")
     }
 }
@@ -106,7 +116,11 @@ fn whose_words_count() {
         (OURS, "1x 1=a", "1=voice 2=voice 3=voice"),
         // The address of one of them goes to another deployment.
         (OURS, "3x 3=f 3:g@G,h@H", "1=voice 2=voice 3=stranger"),
-        (OURS, "3x 1:b@B,!c@C 2:a@A,!c@C 3=f 3:g@G,h@H", "1=voice 2=voice 3=stranger"),
+        (
+            OURS,
+            "3x 1:b@B,!c@C 2:a@A,!c@C 3=f 3:g@G,h@H",
+            "1=voice 2=voice 3=stranger",
+        ),
         (OURS, "3x 3=f 1x 2x", "1=- 2=- 3=stranger"),
         (OURS, "3x 3=f 1x 2x ~9 3:g@G", "1=- 2=- 3=stranger"),
         (OURS, "3x 3=f ~60 1:b@B,!c@C 3:g@G", "1=voice 2=voice 3=stranger"),
@@ -121,9 +135,17 @@ fn whose_words_count() {
         (OURS, "3x 3=n 3: 1:b@B,n@C", "1=voice 2=voice 3=voice"),
         // A new process is told of an address that is another's by now, or is given it.
         ("", "+1@A 1=a 1:b@B,!c@C plan 11=b 11:a@A,!c@C", "1=voice 11=voice"),
-        ("", "+1@A 1=a 1:b@B,c@C plan 12=f 12:g@G,h@H", "1=voice 11=- 12=stranger"),
+        (
+            "",
+            "+1@A 1=a 1:b@B,c@C plan 12=f 12:g@G,h@H",
+            "1=voice 11=- 12=stranger",
+        ),
         ("", "+1@A +3@C 3=f 3:g@G,h@H 1=a 1:b@B,!c@C", "1=voice 3=stranger"),
-        ("", "+1@A +2@B +3@C 3=f 3:g@G 1=a 1:b@B,c@C 2=b 2:a@A,c@C", "1=voice 2=voice 3=stranger"),
+        (
+            "",
+            "+1@A +2@B +3@C 3=f 3:g@G 1=a 1:b@B,c@C 2=b 2:a@A,c@C",
+            "1=voice 2=voice 3=stranger",
+        ),
         // Those who do not tell who they are: before 6.2, or without the right to.
         ("", "+1@A 1=? 1:b@B plan 11=? 11:a@A", "1=voice 11=voice"),
         ("", "+1@A 1=? 1:b@B plan 11=? 11:g@G", "1=voice 11=stranger"),
@@ -137,7 +159,11 @@ fn whose_words_count() {
         (LEARNT, "1x", "1=- 11=voice 12=voice"),
         (LEARNT, "1x 1=f 1:g@G", "1=stranger 11=voice 12=voice"),
         // Other addresses are given: of the old ones stays who is one of the new ones' own.
-        (OURS, "-1 -2 -3 +4@D 4=d 4:e@E", "1=stranger 2=stranger 3=stranger 4=voice"),
+        (
+            OURS,
+            "-1 -2 -3 +4@D 4=d 4:e@E",
+            "1=stranger 2=stranger 3=stranger 4=voice",
+        ),
         (OURS, "-1 -2 -3 +4@D", "1=voice 2=voice 3=voice 4=-"),
         (OURS, "-1 +4@D 4=d 4:a@A,b@B,c@C", "1=voice 2=voice 3=voice 4=voice"),
     ];
