@@ -160,14 +160,15 @@ impl Session {
     }
 
     fn put(&mut self, service: &Rc<str>, depth: Depth) {
-        let parts: [(&str, Depth, fn(Rc<str>) -> Expected); 4] = [
-            ("GET-MASTER-ADDR-BY-NAME", Depth::Address, Expected::Address),
-            ("MASTER", Depth::Epoch, Expected::Primary),
-            ("REPLICAS", Depth::Lists, Expected::Replicas),
-            ("SENTINELS", Depth::Lists, Expected::Peers),
+        let of = || Rc::clone(service);
+        let parts = [
+            ("GET-MASTER-ADDR-BY-NAME", Depth::Address, Expected::Address(of())),
+            ("MASTER", Depth::Epoch, Expected::Primary(of())),
+            ("REPLICAS", Depth::Lists, Expected::Replicas(of())),
+            ("SENTINELS", Depth::Lists, Expected::Peers(of())),
         ];
         for (command, _, expected) in parts.into_iter().filter(|(_, part, _)| *part <= depth) {
-            self.say(&["SENTINEL", command, service], expected(Rc::clone(service)));
+            self.say(&["SENTINEL", command, service], expected);
         }
         let asked = Asked {
             answer: Answer::of(depth),

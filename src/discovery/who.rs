@@ -4,13 +4,14 @@
 //! has to be acquainted with those that speak already: listed by one of them under its run id, or listing one of them.
 //! An address that answers under another run id than before is a stranger until that holds: addresses change hands.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::link::LinkId;
 use crate::net::Endpoint;
 
+mod judge;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -300,179 +301,6 @@ impl Who {
         voices.map(|(&link, way)| (link, way))
     }
 
-    /// Finds out whose words count, from nothing but what each link has shown and whom we knew before.
-    fn judge(&mut self, now: Instant) {
-        let before: Vec<(LinkId, Standing)> = self.ways.iter().map(|(&link, way)| (link, way.standing)).collect();
-        self.begin_anew();
-        for way in self.ways.values_mut() {
-            way.standing = if way.up { Standing::Stranger } else { Standing::Silent };
-            way.run_id.clone_from(&way.told);
-        }
-        self.admit_all(now);
-        if self.voices().next().is_none() && self.may_begin_anew(now) {
-            self.forget_all();
-            self.admit_all(now);
-        }
-        while let Some(impostor) = self.impostor() {
-            self.expel(impostor);
-        }
-        self.take_stock(now);
-        for (link, before) in before {
-            let now_stranger = |way: &&Way| way.standing == Standing::Stranger && before != Standing::Stranger;
-            if let Some(way) = self.ways.get(&link).filter(now_stranger) {
-                self.changes.push(Change::Stranger(way.shown.clone()));
-            }
-        }
-    }
-
-    /// Whoever has a voice may vouch for others.
-    fn admit_all(&mut self, now: Instant) {
-        while let Some(link) = self.next_voice() {
-            self.admit(link, now);
-        }
-    }
-
-    /// The first of those that have none yet and should have a voice.
-    fn next_voice(&self) -> Option<LinkId> {
-        let strangers = self.ways.iter().filter(|(_, way)| way.standing == Standing::Stranger);
-        let ours = strangers.filter(|(_, way)| self.is_ours(way));
-        ours.min_by_key(|(link, way)| (!way.given, **link))
-            .map(|(&link, _)| link)
-    }
-
-    fn is_ours(&self, way: &Way) -> bool {
-        let Some(run_id) = &way.run_id else {
-            return self.is_ours_unnamed(way);
-        };
-        self.peers.contains_key(run_id) || (way.given && !self.is_doubtful(way, run_id)) || self.vouches_for_ours(way)
-    }
-
-    /// Somebody who does not say who it is: those who list its address decide, and whom it lists itself.
-    fn is_ours_unnamed(&self, way: &Way) -> bool {
-        let is_at_ours = |entry: &Entry| self.voices().any(|(_, voice)| voice.leads_to(&entry.at));
-        let mut entries = way.entries().peekable();
-        let is_among_others = entries.peek().is_some()
-            && !entries.any(|entry| self.peers.contains_key(&entry.run_id) || is_at_ours(entry));
-        let others = is_among_others && self.voices().next().is_some();
-        (way.given || self.listed_at(way).is_some()) && !others
-    }
-
-    /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or others
-    /// of ours say that somebody else is there.
-    fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
-        let was_another = way
-            .was
-            .as_ref()
-            .is_some_and(|was| was != run_id && self.peers.contains_key(was));
-        was_another || self.listed_at(way).is_some_and(|listed| listed != run_id)
-    }
-
-    /// Whether it lists one of ours that is up.
-    fn vouches_for_ours(&self, way: &Way) -> bool {
-        let ours: HashSet<&RunId> = self.voices().filter_map(|(_, voice)| voice.run_id.as_ref()).collect();
-        way.entries().any(|entry| ours.contains(&entry.run_id))
-    }
-
-    /// Somebody who was believed for its address alone, before one of the others told that somebody else belongs there: it
-    /// knows none of them, and none of them knows it.
-    fn impostor(&self) -> Option<LinkId> {
-        let is_one = |link: LinkId, way: &Way| {
-            let others: Vec<&Way> = self
-                .voices()
-                .filter(|(other, _)| *other != link)
-                .map(|(_, other)| other)
-                .collect();
-            let knows =
-                |one: &Way, other: &Way| one.entries().any(|entry| Some(&entry.run_id) == other.run_id.as_ref());
-            let is_known = others.iter().any(|other| knows(other, way) || knows(way, other));
-            let belongs = |entry: &Entry| way.leads_to(&entry.at) && Some(&entry.run_id) != way.run_id.as_ref();
-            !is_known && others.iter().any(|other| other.entries().any(belongs))
-        };
-        let mut named = self.voices().filter(|(_, way)| way.given && way.run_id.is_some());
-        named.find(|(link, way)| is_one(*link, way)).map(|(link, _)| link)
-    }
-
-    /// Takes its voice, and forgets whom it alone told of.
-    fn expel(&mut self, link: LinkId) {
-        if let Some(way) = self.ways.get_mut(&link) {
-            way.standing = Standing::Stranger;
-            way.was = None;
-        }
-        let speaking = self.voices().filter_map(|(_, voice)| voice.run_id.clone());
-        let listed = self
-            .voices()
-            .flat_map(|(_, voice)| voice.entries())
-            .map(|entry| RunId::clone(&entry.run_id));
-        let kept: HashSet<RunId> = speaking.chain(listed).collect();
-        self.peers.retain(|run_id, _| kept.contains(run_id));
-    }
-
-    /// Under which run id those who have a voice list the address.
-    fn listed_at(&self, way: &Way) -> Option<&RunId> {
-        let mut entries = self.voices().flat_map(|(_, voice)| voice.entries());
-        entries.find(|entry| way.leads_to(&entry.at)).map(|entry| &entry.run_id)
-    }
-
-    /// Gives a voice, and makes those whom it lists ours.
-    fn admit(&mut self, link: LinkId, now: Instant) {
-        let Some(way) = self.ways.get(&link) else { return };
-        let run_id = way.run_id.clone().or_else(|| self.listed_at(way).cloned());
-        let doubled = run_id.is_some() && self.voices().any(|(_, voice)| voice.run_id == run_id);
-        let at = way.peer.clone().or_else(|| way.at.clone());
-        let entries: Vec<Entry> = way.entries().cloned().collect();
-        if let Some(way) = self.ways.get_mut(&link) {
-            way.standing = if doubled { Standing::Double } else { Standing::Voice };
-            way.was.clone_from(&run_id);
-            way.run_id.clone_from(&run_id);
-        }
-        if let Some(run_id) = run_id {
-            let peer = self.peers.entry(run_id).or_insert_with(|| Peer::new(at.clone(), now));
-            peer.at = peer.at.take().or(at);
-            peer.tries = 0;
-        }
-        for entry in entries
-            .iter()
-            .filter(|entry| !self.peers.contains_key(&entry.run_id))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            self.meet(entry, now);
-        }
-    }
-
-    /// Somebody of whom a voice told for the first time.
-    fn meet(&mut self, entry: Entry, now: Instant) {
-        if !self.peers.contains_key(&entry.run_id) && self.has_room(&entry) {
-            self.changes.push(Change::Learnt(entry.at.clone()));
-            self.peers.insert(entry.run_id, Peer::new(Some(entry.at), now));
-        }
-    }
-
-    /// Other addresses were given, and somebody answers there: who is one of ours is found out anew from them.
-    fn begin_anew(&mut self) {
-        let answers = self.ways.values().any(|way| way.given && way.up);
-        if self.given_anew && answers {
-            self.given_anew = false;
-            self.forget_all();
-        }
-    }
-
-    fn forget_all(&mut self) {
-        self.peers.clear();
-        self.ways.values_mut().for_each(|way| way.was = None);
-    }
-
-    /// None of ours answers. All have been silent for long, or most of the addresses that were given answer as others,
-    /// and so does the only one where there never was another.
-    fn may_begin_anew(&self, now: Instant) -> bool {
-        let given = self.ways.values().filter(|way| way.given);
-        let (all, up) = given.fold((0, 0), |(all, up), way| (all + 1, up + usize::from(way.up)));
-        let silent = self
-            .heard
-            .is_none_or(|at| now.saturating_duration_since(at) >= ANEW_AFTER);
-        up > 0 && (silent || (up * 2 > all && (all > 1 || self.peers.len() <= 1)))
-    }
-
     /// What all who have a voice say of the others.
     fn take_stock(&mut self, now: Instant) {
         let mut listed: HashMap<RunId, (Endpoint, bool)> = HashMap::new();
@@ -527,22 +355,6 @@ impl Who {
             }
         }
         self.speak(now);
-    }
-
-    /// Whether there is room for one more; one that is down makes room for one that is not.
-    fn has_room(&mut self, entry: &Entry) -> bool {
-        if self.peers.len() < MOST_LEARNT + self.ways.len() {
-            return true;
-        }
-        let is_at_the_end_of_a_link = |run_id| self.ways.values().any(|way| way.run_id.as_ref() == Some(run_id));
-        let useless = self
-            .peers
-            .iter()
-            .find(|(run_id, peer)| peer.down && !is_at_the_end_of_a_link(*run_id));
-        match useless.map(|(run_id, _)| Rc::clone(run_id)).filter(|_| !entry.down) {
-            Some(useless) => self.peers.remove(&useless).is_some(),
-            None => false,
-        }
     }
 }
 

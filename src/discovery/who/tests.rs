@@ -1,6 +1,7 @@
 //! Constellations: who has shown what, and what follows.
 
 use super::*;
+use std::collections::HashSet;
 
 /// Plays `steps` and tells what follows.
 ///
