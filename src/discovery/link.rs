@@ -20,6 +20,7 @@ use super::redial::{FOR_CALLERS, longest_wait, patience};
 use super::session::Session;
 use super::way::{Made, Way};
 use crate::error::{Attempt, Stage};
+use crate::net::clock;
 use crate::net::{DialError, Endpoint};
 use crate::observe::{Observer, SentinelStats};
 use crate::options::DeploymentSettings;
@@ -168,11 +169,13 @@ impl Task {
         self.stats.connecting();
         loop {
             sleep_until(self.members.take_dial(self.id).into()).await;
-            let dialled = Instant::now();
+            let dialled = clock::now();
             let error = match self.way.connect(self.too_slow).await {
                 Ok(made) => {
                     let soon = self.settings.connect_timeout / 4;
-                    self.too_slow = self.too_slow.saturating_sub(u32::from(dialled.elapsed() < soon));
+                    self.too_slow = self
+                        .too_slow
+                        .saturating_sub(u32::from(clock::now().saturating_duration_since(dialled) < soon));
                     self.observer.link_up(&self.stats, made.greeted.protocol);
                     match self.serve(made).await {
                         Some(error) => error,
@@ -180,7 +183,9 @@ impl Task {
                     }
                 }
                 Err(error) => {
-                    if dialled.elapsed() >= self.settings.connect_timeout.min(self.settings.answer_timeout) {
+                    if clock::now().saturating_duration_since(dialled)
+                        >= self.settings.connect_timeout.min(self.settings.answer_timeout)
+                    {
                         self.too_slow = self.too_slow.saturating_add(1);
                     }
                     error
@@ -326,7 +331,7 @@ impl Task {
         self.members.fails(self.id);
         self.way.failed();
         self.tell_all(&attempt);
-        let (failed, share) = (Instant::now(), fastrand::f64());
+        let (failed, share) = (clock::now(), fastrand::f64());
         let at = self.way.at.borrow().clone();
         let mut urgent = false;
         loop {

@@ -9,6 +9,7 @@ use super::link::LinkId;
 use super::redial::Budget;
 use super::who::{Standing, Who};
 use crate::net::Endpoint;
+use crate::net::clock;
 
 /// Who is who among the Sentinels, told and asked by links and watchers.
 #[derive(Debug)]
@@ -45,13 +46,13 @@ impl Members {
 
     /// Whoever answers on the link is known now.
     pub fn answers(&self, link: LinkId, peer: Option<Endpoint>, run_id: Option<&str>) {
-        self.with(|who| who.answers(link, peer, run_id, Instant::now()));
+        self.with(|who| who.answers(link, peer, run_id, clock::now()));
         self.tell();
     }
 
     /// The connection is lost, or was not to be had.
     pub fn fails(&self, link: LinkId) {
-        self.with(|who| who.fails(link, Instant::now()));
+        self.with(|who| who.fails(link, clock::now()));
         self.tell();
     }
 
@@ -68,6 +69,6 @@ impl Members {
     /// When the link may dial.
     pub fn take_dial(&self, link: LinkId) -> Instant {
         let others_answer = self.others_answer(link);
-        self.budget.borrow_mut().take(others_answer, Instant::now())
+        self.budget.borrow_mut().take(others_answer, clock::now())
     }
 }

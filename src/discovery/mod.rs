@@ -23,7 +23,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use session::hear_all;
@@ -35,6 +34,7 @@ use seeds::Seeds;
 use way::Way;
 use who::Change;
 
+use crate::net::clock;
 use crate::net::{Endpoint, Tls, Transport};
 use crate::observe::Observer;
 use crate::options::{DeploymentSettings, Vault};
@@ -111,7 +111,7 @@ impl Discovery {
                 self.give_one(sentinel);
             }
         }
-        self.members.with(|who| who.settle(Instant::now()));
+        self.members.with(|who| who.settle(clock::now()));
         self.members.tell();
     }
 
@@ -162,7 +162,7 @@ impl Discovery {
     /// Opens and closes links, as the names' addresses and what the Sentinels tell of each other have it.
     fn tend(&self) {
         let mut changed = self.follow_names();
-        let plan = self.members.with(|who| who.plan(Instant::now()));
+        let plan = self.members.with(|who| who.plan(clock::now()));
         changed |= !plan.open.is_empty() || !plan.close.is_empty();
         for link in plan.close {
             self.close(link);

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::members::Members;
 use super::redial::longest_wait;
 use crate::error::Stage;
+use crate::net::clock;
 use crate::net::{DialError, Endpoint, addresses};
 use crate::tasks;
 
@@ -93,7 +94,7 @@ async fn keep(name: Weak<Name>, wanted: Rc<Notify>, every: Option<Duration>, mem
             return;
         };
         failures = if found.is_ok() { 0 } else { failures.saturating_add(1) };
-        let now = Instant::now();
+        let now = clock::now();
         let wait = match failures {
             0 => every.map(|every| every.mul_f64(0.75 + fastrand::f64() / 4.0)),
             _ => Some(longest_wait(failures, Stage::Resolve, true).max(MIN_BETWEEN_LOOKUPS)),

@@ -10,6 +10,7 @@ use tokio::time::sleep_until;
 use super::answer::{Answer, Depth, read_address, read_fields, read_list};
 use super::events::{self, CHANNELS, Event};
 use crate::error::Stage;
+use crate::net::clock;
 use crate::net::{DialError, Wire};
 use crate::observe::SentinelStats;
 use crate::resp::{Kind, Reply, control};
@@ -91,6 +92,8 @@ pub(super) struct Session {
     /// It ended because the Sentinel took too long.
     lost_patience: bool,
     next_ping: Instant,
+    /// When anything was asked last.
+    asked: Instant,
     /// A PING on the events connection that has no pong yet, since when.
     events_pinged: Option<Instant>,
     stats: Arc<SentinelStats>,
@@ -113,9 +116,10 @@ impl Session {
             questions: HashMap::new(),
             waiting: VecDeque::new(),
             answer_timeout,
-            heard: Instant::now(),
+            heard: clock::now(),
             lost_patience: false,
-            next_ping: Instant::now() + PING_EVERY,
+            next_ping: clock::now() + PING_EVERY,
+            asked: clock::now(),
             events_pinged: None,
             stats,
         };
@@ -133,11 +137,12 @@ impl Session {
 
     fn say(&mut self, args: &[&str], expected: Expected) {
         self.main.out.extend(control(args));
+        self.asked = clock::now();
         if self.events.is_none() {
             // A question is a sign of life as good as a PING.
-            self.next_ping = Instant::now() + PING_EVERY;
+            self.next_ping = self.asked + PING_EVERY;
         }
-        self.expected.push_back((Instant::now(), expected));
+        self.expected.push_back((clock::now(), expected));
     }
 
     /// Asks about `service`: one question in flight, and at most one more waiting behind it. All parts go in one write,
@@ -183,7 +188,7 @@ impl Session {
         let had_to_write = !self.main.out.is_empty();
         tokio::select! {
             reply = self.main.hear() => {
-                self.heard = Instant::now();
+                self.heard = clock::now();
                 self.sent(had_to_write);
                 self.hear(&reply?)
             }
@@ -242,16 +247,16 @@ impl Session {
             .into_iter()
             .chain(pinged)
             .min()
-            .unwrap_or((Instant::now() + never, never))
+            .unwrap_or((clock::now() + never, never))
     }
 
     fn ping(&mut self) {
-        self.next_ping = Instant::now() + PING_EVERY;
+        self.next_ping = clock::now() + PING_EVERY;
         if let (Some(events), None) = (&mut self.events, self.events_pinged) {
             events.out.extend(control(&["PING"]));
-            self.events_pinged = Some(Instant::now());
+            self.events_pinged = Some(clock::now());
         }
-        if self.expected.is_empty() {
+        if self.expected.is_empty() && self.asked + PING_EVERY <= clock::now() {
             self.say(&["PING"], Expected::Pong);
         }
     }
@@ -263,7 +268,7 @@ impl Session {
         let Some((since, expected)) = self.expected.pop_front() else {
             return Err(DialError::new(Stage::Query, "protocol error: a reply to no question"));
         };
-        self.stats.answered_in(since.elapsed());
+        self.stats.answered_in(clock::now().saturating_duration_since(since));
         match expected {
             // An error in line: without the right to subscribe the polls still work.
             Expected::Subscribed | Expected::Pong => {}

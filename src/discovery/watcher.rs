@@ -19,6 +19,7 @@ use super::{replicas, view};
 use crate::error::Stage;
 use crate::handoff::Giver;
 use crate::net::Endpoint;
+use crate::net::clock;
 use crate::tasks::until;
 use crate::topology::{Request, Snapshot, Word, Words, turned_away};
 
@@ -90,7 +91,7 @@ impl Watcher {
             let woken = self.woken().await;
             self.askers.retain(|asker| !asker.is_done());
             let callers = !self.askers.is_empty() || self.ends.unserved.load(Ordering::Relaxed) > 0;
-            let (now, jitter) = (Instant::now(), fastrand::f64());
+            let (now, jitter) = (clock::now(), fastrand::f64());
             let acts = match woken {
                 Woken::Requested(request) => self.request(request, now, jitter),
                 Woken::Reported((link, heard)) => self.hear(link, heard, callers, now, jitter),

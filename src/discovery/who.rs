@@ -27,6 +27,9 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// Where all whom we knew have been silent for so long, whoever answers at an address that was given is believed.
 const ANEW_AFTER: Duration = Duration::from_secs(10);
 
+/// The same where whoever answers has most of these addresses.
+const ANEW_BY_MOST_AFTER: Duration = Duration::from_secs(5);
+
 /// So many are learnt at the most.
 const MOST_LEARNT: usize = 64;
 

@@ -2,6 +2,8 @@
 //! own sources, compiled here over sockets, locks and a clock that a seed drives. Model servers count what they execute,
 //! and the program that calls knows what it was promised.
 //!
+//! So is discovery, among Sentinels that die, move and come back as somebody else (`WORLD=sentinels`).
+//!
 //! `SEED=n` runs one with its story, `SEEDS=n` so many, `FROM=n` from that one on.
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +25,8 @@ mod client;
 mod completion;
 #[path = "../../src/deadline.rs"]
 mod deadline;
+#[path = "../../src/discovery/mod.rs"]
+mod discovery;
 #[path = "../../src/error.rs"]
 mod error;
 #[path = "../../src/handoff.rs"]
@@ -54,6 +58,7 @@ mod processes;
 mod program;
 mod random;
 mod run;
+mod sentinels;
 
 fn main() {
     std::process::exit(processes::main());

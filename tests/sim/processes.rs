@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
 use std::time::{Duration, Instant};
 
-use crate::run::{Report, run};
+use crate::run::{self, Report};
+use crate::sentinels;
 
 /// Seconds after which a child hangs.
 const PATIENCE: u32 = 60;
@@ -35,15 +36,28 @@ pub(crate) fn main() -> i32 {
         // SAFETY: ends the process at once.
         unsafe { libc::_exit(101) };
     }));
+    let (of_data, of_sentinels): (World, World) = (("data path", run::run), ("sentinels", sentinels::run));
+    let worlds = match std::env::var("WORLD").as_deref() {
+        Ok("sentinels") => vec![of_sentinels],
+        Ok("data") => vec![of_data],
+        _ => vec![of_data, of_sentinels],
+    };
     if let Some(seed) = number("SEED") {
-        let report = run(seed, std::env::var_os("QUIET").is_none());
+        let report = worlds[0].1(seed, std::env::var_os("QUIET").is_none());
         println!("seed {seed}: {report:?}");
         return 0;
     }
     let (from, count) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(2_000));
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    Runs::default().all(from..from + count, number("JOBS").map_or(jobs, |jobs| jobs as usize))
+    let jobs = number("JOBS").map_or(jobs, |jobs| jobs as usize);
+    let failed = worlds
+        .into_iter()
+        .map(|world| Runs::of(world).all(from..from + count, jobs));
+    failed.max().unwrap_or(0)
 }
+
+/// A name, and what runs a seed.
+type World = (&'static str, fn(u64, bool) -> Report);
 
 struct Child {
     seed: u64,
@@ -51,8 +65,8 @@ struct Child {
     out: File,
 }
 
-#[derive(Default)]
 struct Runs {
+    world: World,
     children: BTreeMap<libc::pid_t, Child>,
     /// The first reports of the seeds that run twice.
     first: BTreeMap<u64, String>,
@@ -62,6 +76,17 @@ struct Runs {
 }
 
 impl Runs {
+    fn of(world: World) -> Runs {
+        Runs {
+            world,
+            children: BTreeMap::new(),
+            first: BTreeMap::new(),
+            done: 0,
+            calls: 0,
+            failed: Vec::new(),
+        }
+    }
+
     fn all(mut self, seeds: std::ops::Range<u64>, jobs: usize) -> i32 {
         let began = Instant::now();
         for seed in seeds.clone() {
@@ -78,15 +103,18 @@ impl Runs {
         }
         let (took, count) = (began.elapsed().as_secs_f64(), seeds.end - seeds.start);
         println!(
-            "simulation: seeds {}..{}, {} calls, {took:.1} s",
-            seeds.start, seeds.end, self.calls
+            "simulation of the {}: seeds {}..{}, {} calls, {took:.1} s",
+            self.world.0, seeds.start, seeds.end, self.calls
         );
         if self.failed.is_empty() {
             return 0;
         }
         self.failed.sort();
         for (seed, what) in self.failed.iter().take(MOST_TOLD) {
-            println!("seed {seed} failed (SEED={seed} tells how):\n{what}\n");
+            println!(
+                "seed {seed} failed (WORLD={} SEED={seed} tells how):\n{what}\n",
+                self.world.0.split(' ').next().unwrap_or_default()
+            );
         }
         for (seed, what) in &self.failed {
             let line = what.lines().nth(1).or(what.lines().next());
@@ -112,7 +140,7 @@ impl Runs {
                 libc::close(ends[1]);
                 libc::alarm(PATIENCE);
             }
-            let Report { hash, steps, calls } = run(seed, false);
+            let Report { hash, steps, calls } = (self.world.1)(seed, false);
             println!("{calls} {steps} {hash:x}");
             let _ = std::io::stdout().flush();
             // SAFETY: ends the process; nothing of it is to be cleaned up.

@@ -23,6 +23,7 @@ const MIN_BETWEEN_DOUBTS: Duration = Duration::from_secs(1);
 pub(super) struct Agenda {
     refresh: Option<Duration>,
     poll: Option<Instant>,
+    polls: bool,
     retry: Option<Instant>,
     /// One Sentinel is to be asked where the primary is.
     look: Option<Instant>,
@@ -42,6 +43,7 @@ impl Agenda {
         Agenda {
             refresh,
             poll: None,
+            polls: false,
             retry: None,
             look: None,
             looked: None,
@@ -63,10 +65,13 @@ impl Agenda {
             .min()
     }
 
-    /// The net under the events: from now on one Sentinel after the other is asked.
+    /// The net under the events: from now on one Sentinel after the other is asked. The first wait is any part of the
+    /// usual one, so that not all clients ask at once.
     pub(super) fn begin_to_poll(&mut self, now: Instant, jitter: f64) {
         if self.poll.is_none() {
-            self.poll = self.refresh.map(|every| now + every.mul_f64(0.5 + jitter / 2.0));
+            let share = if self.polls { 0.9 + jitter / 10.0 } else { jitter };
+            self.polls = true;
+            self.poll = self.refresh.map(|every| now + every.mul_f64(share));
         }
     }
 

@@ -1,9 +1,10 @@
 //! Whose words count: found out from nothing but what each link has shown, and whom we knew before.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::{ANEW_AFTER, Change, Entry, LinkId, MOST_LEARNT, Peer, RunId, Standing, Way, Who};
+use super::{ANEW_AFTER, ANEW_BY_MOST_AFTER, Change, Entry, LinkId, MOST_LEARNT, Peer, RunId, Standing, Way, Who};
 
 impl Who {
     /// Finds it out.
@@ -18,6 +19,10 @@ impl Who {
         if self.voices().next().is_none() && self.may_begin_anew(now) {
             self.forget_all();
             self.admit_all(now);
+            if let Some(first) = self.first_unnamed().filter(|_| self.voices().next().is_none()) {
+                self.admit(first, now);
+                self.admit_all(now);
+            }
         }
         while let Some(impostor) = self.impostor() {
             self.expel(impostor);
@@ -59,8 +64,26 @@ impl Who {
         let mut entries = way.entries().peekable();
         let is_among_others = entries.peek().is_some()
             && !entries.any(|entry| self.peers.contains_key(&entry.run_id) || is_at_ours(entry));
-        let others = is_among_others && self.voices().next().is_some();
-        (way.given || self.listed_at(way).is_some()) && !others
+        let was_ours = way.was.as_ref().is_some_and(|was| self.peers.contains_key(was));
+        (way.given || was_ours || self.listed_at(way).is_some()) && !is_among_others
+    }
+
+    /// The first to have a voice where nobody is known yet, and nobody says who it is: whoever most of the others know.
+    fn first_unnamed(&self) -> Option<LinkId> {
+        let knows = |one: &Way, other: &Way| one.entries().any(|entry| other.leads_to(&entry.at));
+        let known_by = |way: &Way| {
+            self.ways
+                .values()
+                .filter(|other| other.up && (knows(other, way) || knows(way, other)))
+                .count()
+        };
+        let unnamed = self
+            .ways
+            .iter()
+            .filter(|(_, way)| way.up && way.given && way.told.is_none());
+        unnamed
+            .min_by_key(|(link, way)| (Reverse(known_by(way)), **link))
+            .map(|(&link, _)| link)
     }
 
     /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or others
@@ -123,6 +146,7 @@ impl Who {
     fn admit(&mut self, link: LinkId, now: Instant) {
         let Some(way) = self.ways.get(&link) else { return };
         let run_id = way.run_id.clone().or_else(|| self.listed_at(way).cloned());
+        let run_id = run_id.or_else(|| way.was.clone());
         let doubled = run_id.is_some() && self.voices().any(|(_, voice)| voice.run_id == run_id);
         let at = way.peer.clone().or_else(|| way.at.clone());
         let entries: Vec<Entry> = way.entries().cloned().collect();
@@ -168,15 +192,15 @@ impl Who {
         self.ways.values_mut().for_each(|way| way.was = None);
     }
 
-    /// None of ours answers. All have been silent for long, or most of the addresses that were given answer as others,
-    /// and so does the only one where there never was another.
+    /// None of ours answers, and all have been silent for long; not so long where most of the addresses that were given
+    /// answer as others, and not at all where there never was but the one that answers as another now.
     fn may_begin_anew(&self, now: Instant) -> bool {
         let given = self.ways.values().filter(|way| way.given);
         let (all, up) = given.fold((0, 0), |(all, up), way| (all + 1, up + usize::from(way.up)));
-        let silent = self
-            .heard
-            .is_none_or(|at| now.saturating_duration_since(at) >= ANEW_AFTER);
-        up > 0 && (silent || (up * 2 > all && (all > 1 || self.peers.len() <= 1)))
+        let silent = self.heard.map_or(ANEW_AFTER, |at| now.saturating_duration_since(at));
+        let by_most = up * 2 > all && silent >= ANEW_BY_MOST_AFTER;
+        let alone = all == 1 && self.peers.len() <= 1;
+        up > 0 && (silent >= ANEW_AFTER || by_most || alone)
     }
 
     /// Whether there is room for one more; one that is down makes room for one that is not.

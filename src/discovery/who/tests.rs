@@ -125,9 +125,10 @@ fn whose_words_count() {
         (OURS, "3x 3=f 1x 2x", "1=- 2=- 3=stranger"),
         (OURS, "3x 3=f 1x 2x ~9 3:g@G", "1=- 2=- 3=stranger"),
         (OURS, "3x 3=f ~60 1:b@B,!c@C 3:g@G", "1=voice 2=voice 3=stranger"),
-        // Where all of ours are silent for long, whoever was given is believed, and at once when most of them are new.
+        // Where all of ours are silent for long, whoever was given is believed, and sooner when most of them are new.
         (OURS, "3x 3=f 1x 2x ~11 3:g@G", "1=- 2=- 3=voice"),
-        (OURS, "1x 2x 3x 1=x 2=y", "1=voice 2=voice 3=-"),
+        (OURS, "1x 2x 3x ~6 1=x 2=y", "1=voice 2=voice 3=-"),
+        (OURS, "1x 2x 3x ~4 1=x 2=y", "1=stranger 2=stranger 3=-"),
         (OURS, "1x 2x 3x 1=x", "1=stranger 2=- 3=-"),
         ("", "+1@A 1=a 1: 1x 1=b", "1=voice"),
         ("", "+1@A +2@B 1=a 2=b 1: 2: 1x 1=x", "1=stranger 2=voice"),

@@ -26,7 +26,7 @@ pub mod tls;
 #[path = "../../../src/net/wire.rs"]
 pub mod wire;
 
-pub use dial::{DialError, Transport};
+pub use dial::{DialError, Transport, addresses};
 pub use endpoint::{AddressMap, Endpoint};
 pub use handshake::{Greeted, Login};
 pub use records::Records;

@@ -101,6 +101,7 @@ impl Network {
 
     /// Begins to connect to `address`: who waits is told when the connection is open.
     pub(crate) fn connect(&'static self, address: SocketAddr) -> Receiver<io::Result<Socket>> {
+        crate::sentinels::dialled();
         let (told, opened) = oneshot::channel();
         let there = self.nodes.borrow().iter().position(|node| node.address == address);
         let Some(node) = there else {

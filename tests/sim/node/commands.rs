@@ -37,6 +37,10 @@ fn text(args: &Args, place: usize) -> String {
 
 /// Runs a command.
 pub(super) fn run(node: usize, connection: usize, session: &mut Session, args: Args) -> Said {
+    if crate::sentinels::is_running() {
+        let answer = crate::sentinels::answer(node, connection, session, &args);
+        return Said::Now(answer.unwrap_or_default());
+    }
     let name = text(&args, 0).to_ascii_uppercase();
     if let Some(said) = greeting(node, session, &name, &args) {
         return said;

@@ -48,6 +48,23 @@ impl Session {
         self.waiting = None;
     }
 
+    /// Whether pushes may stand between replies.
+    pub(crate) fn has_pushes(&self) -> bool {
+        self.has_pushes
+    }
+
+    /// From now on they may.
+    pub(crate) fn speaks_pushes(&mut self) {
+        self.has_pushes = true;
+    }
+
+    /// Says something of its own accord.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        if !self.closed {
+            self.say(bytes);
+        }
+    }
+
     /// Whether it speaks TLS.
     pub(crate) fn is_sealed(&self) -> bool {
         self.tls.is_some()

@@ -1,0 +1,259 @@
+//! The Sentinels of two deployments that have a service of the same name, and what each of them believes.
+
+use std::collections::BTreeMap;
+
+use super::story::Tale;
+use super::{MS, address, answers};
+use crate::kernel::kernel;
+use crate::kernel::trace::tell;
+use crate::network::{Connection, network};
+use crate::node::{Life, live};
+
+/// Addresses that there are.
+pub(crate) const SLOTS: usize = 24;
+
+/// Nodes of a deployment.
+pub(crate) const NODES: usize = 4;
+
+/// A peer as a Sentinel sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) slot: usize,
+    pub(super) down: bool,
+    /// When it was last heard.
+    heard: u64,
+}
+
+/// A Sentinel.
+#[derive(Debug)]
+pub(super) struct Sentinel {
+    pub(super) run_id: String,
+    pub(super) foreign: bool,
+    /// Where it listens, while it runs.
+    pub(super) slot: Option<usize>,
+    pub(super) primary: usize,
+    pub(super) epoch: u64,
+    pub(super) peers: BTreeMap<String, Peer>,
+    /// Connections that are subscribed.
+    pub(super) subscribers: Vec<usize>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Court {
+    pub(super) sentinels: Vec<Sentinel>,
+    /// The primary of our deployment, and the epoch under which it was named.
+    pub(super) truth: (usize, u64),
+    /// How many dead peers each of ours lists.
+    pub(super) dead: usize,
+    /// They do not tell who they are.
+    pub(super) old: bool,
+    pub(super) dials: Vec<u64>,
+    pub(super) asked: u64,
+    /// When each Sentinel was asked.
+    pub(super) commands: Vec<(u64, usize)>,
+    pub(super) over: bool,
+    named: usize,
+}
+
+impl Court {
+    pub(super) fn new(tale: &Tale) -> Court {
+        Court {
+            sentinels: Vec::new(),
+            truth: (0, 7),
+            dead: tale.dead,
+            old: tale.old,
+            dials: Vec::new(),
+            asked: 0,
+            commands: Vec::new(),
+            over: false,
+            named: 0,
+        }
+    }
+
+    /// The Sentinel that listens there.
+    pub(super) fn at(&self, slot: usize) -> Option<usize> {
+        self.sentinels.iter().position(|sentinel| sentinel.slot == Some(slot))
+    }
+
+    pub(super) fn living(&self, foreign: bool) -> Vec<usize> {
+        let living = self.sentinels.iter().enumerate();
+        let living = living.filter(|(_, sentinel)| sentinel.slot.is_some() && sentinel.foreign == foreign);
+        living.map(|(who, _)| who).collect()
+    }
+
+    pub(super) fn free_slot(&self) -> usize {
+        loop {
+            let slot = kernel().index(SLOTS);
+            let known = self.sentinels.iter().flat_map(|sentinel| sentinel.peers.values());
+            if self.at(slot).is_none() && !known.into_iter().any(|peer| peer.slot == slot) {
+                return slot;
+            }
+        }
+    }
+
+    /// A Sentinel that nobody knows yet begins there. It is told of the primary as an operator does it.
+    pub(super) fn begin(&mut self, slot: usize, foreign: bool) -> usize {
+        self.named += 1;
+        let (primary, epoch) = if foreign { (0, 50) } else { self.truth };
+        let kind = if foreign { "f" } else { "a" };
+        self.sentinels.push(Sentinel {
+            run_id: format!("{kind}{:039}", self.named),
+            foreign,
+            slot: None,
+            primary,
+            epoch: if foreign { epoch } else { epoch.min(7) },
+            peers: BTreeMap::new(),
+            subscribers: Vec::new(),
+        });
+        let who = self.sentinels.len() - 1;
+        self.start(who, slot);
+        who
+    }
+
+    /// It runs there now.
+    pub(super) fn start(&mut self, who: usize, slot: usize) {
+        tell(|| {
+            format!(
+                "Sentinel {who} ({}) runs at {}",
+                self.sentinels[who].run_id,
+                address(slot)
+            )
+        });
+        self.sentinels[who].slot = Some(slot);
+        kernel().after(0, move || live(slot, Life::Up));
+    }
+
+    /// It is killed.
+    pub(super) fn kill(&mut self, who: usize) {
+        let sentinel = &mut self.sentinels[who];
+        sentinel.subscribers.clear();
+        if let Some(slot) = sentinel.slot.take() {
+            tell(|| format!("Sentinel {who} is killed at {}", address(slot)));
+            kernel().after(0, move || live(slot, Life::Down));
+        }
+    }
+
+    /// A hello of each reaches all others of its deployment: who is where, and under which epoch who is the primary.
+    pub(super) fn greet_each_other(&mut self) {
+        let now = kernel().now();
+        for foreign in [false, true] {
+            let living = self.living(foreign);
+            for &from in &living {
+                for &to in living.iter().filter(|&&to| to != from) {
+                    self.greet(from, to, now);
+                }
+            }
+        }
+    }
+
+    fn greet(&mut self, from: usize, to: usize, now: u64) {
+        let (run_id, slot) = (self.sentinels[from].run_id.clone(), self.sentinels[from].slot.unwrap());
+        let (primary, epoch) = (self.sentinels[from].primary, self.sentinels[from].epoch);
+        let hears = &mut self.sentinels[to];
+        let known = hears.peers.get(&run_id).map(|peer| peer.slot);
+        if known != Some(slot) {
+            // Whoever was thought to be there is not.
+            hears.peers.retain(|_, peer| peer.slot != slot);
+        }
+        let peer = Peer {
+            slot,
+            down: false,
+            heard: now,
+        };
+        let was_down = hears.peers.insert(run_id.clone(), peer).is_some_and(|peer| peer.down);
+        if epoch > hears.epoch {
+            (hears.primary, hears.epoch) = (primary, epoch);
+            self.publish_switch(to);
+        }
+        match known {
+            None => self.publish(to, "+sentinel", &format!("sentinel {run_id} x 1 @ s x 1")),
+            Some(known) if known != slot => {
+                self.publish(
+                    to,
+                    "+sentinel-address-switch",
+                    &format!("master s x 1 ip y port 2 for {run_id}"),
+                );
+            }
+            Some(_) if was_down => self.publish(to, "-sdown", &format!("sentinel {run_id} x 1 @ s x 1")),
+            Some(_) => {}
+        }
+    }
+
+    /// Who was not heard for long is held to be down.
+    pub(super) fn look_for_the_dead(&mut self) {
+        let now = kernel().now();
+        for who in 0..self.sentinels.len() {
+            if self.sentinels[who].slot.is_none() {
+                continue;
+            }
+            let mut lost = Vec::new();
+            for (run_id, peer) in &mut self.sentinels[who].peers {
+                if !peer.down && now - peer.heard > 5_000 * MS {
+                    peer.down = true;
+                    lost.push(run_id.clone());
+                }
+            }
+            for run_id in lost {
+                self.publish(who, "+sdown", &format!("sentinel {run_id} x 1 @ s x 1"));
+            }
+        }
+    }
+
+    /// Another node is the primary: one of ours leads and knows first.
+    pub(super) fn fail_over(&mut self) {
+        let living = self.living(false);
+        let primary = (self.truth.0 + 1 + kernel().index(NODES - 1)) % NODES;
+        self.truth = (primary, self.truth.1 + 1);
+        let (truth, leader) = (self.truth, kernel().pick(&living));
+        tell(|| format!("failover to {truth:?}, led by Sentinel {leader}"));
+        for who in living {
+            let after = if who == leader {
+                0
+            } else {
+                kernel().between(50 * MS, 120 * MS)
+            };
+            kernel().after(after, move || {
+                super::court(|court| court.learn(who, truth, who == leader))
+            });
+        }
+    }
+
+    fn learn(&mut self, who: usize, (primary, epoch): (usize, u64), leads: bool) {
+        let sentinel = &mut self.sentinels[who];
+        if sentinel.slot.is_none() || sentinel.epoch >= epoch {
+            return;
+        }
+        (sentinel.primary, sentinel.epoch) = (primary, epoch);
+        if leads {
+            self.publish(who, "+promoted-slave", "slave x:1 x 1 @ s x 1");
+            kernel().after(1_000 * MS, move || super::court(|court| court.publish_switch(who)));
+        } else {
+            self.publish_switch(who);
+        }
+    }
+
+    fn publish_switch(&mut self, who: usize) {
+        self.publish(who, "+config-update-from", "sentinel x x 1 @ s x 1");
+        self.publish(who, "+switch-master", "s x 1 y 2");
+        self.publish(who, "+slave", "slave x:1 x 1 @ s x 1");
+    }
+
+    /// One event in eight is lost on its way, with the connection it was on.
+    fn publish(&mut self, who: usize, channel: &str, payload: &str) {
+        let lost = kernel().one_in(8);
+        for id in self.sentinels[who].subscribers.clone() {
+            if lost {
+                kernel().after(0, move || network().with(id, Connection::break_off));
+                continue;
+            }
+            let push = answers::message(
+                network().with(id, |connection| connection.session.has_pushes()),
+                channel,
+                payload,
+            );
+            network().with(id, |connection| connection.session.put(&push));
+            kernel().after(0, move || network().serve_later(id));
+        }
+    }
+}

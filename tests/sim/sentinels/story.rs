@@ -1,0 +1,327 @@
+//! What befalls the Sentinels, and what must hold of the client.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::court::{Court, NODES, SLOTS};
+use super::{MS, address, answers, court};
+use crate::discovery::Discovery;
+use crate::discovery::watcher::{Ends, Watcher};
+use crate::kernel::kernel;
+use crate::kernel::trace::tell;
+use crate::net::Endpoint;
+use crate::network::{Weather, network};
+use crate::node::{Life, live};
+use crate::observe::{Log, Observer};
+use crate::options::{Options, Vault};
+use crate::topology::{Hint, Request, Snapshot};
+
+/// Things happen for so long; then it is quiet, and the truth must be found.
+const STORM: u64 = 60_000 * MS;
+const FINDS: u64 = 35_000 * MS;
+const QUIET: u64 = 20_000 * MS;
+pub(super) const END: u64 = STORM + FINDS + QUIET;
+
+/// What may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mischief {
+    Failover,
+    /// A Sentinel dies and comes back where it was.
+    Restart,
+    /// The same elsewhere, with its run id.
+    Move,
+    /// Another one takes its place elsewhere.
+    Replace,
+    /// Another one takes its place in its place.
+    Rebirth,
+    /// Its address goes to another deployment, and it comes back elsewhere.
+    Reuse,
+    /// Its machine is out of reach for a while.
+    Away,
+    /// The program is told where the Sentinels are.
+    Update,
+}
+
+const ALL: [Mischief; 8] = [
+    Mischief::Failover,
+    Mischief::Restart,
+    Mischief::Move,
+    Mischief::Replace,
+    Mischief::Rebirth,
+    Mischief::Reuse,
+    Mischief::Away,
+    Mischief::Update,
+];
+
+/// The plan of a seed.
+#[derive(Debug, Clone)]
+pub(super) struct Tale {
+    count: usize,
+    seeds: usize,
+    /// One of the given addresses was never anybody's.
+    wrong_seed: bool,
+    pub(super) dead: usize,
+    pub(super) old: bool,
+    slow: bool,
+    mischief: Vec<Mischief>,
+}
+
+impl Tale {
+    pub(super) fn of(seed: u64) -> Tale {
+        let rng = &mut fastrand::Rng::with_seed(seed ^ 0x5e17_1e15);
+        let mut mischief = ALL.to_vec();
+        rng.shuffle(&mut mischief);
+        mischief.truncate(1 + rng.usize(..5));
+        mischief.push(Mischief::Failover);
+        let count = [3, 3, 5][rng.usize(..3)];
+        Tale {
+            count,
+            seeds: 1 + rng.usize(..count),
+            wrong_seed: rng.u8(..4) == 0,
+            dead: [0, 0, 0, 20, 300][rng.usize(..5)],
+            old: rng.u8(..4) == 0,
+            slow: rng.u8(..4) == 0,
+            mischief,
+        }
+    }
+
+    pub(super) fn weather(&self) -> Weather {
+        Weather {
+            fastest: MS / 10,
+            slowest: if self.slow { 90 * MS } else { 2 * MS },
+            room: 1 << 20,
+            piece: 1 << 16,
+            short: 0,
+            service: if self.slow { 20 * MS } else { MS },
+            faulty: 0,
+            refused: 0,
+            hangs: 0,
+        }
+    }
+}
+
+/// The client, and what it says.
+pub(super) struct Client {
+    discovery: Rc<Discovery>,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    requests: mpsc::UnboundedSender<Request>,
+    given: RefCell<Vec<usize>>,
+    tale: Tale,
+}
+
+/// Begins the story. It ends when the world says that it is over.
+pub(super) fn begin(tale: Tale) -> Rc<Client> {
+    let slots = court(|court| {
+        for foreign in std::iter::repeat_n(false, tale.count).chain([true; 3]) {
+            let slot = court.free_slot();
+            court.begin(slot, foreign);
+        }
+        court.greet_each_other();
+        court
+            .living(false)
+            .into_iter()
+            .filter_map(|who| court.sentinels[who].slot)
+            .collect::<Vec<_>>()
+    });
+    let given: Vec<usize> = slots.into_iter().take(tale.seeds).collect();
+    let mut options = Options::new();
+    for slot in &given {
+        let at = address(*slot);
+        options.add_sentinel(&at.ip().to_string(), at.port()).unwrap();
+    }
+    if tale.wrong_seed {
+        options.add_sentinel("10.9.9.9", 26_379).unwrap();
+    }
+    let settings = options.deployment().unwrap();
+    let vault = Vault::new(settings.credentials.clone());
+    let observer = Arc::new(Observer::new(Log::silent()));
+    let discovery = Discovery::new(settings, vault, observer);
+    let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (requests, requested) = mpsc::unbounded_channel();
+    let ends = Ends {
+        snapshot: snapshots,
+        words: Arc::default(),
+        requests: requested,
+        unserved: Arc::default(),
+    };
+    tokio::task::spawn_local(Watcher::new("s", Rc::clone(&discovery), ends).run());
+    let client = Rc::new(Client {
+        discovery,
+        snapshot,
+        requests,
+        given: RefCell::new(given),
+        tale,
+    });
+    client.requests.send(Request::Look(Hint::Lost)).unwrap();
+    let (hello, dead) = (2_000 * MS, 1_000 * MS);
+    again(hello, || court(Court::greet_each_other));
+    again(dead, || court(Court::look_for_the_dead));
+    let looks = Rc::clone(&client);
+    again(20 * MS, move || looks.check());
+    let storm = Rc::clone(&client);
+    kernel().after(4_000 * MS, move || storm.befall());
+    let truth = Rc::clone(&client);
+    kernel().at(STORM + FINDS, move || truth.knows_the_truth());
+    let end = Rc::clone(&client);
+    kernel().at(END, move || end.ends());
+    client
+}
+
+/// Each so often, until the end.
+fn again(every: u64, mut what: impl FnMut() + 'static) {
+    kernel().after(every, move || {
+        if kernel().now() < END {
+            what();
+            again(every, what);
+        }
+    });
+}
+
+impl Client {
+    fn befall(self: Rc<Self>) {
+        if kernel().now() >= STORM {
+            return;
+        }
+        let what = kernel().pick(&self.tale.mischief);
+        tell(|| format!("{what:?}"));
+        self.one(what);
+        let next = kernel().between(300 * MS, 9_000 * MS);
+        kernel().after(next, move || self.befall());
+    }
+
+    fn one(&self, what: Mischief) {
+        match what {
+            Mischief::Failover => court(Court::fail_over),
+            Mischief::Update => self.update(),
+            _ => {
+                let Some(victim) = self.victim() else { return };
+                self.strike(what, victim);
+            }
+        }
+    }
+
+    /// One of ours that can be spared: most of them stay, all of them know each other, and the client hears another one.
+    fn victim(&self) -> Option<usize> {
+        let living = court(|court| court.living(false));
+        let victim = kernel().pick(&living);
+        let others: Vec<usize> = living.iter().copied().filter(|&who| who != victim).collect();
+        let known = court(|court| {
+            let knows = |one: usize, other: usize| {
+                let (run_id, slot) = (&court.sentinels[other].run_id, court.sentinels[other].slot);
+                let peer = court.sentinels[one].peers.get(run_id);
+                peer.is_some_and(|peer| !peer.down && Some(peer.slot) == slot)
+            };
+            others
+                .iter()
+                .all(|&one| others.iter().all(|&other| one == other || knows(one, other)))
+        });
+        let heard = others.iter().any(|&who| {
+            court(|court| {
+                !court.sentinels[who].subscribers.is_empty()
+                    && court.sentinels[who]
+                        .slot
+                        .is_some_and(|slot| network().with_node(slot, |node| !node.is_out_of_reach()))
+            })
+        });
+        (living.len() == self.tale.count && known && heard).then_some(victim)
+    }
+
+    fn strike(&self, what: Mischief, victim: usize) {
+        let slot = court(|court| court.sentinels[victim].slot).unwrap();
+        let back = kernel().between(100 * MS, 8_000 * MS);
+        if what == Mischief::Away {
+            live(slot, Life::Away);
+            return kernel().after(back, move || {
+                if court(|court| court.at(slot)) == Some(victim) {
+                    live(slot, Life::Up);
+                }
+            });
+        }
+        court(|court| court.kill(victim));
+        if what == Mischief::Reuse {
+            let soon = kernel().between(0, back);
+            kernel().after(soon, move || {
+                court(|court| court.begin(slot, true));
+            });
+        }
+        kernel().after(back, move || {
+            court(|court| match what {
+                Mischief::Restart => court.start(victim, slot),
+                Mischief::Rebirth => {
+                    court.begin(slot, false);
+                }
+                Mischief::Replace => {
+                    let free = court.free_slot();
+                    court.begin(free, false);
+                }
+                _ => {
+                    let free = court.free_slot();
+                    court.start(victim, free);
+                }
+            });
+        });
+    }
+
+    fn update(&self) {
+        let slots: Vec<usize> = court(|court| {
+            let living = court.living(false);
+            living.into_iter().filter_map(|who| court.sentinels[who].slot).collect()
+        });
+        self.given.replace(slots.clone());
+        let given = |slot: &usize| {
+            let at = address(*slot);
+            Endpoint::new(at.ip().to_string(), at.port())
+        };
+        self.discovery.give(&slots.iter().map(given).collect::<Vec<_>>());
+    }
+
+    /// Never to another deployment, and no more dials than there may be.
+    fn check(&self) {
+        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let Some(primary) = snapshot.primary.as_ref().map(|node| node.endpoint.clone()) else {
+            return;
+        };
+        let ours = (0..NODES).any(|node| answers::host(false, node) == primary.host);
+        assert!(ours, "writes go to {primary}, which is another deployment's");
+        let now = kernel().now();
+        let dials = court(|court| court.dials.iter().filter(|&&at| at + 1_000 * MS > now).count());
+        assert!(dials <= 30, "{dials} dials in a second");
+    }
+
+    fn knows_the_truth(&self) {
+        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let known = snapshot
+            .primary
+            .as_ref()
+            .map(|node| (node.endpoint.host.clone(), snapshot.epoch));
+        let truth = court(|court| (answers::host(false, court.truth.0), court.truth.1));
+        assert_eq!(known, Some(truth), "the client has not found its primary");
+        court(|court| {
+            court.dials.clear();
+            court.commands.clear();
+        });
+    }
+
+    /// In quiet times little is asked, and hardly anybody is dialled.
+    fn ends(&self) {
+        let (dials, commands) = court(|court| (court.dials.len(), court.commands.clone()));
+        let seconds = usize::try_from(QUIET / (1_000 * MS)).unwrap();
+        assert!(dials <= 5 * seconds, "{dials} dials in {seconds} quiet seconds");
+        for slot in 0..SLOTS {
+            let asked = commands.iter().filter(|(_, of)| *of == slot).count();
+            assert!(
+                asked <= seconds * 5 / 2,
+                "{} was asked {asked} times in {seconds} s",
+                address(slot)
+            );
+        }
+        let open: usize = (0..SLOTS).filter(|&slot| !network().of_node(slot).is_empty()).count();
+        let most = self.given.borrow().len() + usize::from(self.tale.wrong_seed) + 5;
+        assert!(open <= most, "{open} Sentinels are connected to");
+        court(|court| court.over = true);
+    }
+}
