@@ -44,6 +44,8 @@ pub struct Watcher {
     reports_to: mpsc::UnboundedSender<Report>,
     council: Council,
     answers: BTreeMap<LinkId, Answer>,
+    /// The replicas that were listed lately.
+    memory: replicas::Memory,
     askers: Vec<Giver<bool>>,
     /// When the first sign of another primary came that nothing was concluded from yet.
     first_sign: Option<Instant>,
@@ -69,6 +71,7 @@ impl Watcher {
             reports_to,
             council,
             answers: BTreeMap::new(),
+            memory: replicas::Memory::default(),
             askers: Vec::new(),
             first_sign: None,
         }
@@ -238,7 +241,7 @@ impl Watcher {
         observer.view_changed(&self.service, &before, &after, &words, first_sign);
     }
 
-    fn replace_view(&self) {
+    fn replace_view(&mut self) {
         let Some(adopted) = self.council.adopted() else { return };
         let map = &self.discovery.settings().address_map;
         let links = self.discovery.links();
@@ -260,13 +263,16 @@ impl Watcher {
         }
         self.ends.snapshot.send_if_modified(|current| {
             let agreed = agreeing().map(|(_, answer)| answer);
-            let (usable, left_out) = replicas::sorted(agreed, Some(&adopted.primary), map);
+            let listed = replicas::sorted(agreed, Some(&adopted.primary), map);
+            let replicas = self.memory.complete(listed, &adopted.primary, Instant::now());
             let mut next = Snapshot {
                 epoch: adopted.epoch,
                 generation: current.generation,
                 primary: Some(view::primary(self.answers.values(), adopted, map)),
-                replicas: usable,
-                left_out,
+                replicas: replicas.usable,
+                forgotten: replicas.forgotten,
+                freshest: replicas.freshest,
+                left_out: replicas.left_out,
                 sentinels: view::sentinels(answered, map),
             };
             let at = |snapshot: &Snapshot| snapshot.primary.as_ref().map(|node| node.endpoint.clone());
