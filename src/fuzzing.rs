@@ -212,9 +212,9 @@ pub fn answers(data: &[u8]) {
     match word(
         &answer,
         &asked,
-        &map,
-        u32::from(flags % 3),
+        (&map, u32::from(flags % 3)),
         &Word::Asked,
+        None,
         Instant::now(),
     ) {
         Word::Names { primary, .. } => assert!(primary.port != 0 && !primary.host.is_empty()),

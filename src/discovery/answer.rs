@@ -103,8 +103,17 @@ pub fn has_flag(fields: &Fields, flag: &str) -> bool {
 }
 
 /// The Sentinel's word on who is primary: the address from the first command, the epoch from the second, since the
-/// leader of a failover shows the new epoch with the old address in MASTER for a second.
-pub fn word(answer: &Answer, asked: &Endpoint, map: &AddressMap, min_peers: u32, before: &Word, now: Instant) -> Word {
+/// leader of a failover shows the new epoch with the old address in MASTER for a second. Where an ACL refuses MASTER the
+/// word has no epoch: it confirms `in_force`, the primary and the epoch in force, when it names that, and counts as the
+/// oldest when it does not.
+pub fn word(
+    answer: &Answer,
+    asked: &Endpoint,
+    (map, min_peers): (&AddressMap, u32),
+    before: &Word,
+    in_force: Option<(&Endpoint, u64)>,
+    now: Instant,
+) -> Word {
     let attempt = |cause: &String| Attempt {
         endpoint: asked.to_string(),
         stage: Stage::Query,
@@ -122,9 +131,9 @@ pub fn word(answer: &Answer, asked: &Endpoint, map: &AddressMap, min_peers: u32,
         return Word::TooFewPeers(peers);
     }
     let primary = map.map(Endpoint::new(host, port));
-    let epoch = field(&answer.primary, "config-epoch")
-        .and_then(|epoch| epoch.parse().ok())
-        .unwrap_or(0);
+    let told = field(&answer.primary, "config-epoch").and_then(|epoch| epoch.parse().ok());
+    let confirms = in_force.filter(|(at, _)| **at == primary).map(|(_, epoch)| epoch);
+    let epoch = told.or(confirms).unwrap_or(0);
     let since = match before {
         Word::Names {
             primary: said,
@@ -234,19 +243,45 @@ mod tests {
         let now = Instant::now();
         let asked = Endpoint::new("s", 26379);
         let map = AddressMap::default();
-        assert_eq!(word(&answer, &asked, &map, 2, &Word::Asked, now), Word::TooFewPeers(1));
+        assert_eq!(
+            word(&answer, &asked, (&map, 2), &Word::Asked, None, now),
+            Word::TooFewPeers(1)
+        );
         let named = |heard| Word::Names {
             primary: Endpoint::new("h", 1),
             epoch: 7,
             since: now,
             heard,
         };
-        assert_eq!(word(&answer, &asked, &map, 1, &Word::Asked, now), named(now));
+        assert_eq!(word(&answer, &asked, (&map, 1), &Word::Asked, None, now), named(now));
         let later = now + std::time::Duration::from_secs(1);
         assert_eq!(
-            word(&answer, &asked, &map, 1, &named(now), later),
+            word(&answer, &asked, (&map, 1), &named(now), None, later),
             named(later),
             "the same word keeps its age"
         );
+    }
+
+    #[test]
+    fn a_word_without_an_epoch_confirms_what_is_in_force_and_else_is_the_oldest() {
+        let (now, map) = (Instant::now(), AddressMap::default());
+        let (asked, h, other) = (Endpoint::new("s", 26379), Endpoint::new("h", 1), Endpoint::new("o", 1));
+        let epoch = |told: Option<&str>, in_force: Option<(&Endpoint, u64)>| {
+            let primary = told.map(|told| ("config-epoch".to_owned(), told.to_owned()));
+            let answer = Answer {
+                address: Some(Address::At("h".into(), 1)),
+                primary: primary.into_iter().collect(),
+                ..Answer::default()
+            };
+            match word(&answer, &asked, (&map, 0), &Word::Asked, in_force, now) {
+                Word::Names { epoch, .. } => epoch,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(epoch(None, None), 0);
+        assert_eq!(epoch(None, Some((&h, 7))), 7);
+        assert_eq!(epoch(None, Some((&other, 7))), 0);
+        assert_eq!(epoch(Some("x"), Some((&h, 7))), 7);
+        assert_eq!(epoch(Some("3"), Some((&h, 7))), 3, "what it tells counts");
     }
 }

@@ -149,7 +149,8 @@ impl Watcher {
         let (endpoint, before) = self.council.last_word(link)?;
         let settings = self.discovery.settings();
         let (map, min_peers) = (&settings.address_map, settings.min_other_sentinels);
-        let word = answer::word(&answer, endpoint, map, min_peers, before, now);
+        let in_force = self.council.adopted().map(|adopted| (&adopted.primary, adopted.epoch));
+        let word = answer::word(&answer, endpoint, (map, min_peers), before, in_force, now);
         match word {
             Word::Names { .. } => self.answers.insert(link, answer),
             _ => self.answers.remove(&link),
