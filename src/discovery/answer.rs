@@ -85,9 +85,42 @@ pub fn read_fields(value: Value<'_>) -> Fields {
     }
 }
 
-/// Reads an array of such maps; `None` when it is not one.
+/// So many entries of a list are read: to take apart what nobody has would hold up everybody else.
+const READ: usize = 1024;
+
+/// Reads an array of such maps; `None` when it is not one. Of a longer list than anybody has, rather those that are not
+/// down: Sentinel never forgets by itself what is.
 pub fn read_list(reply: &Reply) -> Option<Vec<Fields>> {
-    (reply.kind() == Kind::Array).then(|| reply.root().elements().map(read_fields).collect())
+    if reply.kind() != Kind::Array {
+        return None;
+    }
+    let up = reply
+        .root()
+        .elements()
+        .filter(|entry| !is_down(*entry))
+        .take(READ)
+        .count();
+    let (mut of_up, mut of_down) = (up, READ - up);
+    let entries = reply.root().elements().filter(|entry| {
+        let left = if is_down(*entry) { &mut of_down } else { &mut of_up };
+        let kept = *left > 0;
+        *left = left.saturating_sub(1);
+        kept
+    });
+    Some(entries.map(read_fields).collect())
+}
+
+fn is_down(entry: Value<'_>) -> bool {
+    let flags = match entry.kind() {
+        Kind::Map => entry.get(b"flags"),
+        _ => {
+            let mut names = (0..entry.len()).step_by(2);
+            let name = names.find(|&i| entry.at(i).is_some_and(|name| name.data() == b"flags"));
+            name.and_then(|i| entry.at(i + 1))
+        }
+    };
+    let mut flags = flags.iter().flat_map(|flags| flags.data().split(|&byte| byte == b','));
+    flags.any(|flag| matches!(flag, b"s_down" | b"o_down"))
 }
 
 /// The address of an entry of REPLICAS or SENTINELS, mapped; `None` for one that is not known well enough to use.
@@ -218,6 +251,30 @@ mod tests {
         assert_eq!(read_fields(map.root()), fields);
         assert!(has_flag(&fields, "slave"));
         assert!(!has_flag(&fields, "disc"));
+    }
+
+    #[test]
+    fn of_a_list_that_nobody_has_those_are_read_that_are_not_down() {
+        for kind in ['*', '%'] {
+            let entry = |number: usize, flags: &str| {
+                let port = number.to_string();
+                let count = if kind == '*' { 4 } else { 2 };
+                let fields = ["port", &port, "flags", flags].map(|part| format!("${}\r\n{part}\r\n", part.len()));
+                format!("{kind}{count}\r\n{}", fields.concat())
+            };
+            let read = |flags: &dyn Fn(usize) -> &'static str| {
+                let entries: String = (0..5000).map(|number| entry(number, flags(number))).collect();
+                let list = read_list(&reply(format!("*5000\r\n{entries}").as_bytes())).unwrap();
+                let number = |fields: &Fields| field(fields, "port").unwrap().parse::<usize>().unwrap();
+                list.iter().map(number).collect::<Vec<_>>()
+            };
+            let few = read(&|number| if number % 1000 == 999 { "slave" } else { "s_down,slave" });
+            assert_eq!(few.len(), READ);
+            assert!((1..=5).all(|of| few.contains(&(of * 1000 - 1))) && few.is_sorted());
+            let all: Vec<usize> = (0..READ).collect();
+            assert_eq!(read(&|_| "slave"), all);
+            assert_eq!(read(&|_| "slave,s_down"), all);
+        }
     }
 
     #[test]

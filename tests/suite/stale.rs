@@ -383,3 +383,42 @@ fn what_was_forgotten_serves_only_while_it_follows_the_primary() {
         assert!(run(&client, "GET who").is_ok());
     }
 }
+
+/// REPLICAS with so many entries that are down, and this one behind them.
+fn long_list(dead: usize, alive: u16) -> Vec<u8> {
+    let mut list = format!("*{}\r\n", dead + 1).into_bytes();
+    let mut add = |host: &str, port: &str, flags: &str| {
+        let pairs = ["ip", host, "port", port, "flags", flags];
+        list.extend(b"*6\r\n");
+        for part in pairs {
+            list.extend(format!("${}\r\n{part}\r\n", part.len()).bytes());
+        }
+    };
+    (0..dead).for_each(|number| add(&format!("10.{}.{}.1", number / 256, number % 256), "1", "s_down,slave"));
+    add("127.0.0.1", &alive.to_string(), "slave");
+    list
+}
+
+#[test]
+fn sixty_thousand_replicas_that_are_gone_hide_none_and_hold_nobody_up() {
+    let scene = Scene::start();
+    let list = long_list(60_000, scene.replicas[1].port());
+    let sentinel = FakeSentinel::builder(SERVICE, scene.primary.port())
+        .on(move |session, args| {
+            let asked = args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"REPLICAS"));
+            if asked {
+                session.send(&list);
+            }
+            asked
+        })
+        .start();
+    let patient = with(options(&[sentinel.port()]), &[("sentinel.timeout_ms", "5000")]);
+    let deployment = sentinel::Deployment::open(&patient).unwrap();
+    let client = deployment.replica_for(Some(SERVICE), None).unwrap();
+    let (who, took) = timed(|| text(&client, "GET who"));
+    assert_eq!(who, "second");
+    // Unoptimised, with the answer read several times; where each entry is compared with each other it is minutes.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    let described = deployment.describe().unwrap();
+    assert!(described.len() < 1 << 20, "{} bytes are kept", described.len());
+}
