@@ -424,7 +424,8 @@ sentinel_status_t sentinel_discover_primary(sentinel_t *sentinel,
                                             sentinel_error_t **error);
 
 /**
- * The usable replicas of a service, those that the Sentinels hold to be down left out; there may be none.
+ * The usable replicas of a service, those that the Sentinels hold to be down left out; there may be none. What all
+ * Sentinels have just forgotten (SENTINEL RESET) is among them for 15 s.
  *
  * Arguments and ownership as sentinel_discover_primary. REPLICA_NOT_FOUND, with its reason and attempts, when no
  * Sentinel could say. Implements `SENTINEL REPLICAS`.

@@ -213,16 +213,16 @@ pub fn answers(data: &[u8]) {
     match word(
         &answer,
         &asked,
-        &map,
-        u32::from(flags % 3),
+        (&map, u32::from(flags % 3)),
         &Word::Asked,
+        None,
         Instant::now(),
     ) {
         Word::Names { primary, .. } => assert!(primary.port != 0 && !primary.host.is_empty()),
         _ => assert!(!matches!(&answer.address, Some(Address::At(..))) || flags % 3 != 0),
     }
-    let (usable, others) = replicas::sorted([&answer].into_iter(), None, &map);
-    for node in usable.iter().chain(others.iter().map(|(node, _)| node)) {
+    let listed = replicas::sorted([&answer].into_iter(), None, &map);
+    for node in listed.usable.iter().chain(listed.left_out.iter().map(|(node, _)| node)) {
         assert!(node.role == Role::Replica && node.endpoint.port != 0 && !node.endpoint.host.is_empty());
     }
     let (main, apart) = said.split_at(if flags < 128 { said.len() } else { said.len() / 2 });

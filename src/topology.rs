@@ -58,6 +58,11 @@ pub struct Snapshot {
     pub primary: Option<Node>,
     /// The replicas that may be read from, by what the Sentinels say of them.
     pub replicas: Vec<Node>,
+    /// Those of them that no Sentinel lists any more: each is to be read from only while it says itself that it follows
+    /// the primary it followed.
+    pub forgotten: Vec<Endpoint>,
+    /// The freshest replication offset that any Sentinel reports of a replica.
+    pub freshest: u64,
     /// The replicas that may not, each with what keeps it out.
     pub left_out: Vec<(Node, String)>,
     /// The Sentinels that watch the service.

@@ -134,9 +134,42 @@ pub fn read_fields(value: Value<'_>) -> Fields {
     }
 }
 
-/// Reads an array of such maps; `None` when it is not one.
+/// So many entries of a list are read: to take apart what nobody has would hold up everybody else.
+const READ: usize = 1024;
+
+/// Reads an array of such maps; `None` when it is not one. Of a longer list than anybody has, rather those that are not
+/// down: Sentinel never forgets by itself what is.
 pub fn read_list(reply: &Reply) -> Option<Vec<Fields>> {
-    (reply.kind() == Kind::Array).then(|| reply.root().elements().map(read_fields).collect())
+    if reply.kind() != Kind::Array {
+        return None;
+    }
+    let up = reply
+        .root()
+        .elements()
+        .filter(|entry| !is_down(*entry))
+        .take(READ)
+        .count();
+    let (mut of_up, mut of_down) = (up, READ - up);
+    let entries = reply.root().elements().filter(|entry| {
+        let left = if is_down(*entry) { &mut of_down } else { &mut of_up };
+        let kept = *left > 0;
+        *left = left.saturating_sub(1);
+        kept
+    });
+    Some(entries.map(read_fields).collect())
+}
+
+fn is_down(entry: Value<'_>) -> bool {
+    let flags = match entry.kind() {
+        Kind::Map => entry.get(b"flags"),
+        _ => {
+            let mut names = (0..entry.len()).step_by(2);
+            let name = names.find(|&i| entry.at(i).is_some_and(|name| name.data() == b"flags"));
+            name.and_then(|i| entry.at(i + 1))
+        }
+    };
+    let mut flags = flags.iter().flat_map(|flags| flags.data().split(|&byte| byte == b','));
+    flags.any(|flag| matches!(flag, b"s_down" | b"o_down"))
 }
 
 /// The address of an entry of REPLICAS or SENTINELS, mapped; `None` for one that is not known well enough to use.
@@ -152,8 +185,17 @@ pub fn has_flag(fields: &Fields, flag: &str) -> bool {
 }
 
 /// The Sentinel's word on who is primary: the address from the first command, the epoch from the second, since the
-/// leader of a failover shows the new epoch with the old address in MASTER for a second.
-pub fn word(answer: &Answer, asked: &Endpoint, map: &AddressMap, min_peers: u32, before: &Word, now: Instant) -> Word {
+/// leader of a failover shows the new epoch with the old address in MASTER for a second. Where an ACL refuses MASTER the
+/// word has no epoch: it confirms `in_force`, the primary and the epoch in force, when it names that, and counts as the
+/// oldest when it does not.
+pub fn word(
+    answer: &Answer,
+    asked: &Endpoint,
+    (map, min_peers): (&AddressMap, u32),
+    before: &Word,
+    in_force: Option<(&Endpoint, u64)>,
+    now: Instant,
+) -> Word {
     let attempt = |cause: &String| Attempt {
         endpoint: asked.to_string(),
         stage: Stage::Query,
@@ -171,9 +213,9 @@ pub fn word(answer: &Answer, asked: &Endpoint, map: &AddressMap, min_peers: u32,
         return Word::TooFewPeers(peers);
     }
     let primary = map.map(Endpoint::new(host, port));
-    let epoch = field(&answer.primary, "config-epoch")
-        .and_then(|epoch| epoch.parse().ok())
-        .unwrap_or(0);
+    let told = field(&answer.primary, "config-epoch").and_then(|epoch| epoch.parse().ok());
+    let confirms = in_force.filter(|(at, _)| **at == primary).map(|(_, epoch)| epoch);
+    let epoch = told.or(confirms).unwrap_or(0);
     let since = match before {
         Word::Names {
             primary: said,
@@ -261,6 +303,30 @@ mod tests {
     }
 
     #[test]
+    fn of_a_list_that_nobody_has_those_are_read_that_are_not_down() {
+        for kind in ['*', '%'] {
+            let entry = |number: usize, flags: &str| {
+                let port = number.to_string();
+                let count = if kind == '*' { 4 } else { 2 };
+                let fields = ["port", &port, "flags", flags].map(|part| format!("${}\r\n{part}\r\n", part.len()));
+                format!("{kind}{count}\r\n{}", fields.concat())
+            };
+            let read = |flags: &dyn Fn(usize) -> &'static str| {
+                let entries: String = (0..5000).map(|number| entry(number, flags(number))).collect();
+                let list = read_list(&reply(format!("*5000\r\n{entries}").as_bytes())).unwrap();
+                let number = |fields: &Fields| field(fields, "port").unwrap().parse::<usize>().unwrap();
+                list.iter().map(number).collect::<Vec<_>>()
+            };
+            let few = read(&|number| if number % 1000 == 999 { "slave" } else { "s_down,slave" });
+            assert_eq!(few.len(), READ);
+            assert!((1..=5).all(|of| few.contains(&(of * 1000 - 1))) && few.is_sorted());
+            let all: Vec<usize> = (0..READ).collect();
+            assert_eq!(read(&|_| "slave"), all);
+            assert_eq!(read(&|_| "slave,s_down"), all);
+        }
+    }
+
+    #[test]
     fn an_entry_without_host_or_port_has_no_endpoint() {
         let map = AddressMap::default();
         let entry = |ip: &str, port: &str| vec![("ip".to_owned(), ip.to_owned()), ("port".to_owned(), port.to_owned())];
@@ -283,19 +349,45 @@ mod tests {
         let now = Instant::now();
         let asked = Endpoint::new("s", 26379);
         let map = AddressMap::default();
-        assert_eq!(word(&answer, &asked, &map, 2, &Word::Asked, now), Word::TooFewPeers(1));
+        assert_eq!(
+            word(&answer, &asked, (&map, 2), &Word::Asked, None, now),
+            Word::TooFewPeers(1)
+        );
         let named = |heard| Word::Names {
             primary: Endpoint::new("h", 1),
             epoch: 7,
             since: now,
             heard,
         };
-        assert_eq!(word(&answer, &asked, &map, 1, &Word::Asked, now), named(now));
+        assert_eq!(word(&answer, &asked, (&map, 1), &Word::Asked, None, now), named(now));
         let later = now + std::time::Duration::from_secs(1);
         assert_eq!(
-            word(&answer, &asked, &map, 1, &named(now), later),
+            word(&answer, &asked, (&map, 1), &named(now), None, later),
             named(later),
             "the same word keeps its age"
         );
+    }
+
+    #[test]
+    fn a_word_without_an_epoch_confirms_what_is_in_force_and_else_is_the_oldest() {
+        let (now, map) = (Instant::now(), AddressMap::default());
+        let (asked, h, other) = (Endpoint::new("s", 26379), Endpoint::new("h", 1), Endpoint::new("o", 1));
+        let epoch = |told: Option<&str>, in_force: Option<(&Endpoint, u64)>| {
+            let primary = told.map(|told| ("config-epoch".to_owned(), told.to_owned()));
+            let answer = Answer {
+                address: Some(Address::At("h".into(), 1)),
+                primary: primary.into_iter().collect(),
+                ..Answer::default()
+            };
+            match word(&answer, &asked, (&map, 0), &Word::Asked, in_force, now) {
+                Word::Names { epoch, .. } => epoch,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(epoch(None, None), 0);
+        assert_eq!(epoch(None, Some((&h, 7))), 7);
+        assert_eq!(epoch(None, Some((&other, 7))), 0);
+        assert_eq!(epoch(Some("x"), Some((&h, 7))), 7);
+        assert_eq!(epoch(Some("3"), Some((&h, 7))), 3, "what it tells counts");
     }
 }

@@ -49,6 +49,8 @@ pub struct Watcher {
     members: watch::Receiver<u64>,
     /// What each of those that have a say said.
     answers: BTreeMap<LinkId, Answer>,
+    /// The replicas that were listed lately.
+    memory: replicas::Memory,
     askers: Vec<Giver<bool>>,
     /// When the first sign of another primary came that nothing was concluded from yet.
     first_sign: Option<Instant>,
@@ -80,6 +82,7 @@ impl Watcher {
             council,
             members,
             answers: BTreeMap::new(),
+            memory: replicas::Memory::default(),
             askers: Vec::new(),
             first_sign: None,
         }
@@ -184,7 +187,8 @@ impl Watcher {
                 _ => Err(vec![Act::Ask(link, Depth::Epoch)]),
             };
         }
-        let word = answer::word(&answer, endpoint, map, min_peers, before, now);
+        let in_force = self.council.adopted().map(|adopted| (&adopted.primary, adopted.epoch));
+        let word = answer::word(&answer, endpoint, (map, min_peers), before, in_force, now);
         match (standing, &word) {
             (Standing::Silent, _) => return Err(Vec::new()),
             (Standing::Stranger, _) => {
@@ -316,7 +320,7 @@ impl Watcher {
         observer.view_changed(&self.service, &before, &after, &words, first_sign);
     }
 
-    fn replace_view(&self) {
+    fn replace_view(&mut self) {
         let Some(adopted) = self.council.adopted() else { return };
         let map = &self.discovery.settings().address_map;
         let links = self.discovery.links();
@@ -338,13 +342,16 @@ impl Watcher {
         }
         self.ends.snapshot.send_if_modified(|current| {
             let agreed = agreeing().map(|(_, answer)| answer);
-            let (usable, left_out) = replicas::sorted(agreed, Some(&adopted.primary), map);
+            let listed = replicas::sorted(agreed, Some(&adopted.primary), map);
+            let replicas = self.memory.complete(listed, &adopted.primary, clock::now());
             let mut next = Snapshot {
                 epoch: adopted.epoch,
                 generation: current.generation,
                 primary: Some(view::primary(self.answers.values(), adopted, map)),
-                replicas: usable,
-                left_out,
+                replicas: replicas.usable,
+                forgotten: replicas.forgotten,
+                freshest: replicas.freshest,
+                left_out: replicas.left_out,
                 sentinels: view::sentinels(answered, map),
             };
             let at = |snapshot: &Snapshot| snapshot.primary.as_ref().map(|node| node.endpoint.clone());

@@ -222,7 +222,7 @@ impl Who {
         way.failures = 0;
         way.peer = peer;
         let run_id: Option<RunId> = run_id.filter(|id| !id.is_empty()).map(Rc::from);
-        if way.told != run_id {
+        if way.told != run_id || run_id.is_none() {
             way.lists.clear();
         }
         way.told = run_id;

@@ -118,7 +118,8 @@ pub unsafe extern "C" fn sentinel_discover_primary(
     unsafe { discover(sentinel, service, timeout_ms, out, error, Deployment::discover_primary) }
 }
 
-/// The usable replicas of a service, those that the Sentinels hold to be down left out; there may be none.
+/// The usable replicas of a service, those that the Sentinels hold to be down left out; there may be none. What all
+/// Sentinels have just forgotten (SENTINEL RESET) is among them for 15 s.
 ///
 /// Arguments and ownership as sentinel_discover_primary. REPLICA_NOT_FOUND, with its reason and attempts, when no
 /// Sentinel could say. Implements `SENTINEL REPLICAS`.

@@ -7,6 +7,7 @@ use tokio::time::timeout_at;
 
 use super::Endpoint;
 use super::dial::{DialError, Transport, dial};
+use super::following::{Following, Part, role_named};
 use super::login::{Script, has_code, refused_login, say_auth, without_secret};
 use super::secure::secure;
 use super::wire::{Wire, WireError};
@@ -36,7 +37,9 @@ pub struct Greeted {
     pub wire: Wire,
     /// What the node says it is. `None` for a Sentinel.
     pub role: Option<Role>,
-    /// The node serves its data: it is neither loading nor a replica cut off from its primary.
+    /// Of a replica: whom it follows. `None` also where it does not tell.
+    pub following: Option<Following>,
+    /// The node serves its data: it is neither loading nor a replica that may not serve what it has.
     pub serving: Result<(), String>,
     /// The protocol in force.
     pub protocol: u8,
@@ -156,9 +159,9 @@ async fn or_tls(
     greeted
 }
 
-/// A Sentinel's longest answer lists its replicas, about 1 KiB each.
+/// A Sentinel's longest answer lists its replicas, 21 pairs each: 3.5 KiB as they are charged.
 pub const SENTINEL_LIMITS: Limits = Limits {
-    max_bytes: 16 << 20,
+    max_bytes: 64 << 20,
     max_depth: 16,
 };
 
@@ -184,7 +187,7 @@ async fn greet_in_words(mut wire: Wire, login: &Login, credentials: &Credentials
     if hello.kind() != Kind::Error {
         let protocol = spoken_protocol(&hello, login.protocol)?;
         let rest = hear_node_rest(&mut wire, login, credentials).await?;
-        let role = match rest.role {
+        let role = match rest.part.role {
             Some(role) => Some(role),
             None => match hello_role(&hello) {
                 Some(role) => Some(role),
@@ -194,6 +197,7 @@ async fn greet_in_words(mut wire: Wire, login: &Login, credentials: &Credentials
         return Ok(Greeted {
             wire,
             role,
+            following: rest.part.following,
             serving: rest.serving,
             protocol,
             login: 0,
@@ -227,13 +231,14 @@ async fn node_words_resp2(
         receive(&mut wire, Stage::Connect).await?;
     }
     let rest = hear_node_rest(&mut wire, login, credentials).await?;
-    let role = match rest.role {
+    let role = match rest.part.role {
         Some(role) => Some(role),
         None => info_role(&mut wire).await?,
     };
     Ok(Greeted {
         wire,
         role,
+        following: rest.part.following,
         serving: rest.serving,
         protocol: 2,
         login: 0,
@@ -242,7 +247,7 @@ async fn node_words_resp2(
 }
 
 struct NodeRest {
-    role: Option<Role>,
+    part: Part,
     serving: Result<(), String>,
 }
 
@@ -279,30 +284,15 @@ async fn hear_node_rest(wire: &mut Wire, login: &Login, credentials: &Credential
     }
     // LOADING shows in PING alone (ROLE already says master), MASTERDOWN is a replica that serves nothing.
     let not_serving = ping.kind() == Kind::Error && has_code(&ping.text(), &["LOADING", "MASTERDOWN"]);
-    let serving = if not_serving {
-        Err(ping.text().into_owned())
-    } else {
-        replica_link(&role)
+    let serving = match not_serving {
+        true => Err(ping.text().into_owned()),
+        false => Ok(()),
     };
+    let part = Part::told(wire, &role).await;
     Ok(NodeRest {
-        role: role.at(0).and_then(|name| role_named(name.data())),
+        part: part.map_err(|error| ended(error, Stage::Role))?,
         serving,
     })
-}
-
-/// ROLE of a replica: `slave`, host, port, state, offset. Only `connected` follows its primary; in the other states a
-/// replica answers with whatever it had.
-fn replica_link(role: &Reply) -> Result<(), String> {
-    let replica = role
-        .at(0)
-        .is_some_and(|name| role_named(name.data()) == Some(Role::Replica));
-    match role.at(3) {
-        Some(state) if replica && state.data() != b"connected" => Err(format!(
-            "the replica's link to its primary is in state \"{}\"",
-            state.text()
-        )),
-        _ => Ok(()),
-    }
 }
 
 async fn hear_raw(wire: &mut Wire, count: usize) -> Result<(), DialError> {
@@ -310,15 +300,6 @@ async fn hear_raw(wire: &mut Wire, count: usize) -> Result<(), DialError> {
         receive(wire, Stage::Connect).await?;
     }
     Ok(())
-}
-
-fn role_named(name: &[u8]) -> Option<Role> {
-    match name {
-        b"master" => Some(Role::Primary),
-        b"slave" | b"replica" => Some(Role::Replica),
-        b"sentinel" => Some(Role::Sentinel),
-        _ => None,
-    }
 }
 
 /// The role as HELLO tells it.
@@ -361,6 +342,7 @@ pub(crate) async fn sentinel_words(mut wire: Wire, credentials: &Credentials) ->
     Ok(Greeted {
         wire,
         role: None,
+        following: None,
         serving: Ok(()),
         protocol,
         login: 0,
@@ -425,10 +407,7 @@ const UNAWARE: &str = "the server speaks TLS there, and the options say that it 
 fn ended(error: WireError, stage: Stage) -> DialError {
     match error {
         WireError::Tls(cause) => DialError::new(Stage::Tls, cause),
-        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(
-            Stage::Tls,
-            "the server speaks TLS there, and the options say that it does not",
-        ),
+        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(Stage::Tls, UNAWARE),
         error => DialError::new(stage, error.to_string()),
     }
 }

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod dial;
 pub mod elsewhere;
 pub mod endpoint;
+pub mod following;
 pub mod futex;
 pub mod handshake;
 pub mod lock;
@@ -20,6 +21,7 @@ pub mod wire;
 
 pub use dial::{DialError, Transport, addresses};
 pub use endpoint::{AddressMap, Endpoint};
+pub use following::{Following, Link, Part, look};
 pub use handshake::{Greeted, Login};
 pub use records::Records;
 pub use socket::Socket;

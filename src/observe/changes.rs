@@ -1,5 +1,7 @@
 //! What differs between two moments of a service. Pure.
 
+use std::collections::HashSet;
+
 use super::events::{SentinelChange, What};
 use crate::net::Endpoint;
 use crate::topology::{Node, Snapshot, Word, Words};
@@ -23,6 +25,7 @@ pub fn of_snapshots(before: &Snapshot, after: &Snapshot) -> Vec<What> {
     }
     let (old, new) = (endpoints(&before.replicas), endpoints(&after.replicas));
     let missing_in = |list: &[Endpoint], from: &[Endpoint]| -> Vec<Endpoint> {
+        let list: HashSet<&Endpoint> = list.iter().collect();
         let missing = from.iter().filter(|endpoint| !list.contains(endpoint));
         missing.cloned().collect()
     };

@@ -14,7 +14,7 @@ pub mod metrics;
 pub mod nodes;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::sync::Mutex;
@@ -39,10 +39,13 @@ pub struct Observer {
     opened: Instant,
     calls: Mutex<BTreeMap<(String, &'static str), Arc<CallStats>>>,
     services: Mutex<BTreeMap<String, Arc<ServiceStats>>>,
-    sentinels: Mutex<Vec<Weak<SentinelStats>>>,
+    sentinels: Mutex<BTreeMap<Endpoint, Arc<SentinelStats>>>,
     /// What became of the Sentinels.
     pub members: MemberStats,
 }
+
+/// So many Sentinels without a link are remembered, so that what is counted of them goes on when they come back.
+const GONE: usize = 256;
 
 impl Observer {
     /// Nothing seen yet.
@@ -95,20 +98,62 @@ impl Observer {
         self.calls.lock().retain(|(of, _), _| of != service);
     }
 
-    /// What is counted of a Sentinel that gets a link now.
+    /// What is counted of a Sentinel that gets a link now: on from where it was when it had one before.
     pub fn sentinel(&self, endpoint: &Endpoint) -> Arc<SentinelStats> {
-        let stats = Arc::new(SentinelStats::new(endpoint.clone()));
         let mut sentinels = self.sentinels.lock();
-        sentinels.retain(|stats| stats.strong_count() > 0);
-        sentinels.push(Arc::downgrade(&stats));
+        let new = || Arc::new(SentinelStats::new(endpoint.clone()));
+        let stats = Arc::clone(sentinels.entry(endpoint.clone()).or_insert_with(new));
+        stats.begin();
+        let gone = sentinels.values().filter(|stats| !has_link(stats));
+        if gone.clone().count() > GONE {
+            let longest = gone.min_by_key(|stats| stats.now().since);
+            let longest = longest.map(|stats| stats.endpoint.clone());
+            longest.map(|endpoint| sentinels.remove(&endpoint));
+        }
         stats
     }
 
     /// The Sentinels that have a link, each address once.
     pub fn sentinels(&self) -> Vec<Arc<SentinelStats>> {
-        let stats: Vec<_> = self.sentinels.lock().iter().filter_map(Weak::upgrade).collect();
-        let by_endpoint: BTreeMap<Endpoint, Arc<SentinelStats>> =
-            stats.into_iter().map(|stats| (stats.endpoint.clone(), stats)).collect();
-        by_endpoint.into_values().collect()
+        let sentinels = self.sentinels.lock();
+        sentinels.values().filter(|stats| has_link(stats)).cloned().collect()
+    }
+}
+
+/// Whoever holds it besides the observer is a link.
+fn has_link(stats: &Arc<SentinelStats>) -> bool {
+    Arc::strong_count(stats) > 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_of_a_sentinel_is_counted_on_when_it_has_a_link_again() {
+        let observer = Observer::new(Log::silent());
+        let endpoint = Endpoint::new("s", 1);
+        let first = observer.sentinel(&endpoint);
+        first.errors.count();
+        // The link that is given up may still be ending while the new one begins.
+        let second = observer.sentinel(&endpoint);
+        second.errors.count();
+        drop((first, second));
+        assert!(observer.sentinels().is_empty(), "it has no link");
+        let again = observer.sentinel(&endpoint);
+        assert_eq!(again.errors.get(), 2);
+        assert_eq!(again.now().state, nodes::LinkState::Idle);
+        assert_eq!(observer.sentinels().len(), 1);
+    }
+
+    #[test]
+    fn of_the_sentinels_that_are_gone_only_so_many_are_remembered() {
+        let observer = Observer::new(Log::silent());
+        let kept = observer.sentinel(&Endpoint::new("kept", 1));
+        for port in 1..=768 {
+            drop(observer.sentinel(&Endpoint::new("s", port)));
+        }
+        assert!(observer.sentinels.lock().len() <= GONE + 2);
+        assert!(Arc::ptr_eq(&kept, &observer.sentinels()[0]));
     }
 }

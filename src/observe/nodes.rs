@@ -192,6 +192,11 @@ impl SentinelStats {
         self.now.lock().run_id = Some(run_id.to_owned());
     }
 
+    /// It has a link, which was not dialled yet. What was counted stays.
+    pub fn begin(&self) {
+        self.enter(LinkState::Idle, |_| {});
+    }
+
     /// The first attempt to connect begins.
     pub fn connecting(&self) {
         self.enter(LinkState::Connecting, |_| {});

@@ -12,14 +12,13 @@ use super::alarm::Alarms;
 use super::gate::{Entry, Gate};
 use super::generation::Generation;
 use super::hangup::HangupWatch;
-use super::select;
 use super::sentry::Sentries;
 use super::state::{Demand, Route, State};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::net::clock;
-use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
+use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Part, Tls, Transport, handshake};
 use crate::tasks::until;
-use crate::topology::{Hint, Role, Snapshot, Unserved};
+use crate::topology::{Hint, Unserved};
 
 /// What the keepers of a deployment share.
 #[derive(Debug)]
@@ -60,11 +59,13 @@ pub struct Keeper {
     pub(super) transport: Rc<Transport>,
     dials: JoinSet<Dialled>,
     /// The generation of the snapshot that the routes follow.
-    applied: u64,
+    pub(super) applied: u64,
+    /// Replicas are listed that calls do not go to at the moment.
+    pub(super) aside: bool,
     /// Something waits for the gate.
     gated: bool,
     /// The node whose last probe was this keeper's.
-    duty: Option<Endpoint>,
+    pub(super) duty: Option<Endpoint>,
     /// Callers wait for a primary to be named.
     unserved: Option<Unserved>,
     /// Leases dialled so far.
@@ -93,6 +94,7 @@ impl Keeper {
             transport: Rc::new(transport),
             dials: JoinSet::new(),
             applied: 0,
+            aside: false,
             gated: false,
             duty: None,
             unserved: None,
@@ -132,108 +134,6 @@ impl Keeper {
         self.pool.close();
     }
 
-    /// Makes the routes those of the snapshot. What no longer holds its place is cut at once.
-    fn apply(&mut self) {
-        let snapshot = self.pool.service.snapshot();
-        let Some(primary) = &snapshot.primary else { return };
-        if snapshot.generation != self.applied {
-            self.applied = snapshot.generation;
-            let service = self.pool.service.name();
-            self.common.gate.named(service, snapshot.generation, &primary.endpoint);
-            self.pool.state.lock().attempts.clear();
-        }
-        let pool = Arc::clone(&self.pool);
-        let mut state = pool.state.lock();
-        let replicas = self.readable(&mut state, &snapshot);
-        let retired = self.outdated(&mut state, &snapshot, &replicas);
-        let mut fell_back = None;
-        if self.pool.role == Role::Primary {
-            ensure_route(&mut state, &primary.endpoint, Role::Primary, snapshot.epoch);
-        } else {
-            for replica in &replicas {
-                ensure_route(&mut state, replica, Role::Replica, snapshot.epoch);
-            }
-            fell_back = self.fall_back(&mut state, &snapshot, &primary.endpoint);
-        }
-        drop(state);
-        if let Some(back) = fell_back {
-            pool.observer.fell_back(&pool.calls, &primary.endpoint, back);
-        }
-        for generation in retired {
-            generation.retire();
-        }
-    }
-
-    /// Takes the generations out that no longer stand for what the snapshot says.
-    fn outdated(&mut self, state: &mut State, snapshot: &Snapshot, replicas: &[Endpoint]) -> Vec<Arc<Generation>> {
-        let mut outdated = state.take_leaving(|generation| !is_named(generation, snapshot, replicas));
-        for place in (0..state.routes.len()).rev() {
-            let Some(route) = state.routes.get(place) else { continue };
-            let generation = Arc::clone(&route.generation);
-            let named = is_named(&generation, snapshot, replicas);
-            if named && !generation.is_retired() {
-                continue;
-            }
-            state.remove_route(place);
-            if named {
-                // Condemned by a caller: the node said that it does not serve.
-                let said = DialError::new(Stage::Role, "it refused a command for what it is or does");
-                state.note(&generation.endpoint, said.at(&generation.endpoint));
-                self.common.gate.failed(&generation.endpoint, &said);
-                // Its callers wait here: to look again is this keeper's duty, soon.
-                self.duty = Some(generation.endpoint.clone());
-            }
-            outdated.push(generation);
-        }
-        outdated
-    }
-
-    /// The replicas that this client may read from. The others are noted with what keeps them out.
-    fn readable(&self, state: &mut State, snapshot: &Snapshot) -> Vec<Endpoint> {
-        let freshest = select::freshest(&snapshot.replicas);
-        let mut readable = Vec::new();
-        for replica in &snapshot.replicas {
-            match select::too_stale(replica, freshest, &self.pool.settings) {
-                Some(cause) => {
-                    let attempt = DialError::new(Stage::Query, cause).at(&replica.endpoint);
-                    state.note(&replica.endpoint, attempt);
-                }
-                None => readable.push(replica.endpoint.clone()),
-            }
-        }
-        readable
-    }
-
-    /// A replica client with no replica to read from reads from the primary, and returns when there is one again. When it
-    /// turns: whether it is back.
-    fn fall_back(&self, state: &mut State, snapshot: &Snapshot, primary: &Endpoint) -> Option<bool> {
-        let mut replicas = state
-            .routes
-            .iter()
-            .filter(|route| route.generation.role == Role::Replica);
-        let (ready, all_failed) = (
-            replicas.clone().any(|route| route.ready),
-            replicas.all(|route| route.failed),
-        );
-        let place = state
-            .routes
-            .iter()
-            .position(|route| route.generation.role == Role::Primary);
-        match place {
-            // Calls under way on the primary end there, unless it is cut; only the idle connections go.
-            Some(place) if ready => {
-                let leaving = state.remove_route(place);
-                state.leaving.push(leaving);
-                Some(true)
-            }
-            None if !ready && all_failed && self.pool.settings.fallback_to_primary => {
-                ensure_route(state, primary, Role::Primary, snapshot.epoch);
-                Some(false)
-            }
-            _ => None,
-        }
-    }
-
     /// Starts the dials that are due and returns when to look again.
     fn work(&mut self) -> Option<Instant> {
         let now = clock::now();
@@ -271,7 +171,7 @@ impl Keeper {
             timer = Some(now);
         }
         let bounded = pool.settings.max_lag_bytes.is_some() || pool.settings.max_link_down.is_some();
-        if bounded || state.routes.iter().any(|route| !route.ready) {
+        if bounded || self.aside || state.routes.iter().any(|route| !route.ready) {
             timer = Some(timer.map_or(self.next_look, |timer| timer.min(self.next_look)));
         }
         timer
@@ -400,6 +300,10 @@ impl Keeper {
         }
         match result {
             Ok(greeted) if routed => {
+                if let Some(objection) = self.objection(&mut state, &generation, Part::of(&greeted)) {
+                    state.note(&endpoint, objection.at(&endpoint));
+                    return;
+                }
                 let admitted = self.admit(&mut state, goal, greeted, &generation);
                 drop(state);
                 if admitted {
@@ -473,24 +377,4 @@ pub(crate) fn way_in(pool: &Pool, common: &Common) -> (Login, Transport) {
     let tls = settings.tls.clone();
     let tls = tls.map(|tls| Tls::new(tls, common.names.clone()));
     (login, Transport::new(settings.tcp.clone(), tls))
-}
-
-/// Whether the snapshot names the node in the role and epoch of the generation.
-fn is_named(generation: &Generation, snapshot: &Snapshot, replicas: &[Endpoint]) -> bool {
-    match generation.role {
-        Role::Primary => {
-            let primary = snapshot.primary.as_ref();
-            generation.epoch == snapshot.epoch && primary.is_some_and(|node| node.endpoint == generation.endpoint)
-        }
-        _ => replicas.contains(&generation.endpoint),
-    }
-}
-
-fn ensure_route(state: &mut State, endpoint: &Endpoint, role: Role, epoch: u64) {
-    let known = |route: &Route| route.generation.endpoint == *endpoint && route.generation.role == role;
-    if !state.routes.iter().any(known) {
-        state
-            .routes
-            .push(Route::new(Generation::new(endpoint.clone(), role, epoch)));
-    }
 }

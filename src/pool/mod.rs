@@ -19,6 +19,7 @@ mod nudge;
 mod outbox;
 mod outgoing;
 mod own;
+mod routing;
 pub mod seat;
 #[cfg(test)]
 mod seat_tests;

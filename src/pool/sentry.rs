@@ -5,6 +5,8 @@
 //! closes nothing. A missed pong does not end calls under way, for a busy server is not a dead one: it takes the idle
 //! connections out of use, so that the next call waits for a verified one instead of writing into a black hole. Nothing
 //! that happens to the sentry's own connection ends the watch.
+//!
+//! A replica is asked for more: that its link to the primary is down shows nowhere else in time.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,8 +21,8 @@ use super::gate::{Entry, Gate};
 use crate::error::Stage;
 use crate::net::clock;
 use crate::net::clock::Moment;
-use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake};
-use crate::resp::{Kind, control};
+use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake, look};
+use crate::resp::{Kind, Reply, control};
 use crate::tasks;
 
 /// Between two PINGs, and for a pong: together less than the 2 s within which a dead connection must be noticed.
@@ -156,7 +158,7 @@ impl Sentry {
         }
         post.shown = newest;
         if let Some(wire) = &mut post.wire {
-            match timeout(PING_EVERY, ping(wire)).await {
+            match timeout(PING_EVERY, self.ask(wire)).await {
                 Ok(Ok(sign)) => return sign,
                 Ok(Err(_)) => post.wire = None,
                 Err(_) => {
@@ -175,6 +177,22 @@ impl Sentry {
                 sign
             }
         }
+    }
+
+    /// A PING; a replica is asked for its part as well, and the pools that read from it are told.
+    async fn ask(&self, wire: &mut Wire) -> Result<Sign, WireError> {
+        let readers = || {
+            let users = self.sentries.users(&self.endpoint).into_iter();
+            users.filter(|pool| pool.reads_replica(&self.endpoint))
+        };
+        if readers().next().is_none() {
+            return ping(wire).await;
+        }
+        let (part, pong) = look(wire).await?;
+        if part.role.is_some() {
+            readers().for_each(|pool| pool.told(&self.endpoint, &part));
+        }
+        Ok(sign_of(&pong))
     }
 
     /// A connection of its own; else what its failure says of the node, and whether the node itself refused it.
@@ -215,10 +233,15 @@ async fn ping(wire: &mut Wire) -> Result<Sign, WireError> {
     wire.send(&control(&["PING"])).await?;
     loop {
         let reply = wire.receive().await?;
-        match reply.kind() {
-            Kind::Push => {}
-            Kind::Error if reply.text().starts_with("BUSY ") => return Ok(Sign::Busy),
-            _ => return Ok(Sign::Life),
+        if reply.kind() != Kind::Push {
+            return Ok(sign_of(&reply));
         }
+    }
+}
+
+fn sign_of(pong: &Reply) -> Sign {
+    match pong.kind() {
+        Kind::Error if pong.text().starts_with("BUSY ") => Sign::Busy,
+        _ => Sign::Life,
     }
 }

@@ -10,6 +10,7 @@ use super::generation::{ConnectionId, Generation};
 use super::lane::{self, Lane};
 use super::line::WaitingLine;
 use super::own::OwnLanes;
+use super::routing::OwnWords;
 use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
 use crate::error::{Attempt, Error};
@@ -54,6 +55,8 @@ pub(super) struct Route {
     pub(super) ready: bool,
     /// It has been dialled and failed at least once since it was last ready.
     pub(super) failed: bool,
+    /// Of a replica: its link to the primary is down.
+    pub(super) stale: bool,
     /// Dials under way.
     pub(super) dialling: usize,
     /// Smoothed time of a call, in microseconds.
@@ -69,6 +72,7 @@ impl Route {
             lane_dials: 0,
             ready: false,
             failed: false,
+            stale: false,
             dialling: 0,
             micros: 0,
         }
@@ -148,6 +152,8 @@ pub(super) struct State {
     pub(super) idle_leases: Vec<(Box<Direct>, Instant)>,
     /// The last failure of each node since a connection succeeded.
     pub(super) attempts: Vec<(Endpoint, Attempt)>,
+    /// What replicas said of themselves lately.
+    pub(super) own_words: OwnWords,
     /// A call came since the keeper last looked.
     pub(super) used: bool,
 }
@@ -173,6 +179,7 @@ impl State {
             lease_dials: 0,
             idle_leases: Vec::new(),
             attempts: Vec::new(),
+            own_words: OwnWords::new(),
             used: false,
         }
     }

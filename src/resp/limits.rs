@@ -2,8 +2,9 @@
 
 use thiserror::Error;
 
-/// The bytes charged for an element besides its payload, so that a flood of empty elements meets `max_bytes` too.
-pub(super) const ELEMENT_COST: usize = 16;
+/// The bytes charged for an element besides its payload: its node (48), its place in a table (4), and the header and the
+/// line ends that are kept with the payload. A reply of the smallest elements holds no more than `max_bytes`.
+pub(super) const ELEMENT_COST: usize = 64;
 /// Longest status, error, double or big number line.
 pub(super) const TEXT_LINE: usize = 64 * 1024;
 /// Longest line that holds an integer, a length, a boolean or nothing: 20 characters are the longest integer.
@@ -12,7 +13,7 @@ pub(super) const NUMBER_LINE: usize = 32;
 /// The bounds of one reply; attributes in front of it or inside it count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Payload bytes, plus 16 for each element below the root.
+    /// Payload bytes, plus 64 for each element below the root.
     pub max_bytes: usize,
     /// Aggregates around one another; 0 allows scalars only.
     pub max_depth: usize,

@@ -259,6 +259,14 @@ impl Reply {
         self.rest.as_ref().map_or(behind, |rest| rest.bytes.capacity())
     }
 
+    /// All that it holds: nodes, the table, bytes.
+    #[cfg(test)]
+    pub(super) fn memory_held(&self) -> usize {
+        let rest = self.rest.as_ref();
+        let rest = rest.map_or(0, |rest| rest.bytes.capacity() + size_of_val(&*rest.table));
+        size_of_val(&*self.nodes) + rest
+    }
+
     /// The byte behind a node's data, which must be a NUL.
     #[cfg(test)]
     pub(super) fn byte_behind(&self, node: &Node) -> Option<u8> {

@@ -1,5 +1,8 @@
 //! What is discovered of real servers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sentinel::topology::{Node, Role};
 use sentinel::{Deployment, Options};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Proxy, Topology, wait_until};
@@ -316,4 +319,56 @@ fn passwords_open_real_sentinels_and_nodes() {
         let reader = deployment.replica_for(Some(SERVICE), None).unwrap();
         assert_eq!(serving_port(&reader), topology.node(1).port());
     }
+}
+
+#[test]
+fn sentinels_that_tell_no_epoch_do_not_turn_from_a_primary_that_they_name() {
+    let node = FakeNode::start();
+    let denied = Arc::new(AtomicUsize::new(0));
+    let start = |number: usize| {
+        let denied = Arc::clone(&denied);
+        let is_master = |args: &[Vec<u8>]| args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"MASTER"));
+        FakeSentinel::builder(SERVICE, node.port())
+            .view(|view| view.epoch = 7)
+            .on(move |session, args| {
+                let refused = number < denied.load(Ordering::Relaxed) && is_master(args);
+                if refused {
+                    session.error("NOPERM this user has no permissions to run the 'sentinel|master' command");
+                }
+                refused
+            })
+            .start()
+    };
+    let sentinels = [0, 1, 2].map(start);
+    let options = options(&sentinels.each_ref().map(|sentinel| sentinel.port()));
+    let deployment = Deployment::open(&with(options, &[("discovery.refresh_ms", "50")])).unwrap();
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    assert_eq!(text(&client, "SET k v"), "OK");
+    let generation = |deployment: &Deployment| {
+        let described = deployment.describe().unwrap();
+        let from = described.find("\"generation\":").unwrap();
+        described[from..].split(',').next().unwrap().to_owned()
+    };
+    let before = generation(&deployment);
+    denied.store(2, Ordering::Relaxed);
+    // A majority that insists on a lower epoch for 2 s is believed: it has done so for longer then.
+    let asked = sentinels.each_ref().map(|sentinel| sentinel.count("SENTINEL MASTER"));
+    wait_until("each of them to be asked for three seconds", PATIENCE, || {
+        sentinels
+            .iter()
+            .zip(asked)
+            .all(|(sentinel, asked)| sentinel.count("SENTINEL MASTER") > asked + 20)
+    });
+    assert_eq!(text(&client, "GET k"), "v");
+    assert_eq!(generation(&deployment), before);
+    assert_eq!(primary(&deployment).field("config-epoch"), Some("7"));
+    // All of them at last, and a failover: now nobody has an epoch.
+    denied.store(3, Ordering::Relaxed);
+    let next = FakeNode::start();
+    sentinels
+        .iter()
+        .for_each(|sentinel| sentinel.change_primary("127.0.0.1", next.port()));
+    wait_until("the sentinels that insist to be followed", PATIENCE, || {
+        primary(&deployment).endpoint.port == next.port()
+    });
 }

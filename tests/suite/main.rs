@@ -52,6 +52,7 @@ mod scripts;
 mod secrets;
 mod shutdown;
 mod slots;
+mod stale;
 mod storm;
 mod submitted;
 mod subscription_ends;

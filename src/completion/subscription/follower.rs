@@ -432,7 +432,8 @@ async fn greet(pool: &Pool, (login, transport): &(Login, Transport), target: &Ta
     let settings = &pool.settings;
     let (limits, limit) = (settings.limits, settings.connect_timeout);
     let greeted = handshake::greet_node(&target.endpoint, login, transport, limits, limit).await?;
-    verify(greeted, target.role)
+    let greeted = verify(greeted, target.role)?;
+    target.objection(&greeted).map_or(Ok(greeted), Err)
 }
 
 /// The failure that no waiting cures: the program is told, and it is tried again all the same.

@@ -1,6 +1,7 @@
 //! Which node a subscription listens to. Pure.
 
-use crate::net::Endpoint;
+use crate::error::Stage;
+use crate::net::{DialError, Endpoint, Greeted, Link};
 use crate::options::ClientSettings;
 use crate::pool::readable_replicas;
 use crate::topology::{Role, Snapshot};
@@ -10,6 +11,8 @@ use crate::topology::{Role, Snapshot};
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
     pub(super) role: Role,
+    /// It is a replica that was chosen although its link to the primary is down.
+    stale: bool,
     /// The config epoch under which it was chosen.
     epoch: u64,
 }
@@ -22,13 +25,25 @@ impl Target {
                 let primary = snapshot.primary.as_ref();
                 self.epoch == snapshot.epoch && primary.is_some_and(|node| node.endpoint == self.endpoint)
             }
-            _ => readable_replicas(snapshot, settings).contains(&self.endpoint),
+            _ => {
+                let (fresh, stale) = readable_replicas(snapshot, settings);
+                let stays = fresh.is_empty() && (self.stale || !settings.fallback_to_primary);
+                fresh.contains(&self.endpoint) || (stays && stale.contains(&self.endpoint))
+            }
         }
+    }
+
+    /// Why a node of whatever role is not the one to listen to.
+    pub(super) fn objection(&self, greeted: &Greeted) -> Option<DialError> {
+        let link = greeted.following.as_ref().map_or(Link::Up, |following| following.link);
+        let good = self.role == Role::Primary || self.stale || link == Link::Up;
+        (!good).then(|| DialError::new(Stage::Query, "the replica's link to its primary is down"))
     }
 }
 
 /// The nodes that may be listened to now, the best first; `failed` have just failed. A replica client listens to any
-/// replica, and to the primary when there is none or all have failed.
+/// fresh replica, and to the primary when there is none or all have failed: what is published there does not come to a
+/// replica that is cut off, which is listened to at last, for what it will hear once it is back.
 pub(super) fn candidates(
     role: Role,
     snapshot: &Snapshot,
@@ -36,28 +51,35 @@ pub(super) fn candidates(
     failed: &[Endpoint],
     turn: usize,
 ) -> Vec<Target> {
-    let target = |endpoint: &Endpoint, role| Target {
+    let target = |endpoint: &Endpoint, role, stale| Target {
         endpoint: endpoint.clone(),
         role,
+        stale,
         epoch: snapshot.epoch,
     };
-    let primary = || {
-        snapshot
-            .primary
-            .iter()
-            .map(|node| target(&node.endpoint, Role::Primary))
-    };
+    let primary = snapshot.primary.iter();
+    let mut primary = primary.map(|node| target(&node.endpoint, Role::Primary, false));
     if role == Role::Primary {
-        return primary().collect();
+        return primary.collect();
     }
-    let mut replicas = readable_replicas(snapshot, settings);
-    replicas.retain(|replica| !failed.contains(replica));
-    if replicas.is_empty() && settings.fallback_to_primary {
-        return primary().collect();
+    let (fresh, stale) = readable_replicas(snapshot, settings);
+    let in_turn = |mut replicas: Vec<Endpoint>, stale| {
+        replicas.retain(|replica| !failed.contains(replica));
+        let first = turn % replicas.len().max(1);
+        replicas.rotate_left(first);
+        let targets = replicas.iter().map(|replica| target(replica, Role::Replica, stale));
+        targets.collect::<Vec<Target>>()
+    };
+    let fresh = in_turn(fresh, false);
+    if !fresh.is_empty() {
+        return fresh;
     }
-    let first = turn % replicas.len().max(1);
-    replicas.rotate_left(first);
-    replicas.iter().map(|replica| target(replica, Role::Replica)).collect()
+    let mut targets = Vec::new();
+    if settings.fallback_to_primary {
+        targets.extend(primary.next());
+    }
+    targets.extend(in_turn(stale, true));
+    targets
 }
 
 #[cfg(test)]
@@ -120,6 +142,33 @@ mod tests {
         let replica = candidates(Role::Replica, &all, &settings, &[], 0).remove(0);
         assert!(replica.is_named(&snapshot(2, 3, &[2]), &settings));
         assert!(!replica.is_named(&snapshot(2, 2, &[3]), &settings), "promoted");
+    }
+
+    #[test]
+    fn a_replica_that_is_cut_off_is_listened_to_at_last() {
+        let cut = |mut snapshot: Snapshot, ports: &[u16]| {
+            for node in &mut snapshot.replicas {
+                if ports.contains(&node.endpoint.port) {
+                    node.fields.push(("master-link-status".into(), "err".into()));
+                }
+            }
+            snapshot
+        };
+        let (with, without) = (settings(1), settings(0));
+        let (one, all) = (
+            cut(snapshot(1, 1, &[2, 3]), &[2]),
+            cut(snapshot(1, 1, &[2, 3]), &[2, 3]),
+        );
+        assert_eq!(ports(&candidates(Role::Replica, &one, &with, &[], 0)), [3]);
+        assert_eq!(ports(&candidates(Role::Replica, &all, &with, &[], 0)), [1, 2, 3]);
+        assert_eq!(ports(&candidates(Role::Replica, &all, &without, &[], 1)), [3, 2]);
+        // What was chosen as fresh gives way to whatever still hears the primary; what was chosen as stale to a fresh one.
+        let fresh = candidates(Role::Replica, &snapshot(1, 1, &[2]), &with, &[], 0).remove(0);
+        assert!(!fresh.is_named(&one, &with) && !fresh.is_named(&all, &with));
+        assert!(fresh.is_named(&all, &without), "there is nothing else");
+        let stale = candidates(Role::Replica, &all, &with, &[], 0).remove(1);
+        assert!(stale.is_named(&all, &with) && !stale.is_named(&one, &with));
+        assert!(stale.is_named(&snapshot(2, 3, &[2]), &with), "it is fresh again");
     }
 
     #[test]

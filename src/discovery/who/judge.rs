@@ -12,7 +12,9 @@ impl Who {
         let before: Vec<(LinkId, Standing)> = self.ways.iter().map(|(&link, way)| (link, way.standing)).collect();
         self.begin_anew();
         for way in self.ways.values_mut() {
-            way.standing = if way.up { Standing::Stranger } else { Standing::Silent };
+            // Of those who do not tell who they are nothing is known before they list somebody.
+            let shows = way.up && (way.told.is_some() || !way.lists.is_empty());
+            way.standing = if shows { Standing::Stranger } else { Standing::Silent };
             way.run_id.clone_from(&way.told);
         }
         self.admit_all(now);
@@ -58,14 +60,17 @@ impl Who {
         self.peers.contains_key(run_id) || (way.given && !self.is_doubtful(way, run_id)) || self.vouches_for_ours(way)
     }
 
-    /// Somebody who does not say who it is: those who list its address decide, and whom it lists itself.
+    /// Somebody who does not say who it is: those who list its address decide, and whom it lists itself. One of ours that
+    /// comes back lists others of ours; where those who have a voice list nobody, there is nothing to tell it by.
     fn is_ours_unnamed(&self, way: &Way) -> bool {
         let is_at_ours = |entry: &Entry| self.voices().any(|(_, voice)| voice.leads_to(&entry.at));
-        let mut entries = way.entries().peekable();
-        let is_among_others = entries.peek().is_some()
-            && !entries.any(|entry| self.peers.contains_key(&entry.run_id) || is_at_ours(entry));
+        let knows_ours = |entry: &Entry| self.peers.contains_key(&entry.run_id) || is_at_ours(entry);
+        let is_at_home = match way.entries().next() {
+            Some(_) => way.entries().any(knows_ours),
+            None => !self.voices().any(|(_, voice)| voice.entries().next().is_some()),
+        };
         let was_ours = way.was.as_ref().is_some_and(|was| self.peers.contains_key(was));
-        (way.given || was_ours || self.listed_at(way).is_some()) && !is_among_others
+        is_at_home && (way.given || was_ours || self.listed_at(way).is_some())
     }
 
     /// The first to have a voice where nobody is known yet, and nobody says who it is: whoever most of the others know.

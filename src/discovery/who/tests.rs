@@ -111,7 +111,9 @@ fn whose_words_count() {
     let rows: &[(&str, &str, &str)] = &[
         ("", "+1@A", "1=-"),
         ("", "+1@A 1=a", "1=voice"),
-        ("", "+1@A 1=?", "1=voice"),
+        ("", "+1@A 1=?", "1=-"),
+        ("", "+1@A 1=? 1:", "1=voice"),
+        ("", "+1@A +2@B 1=? 1: 2=? 2:", "1=voice 2=voice"),
         (OURS, "", "1=voice 2=voice 3=voice"),
         (OURS, "1x", "1=- 2=voice 3=voice"),
         (OURS, "1x 1=a", "1=voice 2=voice 3=voice"),
@@ -152,6 +154,7 @@ fn whose_words_count() {
         ("", "+1@A 1=? 1:b@B plan 11=? 11:a@A", "1=voice 11=voice"),
         ("", "+1@A 1=? 1:b@B plan 11=? 11:g@G", "1=voice 11=stranger"),
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:g@G", "1=voice 2=stranger"),
+        ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:", "1=voice 2=stranger"),
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:a@A", "1=voice 2=voice"),
         // By two ways there is one voice, that of the address which was given.
         ("", "+1@A +2@B 1=a 2=a", "1=voice 2=double"),

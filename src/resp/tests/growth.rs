@@ -101,6 +101,46 @@ fn a_large_value_is_received_in_its_final_place() {
 }
 
 #[test]
+fn a_reply_holds_no_more_than_its_limit() {
+    for element in [
+        "$0\r\n\r\n",
+        ":1\r\n",
+        "*1\r\n_\r\n",
+        "$1\r\na\r\n",
+        "$40\r\n0123456789012345678901234567890123456789\r\n",
+    ] {
+        let mut decoder = Decoder::new(Limits {
+            max_bytes: MIB,
+            ..Limits::default()
+        });
+        // The most elements that are allowed.
+        let of = |count: usize| format!("*{count}\r\n{}", element.repeat(count));
+        let is_allowed = |count: usize| {
+            let mut decoder = Decoder::new(Limits {
+                max_bytes: MIB,
+                ..Limits::default()
+            });
+            decoder.feed(of(count).as_bytes());
+            matches!(decoder.next(), Ok(Some(_)))
+        };
+        let (mut least, mut most) = (1, MIB);
+        while least + 1 < most {
+            let middle = (least + most) / 2;
+            if is_allowed(middle) {
+                least = middle
+            } else {
+                most = middle
+            }
+        }
+        decoder.feed(of(least).as_bytes());
+        let held = decoder.next().unwrap().unwrap().memory_held();
+        // Something more for the head, and for what a buffer is longer than its bytes.
+        assert!(held <= MIB + 16 * KIB, "{least} times {element:?}: {held}");
+        assert!(held >= MIB / 2, "{least} times {element:?}: {held}");
+    }
+}
+
+#[test]
 fn a_large_value_goes_without_what_stands_behind_it() {
     let value = format!("${MIB}\r\n{}\r\n", "v".repeat(MIB));
     let mut decoder = Decoder::new(Limits::default());

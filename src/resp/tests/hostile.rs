@@ -49,16 +49,16 @@ fn a_huge_array_header_is_refused_or_costs_nothing() {
     decoder.feed(b"*2147483647\r\n");
     assert!(decoder.next().unwrap().is_none());
     assert!(decoder.spare().len() <= 64 * 1024);
-    // The largest allowed by default: 33,554,432 elements are only counted.
+    // The largest allowed by default: 8,388,608 elements are only counted.
     let mut decoder = Decoder::new(Limits::default());
-    decoder.feed(b"*33554432\r\n");
+    decoder.feed(b"*8388608\r\n");
     assert!(decoder.next().unwrap().is_none());
     assert!(decoder.scratch() < 64 * 1024);
-    let refused = error(b"*33554433\r\n", Limits::default());
+    let refused = error(b"*8388609\r\n", Limits::default());
     assert_eq!(
         refused,
         DecodeError::AggregateTooLarge {
-            elements: 33_554_433,
+            elements: 8_388_609,
             max: 536_870_912
         }
     );
@@ -100,12 +100,12 @@ fn a_stream_of_lying_bulk_headers_in_arrays_costs_nothing() {
 fn endless_attributes_in_front_of_nothing_are_refused() {
     let bytes = b"|0\r\n".repeat(1000);
     let limits = Limits {
-        max_bytes: 999 * 16,
+        max_bytes: 999 * 64,
         ..Limits::default()
     };
-    assert_eq!(error(&bytes, limits), DecodeError::ReplyTooLarge { max: 999 * 16 });
+    assert_eq!(error(&bytes, limits), DecodeError::ReplyTooLarge { max: 999 * 64 });
     let limits = Limits {
-        max_bytes: 1000 * 16,
+        max_bytes: 1000 * 64,
         ..Limits::default()
     };
     let mut decoder = Decoder::new(limits);

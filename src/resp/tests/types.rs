@@ -182,7 +182,7 @@ fn says_what_is_wrong_in_words() {
         ("$999\r\n", "a bulk string of 999 bytes is over max_reply_bytes (512)"),
         (
             "*33\r\n",
-            "an aggregate of 33 elements (16 bytes each) is over max_reply_bytes (512)",
+            "an aggregate of 33 elements (64 bytes each) is over max_reply_bytes (512)",
         ),
         (
             "*1\r\n*1\r\n*1\r\n",
@@ -228,19 +228,19 @@ fn holds_the_limit_of_bytes_at_the_header() {
     accepted("+0123456789\r\n", 10);
     refused("+01234567890", 10, DecodeError::ReplyTooLarge { max: 10 });
     refused("-01234567890\r\n", 10, DecodeError::ReplyTooLarge { max: 10 });
-    // 16 bytes an element, and the payloads besides.
-    accepted("*2\r\n:1\r\n:2\r\n", 32);
-    refused("*2\r\n", 31, DecodeError::AggregateTooLarge { elements: 2, max: 31 });
-    accepted("*2\r\n$1\r\na\r\n+b\r\n", 34);
-    refused("*2\r\n$1\r\na\r\n+b\r\n", 33, DecodeError::ReplyTooLarge { max: 33 });
-    refused("*1\r\n$18\r\n", 33, DecodeError::ReplyTooLarge { max: 33 });
-    refused("*1\r\n$34\r\n", 33, DecodeError::BulkTooLarge { len: 34, max: 33 });
-    refused("*1\r\n*2\r\n", 47, DecodeError::ReplyTooLarge { max: 47 });
-    accepted("%1\r\n:1\r\n:2\r\n", 32);
-    refused("%1\r\n", 31, DecodeError::AggregateTooLarge { elements: 2, max: 31 });
+    // 64 bytes an element, and the payloads besides.
+    accepted("*2\r\n:1\r\n:2\r\n", 128);
+    refused("*2\r\n", 127, DecodeError::AggregateTooLarge { elements: 2, max: 127 });
+    accepted("*2\r\n$1\r\na\r\n+b\r\n", 130);
+    refused("*2\r\n$1\r\na\r\n+b\r\n", 129, DecodeError::ReplyTooLarge { max: 129 });
+    refused("*1\r\n$66\r\n", 129, DecodeError::ReplyTooLarge { max: 129 });
+    refused("*1\r\n$130\r\n", 129, DecodeError::BulkTooLarge { len: 130, max: 129 });
+    refused("*1\r\n*2\r\n", 191, DecodeError::ReplyTooLarge { max: 191 });
+    accepted("%1\r\n:1\r\n:2\r\n", 128);
+    refused("%1\r\n", 127, DecodeError::AggregateTooLarge { elements: 2, max: 127 });
     // Attributes cost as a map does, and as one element.
-    accepted("|1\r\n:1\r\n:2\r\n:3\r\n", 48);
-    refused("|1\r\n", 47, DecodeError::AggregateTooLarge { elements: 3, max: 47 });
+    accepted("|1\r\n:1\r\n:2\r\n:3\r\n", 192);
+    refused("|1\r\n", 191, DecodeError::AggregateTooLarge { elements: 3, max: 191 });
     // Each reply begins anew.
     accepted("+0123456789\r\n+0123456789\r\n", 10);
     refused(

@@ -30,6 +30,8 @@ pub struct NodeView {
     pub run_id: String,
     /// The replication offset of ROLE and INFO.
     pub offset: u64,
+    /// For how many seconds the link to its primary has been down, where INFO tells; -1: it has never been up.
+    pub link_down_seconds: Option<i64>,
 }
 
 type Override = Box<dyn Fn(&mut Session, &[Vec<u8>]) -> bool + Send + Sync>;
@@ -111,6 +113,7 @@ impl FakeNode {
             loading: false,
             run_id: format!("{:040x}", 1),
             offset: 1000,
+            link_down_seconds: None,
         };
         FakeNodeBuilder {
             view,
@@ -237,9 +240,13 @@ fn info(view: &NodeView) -> String {
         Role::Primary => format!("role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:{offset}\r\n"),
         Role::Replica(host, port, state) => {
             let link = if state == "connected" { "up" } else { "down" };
+            let down = view.link_down_seconds.filter(|_| link == "down");
+            let down = down.map_or(String::new(), |seconds| {
+                format!("master_link_down_since_seconds:{seconds}\r\n")
+            });
             format!(
                 "role:slave\r\nmaster_host:{host}\r\nmaster_port:{port}\r\nmaster_link_status:{link}\r\n\
-                 slave_repl_offset:{offset}\r\n"
+                 slave_repl_offset:{offset}\r\n{down}"
             )
         }
     };

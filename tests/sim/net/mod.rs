@@ -6,6 +6,8 @@ pub mod dial;
 pub mod elsewhere;
 #[path = "../../../src/net/endpoint.rs"]
 pub mod endpoint;
+#[path = "../../../src/net/following.rs"]
+pub mod following;
 pub mod futex;
 #[path = "../../../src/net/handshake.rs"]
 pub mod handshake;
@@ -28,6 +30,7 @@ pub mod wire;
 
 pub use dial::{DialError, Transport, addresses};
 pub use endpoint::{AddressMap, Endpoint};
+pub use following::{Following, Link, Part, look};
 pub use handshake::{Greeted, Login};
 pub use records::Records;
 pub use socket::Socket;

@@ -119,9 +119,17 @@ fn greeting(node: usize, session: &mut Session, name: &str, args: &Args) -> Opti
         }
         "SELECT" | "CLIENT" => now("+OK"),
         "ROLE" if is_primary => now("*3\r\n$6\r\nmaster\r\n:0\r\n*0"),
-        "ROLE" => now("*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:0"),
+        "ROLE" => {
+            // Cut off from the primary, now and then and from one second to the next.
+            let state = if kernel().one_in(6) { "connect" } else { "connected" };
+            let head = "*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.1\r\n:6379";
+            now(&format!("{head}\r\n${}\r\n{state}\r\n:0", state.len()))
+        }
         "PING" if loading => now("-LOADING Redis is loading the dataset in memory"),
         "PING" => now("+PONG"),
+        "INFO" if text(args, 1) == "replication" => Said::Now(bulk(
+            format!("role:{role}\r\nmaster_link_status:down\r\nmaster_link_down_since_seconds:3\r\n").as_bytes(),
+        )),
         "INFO" => Said::Now(bulk(
             format!("# Server\r\nrun_id:{node:040}\r\nrole:{role}\r\n").as_bytes(),
         )),
