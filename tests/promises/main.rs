@@ -18,6 +18,8 @@
 mod cpu;
 mod epochs;
 mod events;
+mod fleet;
+mod identity;
 mod kill;
 mod links;
 mod manual_failover;
