@@ -244,6 +244,15 @@ impl Fleet {
         );
     }
 
+    /// Lets all Sentinels that run forget who is gone, one after the other, as an operator does. Each finds those that live
+    /// before the next forgets.
+    pub(crate) fn forget_the_dead(&self) {
+        for host in self.sentinels() {
+            self.tell(host, &format!("SENTINEL RESET {SERVICE}"));
+            self.settle();
+        }
+    }
+
     /// Orders a failover and waits until everybody has moved; the new primary.
     pub(crate) fn fail_over(&self) -> Host {
         let old = self.settle();

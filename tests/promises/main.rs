@@ -15,6 +15,8 @@
     clippy::cast_possible_wrap
 )]
 
+mod apart;
+mod books;
 mod cpu;
 mod epochs;
 mod events;
@@ -23,9 +25,11 @@ mod identity;
 mod kill;
 mod links;
 mod manual_failover;
+mod names;
 mod netns;
 mod noise;
 mod partition;
+mod replaced;
 mod sentinels;
 mod sharing;
 mod stop;
