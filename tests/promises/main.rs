@@ -24,6 +24,7 @@ mod fleet;
 mod identity;
 mod kill;
 mod links;
+mod manners;
 mod manual_failover;
 mod names;
 mod netns;
