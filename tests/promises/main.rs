@@ -15,15 +15,22 @@
     clippy::cast_possible_wrap
 )]
 
+mod apart;
+mod books;
 mod cpu;
 mod epochs;
 mod events;
+mod fleet;
+mod identity;
 mod kill;
 mod links;
+mod manners;
 mod manual_failover;
+mod names;
 mod netns;
 mod noise;
 mod partition;
+mod replaced;
 mod sentinels;
 mod sharing;
 mod stop;

@@ -83,6 +83,8 @@ pub struct SentinelView {
     pub replicas: Vec<FakeReplica>,
     /// The other sentinels.
     pub sentinels: Vec<(String, u16)>,
+    /// `flags` of each of them, `sentinel` at first.
+    pub sentinel_flags: String,
     /// The answer of MYID.
     pub my_id: String,
     /// How it treats its clients.
@@ -175,6 +177,7 @@ impl FakeSentinel {
             quorum: 2,
             replicas: Vec::new(),
             sentinels: Vec::new(),
+            sentinel_flags: "sentinel".into(),
             my_id: format!(
                 "{:040x}",
                 u64::from(primary) * 1_000_003 + u64::from(std::process::id())
@@ -280,7 +283,7 @@ fn answer_query(session: &mut Session, words: &[String], view: &SentinelView) {
             let entries: Vec<_> = view
                 .sentinels
                 .iter()
-                .map(|(host, port)| sentinel_fields(host, *port))
+                .map(|(host, port)| sentinel_fields(host, *port, &view.sentinel_flags))
                 .collect();
             session.array_of_pairs(&entries);
         }
@@ -373,8 +376,8 @@ fn replica_fields(replica: &FakeReplica, view: &SentinelView) -> Vec<(String, St
     replace(fields, &replica.fields)
 }
 
-fn sentinel_fields(host: &str, port: u16) -> Vec<(String, String)> {
-    let mut fields = common_fields(&format!("{port:040x}"), host, port, "sentinel");
+fn sentinel_fields(host: &str, port: u16, flags: &str) -> Vec<(String, String)> {
+    let mut fields = common_fields(&format!("{port:040x}"), host, port, flags);
     fields.extend(owned(&[
         ("last-hello-message", "100"),
         ("voted-leader", "?"),
