@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::lookup::lookup;
 use super::secure::speaks_tls;
 use super::socket::Socket;
 use super::{Endpoint, Tls};
@@ -111,13 +112,7 @@ pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Re
 
 /// All addresses of `endpoint`, each once, in the resolver's order; an address is its own.
 pub async fn addresses(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, DialError> {
-    let mut found: Vec<SocketAddr> = Vec::new();
-    for at in resolve(endpoint, clock::now() + limit).await? {
-        if !found.contains(&at) {
-            found.push(at);
-        }
-    }
-    Ok(found)
+    resolve(endpoint, clock::now() + limit).await
 }
 
 /// The first of the addresses that takes a connection.
@@ -175,17 +170,14 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 async fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, DialError> {
-    if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, endpoint.port)]);
-    }
-    match timeout_at(
-        until.into(),
-        tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)),
-    )
-    .await
-    {
-        Ok(Ok(addresses)) => Ok(addresses.collect()),
-        Ok(Err(error)) => Err(DialError::new(Stage::Resolve, error.to_string())),
+    let with_port = |address: SocketAddr| {
+        let mut address = address;
+        address.set_port(endpoint.port);
+        address
+    };
+    match timeout_at(until.into(), lookup(&endpoint.host)).await {
+        Ok(Ok(addresses)) => Ok(addresses.into_iter().map(with_port).collect()),
+        Ok(Err(cause)) => Err(DialError::new(Stage::Resolve, cause)),
         Err(_) => Err(DialError::new(Stage::Resolve, "the resolver did not answer in time")),
     }
 }

@@ -118,8 +118,8 @@ async fn connect(
     let until = clock::now() + limit;
     let late = || {
         DialError::new(
-            Stage::Tls,
-            format!("the files could not be read in {} ms", limit.as_millis()),
+            Stage::Connect,
+            format!("the files of TLS could not be read in {} ms", limit.as_millis()),
         )
     };
     let tls = match &transport.tls {
