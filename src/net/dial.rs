@@ -87,8 +87,16 @@ impl Transport {
     }
 }
 
-/// How long the first address of a name has the field to itself, and each next one after it (RFC 8305, section 5).
+/// How long the first address of a name has the field to itself, and each next one after it (RFC 8305, section 5), where
+/// there is time enough.
 const HEAD_START: Duration = Duration::from_millis(150);
+
+/// The head start of an address that so many others wait behind: what is left is shared among all of them, so that the
+/// last one is tried in time as well.
+fn head_start(left: Duration, behind: usize) -> Duration {
+    let shares = u32::try_from(behind).unwrap_or(u32::MAX).saturating_add(1);
+    HEAD_START.min(left / shares)
+}
 
 /// Connects to an address of `endpoint`, within `limit`. Names are resolved anew each time. All addresses are tried, each
 /// a moment after the one before or as soon as that has failed, and the first that takes the connection is taken: one
@@ -122,14 +130,14 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
     let mut causes: Vec<(SocketAddr, String)> = Vec::new();
     let mut start = clock::now();
     loop {
-        if start <= clock::now() {
+        let now = clock::now();
+        if start <= now {
             if let Some(&address) = waiting.next() {
                 racing.spawn(async move { (address, Socket::connect(address).await) });
             }
-            start = if waiting.len() > 0 {
-                clock::now() + HEAD_START
-            } else {
-                until
+            start = match waiting.len() {
+                0 => until,
+                behind => now + head_start(until.saturating_duration_since(now), behind),
             };
         }
         match timeout_at(start.min(until).into(), racing.join_next()).await {
@@ -144,9 +152,14 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
             Err(_) => {}
         }
     }
+    let untried = waiting.as_slice();
     let cause = |address: &SocketAddr| {
         let known = causes.iter().find(|(failed, _)| failed == address);
-        let cause = known.map_or_else(&silent, |(_, cause)| cause.clone());
+        let cause = match known {
+            Some((_, cause)) => cause.clone(),
+            None if untried.contains(address) => "not tried".to_owned(),
+            None => silent(),
+        };
         format!("{}: {cause}", address.ip())
     };
     let causes: Vec<String> = addresses.iter().map(cause).collect();
@@ -218,6 +231,46 @@ mod tests {
             let raced = race(addresses, began + Duration::from_millis(ms), || "no answer".to_owned()).await;
             (raced.map(|socket| socket.peer().unwrap()), began.elapsed())
         })
+    }
+
+    #[test]
+    fn head_starts_shrink_until_every_address_is_tried() {
+        for (limit, addresses) in [(200, 2), (200, 3), (200, 40), (1000, 3), (1000, 12), (3000, 64)] {
+            let (limit, mut at) = (Duration::from_millis(limit), Duration::ZERO);
+            for behind in (1..addresses).rev() {
+                let start = head_start(limit - at, behind);
+                assert!(start <= HEAD_START && start > Duration::ZERO);
+                at += start;
+            }
+            let left = limit - at;
+            assert!(
+                left >= limit / u32::try_from(addresses).unwrap(),
+                "{left:?} for the last"
+            );
+        }
+        assert_eq!(head_start(Duration::from_secs(1), 1), HEAD_START);
+        assert_eq!(head_start(Duration::ZERO, usize::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_address_behind_two_black_holes_is_reached_within_a_sentinels_limit() {
+        let holes = [BlackHole::start(), BlackHole::start()].map(|hole| {
+            let at: SocketAddr = format!("127.0.0.1:{}", hole.port()).parse().unwrap();
+            (hole, at)
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let (won, took) = race_within(&[holes[0].1, holes[1].1, open], 200);
+        assert_eq!(won, Ok(open), "{took:?}");
+    }
+
+    #[test]
+    fn an_address_that_was_not_tried_is_called_so() {
+        let hole = BlackHole::start();
+        let at = |ip: &str| format!("{ip}:{}", hole.port()).parse().unwrap();
+        let (lost, _) = race_within(&[at("127.0.0.1"), at("127.0.0.2")], 0);
+        let causes = "127.0.0.1: no answer, 127.0.0.2: not tried";
+        assert_eq!(lost.unwrap_err(), DialError::new(Stage::Connect, causes));
     }
 
     #[test]
