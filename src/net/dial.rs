@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use super::lookup::lookup;
-use super::secure::speaks_tls;
+use super::secure::{Mutes, speaks_tls};
 use super::socket::Socket;
 use super::{Endpoint, Tls};
 use crate::error::{Attempt, Stage};
@@ -53,10 +53,12 @@ pub struct Transport {
     pub tls: Option<Tls>,
     /// Servers that hung up on plain words: when they were asked whether they speak TLS, and whether they do.
     wondered: RefCell<HashMap<Endpoint, (Instant, bool)>>,
+    /// Servers that left a hello of TLS unanswered.
+    pub(super) mutes: Mutes,
 }
 
 /// So rarely is one of them asked.
-const WONDER_EVERY: Duration = Duration::from_secs(10);
+pub(super) const WONDER_EVERY: Duration = Duration::from_secs(10);
 
 impl Transport {
     /// Plain connections, or TLS.
@@ -65,6 +67,7 @@ impl Transport {
             tcp,
             tls,
             wondered: RefCell::default(),
+            mutes: Mutes::default(),
         }
     }
 
@@ -75,14 +78,14 @@ impl Transport {
             return false;
         }
         if let Some((at, answer)) = self.wondered.borrow().get(endpoint) {
-            if at.elapsed() < WONDER_EVERY {
+            if clock::now() < *at + WONDER_EVERY {
                 return *answer;
             }
         }
         let answer = speaks_tls(endpoint, &self.tcp).await;
-        self.wondered
-            .borrow_mut()
-            .insert(endpoint.clone(), (clock::now(), answer));
+        let (mut wondered, now) = (self.wondered.borrow_mut(), clock::now());
+        wondered.retain(|_, (at, _)| now < *at + WONDER_EVERY);
+        wondered.insert(endpoint.clone(), (now, answer));
         answer
     }
 }

@@ -137,7 +137,7 @@ async fn connect(
 /// No byte of ours goes out before the peer has proven who it is.
 async fn shake(wire: Wire, endpoint: &Endpoint, transport: &Transport) -> Result<Wire, DialError> {
     match &transport.tls {
-        Some(tls) => secure(wire, endpoint, tls).await,
+        Some(tls) => secure(wire, endpoint, tls, transport).await,
         None => Ok(wire),
     }
 }
