@@ -337,7 +337,7 @@ fn tasks() -> std::io::Result<LocalRuntime> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .thread_name("sentinel-dns")
+        .thread_name("sentinel-files")
         .thread_stack_size(sys::STACK)
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(1))
@@ -388,7 +388,7 @@ fn run(
             }
         }
     });
-    // Its tasks end here. A resolver that hangs must not hold the thread: its blocking thread is left to itself.
+    // Its tasks end here. A disk that hangs must not hold the thread: its blocking thread is left to itself.
     tokio.shutdown_background();
     ending.open();
 }

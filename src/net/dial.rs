@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use super::secure::speaks_tls;
+use super::lookup::lookup;
+use super::secure::{Mutes, speaks_tls};
 use super::socket::Socket;
 use super::{Endpoint, Tls};
 use crate::error::{Attempt, Stage};
@@ -52,10 +53,12 @@ pub struct Transport {
     pub tls: Option<Tls>,
     /// Servers that hung up on plain words: when they were asked whether they speak TLS, and whether they do.
     wondered: RefCell<HashMap<Endpoint, (Instant, bool)>>,
+    /// Servers that left a hello of TLS unanswered.
+    pub(super) mutes: Mutes,
 }
 
 /// So rarely is one of them asked.
-const WONDER_EVERY: Duration = Duration::from_secs(10);
+pub(super) const WONDER_EVERY: Duration = Duration::from_secs(10);
 
 impl Transport {
     /// Plain connections, or TLS.
@@ -64,6 +67,7 @@ impl Transport {
             tcp,
             tls,
             wondered: RefCell::default(),
+            mutes: Mutes::default(),
         }
     }
 
@@ -74,20 +78,28 @@ impl Transport {
             return false;
         }
         if let Some((at, answer)) = self.wondered.borrow().get(endpoint) {
-            if at.elapsed() < WONDER_EVERY {
+            if clock::now() < *at + WONDER_EVERY {
                 return *answer;
             }
         }
         let answer = speaks_tls(endpoint, &self.tcp).await;
-        self.wondered
-            .borrow_mut()
-            .insert(endpoint.clone(), (clock::now(), answer));
+        let (mut wondered, now) = (self.wondered.borrow_mut(), clock::now());
+        wondered.retain(|_, (at, _)| now < *at + WONDER_EVERY);
+        wondered.insert(endpoint.clone(), (now, answer));
         answer
     }
 }
 
-/// How long the first address of a name has the field to itself, and each next one after it (RFC 8305, section 5).
+/// How long the first address of a name has the field to itself, and each next one after it (RFC 8305, section 5), where
+/// there is time enough.
 const HEAD_START: Duration = Duration::from_millis(150);
+
+/// The head start of an address that so many others wait behind: what is left is shared among all of them, so that the
+/// last one is tried in time as well.
+fn head_start(left: Duration, behind: usize) -> Duration {
+    let shares = u32::try_from(behind).unwrap_or(u32::MAX).saturating_add(1);
+    HEAD_START.min(left / shares)
+}
 
 /// Connects to an address of `endpoint`, within `limit`. Names are resolved anew each time. All addresses are tried, each
 /// a moment after the one before or as soon as that has failed, and the first that takes the connection is taken: one
@@ -111,13 +123,7 @@ pub async fn dial(endpoint: &Endpoint, tcp: &TcpSettings, limit: Duration) -> Re
 
 /// All addresses of `endpoint`, each once, in the resolver's order; an address is its own.
 pub async fn addresses(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, DialError> {
-    let mut found: Vec<SocketAddr> = Vec::new();
-    for at in resolve(endpoint, clock::now() + limit).await? {
-        if !found.contains(&at) {
-            found.push(at);
-        }
-    }
-    Ok(found)
+    resolve(endpoint, clock::now() + limit).await
 }
 
 /// The first of the addresses that takes a connection.
@@ -127,14 +133,14 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
     let mut causes: Vec<(SocketAddr, String)> = Vec::new();
     let mut start = clock::now();
     loop {
-        if start <= clock::now() {
+        let now = clock::now();
+        if start <= now {
             if let Some(&address) = waiting.next() {
                 racing.spawn(async move { (address, Socket::connect(address).await) });
             }
-            start = if waiting.len() > 0 {
-                clock::now() + HEAD_START
-            } else {
-                until
+            start = match waiting.len() {
+                0 => until,
+                behind => now + head_start(until.saturating_duration_since(now), behind),
             };
         }
         match timeout_at(start.min(until).into(), racing.join_next()).await {
@@ -149,9 +155,14 @@ async fn race(addresses: &[SocketAddr], until: Instant, silent: impl Fn() -> Str
             Err(_) => {}
         }
     }
+    let untried = waiting.as_slice();
     let cause = |address: &SocketAddr| {
         let known = causes.iter().find(|(failed, _)| failed == address);
-        let cause = known.map_or_else(&silent, |(_, cause)| cause.clone());
+        let cause = match known {
+            Some((_, cause)) => cause.clone(),
+            None if untried.contains(address) => "not tried".to_owned(),
+            None => silent(),
+        };
         format!("{}: {cause}", address.ip())
     };
     let causes: Vec<String> = addresses.iter().map(cause).collect();
@@ -175,17 +186,14 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 async fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, DialError> {
-    if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, endpoint.port)]);
-    }
-    match timeout_at(
-        until.into(),
-        tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)),
-    )
-    .await
-    {
-        Ok(Ok(addresses)) => Ok(addresses.collect()),
-        Ok(Err(error)) => Err(DialError::new(Stage::Resolve, error.to_string())),
+    let with_port = |address: SocketAddr| {
+        let mut address = address;
+        address.set_port(endpoint.port);
+        address
+    };
+    match timeout_at(until.into(), lookup(&endpoint.host)).await {
+        Ok(Ok(addresses)) => Ok(addresses.into_iter().map(with_port).collect()),
+        Ok(Err(cause)) => Err(DialError::new(Stage::Resolve, cause)),
         Err(_) => Err(DialError::new(Stage::Resolve, "the resolver did not answer in time")),
     }
 }
@@ -226,6 +234,46 @@ mod tests {
             let raced = race(addresses, began + Duration::from_millis(ms), || "no answer".to_owned()).await;
             (raced.map(|socket| socket.peer().unwrap()), began.elapsed())
         })
+    }
+
+    #[test]
+    fn head_starts_shrink_until_every_address_is_tried() {
+        for (limit, addresses) in [(200, 2), (200, 3), (200, 40), (1000, 3), (1000, 12), (3000, 64)] {
+            let (limit, mut at) = (Duration::from_millis(limit), Duration::ZERO);
+            for behind in (1..addresses).rev() {
+                let start = head_start(limit - at, behind);
+                assert!(start <= HEAD_START && start > Duration::ZERO);
+                at += start;
+            }
+            let left = limit - at;
+            assert!(
+                left >= limit / u32::try_from(addresses).unwrap(),
+                "{left:?} for the last"
+            );
+        }
+        assert_eq!(head_start(Duration::from_secs(1), 1), HEAD_START);
+        assert_eq!(head_start(Duration::ZERO, usize::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_address_behind_two_black_holes_is_reached_within_a_sentinels_limit() {
+        let holes = [BlackHole::start(), BlackHole::start()].map(|hole| {
+            let at: SocketAddr = format!("127.0.0.1:{}", hole.port()).parse().unwrap();
+            (hole, at)
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let (won, took) = race_within(&[holes[0].1, holes[1].1, open], 200);
+        assert_eq!(won, Ok(open), "{took:?}");
+    }
+
+    #[test]
+    fn an_address_that_was_not_tried_is_called_so() {
+        let hole = BlackHole::start();
+        let at = |ip: &str| format!("{ip}:{}", hole.port()).parse().unwrap();
+        let (lost, _) = race_within(&[at("127.0.0.1"), at("127.0.0.2")], 0);
+        let causes = "127.0.0.1: no answer, 127.0.0.2: not tried";
+        assert_eq!(lost.unwrap_err(), DialError::new(Stage::Connect, causes));
     }
 
     #[test]

@@ -49,8 +49,7 @@ fn add(work: Work) {
     if at_work {
         return;
     }
-    let started = sys::with_signals_blocked(|| sys::thread("sentinel-aside").spawn(do_all));
-    if started.is_err() {
+    if sys::beside("sentinel-aside", do_all).is_err() {
         // Late is better than never.
         do_all();
     }

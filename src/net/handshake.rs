@@ -121,8 +121,8 @@ async fn connect(
     let until = clock::now() + limit;
     let late = || {
         DialError::new(
-            Stage::Tls,
-            format!("the files could not be read in {} ms", limit.as_millis()),
+            Stage::Connect,
+            format!("the files of TLS could not be read in {} ms", limit.as_millis()),
         )
     };
     let tls = match &transport.tls {
@@ -140,7 +140,7 @@ async fn connect(
 /// No byte of ours goes out before the peer has proven who it is.
 async fn shake(wire: Wire, endpoint: &Endpoint, transport: &Transport) -> Result<Wire, DialError> {
     match &transport.tls {
-        Some(tls) => secure(wire, endpoint, tls).await,
+        Some(tls) => secure(wire, endpoint, tls, transport).await,
         None => Ok(wire),
     }
 }

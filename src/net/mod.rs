@@ -9,6 +9,7 @@ pub mod futex;
 pub mod handshake;
 pub mod lock;
 mod login;
+mod lookup;
 pub mod process;
 pub mod records;
 mod secure;

@@ -126,11 +126,17 @@ pub(super) fn explain(error: &rustls::Error) -> String {
         Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
             "the certificate is not valid yet".to_owned()
         }
-        Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) => format!(
-            "the certificate is not that of {}, but of {}",
-            expected.to_str(),
-            presented.join(", ")
-        ),
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) => {
+            let (expected, presented) = (expected.to_str(), presented.join(", "));
+            match presented.is_empty() {
+                true => format!("the certificate is not that of {expected}: it has no subject alternative name"),
+                false => format!("the certificate is not that of {expected}, but of {presented}"),
+            }
+        }
+        Error::InvalidCertificate(CertificateError::Other(cause)) => match cause.to_string().as_str() {
+            "UnsupportedCertVersion" => "the certificate is not of X.509 version 3".to_owned(),
+            cause => format!("the certificate cannot be used: {cause}"),
+        },
         Error::InvalidMessage(_) => "what the server sent is not TLS".to_owned(),
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "the server wants a client certificate".to_owned()

@@ -60,11 +60,17 @@ fn poll_timeout(left: Duration) -> libc::c_int {
 /// ask.
 pub const STACK: usize = 2 << 20;
 
-/// Has `work`, which may block on files, done by a thread of tokio's that is for such work. The error says that it panicked.
+/// Has `work`, which may block on files, done by a thread of tokio's that is for nothing else. The error says that it
+/// panicked.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| error.to_string())
+}
+
+/// Has `work`, which may block, done by a thread of the library's that ends with it.
+pub fn beside(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    with_signals_blocked(|| thread(name).spawn(work)).map(drop)
 }
 
 /// A thread of the library's.

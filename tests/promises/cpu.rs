@@ -4,10 +4,16 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// The library's thread.
-pub(crate) const IO: &[&str] = &["sentinel-io", "sentinel-dns", "sentinel-aside"];
+pub(crate) const IO: &[&str] = &["sentinel-io", "sentinel-dns", "sentinel-files", "sentinel-aside"];
 
 /// The library's thread and the threads that call it.
-pub(crate) const LIBRARY_AND_CALLERS: &[&str] = &["sentinel-io", "sentinel-dns", "sentinel-aside", "writer"];
+pub(crate) const LIBRARY_AND_CALLERS: &[&str] = &[
+    "sentinel-io",
+    "sentinel-dns",
+    "sentinel-files",
+    "sentinel-aside",
+    "writer",
+];
 
 /// What the threads of this process with one of these names have used so far.
 pub(crate) fn used_by(names: &[&str]) -> Duration {

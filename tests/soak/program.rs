@@ -30,7 +30,7 @@ fn held() -> (usize, usize) {
 }
 
 /// Threads that come for work which may block, such as the certificates of a new connection, and end a second later.
-const HELPERS: [&str; 2] = ["sentinel-dns", "sentinel-aside"];
+const HELPERS: [&str; 3] = ["sentinel-dns", "sentinel-files", "sentinel-aside"];
 
 /// The threads that stay.
 fn lasting_threads() -> usize {

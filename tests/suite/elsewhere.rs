@@ -1,16 +1,18 @@
 //! Tests in a mount namespace of their own, where files of the system can be others: /etc/hosts, the trusted roots.
 
 use std::fs;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sentinel::{Deployment, Options};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, wait_until};
 
 use crate::lifecycle::alone_under;
-use crate::support::{PATIENCE, SERVICE, run, text, timed};
+use crate::support::{PATIENCE, SERVICE, run, run_within, text, timed};
 use crate::tls::{World, assert_tls};
 
 /// Where distributions keep their roots.
@@ -24,13 +26,20 @@ const ROOTS: [&str; 4] = [
 /// As root of a user namespace, whoever runs the tests.
 const UNSHARE: [&str; 2] = ["unshare", "-rm"];
 
+/// The same with a network of its own, which has a loopback and nothing else.
+const UNSHARE_NET: [&str; 2] = ["unshare", "-rmn"];
+
 /// Runs `body` where mounts are nobody else's; where that is not allowed the test is skipped and says so.
 fn elsewhere(name: &str, body: impl FnOnce()) {
-    let [program, flags] = UNSHARE;
-    let tried = Command::new(program).args([flags, "true"]).output();
+    elsewhere_under(UNSHARE, "true", name, body);
+}
+
+fn elsewhere_under(namespaces: [&str; 2], needed: &str, name: &str, body: impl FnOnce()) {
+    let [program, flags] = namespaces;
+    let tried = Command::new(program).args([flags, "sh", "-c", needed]).output();
     match tried {
-        Ok(output) if output.status.success() => alone_under(&UNSHARE, name, body),
-        other => println!("skipped {name}: no mount namespace can be made here: {other:?}"),
+        Ok(output) if output.status.success() => alone_under(&namespaces, name, body),
+        other => println!("skipped {name}: no such namespace can be made here: {other:?}"),
     }
 }
 
@@ -112,6 +121,55 @@ fn a_name_whose_first_address_is_a_black_hole_costs_a_moment() {
             let moments = Duration::from_millis(150)..Duration::from_millis(900);
             assert!(moments.contains(&took), "{took:?}");
             assert_eq!(node.value("k").as_deref(), Some(b"v".as_slice()));
+        },
+    );
+}
+
+/// A resolver that takes questions and never answers, for this process; how many have come.
+fn hanging_resolver() -> Arc<AtomicUsize> {
+    const LO: &str = "ip link set lo up";
+    assert!(Command::new("sh").args(["-c", LO]).status().unwrap().success());
+    let conf = std::env::temp_dir().join(format!("resolv-{}", std::process::id()));
+    fs::write(&conf, "nameserver 127.0.0.53\noptions timeout:30 attempts:1\n").unwrap();
+    put_over(conf.to_str().unwrap(), "/etc/resolv.conf");
+    fs::remove_file(&conf).unwrap();
+    let (socket, asked) = (UdpSocket::bind("127.0.0.53:53").unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&asked);
+    thread::spawn(move || {
+        while socket.recv(&mut [0; 512]).is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    asked
+}
+
+#[test]
+fn a_resolver_that_hangs_keeps_nothing_from_servers_with_addresses() {
+    // As long as lookups are given up and asked for again meanwhile.
+    const LONG: Duration = Duration::from_secs(8);
+    const NAMES: usize = 5;
+    elsewhere_under(
+        UNSHARE_NET,
+        "ip link set lo up",
+        "elsewhere::a_resolver_that_hangs_keeps_nothing_from_servers_with_addresses",
+        || {
+            let asked = hanging_resolver();
+            let world = World::small();
+            let mut options = world.options();
+            (0..NAMES).for_each(|n| drop(options.add_sentinel(&format!("sentinel-{n}.test"), 26379)));
+            let deployment = Deployment::open(&options).unwrap();
+            let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+            let began = Instant::now();
+            while began.elapsed() < LONG {
+                let (result, took) = timed(|| run_within(&client, "SET k v", 5000));
+                assert!(result.is_ok(), "{result:?} after {:?}", began.elapsed());
+                assert!(took < Duration::from_secs(1), "{took:?}");
+                // Each connection looks at the files.
+                world.topology.node(0).ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+            }
+            // Each name once, for an address of either family.
+            let asked = asked.load(Ordering::SeqCst);
+            assert!((1..=2 * NAMES).contains(&asked), "{asked} questions");
         },
     );
 }

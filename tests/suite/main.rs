@@ -60,6 +60,7 @@ mod subscription_gaps;
 mod subscriptions;
 mod support;
 mod tls;
+mod tls_handshakes;
 mod tls_records;
 mod tls_slow;
 mod tls_storm;

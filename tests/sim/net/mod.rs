@@ -13,6 +13,8 @@ pub mod futex;
 pub mod handshake;
 #[path = "../../../src/net/login.rs"]
 mod login;
+#[path = "../../../src/net/lookup.rs"]
+mod lookup;
 #[path = "../../../src/net/process.rs"]
 pub mod process;
 #[path = "../../../src/net/records.rs"]
