@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::Endpoint;
 use super::wire::{Wire, WireError};
-use super::{Endpoint, Greeted};
 use crate::resp::{Kind, Reply, control};
 use crate::topology::Role;
 
@@ -38,14 +38,6 @@ pub struct Part {
 }
 
 impl Part {
-    /// What it said in its greeting.
-    pub fn of(greeted: &Greeted) -> Part {
-        Part {
-            role: greeted.role,
-            following: greeted.following.clone(),
-        }
-    }
-
     /// ROLE of a replica: `slave`, host, port, state, offset. Only in state `connected` it follows its primary. In the
     /// others (`connect`, `connecting`, `sync`) it answers with whatever it had: how old that is, INFO tells. While it
     /// loads what it was sent it says so in PING.

@@ -49,6 +49,16 @@ pub struct Greeted {
     pub has_my_id: bool,
 }
 
+impl Greeted {
+    /// What the node said of its part in the service.
+    pub fn part(&self) -> Part {
+        Part {
+            role: self.role,
+            following: self.following.clone(),
+        }
+    }
+}
+
 /// Connects to a data node and logs in, within `limit`.
 pub async fn greet_node(
     endpoint: &Endpoint,

@@ -16,7 +16,7 @@ use super::sentry::Sentries;
 use super::state::{Demand, Route, State};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::net::clock;
-use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Part, Tls, Transport, handshake};
+use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
 use crate::tasks::until;
 use crate::topology::{Hint, Unserved};
 
@@ -300,7 +300,7 @@ impl Keeper {
         }
         match result {
             Ok(greeted) if routed => {
-                if let Some(objection) = self.objection(&mut state, &generation, Part::of(&greeted)) {
+                if let Some(objection) = self.objection(&mut state, &generation, greeted.part()) {
                     state.note(&endpoint, objection.at(&endpoint));
                     return;
                 }

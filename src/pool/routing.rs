@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Pool;
 use super::generation::Generation;
@@ -169,9 +169,6 @@ impl Pool {
         replicas.any(|route| route.generation.endpoint == *endpoint)
     }
 }
-
-/// What replicas said of themselves lately, and when.
-pub(super) type OwnWords = HashMap<Endpoint, (Part, Instant)>;
 
 fn is_replica(route: &Route) -> bool {
     route.generation.role == Role::Replica

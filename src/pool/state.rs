@@ -1,6 +1,6 @@
 //! What a pool holds at one moment: who is connected, who waits. No I/O.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,13 +10,12 @@ use super::generation::{ConnectionId, Generation};
 use super::lane::{self, Lane};
 use super::line::WaitingLine;
 use super::own::OwnLanes;
-use super::routing::OwnWords;
 use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
 use crate::error::{Attempt, Error};
 use crate::handoff::Giver;
-use crate::net::Endpoint;
 use crate::net::clock;
+use crate::net::{Endpoint, Part};
 use crate::options::Select;
 
 /// A connection for a call.
@@ -152,8 +151,8 @@ pub(super) struct State {
     pub(super) idle_leases: Vec<(Box<Direct>, Instant)>,
     /// The last failure of each node since a connection succeeded.
     pub(super) attempts: Vec<(Endpoint, Attempt)>,
-    /// What replicas said of themselves lately.
-    pub(super) own_words: OwnWords,
+    /// What replicas said of themselves lately, and when.
+    pub(super) own_words: HashMap<Endpoint, (Part, Instant)>,
     /// A call came since the keeper last looked.
     pub(super) used: bool,
 }
@@ -179,7 +178,7 @@ impl State {
             lease_dials: 0,
             idle_leases: Vec::new(),
             attempts: Vec::new(),
-            own_words: OwnWords::new(),
+            own_words: HashMap::new(),
             used: false,
         }
     }
