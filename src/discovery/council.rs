@@ -105,6 +105,7 @@ impl Council {
     /// Takes the seats of all but these Sentinels.
     pub fn keep_only(&mut self, keep: impl Fn(LinkId) -> bool) {
         self.seats.retain(|&link, _| keep(link));
+        self.agenda.keep_only(&keep);
         if let Some(round) = &mut self.round {
             round.waiting.retain(|&link| keep(link));
         }
@@ -174,7 +175,7 @@ impl Council {
     /// answered from before. The others are asked a little later, unless what it says settles it.
     pub fn primary_event(&mut self, link: LinkId, now: Instant, jitter: f64) -> Vec<Act> {
         self.agenda.ask_others(link, now, jitter);
-        let depth = self.agenda.depth_now(now);
+        let depth = self.agenda.depth_now(link, now);
         vec![Act::Ask(link, depth)]
     }
 
@@ -283,8 +284,10 @@ impl Council {
     }
 
     fn ask_anew(&mut self, now: Instant) -> Vec<Act> {
-        self.agenda.lists_were_read(now);
         let waiting: BTreeSet<LinkId> = self.seats.keys().copied().collect();
+        for &link in &waiting {
+            self.agenda.lists_were_read(link, now);
+        }
         let acts = waiting.iter().map(|&link| Act::Ask(link, Depth::Lists)).collect();
         self.round = Some(Round {
             waiting,

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -146,8 +147,9 @@ struct Task {
 /// A connection that could not be made, or has ended.
 struct Lost {
     error: DialError,
-    /// When it had been dialled.
+    /// When it had been dialled, and with which credentials.
     dialled: Instant,
+    shown: u64,
 }
 
 impl Task {
@@ -169,7 +171,7 @@ impl Task {
         self.stats.connecting();
         loop {
             sleep_until(self.members.take_dial(self.id).into()).await;
-            let dialled = clock::now();
+            let (dialled, shown) = (clock::now(), self.way.vault.number());
             let error = match self.way.connect(self.too_slow).await {
                 Ok(made) => {
                     let soon = self.settings.connect_timeout / 4;
@@ -191,7 +193,7 @@ impl Task {
                     error
                 }
             };
-            if !self.pause(Lost { error, dialled }).await {
+            if !self.pause(Lost { error, dialled, shown }).await {
                 return;
             }
         }
@@ -324,7 +326,7 @@ impl Task {
 
     /// Waits before the next dial, with full jitter. Questions are answered by the failure meanwhile; one that a caller
     /// waits for makes the wait end a second after the last dial. False when the deployment is gone.
-    async fn pause(&mut self, Lost { error, dialled }: Lost) -> bool {
+    async fn pause(&mut self, Lost { error, dialled, shown }: Lost) -> bool {
         let attempt = error.at(&self.endpoint);
         self.failures = self.failures.saturating_add(1);
         self.observer.link_down(&self.stats, &attempt);
@@ -333,6 +335,9 @@ impl Task {
         self.tell_all(&attempt);
         let (failed, share) = (clock::now(), fastrand::f64());
         let at = self.way.at.borrow().clone();
+        let way = Rc::clone(&self.way);
+        let mut replacements = way.vault.replacements();
+        let mut renewed = pin!(replacements.newer_than(shown));
         let mut urgent = false;
         loop {
             let others_answer = self.members.others_answer(self.id);
@@ -345,6 +350,8 @@ impl Task {
             };
             tokio::select! {
                 () = sleep_until(due.into()) => return true,
+                // Whoever refused the old ones may take these.
+                _ = &mut renewed => return true,
                 changed = self.changes.changed() => {
                     // Its name has another address now.
                     let redirected = *self.way.at.borrow() != at;

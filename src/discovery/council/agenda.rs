@@ -1,5 +1,6 @@
 //! When which Sentinel is asked how much: with manners, for a Sentinel answers one after the other, and has many clients.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::super::answer::Depth;
@@ -8,7 +9,7 @@ use super::super::link::LinkId;
 /// After an event of one of them the others are asked within this, so that not all clients ask at once.
 const OTHERS_WITHIN: Duration = Duration::from_millis(200);
 
-/// Lists are read this often, and no more often than that when something tells of changes.
+/// The lists of each are read this often, and of one no more often than that when something tells of changes.
 const LISTS_EVERY: Duration = Duration::from_secs(10);
 const MIN_BETWEEN_LISTS: Duration = Duration::from_secs(1);
 
@@ -35,7 +36,7 @@ pub(super) struct Agenda {
     doubted: Option<Instant>,
     /// The lists of this one are to be read.
     lists: Option<(Instant, LinkId)>,
-    lists_read: Option<Instant>,
+    lists_read: BTreeMap<LinkId, Instant>,
 }
 
 impl Agenda {
@@ -51,7 +52,7 @@ impl Agenda {
             others: None,
             doubted: None,
             lists: None,
-            lists_read: None,
+            lists_read: BTreeMap::new(),
         }
     }
 
@@ -102,19 +103,26 @@ impl Agenda {
     }
 
     /// How much to ask whoever tells of another primary: its lists too, unless lists have just been read.
-    pub(super) fn depth_now(&mut self, now: Instant) -> Depth {
-        if self
-            .lists_read
-            .is_some_and(|at| now.saturating_duration_since(at) < MIN_BETWEEN_LISTS)
-        {
+    pub(super) fn depth_now(&mut self, link: LinkId, now: Instant) -> Depth {
+        let lately = |at: Instant| now.saturating_duration_since(at) < MIN_BETWEEN_LISTS;
+        if self.newest_lists().is_some_and(lately) {
             return Depth::Epoch;
         }
-        self.lists_were_read(now);
+        self.lists_were_read(link, now);
         Depth::Lists
     }
 
-    pub(super) fn lists_were_read(&mut self, now: Instant) {
-        self.lists_read = Some(now);
+    pub(super) fn lists_were_read(&mut self, link: LinkId, now: Instant) {
+        self.lists_read.insert(link, now);
+    }
+
+    fn newest_lists(&self) -> Option<Instant> {
+        self.lists_read.values().max().copied()
+    }
+
+    /// Only these Sentinels are left.
+    pub(super) fn keep_only(&mut self, keep: impl Fn(LinkId) -> bool) {
+        self.lists_read.retain(|&link, _| keep(link));
     }
 
     /// All but `link` are to be asked, unless what it says settles it.
@@ -139,7 +147,7 @@ impl Agenda {
 
     /// A list of `link` has changed.
     pub(super) fn read_lists_of(&mut self, link: LinkId, now: Instant, jitter: f64) {
-        let soonest = self.lists_read.map_or(now, |at| (at + MIN_BETWEEN_LISTS).max(now));
+        let soonest = self.newest_lists().map_or(now, |at| (at + MIN_BETWEEN_LISTS).max(now));
         let at = self.lists.map_or(soonest + OTHERS_WITHIN.mul_f64(jitter), |(at, _)| at);
         self.lists = Some((at, link));
     }
@@ -155,7 +163,7 @@ impl Agenda {
             );
         }
         if let Some((_, link)) = self.lists.take_if(|(at, _)| *at <= now) {
-            self.lists_were_read(now);
+            self.lists_were_read(link, now);
             asked.push((link, Depth::Lists));
         }
         if self.look.take_if(|at| *at <= now).is_some() {
@@ -170,13 +178,11 @@ impl Agenda {
         let next = up.iter().find(|&&link| link > self.turn).or(up.first())?;
         self.turn = *next;
         let every = LISTS_EVERY.mul_f64(0.9 + jitter / 10.0);
-        if self
-            .lists_read
-            .is_some_and(|at| now.saturating_duration_since(at) < every)
-        {
+        let read = self.lists_read.get(next);
+        if read.is_some_and(|&at| now.saturating_duration_since(at) < every) {
             return Some((*next, Depth::Address));
         }
-        self.lists_were_read(now);
+        self.lists_were_read(*next, now);
         Some((*next, Depth::Lists))
     }
 }

@@ -10,6 +10,10 @@ impl Who {
     /// Finds it out.
     pub(super) fn judge(&mut self, now: Instant) {
         let before: Vec<(LinkId, Standing)> = self.ways.iter().map(|(&link, way)| (link, way.standing)).collect();
+        if self.voices().next().is_some() {
+            // Until now.
+            self.heard = Some(now);
+        }
         self.begin_anew();
         for way in self.ways.values_mut() {
             // Of those who do not tell who they are nothing is known before they list somebody.
