@@ -13,6 +13,8 @@ use crate::from_env;
 /// Between two writes of a client.
 const PAUSE: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_millis(100);
+/// Between two reports when each of them looks at every deployment.
+const COUNTED_REPORT: Duration = Duration::from_millis(500);
 /// Longer than any outage here: a call ends when there is a primary again.
 const CALL_MS: i64 = 60_000;
 const STACK: usize = 128 << 10;
@@ -29,7 +31,7 @@ pub(crate) struct Report {
     /// Nodes, how many clients write there now, and since when the last of them does.
     pub(crate) at: Vec<(u16, usize, u64)>,
     pub(crate) failed: u64,
-    /// Deployments that are connected to the Sentinels behind each of these ports, when they were asked for.
+    /// Deployments that are connected to the slow Sentinel, when that was asked for.
     pub(crate) links: Option<usize>,
 }
 
@@ -148,8 +150,9 @@ pub(crate) fn run() {
         }
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
-                println!("{}", report(&crowd, &failed, &counted.lock().unwrap().clone()));
-                std::thread::sleep(REPORT);
+                let counted = counted.lock().unwrap().clone();
+                println!("{}", report(&crowd, &failed, &counted));
+                std::thread::sleep(if counted.is_empty() { REPORT } else { COUNTED_REPORT });
             }
         });
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {

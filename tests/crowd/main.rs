@@ -20,10 +20,10 @@ mod scene;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sentinel_lab::{Chart, wait_for};
+use sentinel_lab::Chart;
 
 use clients::now_us;
-use scene::{SENTINELS, Sample, Scene};
+use scene::{SENTINELS, Sample, Scene, TOGETHER};
 
 /// Commands a second, client and Sentinel, in quiet times.
 const QUIET: f64 = 2.0;
@@ -35,7 +35,7 @@ const RETURN: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(10);
 /// How long the Sentinel is away: its clients have backed off.
 const AWAY: Duration = Duration::from_secs(15);
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number in the environment"))
@@ -51,7 +51,7 @@ struct Figure {
 
 impl Figure {
     fn is_good(&self) -> bool {
-        self.limit.is_none_or(|limit| self.found <= limit)
+        self.found.is_finite() && self.limit.is_none_or(|limit| self.found <= limit)
     }
 }
 
@@ -118,6 +118,9 @@ fn pass(scene: &Scene, time: Duration) -> (Duration, Duration) {
     (from, from + time)
 }
 
+type Add<'a> = &'a mut dyn FnMut(&'static str, f64, &'static str, Option<f64>);
+
+/// All scenes, or those until one that cannot be played: what did not come to pass has no end.
 fn play(scene: &Arc<Scene>) -> Vec<Figure> {
     let mut figures = Vec::new();
     let mut add = |what, found, unit, limit| {
@@ -130,30 +133,56 @@ fn play(scene: &Arc<Scene>) -> Vec<Figure> {
     };
     let (from, to) = pass(scene, WINDOW / 2);
     let own = scene.commands(from, to);
-    gather(scene, &mut add);
-    let quiet = pass(scene, WINDOW);
-    add(
-        "quiet times, commands a second, client and Sentinel",
-        scene.rate(quiet.0, quiet.1, own),
-        "",
-        Some(QUIET),
-    );
-    add("quiet times, processor of all clients", cpu(scene, quiet), "%", None);
-    fail_over(scene, own, &mut add);
-    come_back(scene, &mut add);
+    if gather(scene, &mut add) {
+        let quiet = pass(scene, WINDOW);
+        let rate = scene.rate(quiet.0, quiet.1, own);
+        add(
+            "quiet times, commands a second, client and Sentinel",
+            rate,
+            "",
+            Some(QUIET),
+        );
+        add("quiet times, processor of all clients", cpu(scene, quiet), "%", None);
+        if fail_over(scene, own, &mut add) {
+            come_back(scene, &mut add);
+        }
+    }
     let failed = scene.samples().last().map_or(0, |sample| sample.failed);
     add("calls that failed, in all", failed as f64, "", None);
     figures
 }
 
-type Add<'a> = &'a mut dyn FnMut(&'static str, f64, &'static str, Option<f64>);
+/// Waits for what is found, as long as there is patience.
+fn look_for<T>(mut find: impl FnMut() -> Option<T>) -> Option<T> {
+    let since = Instant::now();
+    loop {
+        let found = find();
+        if found.is_some() || since.elapsed() > PATIENCE {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
 
-fn gather(scene: &Scene, add: Add<'_>) {
+/// Starts the clients, a process after the other: how they start is not what this is about.
+fn gather(scene: &Scene, add: Add<'_>) -> bool {
     scene.mark("the clients start");
     let since = Instant::now();
-    scene.gather();
     let primary = scene.topology.node(scene.topology.primary()).port();
-    wait_for("all clients to write", PATIENCE, || scene.all_write_at(primary));
+    for first in (0..scene.clients).step_by(TOGETHER) {
+        scene.gather(first);
+        let wanted = scene.clients.min(first + TOGETHER);
+        if look_for(|| scene.write_at(primary, wanted)).is_none() {
+            println!("crowd: at the start not all of {wanted} clients write within {PATIENCE:?}");
+            add(
+                "start, until all clients write",
+                f64::INFINITY,
+                "s",
+                Some(PATIENCE.as_secs_f64()),
+            );
+            return false;
+        }
+    }
     add(
         "start, until all clients write",
         since.elapsed().as_secs_f64(),
@@ -162,40 +191,45 @@ fn gather(scene: &Scene, add: Add<'_>) {
     );
     let links = wait_for_links(scene, since);
     add("start, until all links to the slow Sentinel are up", links, "s", None);
+    true
 }
 
-/// Seconds until all links are up, and beyond all patience when they are not.
+/// Seconds until all links are up: first as the Sentinel sees it, then as the clients do. Without end when they are not.
 fn wait_for_links(scene: &Scene, since: Instant) -> f64 {
+    let listen = || {
+        scene
+            .samples()
+            .last()
+            .is_some_and(|sample| sample.subscribed >= scene.clients)
+    };
+    look_for(|| listen().then_some(()));
+    let listening = since.elapsed();
     scene.count_links(true);
-    while since.elapsed() < PATIENCE && scene.links() != Some(scene.clients) {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let all_up = look_for(|| (scene.links() == Some(scene.clients)).then_some(()));
     let (took, up) = (since.elapsed(), scene.links());
     scene.count_links(false);
-    if up == Some(scene.clients) {
-        return took.as_secs_f64();
-    }
-    println!("crowd: {up:?} of {} links are up after {took:.0?}", scene.clients);
-    f64::INFINITY
+    println!("crowd: the Sentinel had them after {listening:.1?}, the clients said so after {took:.1?}: {up:?} are up");
+    all_up.map_or(f64::INFINITY, |()| took.as_secs_f64())
 }
 
-fn fail_over(scene: &Scene, own: [f64; SENTINELS], add: Add<'_>) {
+fn fail_over(scene: &Scene, own: [f64; SENTINELS], add: Add<'_>) -> bool {
+    const WRITE_AGAIN: &str = "failover, from the first event until all clients write";
     let switched = scene.listen_for_switch();
     let old = scene.topology.primary();
     scene.mark("the primary is killed");
     scene.topology.kill(old);
-    let event = wait_for("a switch", PATIENCE, || *switched.lock().unwrap());
+    let Some(event) = look_for(|| *switched.lock().unwrap()) else {
+        println!("crowd: the Sentinels have not switched within {PATIENCE:?}");
+        add(WRITE_AGAIN, f64::INFINITY, "s", None);
+        return false;
+    };
     let at = scene.now() - Duration::from_micros(now_us() - event);
     scene.mark("the first +switch-master");
     let new = scene.topology.wait_for_primary_change(old, PATIENCE);
     let port = scene.topology.node(new).port();
-    let last = wait_for("all clients to write again", PATIENCE, || scene.all_write_at(port));
-    add(
-        "failover, from the first event until all clients write",
-        last.saturating_sub(event) as f64 / 1e6,
-        "s",
-        None,
-    );
+    let last = look_for(|| scene.write_at(port, scene.clients));
+    let took = last.map_or(f64::INFINITY, |last| last.saturating_sub(event) as f64 / 1e6);
+    add(WRITE_AGAIN, took, "s", None);
     pass(scene, Duration::from_millis(1500));
     let rate = scene.rate(at, at + Duration::from_secs(1), own);
     add(
@@ -208,6 +242,7 @@ fn fail_over(scene: &Scene, own: [f64; SENTINELS], add: Add<'_>) {
     scene.topology.wait_for_settled();
     scene.mark("the old primary is back");
     pass(scene, Duration::from_secs(3));
+    true
 }
 
 fn come_back(scene: &Scene, add: Add<'_>) {

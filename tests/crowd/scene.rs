@@ -12,7 +12,7 @@ use sentinel_lab::{Bottleneck, Config, Control, Server, Topology, cpu_time, spaw
 use crate::clients::{Report, now_us};
 
 /// Deployments of one process.
-const TOGETHER: usize = 125;
+pub(crate) const TOGETHER: usize = 125;
 const STEP: Duration = Duration::from_millis(250);
 /// The Sentinel behind the bottleneck.
 const SLOW: usize = 2;
@@ -83,13 +83,13 @@ impl Scene {
         })
     }
 
-    /// Looks four times a second until the end.
+    /// Looks up to four times a second until the end.
     pub(crate) fn watch(self: &Arc<Scene>) -> JoinHandle<()> {
         let scene = Arc::clone(self);
         std::thread::spawn(move || {
-            for step in 1.. {
-                let due = scene.began + STEP * step;
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            loop {
+                // After a look that took long the next one is no sooner: no step is short.
+                std::thread::sleep(STEP);
                 if scene.ended.load(Ordering::Relaxed) {
                     return;
                 }
@@ -124,32 +124,30 @@ impl Scene {
         }
     }
 
-    /// Starts the crowd, in processes of some deployments each.
-    pub(crate) fn gather(&self) {
+    /// Starts the process of the clients from this number on.
+    pub(crate) fn gather(&self, first: usize) {
         let ports: Vec<u16> = self.topology.sentinels().into_iter().map(|(_, port)| port).collect();
         let seeds = [ports[0], ports[1], self.slow.port()]
             .map(|port| port.to_string())
             .join(",");
         let map = format!("127.0.0.1:{}=127.0.0.1:{}", ports[SLOW], self.slow.port());
-        for first in (0..self.clients).step_by(TOGETHER) {
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["clients", "--exact", "--ignored", "--nocapture"]);
-            command.env("CROWD_SENTINELS", &seeds).env("CROWD_MAP", &map);
-            command.env("CROWD_FIRST", first.to_string());
-            command.env("CROWD_COUNT", TOGETHER.min(self.clients - first).to_string());
-            command.stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut child = spawn_bound(command).unwrap();
-            let (output, report) = (child.stdout.take().unwrap(), Arc::new(Mutex::default()));
-            let latest = Arc::clone(&report);
-            std::thread::spawn(move || {
-                for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    if let Some(report) = Report::read(&line) {
-                        *latest.lock().unwrap() = report;
-                    }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["clients", "--exact", "--ignored", "--nocapture"]);
+        command.env("CROWD_SENTINELS", &seeds).env("CROWD_MAP", &map);
+        command.env("CROWD_FIRST", first.to_string());
+        command.env("CROWD_COUNT", TOGETHER.min(self.clients - first).to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = spawn_bound(command).unwrap();
+        let (output, report) = (child.stdout.take().unwrap(), Arc::new(Mutex::default()));
+        let latest = Arc::clone(&report);
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(report) = Report::read(&line) {
+                    *latest.lock().unwrap() = report;
                 }
-            });
-            self.processes.lock().unwrap().push(Process { child, report });
-        }
+            }
+        });
+        self.processes.lock().unwrap().push(Process { child, report });
     }
 
     fn reports(&self) -> Vec<Report> {
@@ -172,11 +170,11 @@ impl Scene {
         at
     }
 
-    /// Since when all clients write at the node of this port.
-    pub(crate) fn all_write_at(&self, port: u16) -> Option<u64> {
+    /// Since when, of [`now_us`], so many clients write at the node of this port.
+    pub(crate) fn write_at(&self, port: u16, wanted: usize) -> Option<u64> {
         let found = self.writing().into_iter().find(|(at, ..)| *at == port);
         found
-            .filter(|(_, clients, _)| *clients == self.clients)
+            .filter(|(_, clients, _)| *clients == wanted)
             .map(|(.., last)| last)
     }
 
