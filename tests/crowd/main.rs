@@ -174,12 +174,7 @@ fn gather(scene: &Scene, add: Add<'_>) -> bool {
         let wanted = scene.clients.min(first + TOGETHER);
         if look_for(|| scene.write_at(primary, wanted)).is_none() {
             println!("crowd: at the start not all of {wanted} clients write within {PATIENCE:?}");
-            add(
-                "start, until all clients write",
-                f64::INFINITY,
-                "s",
-                Some(PATIENCE.as_secs_f64()),
-            );
+            add("start, until all clients write", f64::INFINITY, "s", None);
             return false;
         }
     }
@@ -239,7 +234,7 @@ fn fail_over(scene: &Scene, own: [f64; SENTINELS], add: Add<'_>) -> bool {
         Some(FAILOVER),
     );
     scene.topology.restart(old);
-    scene.topology.wait_for_settled();
+    look_for(|| scene.topology.unsettled().is_none().then_some(()));
     scene.mark("the old primary is back");
     pass(scene, Duration::from_secs(3));
     true
