@@ -39,7 +39,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .NOTPARALLEL:
 .PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
 	integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
-	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak \
+	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak crowd \
 	install uninstall install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
 	check-targets deb check-deb man html clean help
@@ -176,6 +176,9 @@ fuzz: ## every fuzz target in turn (SECONDS=60 each; MINIMIZE=1 makes the corpor
 
 soak: setup ## callers on real servers under random faults (MINUTES=20 SEED=n PAUSE_MS=2), drawn in build/soak.svg
 	@$(CARGO) test --release --test soak -- soak --exact --ignored --nocapture
+
+crowd: setup ## many clients, one slow Sentinel (PROCESSES=200 GREETING_US=1000 COMMAND_US=0), drawn in build/crowd.svg
+	@$(CARGO) test --release --test crowd -- crowd --exact --ignored --nocapture
 
 install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel" "$(DESTDIR)$(LIBDIR)/pkgconfig" \

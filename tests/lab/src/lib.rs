@@ -1,10 +1,13 @@
 //! What the tests of the library run against: real Redis and Sentinel processes on loopback ([`Topology`]), peers that
-//! follow a script ([`Peer`], [`FakeSentinel`], [`FakeNode`]) and a TCP proxy that injects faults ([`Proxy`]).
+//! follow a script ([`Peer`], [`FakeSentinel`], [`FakeNode`]), a TCP proxy that injects faults ([`Proxy`]) and one that is
+//! slow ([`Bottleneck`]).
 //!
 //! Everything here panics when it cannot do what it was asked to: a test has no use for a half-built laboratory.
 
 mod acceptor;
+mod bottleneck;
 mod certificates;
+mod chart;
 mod client;
 mod config;
 mod fake_node;
@@ -24,7 +27,9 @@ mod topology;
 mod wait;
 mod wire;
 
+pub use bottleneck::Bottleneck;
 pub use certificates::{Authority, Identity};
+pub use chart::Chart;
 pub use client::Control;
 pub use config::{Config, Tls};
 pub use fake_node::{FakeNode, FakeNodeBuilder, NodeView, Role};
