@@ -164,10 +164,9 @@ impl Records {
         let Some(beginning) = self.beginning.take() else {
             return Ok(());
         };
-        let looked = beginning.look.verify(&self.tls);
-        looked.map_err(|error| {
+        beginning.look.verify(&self.tls).map_err(|error| {
             beginning.shown.iter().for_each(|shown| shown.forget());
-            io::Error::new(io::ErrorKind::InvalidData, explain(&error))
+            self.broken(&error)
         })
     }
 
