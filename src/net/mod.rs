@@ -13,6 +13,7 @@ mod lookup;
 pub mod process;
 pub mod records;
 mod secure;
+mod sessions;
 pub mod socket;
 pub mod stream;
 pub mod sys;

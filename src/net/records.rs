@@ -4,9 +4,9 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
 
+use super::sessions::{Look, Sessions};
 use super::socket::Socket;
 use super::stream::ended;
 use crate::resp::Decoder;
@@ -17,6 +17,27 @@ pub struct Records {
     tls: ClientConnection,
     /// The peer has said that nothing more will come.
     closed: bool,
+    /// What is to be seen to before the handshake counts as done.
+    beginning: Option<Beginning>,
+    /// Why the files of before are still in use, where they are.
+    outdated: Option<Arc<str>>,
+}
+
+/// A handshake that is not over.
+#[derive(Debug)]
+struct Beginning {
+    look: Look,
+    /// The server was shown one of these.
+    shown: Option<Arc<Sessions>>,
+}
+
+/// What a connection begins with.
+#[derive(Debug)]
+pub(super) struct Outset {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) look: Look,
+    pub(super) outdated: Option<Arc<str>>,
 }
 
 /// What the records are received by.
@@ -52,10 +73,24 @@ impl Write for Outlet<'_> {
 }
 
 impl Records {
-    /// The client's side of a connection whose peer must prove to be `name`.
-    pub fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Records, String> {
-        let tls = ClientConnection::new(config, name).map_err(|error| explain(&error))?;
-        Ok(Records { tls, closed: false })
+    /// The client's side of a connection.
+    pub(super) fn new(outset: Outset) -> Result<Records, String> {
+        let Outset {
+            config,
+            sessions,
+            look,
+            outdated,
+        } = outset;
+        // One thread prepares all connections to a server.
+        let before = sessions.shown();
+        let tls = ClientConnection::new(config, look.name.clone()).map_err(|error| explain(&error))?;
+        let shown = (sessions.shown() != before).then_some(sessions);
+        Ok(Records {
+            tls,
+            closed: false,
+            beginning: Some(Beginning { look, shown }),
+            outdated,
+        })
     }
 
     /// The handshake is not over.
@@ -66,6 +101,12 @@ impl Records {
     /// Records wait to be handed to the kernel.
     pub fn has_output(&self) -> bool {
         self.tls.wants_write()
+    }
+
+    /// How the handshake went.
+    #[cfg(test)]
+    pub(super) fn handshake_kind(&self) -> Option<rustls::HandshakeKind> {
+        self.tls.handshake_kind()
     }
 
     /// The peer has closed its side.
@@ -97,18 +138,55 @@ impl Records {
             drained: false,
         };
         if self.tls.read_tls(&mut inlet)? == 0 {
+            if let Some(shown) = self.shown() {
+                shown.forget();
+            }
             return Err(ended());
         }
         let processed = self.tls.process_new_packets();
-        let state = processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, explain(&error)))?;
+        let state = processed.map_err(|error| self.broken(&error))?;
         self.closed |= state.peer_has_closed();
         let mut left = state.plaintext_bytes_to_read();
+        self.begin()?;
         while left > 0 {
             let n = self.tls.reader().read(decoder.spare())?;
             decoder.filled(n);
             left = left.saturating_sub(n.max(1));
         }
         Ok(inlet.drained)
+    }
+
+    /// Once, when the handshake is over.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.tls.is_handshaking() {
+            return Ok(());
+        }
+        let Some(beginning) = self.beginning.take() else {
+            return Ok(());
+        };
+        beginning.look.verify(&self.tls).map_err(|error| {
+            beginning.shown.iter().for_each(|shown| shown.forget());
+            self.broken(&error)
+        })
+    }
+
+    fn shown(&self) -> Option<&Sessions> {
+        self.beginning.as_ref().and_then(|beginning| beginning.shown.as_deref())
+    }
+
+    /// What ended it. Where the server was shown a session of before, its alert says nothing of a whole handshake: the next
+    /// one will.
+    fn broken(&self, error: &rustls::Error) -> io::Error {
+        if let (Some(shown), rustls::Error::AlertReceived(_)) = (self.shown(), error) {
+            shown.renounce();
+            let cause = format!("the session of before was not taken up: {}", explain(error));
+            return io::Error::new(io::ErrorKind::ConnectionAborted, cause);
+        }
+        let cause = match &self.outdated {
+            Some(why) => format!("{}, with the files of before: {why}", explain(error)),
+            None => explain(error),
+        };
+        io::Error::new(io::ErrorKind::InvalidData, cause)
     }
 }
 

@@ -73,6 +73,12 @@ impl Stream {
         self.tls.as_ref().is_some_and(|tls| tls.is_shaking())
     }
 
+    /// How the handshake went.
+    #[cfg(test)]
+    pub(super) fn handshake_kind(&self) -> Option<rustls::HandshakeKind> {
+        self.tls.as_ref().and_then(|tls| tls.handshake_kind())
+    }
+
     /// Whether records wait to be handed to the kernel: taken over before, or the protocol's own.
     pub fn has_records(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.has_output())

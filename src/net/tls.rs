@@ -1,21 +1,23 @@
 //! Whom TLS connections trust, as whom they come, and which name they look for.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::Ipv6Addr;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use crate::sync::Mutex;
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionStore, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::sync::Mutex;
 
 use super::dial::plain;
-use super::records::{Records, explain};
+use super::records::{Outset, Records, explain};
+use super::sessions::{Look, Sessions};
 use super::sys::aside;
 use super::{AddressMap, DialError, Endpoint};
 use crate::error::Stage;
@@ -30,19 +32,36 @@ const SYSTEM_ROOTS: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// With so many servers sessions are kept; one more, and they begin anew with all.
+const SERVERS: usize = 128;
+
 /// TLS to the Sentinels, or to the nodes of one client.
 #[derive(Debug)]
 pub struct Tls {
     settings: TlsSettings,
     names: AddressMap,
+    /// One connection at a time looks at the files, so that no more than one thread is held where they lie on a disk that
+    /// hangs.
     built: Arc<Mutex<Option<Built>>>,
 }
 
-/// The files as they are on disk, read and checked.
+/// The files as they were on disk when they could be used last, read and checked.
 #[derive(Debug)]
 struct Built {
     stamps: Vec<Stamp>,
-    config: Arc<ClientConfig>,
+    trust: Trust,
+    /// What is wrong with them as they are now: a certificate is renewed file by file, and in between it and its key do
+    /// not match.
+    outdated: Option<Arc<str>>,
+    /// Each server has sessions of its own: a name may be that of all.
+    servers: HashMap<Endpoint, (Arc<ClientConfig>, Arc<Sessions>)>,
+}
+
+/// What a server is believed by, and what it is shown.
+#[derive(Debug)]
+struct Trust {
+    config: ClientConfig,
+    verifier: Arc<dyn ServerCertVerifier>,
 }
 
 /// What changes when a file is written or replaced: inode, size, and the times of its content and of its place.
@@ -58,16 +77,17 @@ impl Tls {
         }
     }
 
-    /// The TLS of a new connection to `endpoint`. The files count as they are now; they are read on a thread for what
-    /// may block, and only when they have changed.
+    /// The TLS of a new connection to `endpoint`. The files count as they are now, if they can be used; they are read on a
+    /// thread for what may block, and only when they have changed.
     pub async fn prepare(&self, endpoint: &Endpoint) -> Result<Records, DialError> {
         let failed = |cause: String| DialError::new(Stage::Tls, cause);
         let name = self.name_of(endpoint).map_err(failed)?;
-        let (settings, built) = (self.settings.clone(), Arc::clone(&self.built));
-        let config = aside(move || current(&settings, &mut built.lock()))
+        let (settings, endpoint) = (self.settings.clone(), endpoint.clone());
+        let mut built = Arc::clone(&self.built).lock_owned().await;
+        let outset = aside(move || Ok(current(&settings, &mut built)?.begin(endpoint, name)))
             .await
-            .map_err(failed)?;
-        Records::new(config.map_err(failed)?, name).map_err(failed)
+            .and_then(|outset| outset);
+        Records::new(outset.map_err(failed)?).map_err(failed)
     }
 
     /// The option, else what `address.map` says of the address, else its host.
@@ -85,8 +105,26 @@ impl Tls {
     }
 }
 
-/// The configuration that the files give now.
-fn current(settings: &TlsSettings, built: &mut Option<Built>) -> Result<Arc<ClientConfig>, String> {
+/// What the files give now; where they cannot be used, what they gave before.
+fn current<'a>(settings: &TlsSettings, built: &'a mut Option<Built>) -> Result<&'a mut Built, String> {
+    let renewed = renewed(settings, built.as_ref().map(|built| built.stamps.as_slice()));
+    match (renewed, built) {
+        (Ok(Some(new)), built) => Ok(built.insert(new)),
+        (Ok(None), Some(built)) => {
+            built.outdated = None;
+            Ok(built)
+        }
+        (Err(why), Some(built)) => {
+            built.outdated = Some(why.into());
+            Ok(built)
+        }
+        (Err(why), None) => Err(why),
+        (Ok(None), None) => Err("nothing was read".to_owned()),
+    }
+}
+
+/// What the files hold, unless their stamps are those of before.
+fn renewed(settings: &TlsSettings, before: Option<&[Stamp]>) -> Result<Option<Built>, String> {
     let key = settings.key;
     let roots = match &settings.ca_file {
         _ if !settings.verify => None,
@@ -104,15 +142,46 @@ fn current(settings: &TlsSettings, built: &mut Option<Built>) -> Result<Arc<Clie
         stamps.extend(stamped.map_err(|error| unreadable(key, option, &plain(&error)))?);
     }
     // A change between the stamp and the reading shows as another stamp the next time.
-    if let Some(built) = built.as_ref().filter(|built| built.stamps == stamps) {
-        return Ok(Arc::clone(&built.config));
+    if before == Some(stamps.as_slice()) {
+        return Ok(None);
     }
-    let config = Arc::new(build(settings, roots)?);
-    *built = Some(Built {
+    Ok(Some(Built {
         stamps,
-        config: Arc::clone(&config),
-    });
-    Ok(config)
+        trust: build(settings, roots)?,
+        outdated: None,
+        servers: HashMap::new(),
+    }))
+}
+
+impl Built {
+    fn begin(&mut self, endpoint: Endpoint, name: ServerName<'static>) -> Outset {
+        if self.servers.len() >= SERVERS && !self.servers.contains_key(&endpoint) {
+            self.servers.clear();
+        }
+        let trust = &self.trust;
+        let (config, sessions) = self.servers.entry(endpoint).or_insert_with(|| trust.with_sessions());
+        Outset {
+            config: Arc::clone(config),
+            sessions: Arc::clone(sessions),
+            look: trust.look(name),
+            outdated: self.outdated.clone(),
+        }
+    }
+}
+
+impl Trust {
+    fn with_sessions(&self) -> (Arc<ClientConfig>, Arc<Sessions>) {
+        let (mut config, sessions) = (self.config.clone(), Arc::<Sessions>::default());
+        config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<dyn ClientSessionStore>);
+        (Arc::new(config), sessions)
+    }
+
+    fn look(&self, name: ServerName<'static>) -> Look {
+        Look {
+            verifier: Arc::clone(&self.verifier),
+            name,
+        }
+    }
 }
 
 /// For the question whether somebody speaks TLS at all: nothing is told and nothing believed.
@@ -121,7 +190,14 @@ pub(super) fn stranger(name: ServerName<'static>) -> Result<Records, String> {
         verify: false,
         ..TlsSettings::default()
     };
-    Records::new(Arc::new(build(&nobody, None)?), name)
+    let trust = build(&nobody, None)?;
+    let (config, sessions) = trust.with_sessions();
+    Records::new(Outset {
+        config,
+        sessions,
+        look: trust.look(name),
+        outdated: None,
+    })
 }
 
 fn system_roots() -> Option<&'static str> {
@@ -138,20 +214,23 @@ fn unreadable(key: &str, option: &str, cause: &str) -> String {
     format!("{key}.{option} cannot be used: {cause}")
 }
 
-fn build(settings: &TlsSettings, roots: Option<&str>) -> Result<ClientConfig, String> {
+fn build(settings: &TlsSettings, roots: Option<&str>) -> Result<Trust, String> {
     let key = settings.key;
     let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let config = config
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let config = match roots {
-        Some(file) => config.with_root_certificates(read_roots(settings, file)?),
-        None => config
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+    let verifier: Arc<dyn ServerCertVerifier> = match roots {
+        Some(file) => {
+            let roots = Arc::new(read_roots(settings, file)?);
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            verifier.map_err(|error| unreadable(key, "ca_file", &error.to_string()))?
+        }
+        None => Arc::new(Unverified(Arc::clone(&provider))),
     };
-    let mut config = match (&settings.cert_file, &settings.key_file) {
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&verifier));
+    let config = match (&settings.cert_file, &settings.key_file) {
         (Some(chain_file), Some(key_file)) => {
             let chain = read_certificates(key, "cert_file", chain_file)?;
             let own = PrivateKeyDer::from_pem_file(key_file);
@@ -161,10 +240,7 @@ fn build(settings: &TlsSettings, roots: Option<&str>) -> Result<ClientConfig, St
         }
         _ => config.with_no_client_auth(),
     };
-    // Each connection looks at the certificate anew: one that has expired, or that another authority signed, lets nobody
-    // in by an old ticket.
-    config.resumption = Resumption::disabled();
-    Ok(config)
+    Ok(Trust { config, verifier })
 }
 
 fn read_roots(settings: &TlsSettings, file: &str) -> Result<RootCertStore, String> {

@@ -408,6 +408,52 @@ fn a_certificate_replaced_on_disk_counts_from_the_next_connection_on() {
 }
 
 #[test]
+fn a_pair_renewed_file_by_file_fails_no_call_and_counts_once_both_are_there() {
+    let world = World::new(Config::default().nodes(1).sentinels(1), |tls| Tls {
+        clients_have_certificates: true,
+        ..tls
+    });
+    let own = world.authority.issue("client", &["client.example"]);
+    let files = [
+        ("sentinel.tls.cert_file", own.cert()),
+        ("sentinel.tls.key_file", own.key()),
+        ("tls.cert_file", own.cert()),
+        ("tls.key_file", own.key()),
+    ];
+    let client = world.client(&files);
+    assert_eq!(text(&client, "SET k v"), "OK");
+    let kill = || world.topology.node(0).ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let new = world.authority.issue("new", &["client.example"]);
+    // What is written in place is empty for a moment, half there for another, and does not match its key for a third.
+    let whole = std::fs::read(new.cert()).unwrap();
+    for part in [&whole[..0], &whole[..whole.len() / 2], &whole] {
+        std::fs::write(own.cert(), part).unwrap();
+        kill();
+        assert_eq!(
+            text(&client, "SET k v"),
+            "OK",
+            "{} of {} bytes",
+            part.len(),
+            whole.len()
+        );
+    }
+    // A client that has never had a pair has nothing to go on with.
+    let sentinels = [
+        ("sentinel.tls.cert_file", new.cert()),
+        ("sentinel.tls.key_file", new.key()),
+    ];
+    let half = world.client(&[&sentinels, &files[2..]].concat());
+    assert_tls(&half, "tls.cert_file or key_file cannot be used");
+    // One that nobody takes counts as soon as it is whole.
+    let bad = world.authority.issue_expired("bad", &["client.example"]);
+    for (from, to) in [(bad.cert(), own.cert()), (bad.key(), own.key())] {
+        std::fs::copy(from, to).unwrap();
+    }
+    kill();
+    assert_tls(&client, "broke off");
+}
+
+#[test]
 fn names_and_ipv6_addresses_that_servers_announce_are_verified_as_they_are() {
     for (host, config) in [
         ("localhost", Config::default().hostnames(true)),

@@ -1,4 +1,4 @@
-//! How connections of TLS begin: one hello each, and certificates out of the ordinary.
+//! How connections of TLS begin: one hello each, sessions that are taken up again, and certificates out of the ordinary.
 
 use std::time::Duration;
 
@@ -37,6 +37,35 @@ fn a_slow_handshake_is_one_connection() {
     let client = world.client_through(&proxy, &[("connect_timeout_ms", "5000")]);
     client.connect(10_000).unwrap();
     assert_eq!(proxy.connections().len(), 1);
+}
+
+#[test]
+fn a_server_that_breaks_off_where_it_is_shown_its_ticket_is_shown_none_any_more() {
+    for versions in ["TLSv1.3", "TLSv1.2"] {
+        let protocols = format!("tls-protocols {versions}");
+        let config = Config::default().nodes(1).sentinels(1).node_line(&protocols);
+        let config = config.node_line("tls-session-caching no").node_line("loglevel verbose");
+        let world = World::new(config, |tls| Tls {
+            clients_have_certificates: true,
+            ..tls
+        });
+        let own = world.authority.issue("client", &["client.example"]);
+        let client = world.client(&[
+            ("sentinel.tls.cert_file", own.cert()),
+            ("sentinel.tls.key_file", own.key()),
+            ("tls.cert_file", own.cert()),
+            ("tls.key_file", own.key()),
+        ]);
+        for _ in 0..5 {
+            assert_eq!(text(&client, "SET k v"), "OK", "{versions}");
+            world.topology.node(0).ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+        let log = std::fs::read_to_string(world.topology.node(0).dir().join("log")).unwrap();
+        let broken = log
+            .lines()
+            .filter(|line| line.contains("session id context uninitialized"));
+        assert_eq!(broken.count(), 1, "{versions}");
+    }
 }
 
 /// A primary whose certificate is this one; its Sentinel keeps its own.

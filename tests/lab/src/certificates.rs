@@ -65,6 +65,11 @@ impl Authority {
         self.issue_for_time(name, subjects, -hour, hour)
     }
 
+    /// One that is valid for so many seconds more.
+    pub fn issue_for(&self, name: &str, subjects: &[&str], seconds: i64) -> Identity {
+        self.issue_for_time(name, subjects, -Duration::hours(1), Duration::seconds(seconds))
+    }
+
     /// One that was valid until an hour ago.
     pub fn issue_expired(&self, name: &str, subjects: &[&str]) -> Identity {
         let hour = Duration::hours(1);

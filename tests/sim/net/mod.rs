@@ -21,6 +21,8 @@ pub mod process;
 pub mod records;
 #[path = "../../../src/net/secure.rs"]
 mod secure;
+#[path = "../../../src/net/sessions.rs"]
+mod sessions;
 pub mod socket;
 #[path = "../../../src/net/stream.rs"]
 pub mod stream;
