@@ -256,7 +256,13 @@ impl Session {
             events.out.extend(control(&["PING"]));
             self.events_pinged = Some(clock::now());
         }
-        if self.expected.is_empty() && self.asked + PING_EVERY <= clock::now() {
+        // Where there are two connections, that of the events tells of a Sentinel that is gone.
+        let every = if self.events.is_some() {
+            2 * PING_EVERY
+        } else {
+            PING_EVERY
+        };
+        if self.expected.is_empty() && self.asked + every <= clock::now() {
             self.say(&["PING"], Expected::Pong);
         }
     }

@@ -40,8 +40,8 @@ fn everything_is_replaced_under_callers_who_are_told_the_addresses() {
 }
 
 /// What `sentinel_update_sentinels` does.
-fn update_sentinels(_deployment: &Deployment, _options: &Options) {
-    panic!("sentinel_update_sentinels is not there yet");
+fn update_sentinels(deployment: &Deployment, options: &Options) {
+    deployment.update_sentinels(options).unwrap();
 }
 
 #[test]

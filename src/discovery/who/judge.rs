@@ -49,32 +49,47 @@ impl Who {
         }
     }
 
-    /// The first of those that have none yet and should have a voice.
+    /// The first of those that have none yet and should have a voice: whoever is known to be ours, and where there is none
+    /// such, whoever nothing speaks against.
     fn next_voice(&self) -> Option<LinkId> {
-        let strangers = self.ways.iter().filter(|(_, way)| way.standing == Standing::Stranger);
-        let ours = strangers.filter(|(_, way)| self.is_ours(way));
-        ours.min_by_key(|(link, way)| (!way.given, **link))
-            .map(|(&link, _)| link)
+        let first = |is_one: &dyn Fn(&Way) -> bool| {
+            let strangers = self.ways.iter().filter(|(_, way)| way.standing == Standing::Stranger);
+            let ours = strangers.filter(|(_, way)| is_one(way));
+            ours.min_by_key(|(link, way)| (!way.given, **link))
+                .map(|(&link, _)| link)
+        };
+        first(&|way| self.is_known(way)).or_else(|| first(&|way| self.is_believed(way)))
     }
 
-    fn is_ours(&self, way: &Way) -> bool {
-        let Some(run_id) = &way.run_id else {
-            return self.is_ours_unnamed(way);
-        };
-        self.peers.contains_key(run_id) || (way.given && !self.is_doubtful(way, run_id)) || self.vouches_for_ours(way)
+    /// Whether it is one of ours by its run id, or by whom it lists.
+    fn is_known(&self, way: &Way) -> bool {
+        match &way.run_id {
+            Some(run_id) => self.peers.contains_key(run_id) || self.vouches_for_ours(way),
+            None => self.has_a_place(way) && way.entries().any(|entry| self.knows_ours(entry)),
+        }
     }
 
-    /// Somebody who does not say who it is: those who list its address decide, and whom it lists itself. One of ours that
-    /// comes back lists others of ours; where those who have a voice list nobody, there is nothing to tell it by.
-    fn is_ours_unnamed(&self, way: &Way) -> bool {
-        let is_at_ours = |entry: &Entry| self.voices().any(|(_, voice)| voice.leads_to(&entry.at));
-        let knows_ours = |entry: &Entry| self.peers.contains_key(&entry.run_id) || is_at_ours(entry);
-        let is_at_home = match way.entries().next() {
-            Some(_) => way.entries().any(knows_ours),
-            None => !self.voices().any(|(_, voice)| voice.entries().next().is_some()),
-        };
+    /// Whether it is taken for one of ours for where it is. Somebody who does not say who it is, and comes back, lists others
+    /// of ours; where those who have a voice list nobody, there is nothing to tell it by.
+    fn is_believed(&self, way: &Way) -> bool {
+        match &way.run_id {
+            Some(run_id) => way.given && !self.is_doubtful(way, run_id),
+            None => {
+                let all_list_nobody = !self.voices().any(|(_, voice)| voice.entries().next().is_some());
+                self.has_a_place(way) && way.entries().next().is_none() && all_list_nobody
+            }
+        }
+    }
+
+    /// Whether somebody of ours is expected at its address.
+    fn has_a_place(&self, way: &Way) -> bool {
         let was_ours = way.was.as_ref().is_some_and(|was| self.peers.contains_key(was));
-        is_at_home && (way.given || was_ours || self.listed_at(way).is_some())
+        way.given || was_ours || self.listed_at(way).is_some()
+    }
+
+    fn knows_ours(&self, entry: &Entry) -> bool {
+        let is_at_ours = |voice: &Way| voice.leads_to(&entry.at);
+        self.peers.contains_key(&entry.run_id) || self.voices().any(|(_, voice)| is_at_ours(voice))
     }
 
     /// The first to have a voice where nobody is known yet, and nobody says who it is: whoever most of the others know.

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use sentinel_lab::{Control, Cut, FakeNode, Proxy, count_fds, count_threads, cpu_time, wait_until};
+use sentinel_lab::{Bottleneck, Control, Cut, FakeNode, Proxy, count_fds, count_threads, cpu_time, wait_until};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -136,4 +136,33 @@ fn the_counts_of_the_own_process_are_plausible() {
         cpu_time(own) > used || started.elapsed() > SOON / 2
     });
     assert!(cpu_time(own) > used);
+}
+
+#[test]
+fn a_bottleneck_does_one_thing_at_a_time_and_all_that_was_sent() {
+    const GREETING: Duration = Duration::from_millis(40);
+    const COMMAND: Duration = Duration::from_millis(20);
+    let node = FakeNode::start();
+    let slow = Bottleneck::to(node.port(), GREETING, COMMAND);
+    let connect = || Control::connect(("127.0.0.1", slow.port()));
+    let (mut one, mut other) = (connect().expect("accepted"), connect().expect("accepted"));
+    let asked = Instant::now();
+    one.send(&["HELLO", "2"]).expect("send");
+    other.send(&["PING"]).expect("send");
+    one.read().expect("a reply");
+    other.read().expect("a reply");
+    assert!(asked.elapsed() >= GREETING + COMMAND, "{:?}", asked.elapsed());
+    // What a client has sent is paid for by the others, though it has gone.
+    one.send_raw(&b"*1\r\n$4\r\nPING\r\n".repeat(5)).expect("send");
+    wait_until("the first of five", SOON, || node.count("PING") == 2);
+    drop(one);
+    let asked = Instant::now();
+    other.ask(&["ECHO", "abc"]);
+    assert!(asked.elapsed() >= 4 * COMMAND, "{:?}", asked.elapsed());
+    assert_eq!((node.count("PING"), slow.accepted()), (6, 2));
+    slow.die();
+    assert!(other.try_ask(&["PING"]).is_err());
+    assert!(connect().is_err());
+    slow.listen();
+    assert_eq!(connect().expect("accepted").ask(&["PING"]).as_text(), "PONG");
 }
