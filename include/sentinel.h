@@ -344,7 +344,7 @@ sentinel_status_t sentinel_open(const sentinel_options_t *options,
  * `default`; `password` has `len` bytes, which need not be text; none: no login. Returns at once. New connections log
  * in with these; each node in use is shown them on a new connection, and once it has taken them the connections made
  * with older ones are closed as their calls end. A subscription logs in anew on its connection; with RESP2, or where
- * there is no password any more, it moves to a new one, and the gap is told. A node that refuses them is served on over
+ * there is no login any more, it moves to a new one, and the gap is told. A node that refuses them is served on over
  * the connections there are, with a warning in the log. A login that is refused while it is being replaced is repeated
  * once with the newest.
  */
