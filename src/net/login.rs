@@ -261,7 +261,8 @@ pub(super) fn without_secret(text: &str, credentials: &Credentials) -> String {
     }
 }
 
-/// The protocol in which HELLO was answered: 3 with a map, 2 with its flat array, and what the answer itself tells.
+/// The protocol in which HELLO was answered: 3 with a map, 2 with its flat array, and never another than the answer itself
+/// tells.
 fn spoken_protocol(hello: &Reply) -> Result<u8, DialError> {
     let wrong = |problem: String| Err(DialError::new(Stage::Connect, format!("protocol error: {problem}")));
     let spoken = match hello.kind() {
@@ -269,11 +270,11 @@ fn spoken_protocol(hello: &Reply) -> Result<u8, DialError> {
         Kind::Array => 2,
         _ => return wrong("HELLO is not answered with a map".into()),
     };
-    match hello_field(hello, b"proto").map_or(i64::from(spoken), |proto| proto.integer()) {
-        told if told == i64::from(spoken) => Ok(spoken),
-        told => wrong(format!(
-            "HELLO 3 is answered in protocol {spoken}, which says it is {told}"
+    match hello_field(hello, b"proto") {
+        Some(proto) if proto.integer() != i64::from(spoken) => wrong(format!(
+            "HELLO 3 is answered in protocol {spoken}, which says it is another"
         )),
+        _ => Ok(spoken),
     }
 }
 
