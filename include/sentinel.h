@@ -277,7 +277,8 @@ sentinel_status_t sentinel_options_add_sentinel(sentinel_options_t *options,
  * `redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/database][?key=value&...]`, or
  * `rediss+sentinel://` for TLS.
  *
- * The service becomes the default of NULL service arguments; the user and password are those of the data nodes.
+ * The service becomes the default of NULL service arguments; the user and password are those of the data nodes. All
+ * parts but the ports are percent-decoded, and the zone of an IPv6 address is written `%25eth0`.
  * UNKNOWN_OPTION for a key of the query that is none. A failure changes nothing, and its message repeats no part of
  * the URL that may be secret.
  */
@@ -340,12 +341,12 @@ sentinel_status_t sentinel_open(const sentinel_options_t *options,
  * Replaces the login at the data nodes, without a restart and without a failed call.
  *
  * For all clients whose overrides name no user and no password; the others keep theirs. `username` NULL: the user
- * `default`; `password` has `len` bytes, which need not be text; none: no login. Returns at once. New connections log
- * in with these; each node in use is shown them on a new connection, and once it has taken them the connections made
- * with older ones are closed as their calls end. A subscription logs in anew on its connection; with RESP2, or where
- * there is no password any more, it moves to a new one, and the gap is told. A node that refuses them is served on over
- * the connections there are, with a warning in the log. A login that is refused while it is being replaced is repeated
- * once with the newest.
+ * `default`; `password` has `len` bytes, which need not be text; none: an empty one of that user, and with `username`
+ * NULL no login. Returns at once. New connections log in with these; each node in use is shown them on a new connection,
+ * and once it has taken them the connections made with older ones are closed as their calls end. A subscription logs in
+ * anew on its connection; with RESP2, or where there is no login any more, it moves to a new one, and the gap is told. A
+ * node that refuses them is served on over the connections there are, with a warning in the log. A login that is refused
+ * while it is being replaced is repeated once with the newest.
  */
 sentinel_status_t sentinel_update_credentials(sentinel_t *sentinel,
                                               const char *username,

@@ -150,15 +150,16 @@ pub fn handshake(data: &[u8]) {
     login.set("password", if is(2) { SECRET } else { "" }).unwrap();
     let credentials = login.client().unwrap().credentials;
     let result = talk(said, |wire| async move {
-        if is(0) {
-            return sentinel_words(wire, &credentials).await;
-        }
         let login = Login {
             vault: Vault::new(credentials.clone()),
             database: u32::from(is(3)),
             client_name: is(4).then(|| "name".to_owned()),
+            client_info: is(6),
             protocol: if is(5) { 2 } else { 3 },
         };
+        if is(0) {
+            return sentinel_words(wire, &login, &credentials).await;
+        }
         node_words(wire, &login, &credentials).await
     });
     match result {

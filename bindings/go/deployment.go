@@ -13,8 +13,9 @@ import (
 )
 
 // UpdateCredentials replaces the login at the data nodes, without a restart and without a failed call: add the new
-// password at the servers, call this, take the old one away. username "" is the user default, no password no login.
-// Clients that were made with a login of their own keep it.
+// password at the servers, call this, take the old one away. username "" is the user default, and without a password no
+// login; another user without a password logs in with an empty one. Clients that were made with a login of their own
+// keep it.
 func (db *DB) UpdateCredentials(username string, password []byte) error {
 	return db.update(username, password, func(name *C.char, data unsafe.Pointer, length C.size_t, failure **C.sentinel_error_t) C.sentinel_status_t {
 		return C.sentinel_update_credentials(db.handle, name, data, length, failure)

@@ -376,7 +376,7 @@ public:
      * Replaces the login at the data nodes, without a restart and without a failed call.
      *
      * For all clients whose overrides name neither user nor password. Returns at once. `password`: any bytes; none of
-     * them: no login. Wiping it is the caller's.
+     * them: an empty one of that user, and without a user no login. Wiping it is the caller's.
      */
     void update_credentials(const user_name &user, std::string_view password) const {
         try_update_credentials(user, password).value();

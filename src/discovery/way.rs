@@ -12,7 +12,7 @@ use super::members::Members;
 use super::names::Name;
 use super::redial::patience;
 use crate::error::Stage;
-use crate::net::{DialError, Endpoint, Greeted, Transport, Wire, handshake};
+use crate::net::{DialError, Endpoint, Greeted, Login, Transport, Wire, handshake};
 use crate::options::{DeploymentSettings, Vault};
 
 /// Refused credentials are not shown again before this.
@@ -74,7 +74,14 @@ impl Way {
             patience(self.settings.connect_timeout, too_slow),
             patience(self.settings.answer_timeout, too_slow),
         );
-        handshake::greet_sentinel(of, &at, &self.vault, &self.transport, limits).await
+        let login = Login {
+            vault: Arc::clone(&self.vault),
+            database: 0,
+            client_name: self.settings.client_name.clone(),
+            client_info: self.settings.client_info,
+            protocol: 3,
+        };
+        handshake::greet_sentinel(of, &at, &login, &self.transport, limits).await
     }
 
     /// Connects, with more patience where it was too slow before.

@@ -68,12 +68,12 @@ pub unsafe extern "C" fn sentinel_open(
 /// Replaces the login at the data nodes, without a restart and without a failed call.
 ///
 /// For all clients whose overrides name no user and no password; the others keep theirs. `username` NULL: the user
-/// `default`; `password` has `len` bytes, which need not be text; none: no login. Returns at once. New connections log
-/// in with these; each node in use is shown them on a new connection, and once it has taken them the connections made
-/// with older ones are closed as their calls end. A subscription logs in anew on its connection; with RESP2, or where
-/// there is no password any more, it moves to a new one, and the gap is told. A node that refuses them is served on over
-/// the connections there are, with a warning in the log. A login that is refused while it is being replaced is repeated
-/// once with the newest.
+/// `default`; `password` has `len` bytes, which need not be text; none: an empty one of that user, and with `username`
+/// NULL no login. Returns at once. New connections log in with these; each node in use is shown them on a new connection,
+/// and once it has taken them the connections made with older ones are closed as their calls end. A subscription logs in
+/// anew on its connection; with RESP2, or where there is no login any more, it moves to a new one, and the gap is told. A
+/// node that refuses them is served on over the connections there are, with a warning in the log. A login that is refused
+/// while it is being replaced is repeated once with the newest.
 ///
 /// # Safety
 /// `sentinel` is live or NULL, `username` ends with NUL or is NULL, `password` has `len` bytes or is NULL, `error` may

@@ -69,7 +69,8 @@ pub unsafe extern "C" fn sentinel_options_add_sentinel(
 /// `redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/database][?key=value&...]`, or
 /// `rediss+sentinel://` for TLS.
 ///
-/// The service becomes the default of NULL service arguments; the user and password are those of the data nodes.
+/// The service becomes the default of NULL service arguments; the user and password are those of the data nodes. All
+/// parts but the ports are percent-decoded, and the zone of an IPv6 address is written `%25eth0`.
 /// UNKNOWN_OPTION for a key of the query that is none. A failure changes nothing, and its message repeats no part of
 /// the URL that may be secret.
 ///

@@ -43,6 +43,11 @@ impl Endpoint {
     /// The error says what is wrong without repeating `text`.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Endpoint, String> {
         let (host, port) = split(text)?;
+        Endpoint::of_parts(host, port, default_port)
+    }
+
+    /// An endpoint of what [`split`] has given, or of what that means where it is written in another way.
+    pub(crate) fn of_parts(host: &str, port: Option<&str>, default_port: Option<u16>) -> Result<Endpoint, String> {
         let port = match port {
             Some(digits) => parse_port(digits)?,
             None => default_port.ok_or("the port is missing")?,
@@ -74,7 +79,7 @@ pub fn check_host(host: &str) -> Result<(), String> {
 }
 
 /// Host and port as they are written: brackets stay on the host.
-fn split(text: &str) -> Result<(&str, Option<&str>), String> {
+pub(crate) fn split(text: &str) -> Result<(&str, Option<&str>), String> {
     if text.starts_with('[') {
         let end = text.find(']').ok_or("the bracket of the IPv6 address is not closed")?;
         let (host, rest) = text

@@ -8,27 +8,18 @@ use tokio::time::timeout_at;
 use super::Endpoint;
 use super::dial::{DialError, Transport, dial};
 use super::following::{Following, Part, role_named};
-use super::login::{Script, has_code, refused_login, say_auth, without_secret};
+use super::login::{
+    Entered, Script, UNAWARE, ended, enter, has_code, hello_field, receive, refused_login, without_secret,
+};
 use super::secure::secure;
-use super::wire::{Wire, WireError};
+use super::wire::Wire;
 use crate::error::Stage;
 use crate::net::clock;
 use crate::options::{Credentials, Vault};
-use crate::resp::{DecodeError, Kind, Limits, Reply, Value};
+use crate::resp::{Kind, Limits, Reply};
 use crate::topology::Role;
 
-/// What a data node must be told before it serves a client.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// `username` and `password`, as they are when the connection is made.
-    pub vault: Arc<Vault>,
-    /// The database to select; 0 needs no command.
-    pub database: u32,
-    /// A name for `CLIENT LIST`.
-    pub client_name: Option<String>,
-    /// The protocol to ask for: 3 falls back to 2.
-    pub protocol: u8,
-}
+pub use super::login::Login;
 
 /// A connection that is ready for commands.
 #[derive(Debug)]
@@ -105,13 +96,13 @@ async fn with_newest(
 pub async fn greet_sentinel(
     endpoint: &Endpoint,
     at: &Endpoint,
-    vault: &Vault,
+    login: &Login,
     transport: &Transport,
     (connect_limit, answer_limit): (Duration, Duration),
 ) -> Result<Greeted, DialError> {
-    with_newest(vault, async |credentials| {
+    with_newest(&login.vault, async |credentials| {
         let wire = connect(endpoint, at, transport, SENTINEL_LIMITS, connect_limit).await?;
-        let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, &credentials).await };
+        let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
         let talk = or_tls(talk, endpoint, transport);
         let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
         let until = clock::now() + answer_limit;
@@ -189,108 +180,48 @@ pub(crate) async fn node_words(wire: Wire, login: &Login, credentials: &Credenti
 
 async fn greet_in_words(mut wire: Wire, login: &Login, credentials: &Credentials) -> Result<Greeted, DialError> {
     let database = login.database.to_string();
-    let mut script = Script::new(credentials, login.client_name.as_deref());
-    script.hello(login.protocol, credentials, login.client_name.as_deref());
-    say_node_rest(&mut script, login, &database);
-    send(&mut wire, &script).await?;
-    let hello = receive(&mut wire, Stage::Connect).await?;
-    if hello.kind() != Kind::Error {
-        let protocol = spoken_protocol(&hello, login.protocol)?;
-        let rest = hear_node_rest(&mut wire, login, credentials).await?;
-        let role = match rest.part.role {
-            Some(role) => Some(role),
-            None => match hello_role(&hello) {
-                Some(role) => Some(role),
-                None => info_role(&mut wire).await?,
-            },
-        };
-        return Ok(Greeted {
-            wire,
-            role,
-            following: rest.part.following,
-            serving: rest.serving,
-            protocol,
-            login: 0,
-            has_my_id: false,
-        });
+    let select: &[&[u8]] = &[b"SELECT", database.as_bytes()];
+    let all: [&[&[u8]]; 3] = [select, &[b"ROLE"], &[b"PING"]];
+    let rest = if login.database == 0 { &all[1..] } else { &all[..] };
+    let Entered { hello, protocol } = enter(&mut wire, login, credentials, rest).await?;
+    if login.database != 0 {
+        hear_select(&mut wire, credentials, login.database).await?;
     }
-    refused_login(&hello, credentials)?;
-    // No HELLO here (Redis 5), or not this protocol: the answers to the rest of that write say nothing more.
-    hear_raw(&mut wire, node_rest_len(login)).await?;
-    node_words_resp2(wire, login, credentials, &database).await
-}
-
-async fn node_words_resp2(
-    mut wire: Wire,
-    login: &Login,
-    credentials: &Credentials,
-    database: &str,
-) -> Result<Greeted, DialError> {
-    let mut script = Script::new(credentials, login.client_name.as_deref());
-    let logs_in = say_auth(&mut script, credentials);
-    if let Some(name) = &login.client_name {
-        script.say(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
-    }
-    say_node_rest(&mut script, login, database);
-    send(&mut wire, &script).await?;
-    if logs_in {
-        hear_auth(&mut wire, credentials).await?;
-    }
-    if login.client_name.is_some() {
-        // A name is a convenience: a server that refuses it is still served from.
-        receive(&mut wire, Stage::Connect).await?;
-    }
-    let rest = hear_node_rest(&mut wire, login, credentials).await?;
-    let role = match rest.part.role {
+    let (part, serving) = hear_part(&mut wire, credentials).await?;
+    let role = match part.role.or_else(|| hello.as_ref().and_then(hello_role)) {
         Some(role) => Some(role),
-        None => info_role(&mut wire).await?,
+        None => info_role(&mut wire, login, credentials).await?,
     };
     Ok(Greeted {
         wire,
         role,
-        following: rest.part.following,
-        serving: rest.serving,
-        protocol: 2,
+        following: part.following,
+        serving,
+        protocol,
         login: 0,
         has_my_id: false,
     })
 }
 
-struct NodeRest {
-    part: Part,
-    serving: Result<(), String>,
-}
-
-fn node_rest_len(login: &Login) -> usize {
-    2 + usize::from(login.database != 0)
-}
-
-fn say_node_rest(script: &mut Script, login: &Login, database: &str) {
-    if login.database != 0 {
-        script.say(&[b"SELECT", database.as_bytes()]);
+async fn hear_select(wire: &mut Wire, credentials: &Credentials, database: u32) -> Result<(), DialError> {
+    let select = receive(wire, credentials, Stage::Connect).await?;
+    if select.kind() != Kind::Error {
+        return Ok(());
     }
-    script.say(&[b"ROLE"]).say(&[b"PING"]);
+    refused_login(&select)?;
+    // "ERR DB index is out of range": no retry cures it. BUSY or LOADING: a later one does.
+    let final_word = has_code(&select.text(), &["ERR"]);
+    let stage = if final_word { Stage::Auth } else { Stage::Query };
+    Err(DialError::new(stage, format!("{} (SELECT {database})", select.text())))
 }
 
-async fn hear_node_rest(wire: &mut Wire, login: &Login, credentials: &Credentials) -> Result<NodeRest, DialError> {
-    if login.database != 0 {
-        let select = receive(wire, Stage::Connect).await?;
-        if select.kind() == Kind::Error {
-            refused_login(&select, credentials)?;
-            // "ERR DB index is out of range": no retry cures it. BUSY or LOADING: a later one does.
-            let final_word = has_code(&select.text(), &["ERR"]);
-            let stage = if final_word { Stage::Auth } else { Stage::Query };
-            return Err(DialError::new(
-                stage,
-                format!("{} (SELECT {})", select.text(), login.database),
-            ));
-        }
-    }
-    let role = receive(wire, Stage::Role).await?;
-    let ping = receive(wire, Stage::Role).await?;
+/// What ROLE and PING tell: the node's part, where this user may ask for it, and whether it serves.
+async fn hear_part(wire: &mut Wire, credentials: &Credentials) -> Result<(Part, Result<(), String>), DialError> {
+    let role = receive(wire, credentials, Stage::Role).await?;
+    let ping = receive(wire, credentials, Stage::Role).await?;
     // A user without the right to ROLE is served all the same; one that is not logged in is not.
     if role.kind() == Kind::Error && !has_code(&role.text(), &["NOPERM"]) {
-        refused_login(&role, credentials)?;
+        refused_login(&role)?;
     }
     // LOADING shows in PING alone (ROLE already says master), MASTERDOWN is a replica that serves nothing.
     let not_serving = ping.kind() == Kind::Error && has_code(&ping.text(), &["LOADING", "MASTERDOWN"]);
@@ -298,18 +229,10 @@ async fn hear_node_rest(wire: &mut Wire, login: &Login, credentials: &Credential
         true => Err(ping.text().into_owned()),
         false => Ok(()),
     };
-    let part = Part::told(wire, &role).await;
-    Ok(NodeRest {
-        part: part.map_err(|error| ended(error, Stage::Role))?,
-        serving,
-    })
-}
-
-async fn hear_raw(wire: &mut Wire, count: usize) -> Result<(), DialError> {
-    for _ in 0..count {
-        receive(wire, Stage::Connect).await?;
-    }
-    Ok(())
+    let part = Part::told(wire, &role)
+        .await
+        .map_err(|error| ended(error, Stage::Role))?;
+    Ok((part, serving))
 }
 
 /// The role as HELLO tells it.
@@ -318,11 +241,10 @@ fn hello_role(hello: &Reply) -> Option<Role> {
 }
 
 /// For users that may neither HELLO nor ROLE: `INFO replication`, as redis-server 5 has it.
-async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
-    let mut script = Script::new(&Credentials::default(), None);
-    script.say(&[b"INFO", b"replication"]);
-    send(wire, &script).await?;
-    let info = receive(wire, Stage::Role).await?;
+async fn info_role(wire: &mut Wire, login: &Login, credentials: &Credentials) -> Result<Option<Role>, DialError> {
+    let mut script = Script::new(login, credentials);
+    script.say(&[b"INFO", b"replication"]).send(wire).await?;
+    let info = receive(wire, credentials, Stage::Role).await?;
     let text = info.text();
     if info.kind() == Kind::Error {
         return Err(DialError::new(Stage::Role, text.into_owned()));
@@ -333,22 +255,13 @@ async fn info_role(wire: &mut Wire) -> Result<Option<Role>, DialError> {
         .and_then(|name| role_named(name.trim_end().as_bytes())))
 }
 
-pub(crate) async fn sentinel_words(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, DialError> {
-    let mut script = Script::new(credentials, None);
-    send(&mut wire, script.hello(3, credentials, None)).await?;
-    let hello = receive(&mut wire, Stage::Connect).await?;
-    let protocol = if hello.kind() == Kind::Error {
-        refused_login(&hello, credentials)?;
-        // Redis 5 has no HELLO: the login of its day, then RESP2.
-        let mut script = Script::new(credentials, None);
-        if say_auth(&mut script, credentials) {
-            send(&mut wire, &script).await?;
-            hear_auth(&mut wire, credentials).await?;
-        }
-        2
-    } else {
-        spoken_protocol(&hello, 3)?
-    };
+pub(crate) async fn sentinel_words(
+    mut wire: Wire,
+    login: &Login,
+    credentials: &Credentials,
+) -> Result<Greeted, DialError> {
+    let Entered { hello, protocol } = enter(&mut wire, login, credentials, &[]).await?;
+    let version = hello.as_ref().and_then(hello_version);
     Ok(Greeted {
         wire,
         role: None,
@@ -356,35 +269,8 @@ pub(crate) async fn sentinel_words(mut wire: Wire, credentials: &Credentials) ->
         serving: Ok(()),
         protocol,
         login: 0,
-        has_my_id: hello_version(&hello).is_some_and(|version| version >= (6, 2)),
+        has_my_id: version.is_some_and(|version| version >= (6, 2)),
     })
-}
-
-/// The protocol in which HELLO was answered: 3 with a map, 2 with its flat array. Never a newer one than was asked for,
-/// nor another than the answer itself tells.
-fn spoken_protocol(hello: &Reply, asked: u8) -> Result<u8, DialError> {
-    let wrong = |problem: String| Err(DialError::new(Stage::Connect, format!("protocol error: {problem}")));
-    let spoken = match hello.kind() {
-        Kind::Map => 3,
-        Kind::Array => 2,
-        _ => return wrong("HELLO is not answered with a map".into()),
-    };
-    match hello_field(hello, b"proto").map_or(i64::from(spoken), |proto| proto.integer()) {
-        told if told == i64::from(spoken) && spoken <= asked => Ok(spoken),
-        told => wrong(format!(
-            "HELLO {asked} is answered in protocol {spoken}, which says it is {told}"
-        )),
-    }
-}
-
-/// A field of HELLO's reply: a map in RESP3, a flat array in RESP2.
-fn hello_field<'a>(hello: &'a Reply, name: &[u8]) -> Option<Value<'a>> {
-    if let Some(value) = hello.root().get(name) {
-        return Some(value);
-    }
-    let mut keys = (0..hello.len()).step_by(2);
-    let index = keys.find(|&i| hello.at(i).is_some_and(|key| key.data() == name))?;
-    hello.at(index + 1)
 }
 
 /// Major and minor of the field `version` of HELLO's reply in RESP3.
@@ -392,43 +278,4 @@ fn hello_version(hello: &Reply) -> Option<(u32, u32)> {
     let version = hello.root().get(b"version")?.text();
     let mut numbers = version.split('.').map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
-async fn hear_auth(wire: &mut Wire, credentials: &Credentials) -> Result<(), DialError> {
-    let reply = receive(wire, Stage::Auth).await?;
-    match reply.kind() {
-        Kind::Error => Err(DialError::new(Stage::Auth, without_secret(&reply.text(), credentials))),
-        _ => Ok(()),
-    }
-}
-
-async fn send(wire: &mut Wire, script: &Script) -> Result<(), DialError> {
-    wire.send(&script.bytes)
-        .await
-        .map_err(|error| ended(error, Stage::Connect))
-}
-
-/// The first byte of an alert: how some TLS servers answer what is not TLS. Others hang up.
-const ALERT: u8 = 21;
-
-const UNAWARE: &str = "the server speaks TLS there, and the options say that it does not";
-
-/// What the end of a wire says of the attempt that was at `stage`.
-fn ended(error: WireError, stage: Stage) -> DialError {
-    match error {
-        WireError::Tls(cause) => DialError::new(Stage::Tls, cause),
-        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(Stage::Tls, UNAWARE),
-        error => DialError::new(stage, error.to_string()),
-    }
-}
-
-/// The next reply that is not a push: none is asked for here.
-async fn receive(wire: &mut Wire, stage: Stage) -> Result<Reply, DialError> {
-    loop {
-        match wire.receive().await {
-            Ok(reply) if reply.kind() == Kind::Push => {}
-            Ok(reply) => return Ok(reply),
-            Err(error) => return Err(ended(error, stage)),
-        }
-    }
 }

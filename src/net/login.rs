@@ -1,28 +1,61 @@
-//! The login in words: what is said, what a refusal is, and that nothing of it is left behind.
+//! The login in words: what is said, in which protocol, what a refusal is, what of it may be told, and that nothing of it
+//! is left behind.
+
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::dial::DialError;
+use super::wire::{Wire, WireError};
 use crate::error::Stage;
-use crate::options::Credentials;
-use crate::resp::{Reply, encode};
+use crate::options::{Credentials, Vault};
+use crate::resp::{DecodeError, Kind, Reply, Value, encode};
+
+/// What a peer must be told before it serves a client.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// User and password, as they are when the connection is made.
+    pub vault: Arc<Vault>,
+    /// The database to select; 0 needs no command.
+    pub database: u32,
+    /// A name for `CLIENT LIST`.
+    pub client_name: Option<String>,
+    /// Whether the library's name and version are told, too.
+    pub client_info: bool,
+    /// The protocol to ask for: 3 falls back to 2.
+    pub protocol: u8,
+}
+
+/// A peer that has let us in.
+pub(super) struct Entered {
+    /// What it answered to HELLO; none: it was not asked, or has none for us.
+    pub(super) hello: Option<Reply>,
+    /// The protocol in force.
+    pub(super) protocol: u8,
+}
+
+impl Entered {
+    const IN_RESP2: Entered = Entered {
+        hello: None,
+        protocol: 2,
+    };
+}
+
+/// The library as `CLIENT LIST` shows it.
+const LIBRARY: [[&str; 2]; 2] = [["LIB-NAME", "libsentinel"], ["LIB-VER", env!("CARGO_PKG_VERSION")]];
 
 /// Collects commands for one write, and is wiped after it.
 pub(super) struct Script {
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Script {
     /// Room for all that is ever said together: a buffer that grows leaves pieces of the password behind.
-    pub(super) fn new(credentials: &Credentials, name: Option<&str>) -> Script {
-        let password = credentials
-            .password
-            .as_ref()
-            .map_or(0, |secret| secret.as_bytes().len());
-        let texts = [credentials.username.as_deref(), name].into_iter().flatten();
-        let room = 512 + password + texts.map(str::len).sum::<usize>();
+    pub(super) fn new(login: &Login, credentials: &Credentials) -> Script {
+        let (user, password) = credentials.shown().unwrap_or_default();
+        let name = login.client_name.as_ref().map_or(0, String::len);
         Script {
-            bytes: Zeroizing::new(Vec::with_capacity(room)),
+            bytes: Zeroizing::new(Vec::with_capacity(512 + user.len() + password.len() + name)),
         }
     }
 
@@ -31,31 +64,141 @@ impl Script {
         self
     }
 
-    /// HELLO with the login in it: one command for both since Redis 6.
-    pub(super) fn hello(&mut self, protocol: u8, credentials: &Credentials, name: Option<&str>) -> &mut Script {
-        let version = protocol.to_string();
-        let mut args: Vec<&[u8]> = vec![b"HELLO", version.as_bytes()];
-        if let Some(password) = &credentials.password {
-            let user = credentials.username.as_deref().unwrap_or("default");
-            args.extend([b"AUTH".as_slice(), user.as_bytes(), password.as_bytes()]);
+    /// HELLO with the login and the name in it: one command for all three since Redis 6.
+    fn hello(&mut self, login: &Login, credentials: &Credentials) {
+        let mut args: Vec<&[u8]> = vec![b"HELLO", b"3"];
+        if let Some((user, password)) = credentials.shown() {
+            args.extend([b"AUTH".as_slice(), user.as_bytes(), password]);
         }
-        if let Some(name) = name {
+        if let Some(name) = &login.client_name {
             args.extend([b"SETNAME".as_slice(), name.as_bytes()]);
         }
-        self.say(&args)
+        self.say(&args);
+    }
+
+    /// AUTH in its old form, or with a user. False when there is nothing to show.
+    fn auth(&mut self, credentials: &Credentials) -> bool {
+        let Some((user, password)) = credentials.shown() else {
+            return false;
+        };
+        match credentials.username {
+            Some(_) => self.say(&[b"AUTH", user.as_bytes(), password]),
+            None => self.say(&[b"AUTH", password]),
+        };
+        true
+    }
+
+    /// The library's name and version, as redis-server 7.2 takes them. How many answers follow.
+    fn library(&mut self, login: &Login) -> usize {
+        if !login.client_info {
+            return 0;
+        }
+        for [what, value] in LIBRARY {
+            self.say(&[b"CLIENT", b"SETINFO", what.as_bytes(), value.as_bytes()]);
+        }
+        LIBRARY.len()
+    }
+
+    pub(super) async fn send(&self, wire: &mut Wire) -> Result<(), DialError> {
+        wire.send(&self.bytes)
+            .await
+            .map_err(|error| ended(error, Stage::Connect))
     }
 }
 
-/// AUTH in its old form, or with a user. False when there is no password to give.
-pub(super) fn say_auth(script: &mut Script, credentials: &Credentials) -> bool {
-    let Some(password) = &credentials.password else {
-        return false;
+/// Tells the peer who we are, and `more` in the same write: the answers to that are the next to be heard. Names are a
+/// convenience: a server that refuses them is still served from.
+pub(super) async fn enter(
+    wire: &mut Wire,
+    login: &Login,
+    credentials: &Credentials,
+    more: &[&[&[u8]]],
+) -> Result<Entered, DialError> {
+    let entered = match login.protocol {
+        3 => enter_by_hello(wire, login, credentials, more).await?,
+        _ => None,
     };
-    match &credentials.username {
-        Some(user) => script.say(&[b"AUTH", user.as_bytes(), password.as_bytes()]),
-        None => script.say(&[b"AUTH", password.as_bytes()]),
-    };
-    true
+    match entered {
+        Some(entered) => Ok(entered),
+        None => enter_in_resp2(wire, login, credentials, more).await,
+    }
+}
+
+/// `None` where HELLO is refused and what it carried has to be said otherwise.
+async fn enter_by_hello(
+    wire: &mut Wire,
+    login: &Login,
+    credentials: &Credentials,
+    more: &[&[&[u8]]],
+) -> Result<Option<Entered>, DialError> {
+    let mut script = Script::new(login, credentials);
+    script.hello(login, credentials);
+    let names = script.library(login);
+    more.iter().for_each(|command| _ = script.say(command));
+    script.send(wire).await?;
+    let hello = receive(wire, credentials, Stage::Connect).await?;
+    if hello.kind() != Kind::Error {
+        let protocol = spoken_protocol(&hello)?;
+        skip(wire, credentials, names).await?;
+        let hello = Some(hello);
+        return Ok(Some(Entered { hello, protocol }));
+    }
+    // No HELLO here (Redis 5), none for this user (its ACL), or not this protocol.
+    refused_hello(&hello, credentials)?;
+    if credentials.shown().is_none() && login.client_name.is_none() {
+        skip(wire, credentials, names).await?;
+        return Ok(Some(Entered::IN_RESP2));
+    }
+    // The answers to the rest of that write are to somebody who is not logged in.
+    skip(wire, credentials, names + more.len()).await?;
+    Ok(None)
+}
+
+async fn enter_in_resp2(
+    wire: &mut Wire,
+    login: &Login,
+    credentials: &Credentials,
+    more: &[&[&[u8]]],
+) -> Result<Entered, DialError> {
+    let mut script = Script::new(login, credentials);
+    let logs_in = script.auth(credentials);
+    if let Some(name) = &login.client_name {
+        script.say(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
+    }
+    let names = usize::from(login.client_name.is_some()) + script.library(login);
+    more.iter().for_each(|command| _ = script.say(command));
+    script.send(wire).await?;
+    if logs_in {
+        hear_auth(wire, credentials).await?;
+    }
+    skip(wire, credentials, names).await?;
+    Ok(Entered::IN_RESP2)
+}
+
+/// HELLO is refused for many a reason that is none of the login. Credentials that are wrong, or missing, are final.
+fn refused_hello(reply: &Reply, credentials: &Credentials) -> Result<(), DialError> {
+    let text = reply.text();
+    let wrong = has_code(&text, &["WRONGPASS"]) || text.starts_with("ERR invalid password");
+    let missing = credentials.shown().is_none() && has_code(&text, &["NOAUTH"]);
+    if wrong || missing {
+        return Err(DialError::new(Stage::Auth, tellable(&text, credentials)));
+    }
+    Ok(())
+}
+
+/// A server that asks for no password takes any in HELLO; in its old form AUTH is an error there (redis-server 6, 5).
+const ASKS_FOR_NONE: [&str; 2] = [
+    "ERR AUTH <password> called without any password configured",
+    "ERR Client sent AUTH, but no password is set",
+];
+
+async fn hear_auth(wire: &mut Wire, credentials: &Credentials) -> Result<(), DialError> {
+    let reply = receive(wire, credentials, Stage::Auth).await?;
+    let text = reply.text();
+    if reply.kind() != Kind::Error || ASKS_FOR_NONE.iter().any(|said| text.starts_with(said)) {
+        return Ok(());
+    }
+    Err(DialError::new(Stage::Auth, tellable(&text, credentials)))
 }
 
 /// Whether `text` begins with one of the error codes.
@@ -63,19 +206,50 @@ pub(super) fn has_code(text: &str, codes: &[&str]) -> bool {
     text.split(' ').next().is_some_and(|code| codes.contains(&code))
 }
 
-/// An error that means the login, not the command, was refused; and the errors that servers send unasked.
-pub(super) fn refused_login(reply: &Reply, credentials: &Credentials) -> Result<(), DialError> {
+/// An error that means that the login, not the command, was refused.
+pub(super) fn refused_login(reply: &Reply) -> Result<(), DialError> {
     let text = reply.text();
-    if has_code(&text, &["NOAUTH", "WRONGPASS", "NOPERM"]) || text.starts_with("ERR invalid password") {
-        return Err(DialError::new(Stage::Auth, without_secret(&text, credentials)));
-    }
-    if has_code(&text, &["DENIED"]) || text.contains("max number of clients") {
-        return Err(DialError::new(Stage::Connect, without_secret(&text, credentials)));
+    if has_code(&text, &["NOAUTH", "WRONGPASS", "NOPERM"]) {
+        return Err(DialError::new(Stage::Auth, text));
     }
     Ok(())
 }
 
-/// Servers quote the arguments of a command they do not know: the password must not travel on in a message.
+/// Beginnings of what servers say of a login, longer ones first. None holds anything that they were told.
+const SAID_OF_LOGINS: [&str; 17] = [
+    "WRONGPASS invalid username-password pair or user is disabled.",
+    "WRONGPASS invalid username-password pair",
+    "NOAUTH HELLO must be called with the client already authenticated",
+    "NOAUTH Authentication required.",
+    "DENIED Redis is running in protected mode",
+    "ERR max number of clients reached",
+    "ERR invalid password",
+    "ERR wrong number of arguments for 'auth' command",
+    "ERR unknown command",
+    "WRONGPASS",
+    "NOAUTH",
+    "NOPERM",
+    "DENIED",
+    "LOADING",
+    "MASTERDOWN",
+    "BUSY",
+    "ERR",
+];
+
+/// What may be told of an answer to the login. Servers and proxies repeat what they were told: cut, without its line
+/// breaks, its bytes replaced. So where a password was said, only words are told that are known beforehand.
+fn tellable(text: &str, credentials: &Credentials) -> String {
+    if credentials.password.is_none() {
+        return text.to_owned();
+    }
+    match SAID_OF_LOGINS.iter().find(|known| text.starts_with(**known)) {
+        Some(known) if known.len() == text.len() => text.to_owned(),
+        Some(known) => format!("{known} (...)"),
+        None => "ERR (an answer that is not told, for it may repeat the password)".to_owned(),
+    }
+}
+
+/// The text without the password where that stands in it as it is.
 pub(super) fn without_secret(text: &str, credentials: &Credentials) -> String {
     let secret = credentials
         .password
@@ -84,5 +258,97 @@ pub(super) fn without_secret(text: &str, credentials: &Credentials) -> String {
     match secret {
         Some(secret) if !secret.is_empty() => text.replace(secret, "***"),
         _ => text.to_owned(),
+    }
+}
+
+/// The protocol in which HELLO was answered: 3 with a map, 2 with its flat array, and never another than the answer itself
+/// tells.
+fn spoken_protocol(hello: &Reply) -> Result<u8, DialError> {
+    let wrong = |problem: String| Err(DialError::new(Stage::Connect, format!("protocol error: {problem}")));
+    let spoken = match hello.kind() {
+        Kind::Map => 3,
+        Kind::Array => 2,
+        _ => return wrong("HELLO is not answered with a map".into()),
+    };
+    match hello_field(hello, b"proto") {
+        Some(proto) if proto.integer() != i64::from(spoken) => wrong(format!(
+            "HELLO 3 is answered in protocol {spoken}, which says it is another"
+        )),
+        _ => Ok(spoken),
+    }
+}
+
+/// A field of HELLO's reply: a map in RESP3, a flat array in RESP2.
+pub(super) fn hello_field<'a>(hello: &'a Reply, name: &[u8]) -> Option<Value<'a>> {
+    if let Some(value) = hello.root().get(name) {
+        return Some(value);
+    }
+    let mut keys = (0..hello.len()).step_by(2);
+    let index = keys.find(|&i| hello.at(i).is_some_and(|key| key.data() == name))?;
+    hello.at(index + 1)
+}
+
+/// The first byte of an alert: how some TLS servers answer what is not TLS. Others hang up.
+const ALERT: u8 = 21;
+
+pub(super) const UNAWARE: &str = "the server speaks TLS there, and the options say that it does not";
+
+/// What the end of a wire says of the attempt that was at `stage`.
+pub(super) fn ended(error: WireError, stage: Stage) -> DialError {
+    match error {
+        WireError::Tls(cause) => DialError::new(Stage::Tls, cause),
+        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(Stage::Tls, UNAWARE),
+        error => DialError::new(stage, error.to_string()),
+    }
+}
+
+/// The next reply that is not a push: none is asked for here. The errors with which a server sends a client away unasked,
+/// whatever it has said, are failures.
+pub(super) async fn receive(wire: &mut Wire, credentials: &Credentials, stage: Stage) -> Result<Reply, DialError> {
+    loop {
+        match wire.receive().await {
+            Ok(reply) if reply.kind() == Kind::Push => {}
+            Ok(reply) => return sent_away(&reply, credentials).map_or(Ok(reply), Err),
+            Err(error) => return Err(ended(error, stage)),
+        }
+    }
+}
+
+fn sent_away(reply: &Reply, credentials: &Credentials) -> Option<DialError> {
+    let text = reply.text();
+    let is_it = reply.kind() == Kind::Error && (has_code(&text, &["DENIED"]) || text.contains("max number of clients"));
+    is_it.then(|| DialError::new(Stage::Connect, tellable(&text, credentials)))
+}
+
+async fn skip(wire: &mut Wire, credentials: &Credentials, count: usize) -> Result<(), DialError> {
+    for _ in 0..count {
+        receive(wire, credentials, Stage::Connect).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_password_was_said_only_known_words_are_told() {
+        let secret = Credentials::new(None, b"hunter2").expect("good credentials");
+        let hidden = "ERR (an answer that is not told, for it may repeat the password)";
+        for (said, told) in [
+            ("WRONGPASS", "WRONGPASS"),
+            ("NOAUTH Authentication required.", "NOAUTH Authentication required."),
+            ("WRONGPASS 'hunt", "WRONGPASS (...)"),
+            ("NOPERM hunter", "NOPERM (...)"),
+            (
+                "ERR unknown command 'AUTH', with args beginning with: 'hun",
+                "ERR unknown command (...)",
+            ),
+            ("hunter2 is wrong", hidden),
+            ("", hidden),
+        ] {
+            assert_eq!(tellable(said, &secret), told, "{said}");
+            assert_eq!(tellable(said, &Credentials::default()), said);
+        }
     }
 }

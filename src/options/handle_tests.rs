@@ -137,3 +137,30 @@ fn what_is_shown_of_the_options_has_no_secret_in_it() {
     assert_eq!(options.shown_if_set().len(), 2);
     assert!(!format!("{shown:?}").contains("hunter2"));
 }
+
+#[test]
+fn an_empty_text_is_none() {
+    let mut options = Options::new();
+    for key in ["username", "password", "client_name", "address.map"] {
+        options
+            .set(key, if key == "address.map" { "a:1=b:1" } else { "x" })
+            .expect(key);
+        options.set(key, "").expect(key);
+    }
+    options.set_secret("sentinel.password", b"").expect("an empty secret");
+    let client = options.client().expect("all none");
+    assert_eq!((client.credentials, client.client_name), (Credentials::default(), None));
+}
+
+#[test]
+fn a_login_is_shown_where_there_is_a_user_or_a_password() {
+    let shown = |user, password: &[u8]| {
+        let credentials = Credentials::new(user, password).expect("good credentials");
+        let shown = credentials.shown();
+        shown.map(|(user, password)| (user.to_owned(), password.to_vec()))
+    };
+    assert_eq!(shown(None, b""), None);
+    assert_eq!(shown(None, b"p"), Some(("default".into(), b"p".to_vec())));
+    assert_eq!(shown(Some("app"), b""), Some(("app".into(), Vec::new())));
+    assert_eq!(shown(Some("app"), b"p"), Some(("app".into(), b"p".to_vec())));
+}

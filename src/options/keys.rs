@@ -90,7 +90,7 @@ const VERIFY: Kind = Choice(&["full", "none"]);
 
 #[rustfmt::skip] // a table: one line an option
 static KEYS: &[Key] = &[
-    key("sentinel.username", User, "", Deployment, "user of the login at the Sentinels"),
+    key("sentinel.username", User, "", Deployment, "user of the login at the Sentinels; without a password: an empty one"),
     key("sentinel.password", Kind::Secret, "", Deployment, "password of the login at the Sentinels"),
     key("sentinel.connect_timeout_ms", int(1, MAX_MS), "200", Deployment, "limit of connecting to one Sentinel; more after failures, up to 3 s"),
     key("sentinel.timeout_ms", int(1, MAX_MS), "300", Deployment, "limit of one Sentinel's silence while an answer is due; more after failures, up to 3 s"),
@@ -98,11 +98,12 @@ static KEYS: &[Key] = &[
     key("sentinel.learn", Flag, "1", Deployment, "add the Sentinels learnt from the others"),
     key("sentinel.resolve_ms", int(0, MAX_MS), "30000", Deployment, "look up the names of Sentinels again so often; 0: only when a connection fails"),
     key("discovery.refresh_ms", int(0, MAX_MS), "1000", Deployment, "jittered re-check of one Sentinel; 0: never"),
-    key("username", User, "", Client, "user of the login at the data nodes"),
+    key("username", User, "", Client, "user of the login at the data nodes; without a password: an empty one"),
     key("password", Kind::Secret, "", Client, "password of the login at the data nodes"),
     key("database", int(0, MAX_MS), "0", Client, "number of the database to SELECT"),
-    key("client_name", ClientName, "", Client, "name for CLIENT SETNAME"),
-    key("protocol", int(2, 3), "3", Client, "RESP version; 3 falls back to 2"),
+    key("client_name", ClientName, "", Both, "name for CLIENT SETNAME, at nodes and Sentinels"),
+    key("client_info", Flag, "1", Both, "CLIENT SETINFO with the library's name and version, at nodes and Sentinels"),
+    key("protocol", int(2, 3), "3", Client, "RESP version; 3 falls back to 2, 2 says no HELLO"),
     key("timeout_ms", Limit, "5000", Both, "default deadline of a call; -1: no limit"),
     key("connect_timeout_ms", int(1, MAX_MS), "1000", Client, "limit of connecting to a data node"),
     key("tcp.keepalive_s", int(0, 32767), "60", Both, "idle seconds before TCP keepalive probes; 0: off"),

@@ -101,8 +101,8 @@ impl Options {
     /// `redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/database][?key=value&...]`, or
     /// `rediss+sentinel://` for TLS to the nodes and the Sentinels.
     ///
-    /// The default port is 26379. User, password, service and values are percent-decoded; user and password are those
-    /// of the data nodes. Without `/service` the options get no default service. A key in the query stands above what
+    /// The default port is 26379. All parts but the ports are percent-decoded, and the zone of an IPv6 address is written
+    /// `%25eth0`; user and password are those of the data nodes. Without `/service` the options get no default service. A key in the query stands above what
     /// the scheme says. The error never repeats the URL.
     pub fn parse_url(&mut self, text: &str) -> Result<()> {
         let mut changed = self.clone();

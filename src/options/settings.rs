@@ -47,6 +47,18 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The user and the password that are shown to a server; none: it is entered without a login. A user without a
+    /// password shows an empty one.
+    pub fn shown(&self) -> Option<(&str, &[u8])> {
+        match (&self.username, &self.password) {
+            (None, None) => None,
+            (user, password) => Some((
+                user.as_deref().unwrap_or("default"),
+                password.as_ref().map_or(&[], Secret::as_bytes),
+            )),
+        }
+    }
+
     /// Those that a rotation gives; empty ones are none.
     pub fn new(username: Option<&str>, password: &[u8]) -> Result<Credentials> {
         let username = username.filter(|name| !name.is_empty());
@@ -120,6 +132,10 @@ pub struct DeploymentSettings {
     pub service: Option<String>,
     /// Login at the Sentinels.
     pub credentials: Credentials,
+    /// Name for `CLIENT SETNAME` at the Sentinels.
+    pub client_name: Option<String>,
+    /// Whether the Sentinels are told the library's name and version.
+    pub client_info: bool,
     /// Limit of one connection attempt to a Sentinel.
     pub connect_timeout: Duration,
     /// Limit of one answer of a Sentinel.
@@ -155,6 +171,8 @@ pub struct ClientSettings {
     pub database: u32,
     /// Name for `CLIENT SETNAME`.
     pub client_name: Option<String>,
+    /// Whether the nodes are told the library's name and version.
+    pub client_info: bool,
     /// RESP version: 2 or 3.
     pub protocol: u8,
     /// Default deadline of a call, ms; -1: no limit.
@@ -199,6 +217,8 @@ impl DeploymentSettings {
             sentinels: sentinels.to_vec(),
             service: options.service().map(str::to_owned),
             credentials: credentials(options, "sentinel.username", "sentinel.password")?,
+            client_name: options.text("client_name")?,
+            client_info: flag(options, "client_info")?,
             connect_timeout: millis(options, "sentinel.connect_timeout_ms")?,
             answer_timeout: millis(options, "sentinel.timeout_ms")?,
             min_other_sentinels: number(options, "sentinel.min_other_sentinels")?,
@@ -222,6 +242,7 @@ impl ClientSettings {
             credentials: credentials(options, "username", "password")?,
             database: number(options, "database")?,
             client_name: options.text("client_name")?,
+            client_info: flag(options, "client_info")?,
             protocol: number(options, "protocol")?,
             timeout_ms: options.int("timeout_ms")?,
             connect_timeout: millis(options, "connect_timeout_ms")?,

@@ -19,6 +19,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("password", ""),
     ("database", "0"),
     ("client_name", ""),
+    ("client_info", "1"),
     ("protocol", "3"),
     ("timeout_ms", "5000"),
     ("connect_timeout_ms", "1000"),
@@ -88,6 +89,7 @@ fn defaults_become_settings() {
     assert_eq!(deployment.sentinels, [Endpoint::new("localhost", 26379)]);
     assert_eq!(deployment.service, None);
     assert_eq!(deployment.credentials, Credentials::default());
+    assert_eq!((deployment.client_name, deployment.client_info), (None, true));
     assert_eq!(deployment.connect_timeout, Duration::from_millis(200));
     assert_eq!(deployment.answer_timeout, Duration::from_millis(300));
     assert_eq!(deployment.min_other_sentinels, 0);
@@ -106,7 +108,8 @@ fn defaults_become_settings() {
     };
     assert_eq!((&client.tcp, &deployment.tcp), (&tcp, &tcp));
     assert_eq!(client.credentials, Credentials::default());
-    assert_eq!((client.database, client.client_name, client.protocol), (0, None, 3));
+    assert_eq!((client.database, client.protocol), (0, 3));
+    assert_eq!((client.client_name, client.client_info), (None, true));
     assert_eq!(
         (client.timeout_ms, client.connect_timeout),
         (5000, Duration::from_secs(1))
@@ -145,6 +148,7 @@ fn every_value_reaches_its_setting() {
         ("username", "app"),
         ("database", "15"),
         ("client_name", "shop-7"),
+        ("client_info", "0"),
         ("protocol", "2"),
         ("timeout_ms", "-1"),
         ("connect_timeout_ms", "13"),
@@ -210,6 +214,8 @@ fn every_value_reaches_its_setting() {
         (client.database, client.client_name.as_deref(), client.protocol),
         (15, Some("shop-7"), 2)
     );
+    assert_eq!(deployment.client_name.as_deref(), Some("shop-7"));
+    assert!(!client.client_info && !deployment.client_info);
     assert_eq!((client.timeout_ms, client.connect_timeout.as_millis()), (-1, 13));
     assert_eq!(
         client.tcp,
@@ -440,20 +446,6 @@ fn an_unknown_key_is_an_unknown_option_at_every_door() {
             .map_err(|error| error.kind().clone()),
         Err(unknown)
     );
-}
-
-#[test]
-fn an_empty_text_is_none() {
-    let mut options = Options::new();
-    for key in ["username", "password", "client_name", "address.map"] {
-        options
-            .set(key, if key == "address.map" { "a:1=b:1" } else { "x" })
-            .expect(key);
-        options.set(key, "").expect(key);
-    }
-    options.set_secret("sentinel.password", b"").expect("an empty secret");
-    let client = options.client().expect("all none");
-    assert_eq!((client.credentials, client.client_name), (Credentials::default(), None));
 }
 
 #[test]

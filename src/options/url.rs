@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::{Options, Secret};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::Endpoint;
+use crate::net::endpoint::split;
 
 /// Where Sentinels listen unless told otherwise.
 const DEFAULT_PORT: u16 = 26379;
@@ -101,9 +102,26 @@ fn sentinels(options: &mut Options, hosts: &str) -> Result<()> {
         if !host.starts_with('[') && host.matches(':').count() > 1 {
             return Err(place("more than one colon: an IPv6 address stands in brackets"));
         }
-        options.add_endpoint(Endpoint::parse(host, Some(DEFAULT_PORT)).map_err(|problem| place(&problem))?);
+        let (host, port) = split(host).map_err(|problem| place(&problem))?;
+        let host = decode_host(host, &format!("Sentinel {}", index + 1))?;
+        let sentinel = Endpoint::of_parts(&host, port, Some(DEFAULT_PORT));
+        options.add_endpoint(sentinel.map_err(|problem| place(&problem))?);
     }
     Ok(())
+}
+
+/// A host as it is meant. The zone of an address stands behind %25 (RFC 6874); behind a bare % it is taken as it is.
+fn decode_host<'a>(host: &'a str, place: &str) -> Result<Cow<'a, str>> {
+    if !host.starts_with('[') {
+        return decode_text(host, place);
+    }
+    match host.split_once('%') {
+        Some((address, rest)) => match rest.strip_prefix("25") {
+            Some(zone) => Ok(format!("{address}%{}", decode_text(zone, place)?).into()),
+            None => Ok(host.into()),
+        },
+        None => Ok(host.into()),
+    }
 }
 
 fn service(options: &mut Options, path: &str, given: &mut BTreeSet<String>) -> Result<()> {

@@ -37,6 +37,18 @@ fn good_urls() {
             "redis+sentinel://[::1]:5,[2001:DB8::2]/svc",
             "[::1]:5,[2001:db8::2]:26379 svc 0 -:-",
         ),
+        ("redis+sentinel://[fe80::1%25eth0]:5/svc", "[fe80::1%eth0]:5 svc 0 -:-"),
+        (
+            "redis+sentinel://[FE80::0:1%25en%2D1]/svc",
+            "[fe80::1%en-1]:26379 svc 0 -:-",
+        ),
+        // Not as RFC 6874 has it, and there is no other meaning.
+        ("redis+sentinel://[fe80::1%eth0]/svc", "[fe80::1%eth0]:26379 svc 0 -:-"),
+        ("redis+sentinel://[fe80::1%10]/svc", "[fe80::1%10]:26379 svc 0 -:-"),
+        (
+            "redis+sentinel://redis%2D1:1,127%2e0.0.1,b%C3%BCcher/svc",
+            "redis-1:1,127.0.0.1:26379,bücher:26379 svc 0 -:-",
+        ),
         ("redis+sentinel://u@a/svc", "a:26379 svc 0 u:-"),
         ("redis+sentinel://u:p@a/svc", "a:26379 svc 0 u:p"),
         ("redis+sentinel://:p@a/svc", "a:26379 svc 0 -:p"),
@@ -137,6 +149,31 @@ fn bad_urls_say_what_and_where() {
             "redis+sentinel://[a]:1/svc",
             "Sentinel 1: what stands in brackets is not an IPv6 address",
         ),
+        (
+            "redis+sentinel://[fe80::1%25]:1/svc",
+            "Sentinel 1: what stands in brackets is not an IPv6 address",
+        ),
+        (
+            "redis+sentinel://[fe80::1%25a%]:1/svc",
+            "Sentinel 1: two hexadecimal digits must follow %",
+        ),
+        (
+            "redis+sentinel://[fe80::1%25a%0A]:1/svc",
+            "Sentinel 1: the host contains a space or control character",
+        ),
+        (
+            "redis+sentinel://a,b%2/svc",
+            "Sentinel 2: two hexadecimal digits must follow %",
+        ),
+        ("redis+sentinel://a%3A1/svc", "Sentinel 1: the host contains a colon"),
+        ("redis+sentinel://a%2Cb/svc", "Sentinel 1: the host contains ','"),
+        ("redis+sentinel://a%40b/svc", "Sentinel 1: the host contains '@'"),
+        ("redis+sentinel://%5B::1%5D/svc", "Sentinel 1: more than one colon"),
+        ("redis+sentinel://a%20b/svc", "Sentinel 1: the host contains a space"),
+        (
+            "redis+sentinel://a:%32/svc",
+            "Sentinel 1: the port is not a number from 1 to 65535",
+        ),
         ("redis+sentinel://a/svc/x", "the database is not an integer from 0"),
         ("redis+sentinel://a/svc/-1", "the database is not an integer from 0"),
         (
@@ -233,6 +270,7 @@ fn text_must_be_utf8_and_a_password_need_not() {
     for url in [
         "redis+sentinel://%FF:p@a/svc",
         "redis+sentinel://a/%FF",
+        "redis+sentinel://a,%FF/svc",
         "redis+sentinel://a/svc?client_name=%FF",
     ] {
         let error = Options::new().parse_url(url).expect_err(url);

@@ -372,6 +372,7 @@ pub(crate) fn way_in(pool: &Pool, common: &Common) -> (Login, Transport) {
         vault: Arc::clone(&pool.vault),
         database: settings.database,
         client_name: settings.client_name.clone(),
+        client_info: settings.client_info,
         protocol: settings.protocol,
     };
     let tls = settings.tls.clone();

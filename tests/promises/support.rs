@@ -176,9 +176,12 @@ pub(crate) fn tell(server: &Server, command: &str) {
 }
 
 /// Commands that every Sentinel answers to a client with the least rights.
-const ALLOWED: [&str; 9] = [
+const ALLOWED: [&str; 11] = [
     "HELLO",
     "AUTH",
+    "CLIENT SETNAME",
+    // Refused before 7.2, and nothing depends on it.
+    "CLIENT SETINFO",
     "PING",
     "SUBSCRIBE",
     "SENTINEL GET-MASTER-ADDR-BY-NAME",

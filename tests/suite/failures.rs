@@ -115,21 +115,24 @@ fn black_holes_and_silent_sentinels_do_not_delay_a_live_one() {
 
 #[test]
 fn a_sentinel_that_refuses_the_login_is_told_as_such() {
+    // Who may not say HELLO may still ask: then the questions are refused.
     let refusals = [
-        "NOAUTH Authentication required.",
-        "WRONGPASS invalid username-password pair or user is disabled.",
-        "NOPERM this user has no permissions to run the 'hello' command",
+        ("NOAUTH Authentication required.", Stage::Auth),
+        (
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            Stage::Auth,
+        ),
+        (
+            "NOPERM this user has no permissions to run the 'hello' command",
+            Stage::Query,
+        ),
     ];
-    for refusal in refusals {
+    for (refusal, stage) in refusals {
         let sentinel = FakeSentinel::builder(SERVICE, 1)
             .view(|view| view.mode = Mode::ErrorToAll(refusal.into()))
             .start();
         let failures = fail_each(&open(&[sentinel.port()]), 400, &[]);
-        assert_not_found(
-            &failures,
-            Reason::SentinelAuth,
-            &[(sentinel.port(), Stage::Auth, refusal)],
-        );
+        assert_not_found(&failures, Reason::SentinelAuth, &[(sentinel.port(), stage, refusal)]);
         for failure in &failures {
             let (call, took) = (failure.call, failure.took);
             assert!(

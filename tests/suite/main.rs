@@ -24,6 +24,7 @@ mod failover;
 mod failures;
 mod faults;
 mod forks;
+mod greeting;
 mod hearing;
 mod hostile;
 mod isolation;

@@ -87,6 +87,19 @@ fn a_subscription_logs_in_anew_where_it_is_and_hears_everything() {
 }
 
 #[test]
+fn a_subscription_becomes_a_user_without_a_password_where_it_is() {
+    let (topology, deployment) = node_of_two_users();
+    let node = topology.node(0);
+    node.ask(&["ACL", "SETUSER", "two", "nopass"]);
+    let hearer = hearer(&deployment, "heard", "3");
+    let before = wait_for_users(node, " name=heard ", "one", 1);
+    deployment.update_credentials(login("two", "")).unwrap();
+    assert_eq!(wait_for_users(node, " name=heard ", "two", 1), before);
+    assert_eq!(publish(node, "heard", "m"), 1);
+    assert_eq!(hearer.next(), message("heard", "m"), "no gap");
+}
+
+#[test]
 fn a_subscription_of_resp2_is_replaced_when_the_new_login_was_taken() {
     let (topology, deployment) = node_of_two_users();
     let node = topology.node(0);

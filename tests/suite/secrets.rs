@@ -1,4 +1,4 @@
-//! Secrets in memory: where they were is wiped. And on the wire: to whom they do not go.
+//! Secrets in memory: where they were is wiped. On the wire: to whom they do not go. And in texts: no piece of them.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::thread;
 
 use sentinel::options::Credentials;
 use sentinel::{Deployment, ErrorKind};
-use sentinel_lab::{Config, FakeSentinel, Topology, wait_until};
+use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 use zeroize::Zeroizing;
 
 use crate::hearing::Hearer;
@@ -162,6 +162,76 @@ fn a_peer_without_tls_is_never_told_a_plain_byte() {
                 !shown.contains(PASSWORD) && !shown.contains("HELLO") && !shown.contains("PING"),
                 "{shown:?}"
             );
+        }
+    }
+}
+
+/// A handler that answers a login with an error that repeats it, as servers and proxies do: cut, without line breaks,
+/// in bytes that are no text, in place of the code.
+fn repeating(form: usize) -> impl Fn(&mut Session, &[Vec<u8>]) -> bool + Send + Sync {
+    move |session, args| {
+        if args[0] != b"HELLO" && args[0] != b"AUTH" {
+            return false;
+        }
+        let mut told: Vec<u8> = args[1..]
+            .iter()
+            .flat_map(|arg| [b" '", &arg[..], b"'"].concat())
+            .collect();
+        told.iter_mut()
+            .filter(|byte| b"\r\n".contains(byte))
+            .for_each(|byte| *byte = b' ');
+        let told = match form {
+            0 => [
+                b"-ERR unknown command, with args beginning with:",
+                &told[..told.len().min(64)],
+            ]
+            .concat(),
+            1 => [b"-WRONGPASS is not what it wants:", &told[..told.len() - 4]].concat(),
+            2 => [b"-", &args[args.len() - 1][..5], &told[..]].concat(),
+            _ => [b"-NOPERM", &told[..]].concat(),
+        };
+        session.send([&told[..], b"\r\n"].concat());
+        true
+    }
+}
+
+#[test]
+fn no_piece_of_a_password_is_told_however_a_server_repeats_it() {
+    let long: String = (10..60).map(|number| format!("x{number}Z")).collect();
+    for password in [long.as_bytes(), b"Hv4kPq\r\nWm8sTz", b"Hv4kPq\xff\xfeWm8sTz"] {
+        let is_text = |piece: &&[u8]| piece.iter().all(u8::is_ascii_graphic);
+        let pieces = password.windows(4).filter(is_text);
+        let pieces: Vec<_> = pieces
+            .map(|piece| String::from_utf8_lossy(piece).into_owned())
+            .collect();
+        for (form, protocol) in (0..4).flat_map(|form| ["3", "2"].map(|protocol| (form, protocol))) {
+            let node = FakeNode::builder().on(repeating(form)).start();
+            let open = FakeSentinel::start(SERVICE, node.port());
+            let closed = FakeSentinel::builder(SERVICE, node.port()).on(repeating(form)).start();
+            let mut texts = Vec::new();
+            for sentinel in [&open, &closed] {
+                let (lines, mut options) = (Arc::new(Mutex::new(Vec::new())), options(&[sentinel.port()]));
+                let kept = Arc::clone(&lines);
+                let hook = move |_: i32, line: &str| kept.lock().unwrap().push(line.to_owned());
+                options.set_log(5, Some(Arc::new(hook))).unwrap();
+                options.set_secret("password", password).unwrap();
+                options.set_secret("sentinel.password", password).unwrap();
+                options.set("protocol", protocol).unwrap();
+                let deployment = Deployment::open(&options).unwrap();
+                let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+                let error = run_within(&client, "SET k v", 2000).unwrap_err();
+                assert!(error.to_string().contains("auth"), "{error}");
+                texts.push(format!("{error} {error:?} {:?}", error.server_code()));
+                texts.push(deployment.describe().unwrap());
+                deployment.close(5000).unwrap();
+                texts.append(&mut lines.lock().unwrap());
+            }
+            for (text, piece) in texts
+                .iter()
+                .flat_map(|text| pieces.iter().map(move |piece| (text, piece)))
+            {
+                assert!(!text.contains(piece), "form {form}, {piece}: {text}");
+            }
         }
     }
 }

@@ -108,16 +108,15 @@ impl Session {
     }
 
     /// Logs in with other credentials; on RESP3 only, for RESP2 allows no AUTH beside subscriptions. False where there is
-    /// no password to do it with.
+    /// none to do it with.
     pub(super) fn log_in(&mut self, credentials: &Credentials) -> bool {
-        let Some(password) = &credentials.password else {
+        let Some((user, password)) = credentials.shown() else {
             return false;
         };
-        let user = credentials.username.as_deref().unwrap_or("default");
         // A buffer that grows would leave pieces of the password behind: a PING may still come.
-        self.out.reserve(password.as_bytes().len() + user.len() + 256);
+        self.out.reserve(password.len() + user.len() + 256);
         self.to_wipe = true;
-        encode(&mut self.out, &[b"AUTH", user.as_bytes(), password.as_bytes()]);
+        encode(&mut self.out, &[b"AUTH", user.as_bytes(), password]);
         self.expected.push_back(Expected::LoggedIn);
         true
     }

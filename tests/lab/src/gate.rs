@@ -39,6 +39,9 @@ impl Gate {
             ["PING"] if !session.is_subscribed() || session.is_resp3() => session.status("PONG"),
             ["PING", text] => session.bulk(text),
             ["CLIENT", verb, ..] if verb.eq_ignore_ascii_case("ID") => session.int(session.id() as i64 + 1),
+            ["CLIENT", verb, ..] if self.resp2_only && verb.eq_ignore_ascii_case("SETINFO") => {
+                session.error("ERR Unknown subcommand or wrong number of arguments for 'SETINFO'. Try CLIENT HELP");
+            }
             ["CLIENT", ..] => session.ok(),
             _ => return false,
         }

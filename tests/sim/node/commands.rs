@@ -90,6 +90,7 @@ fn greeting(node: usize, session: &mut Session, name: &str, args: &Args) -> Opti
     };
     let role = if is_primary { "master" } else { "slave" };
     let said = match name {
+        "HELLO" if is_old && node % 2 == 1 => now("-NOPERM this user has no permissions to run the 'hello' command"),
         "HELLO" if is_old => now("-ERR unknown command 'HELLO', with args beginning with: "),
         "HELLO" => {
             let password = args
@@ -116,6 +117,9 @@ fn greeting(node: usize, session: &mut Session, name: &str, args: &Args) -> Opti
             } else {
                 "-ERR invalid password"
             })
+        }
+        "CLIENT" if is_old && text(args, 1) == "SETINFO" => {
+            now("-ERR Unknown subcommand or wrong number of arguments for 'SETINFO'. Try CLIENT HELP")
         }
         "SELECT" | "CLIENT" => now("+OK"),
         "ROLE" if is_primary => now("*3\r\n$6\r\nmaster\r\n:0\r\n*0"),

@@ -36,7 +36,7 @@ pub(crate) struct Node {
     /// It serves nothing yet.
     pub(crate) loading: bool,
     pub(crate) speaks_tls: bool,
-    /// It has no HELLO.
+    /// It has no HELLO, or none for this user.
     pub(crate) is_old: bool,
     /// Passwords that it takes; none: it asks for none.
     pub(crate) passwords: Vec<String>,
