@@ -176,6 +176,10 @@ impl Council {
     pub fn primary_event(&mut self, link: LinkId, now: Instant, jitter: f64) -> Vec<Act> {
         self.agenda.ask_others(link, now, jitter);
         let depth = self.agenda.depth_now(link, now);
+        if depth < Depth::Lists {
+            // What was read just before is of before the event.
+            self.agenda.read_lists_of(link, now, jitter);
+        }
         vec![Act::Ask(link, depth)]
     }
 

@@ -343,6 +343,8 @@ fn what_was_forgotten_serves_only_while_it_follows_the_primary() {
         wait_to_be_served_by(&client, "first");
         wait_to_be_served_by(&client, "second");
         scene.sentinel.edit(|view| view.replicas.clear());
+        let reset = format!("master {SERVICE} 127.0.0.1 {}", scene.primary.port());
+        assert_eq!(scene.sentinel.emit("+reset-master", &reset), 1);
         let forgotten = Instant::now();
         let both = |client: &Client| {
             let served: Vec<String> = (0..20).map(|_| text(client, "GET who")).collect();

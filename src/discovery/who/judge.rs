@@ -96,28 +96,24 @@ impl Who {
     fn first_unnamed(&self) -> Option<LinkId> {
         let knows = |one: &Way, other: &Way| one.entries().any(|entry| other.leads_to(&entry.at));
         let known_by = |way: &Way| {
-            self.ways
-                .values()
-                .filter(|other| other.up && (knows(other, way) || knows(way, other)))
-                .count()
+            let others = self.ways.values().filter(|other| other.up);
+            others.filter(|other| knows(other, way) || knows(way, other)).count()
         };
-        let unnamed = self
-            .ways
-            .iter()
-            .filter(|(_, way)| way.up && way.given && way.told.is_none());
+        let shows = |way: &Way| way.up && way.given && way.told.is_none() && !way.lists.is_empty();
+        let unnamed = self.ways.iter().filter(|(_, way)| shows(way));
         unnamed
             .min_by_key(|(link, way)| (Reverse(known_by(way)), **link))
             .map(|(&link, _)| link)
     }
 
-    /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or others
-    /// of ours say that somebody else is there.
+    /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or it lists
+    /// others while one of ours says that somebody else is there.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
-        let was_another = way
-            .was
-            .as_ref()
-            .is_some_and(|was| was != run_id && self.peers.contains_key(was));
-        was_another || self.listed_at(way).is_some_and(|listed| listed != run_id)
+        let was_another = way.was.as_ref();
+        let was_another = was_another.is_some_and(|was| was != run_id && self.peers.contains_key(was));
+        let belongs_to_another = self.listed_at(way).is_some_and(|listed| listed != run_id);
+        let lists_others = way.entries().next().is_some() && !way.entries().any(|entry| self.knows_ours(entry));
+        was_another || (belongs_to_another && lists_others)
     }
 
     /// Whether it lists one of ours that is up.
@@ -141,7 +137,10 @@ impl Who {
             let belongs = |entry: &Entry| way.leads_to(&entry.at) && Some(&entry.run_id) != way.run_id.as_ref();
             !is_known && others.iter().any(|other| other.entries().any(belongs))
         };
-        let mut named = self.voices().filter(|(_, way)| way.given && way.run_id.is_some());
+        let lists_others = |way: &Way| way.entries().next().is_some();
+        let mut named = self
+            .voices()
+            .filter(|(_, way)| way.given && way.run_id.is_some() && lists_others(way));
         named.find(|(link, way)| is_one(*link, way)).map(|(link, _)| link)
     }
 

@@ -151,6 +151,8 @@ fn whose_words_count() {
             "+1@A +2@B +3@C 3=f 3:g@G 1=a 1:b@B,c@C 2=b 2:a@A,c@C",
             "1=voice 2=voice 3=stranger",
         ),
+        // One that lists nobody yet is not one of the others for that.
+        ("", "+1@A +3@C 3=n 3: 1=a 1:b@B,c@C", "1=voice 3=voice"),
         // Those who do not tell who they are: before 6.2, or without the right to.
         ("", "+1@A 1=? 1:b@B plan 11=? 11:a@A", "1=voice 11=voice"),
         ("", "+1@A 1=? 1:b@B plan 11=? 11:g@G", "1=voice 11=stranger"),
