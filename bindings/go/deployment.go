@@ -29,6 +29,23 @@ func (db *DB) UpdateSentinelCredentials(username string, password []byte) error 
 	})
 }
 
+// UpdateSentinels lets the Sentinels of these options take the place of those given before, as in
+// db.UpdateSentinels(WithSentinels("10.0.0.7:26379")); no call fails for it. Other options are ignored.
+func (db *DB) UpdateSentinels(options ...Option) error {
+	made, err := newOptions(options)
+	if err != nil {
+		return err
+	}
+	defer C.sentinel_options_free(made)
+	var failure *C.sentinel_error_t
+	status := C.sentinel_update_sentinels(db.handle, made, &failure)
+	runtime.KeepAlive(db)
+	if status != C.SENTINEL_OK {
+		return takeError(status, failure)
+	}
+	return nil
+}
+
 func (db *DB) update(username string, password []byte,
 	update func(*C.char, unsafe.Pointer, C.size_t, **C.sentinel_error_t) C.sentinel_status_t) error {
 	name, free := cString(username)

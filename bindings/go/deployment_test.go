@@ -36,6 +36,22 @@ func TestNewPasswordsAreTakenOverWithoutAFailedCall(t *testing.T) {
 	}
 }
 
+func TestOtherSentinelsAreGiven(t *testing.T) {
+	db, service := topology(t)
+	sentinels, err := db.DiscoverSentinels(background, service)
+	check(t, err)
+	var addresses []string
+	for _, sentinel := range sentinels {
+		addresses = append(addresses, sentinel.Addr())
+	}
+	check(t, db.UpdateSentinels(WithSentinels(addresses...)))
+	_, err = db.DiscoverPrimary(background, service)
+	check(t, err)
+	if err = db.UpdateSentinels(); err == nil {
+		t.Fatal("no Sentinel is not refused")
+	}
+}
+
 func TestAWatchTellsOfConnections(t *testing.T) {
 	db, service := topology(t)
 	watch, err := db.Watch(EventConnection | EventPrimaryChanged)

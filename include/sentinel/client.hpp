@@ -392,6 +392,12 @@ public:
         return update(sentinel_update_sentinel_credentials, user, password);
     }
 
+    /** The Sentinels of `options` take the place of those given before; no call fails for it. */
+    void update_sentinels(const options &options) const { try_update_sentinels(options).value(); }
+    result<void> try_update_sentinels(const options &options) const {
+        return detail::done([&](auto **error) { return sentinel_update_sentinels(get(), options.get(), error); });
+    }
+
     /** Lets the events of `mask`, a sum of `SENTINEL_EVENT_*`, appear in `to` with `tag`. */
     void watch_events(std::uint32_t mask, const queue &to, std::uint64_t tag) const {
         detail::done([&](auto **error) { return sentinel_watch_events(get(), mask, to.get(), tag, error); }).value();

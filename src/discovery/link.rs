@@ -362,6 +362,10 @@ impl Task {
                 question = self.asked.recv() => {
                     let Some(question) = question else { return false };
                     self.note(&question);
+                    if self.way.vault.number() > shown {
+                        // What was refused is no answer to it.
+                        return true;
+                    }
                     urgent |= question.urgent;
                     if !question.urgent {
                         self.open.remove(&question.service);

@@ -85,8 +85,9 @@ impl LogTarget {
 ///   last good reply of the primary before, nil when no client ever had one). `from` and `to` may be equal without a
 ///   reboot: the same node was made primary again under another epoch;
 /// - `replicas_changed` (REPLICAS_CHANGED): `replicas` (all usable ones now), `added`, `removed`;
-/// - `sentinels_changed` (SENTINELS_CHANGED): `sentinel`, `change` (`added`, `removed`, `lost` or `back`), `cause` (of
-///   `lost`, else nil);
+/// - `sentinels_changed` (SENTINELS_CHANGED): `sentinel`, `change` (`added`, `removed`, `lost`, `back`, `moved`, or
+///   `stranger`: somebody else answers at its address, whose words count for nothing), `cause` (of `lost`, else nil), `to`
+///   (of `moved`: where it is now, else nil);
 /// - `connection` (CONNECTION): `node`, `role` (that of the node: `primary` or `replica`), `change` (`made` or `lost`),
 ///   `cause` (of `lost`, else nil). Connections that the library closes itself are not lost;
 /// - `subscription_gap` (SUBSCRIPTION_GAP): `node` (that serves the subscription now, or nil).

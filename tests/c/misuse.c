@@ -84,6 +84,7 @@ static void null_handles_are_named(void)
     CHECK_FAILS(NULL_ARGUMENT, "options", sentinel_options_set_secret(NULL, "a", "b", 1, &error), &error);
     CHECK_STATUS(NULL_ARGUMENT, sentinel_options_set_log(NULL, SENTINEL_LOG_INFO, NULL, NULL));
     CHECK_FAILS(NULL_ARGUMENT, "options", sentinel_open(NULL, NULL, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "sentinel", sentinel_update_sentinels(NULL, NULL, &error), &error);
     CHECK_STATUS(NULL_ARGUMENT, sentinel_close(NULL, 0));
     CHECK_FAILS(NULL_ARGUMENT, "sentinel", sentinel_discover_primary(NULL, "s", 0, NULL, &error), &error);
     CHECK_FAILS(NULL_ARGUMENT, "sentinel", sentinel_discover_replicas(NULL, "s", 0, NULL, &error), &error);
@@ -194,6 +195,11 @@ static sentinel_t *open_nowhere(void)
     CHECK_OK(sentinel_open(options, &sentinel, &error), &error);
     /* The only output is not wanted: the deployment is closed again. */
     CHECK_OK(sentinel_open(options, NULL, &error), &error);
+    CHECK_OK(sentinel_update_sentinels(sentinel, options, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "options", sentinel_update_sentinels(sentinel, NULL, &error), &error);
+    sentinel_options_free(options);
+    options = sentinel_options_new();
+    CHECK_FAILS(INVALID, "options", sentinel_update_sentinels(sentinel, options, &error), &error);
     sentinel_options_free(options);
     return sentinel;
 }

@@ -165,6 +165,14 @@ static void logins_are_replaced(const sentinel::options &options, const sentinel
     CHECK(deployment.try_update_credentials({}, "secret").error().status() == sentinel::status::closed);
 }
 
+static void sentinels_are_replaced(const sentinel::options &options, const char *service) {
+    const sentinel::deployment deployment(options);
+    CHECK_EQUAL(1u, deployment.discover_primary(service).size());
+    deployment.update_sentinels(options);
+    CHECK_EQUAL(1u, deployment.discover_primary(service).size());
+    CHECK(deployment.try_update_sentinels(sentinel::options()).error().status() == sentinel::status::invalid_argument);
+}
+
 static void logins_at_sentinels_are_replaced(const sentinel::options &options, const char *service) {
     const sentinel::deployment deployment(options);
     deployment.update_sentinel_credentials("cpp:nobody", "wrong");
@@ -189,5 +197,6 @@ int main(int argc, char **argv) {
         disks_confirm_or_nothing_is_written(client);
         logins_are_replaced(options, client, argv[1]);
         logins_at_sentinels_are_replaced(options, argv[1]);
+        sentinels_are_replaced(options, argv[1]);
     });
 }

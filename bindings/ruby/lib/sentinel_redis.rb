@@ -91,6 +91,14 @@ class SentinelRedis
   def update_credentials(password, username: nil) = update(:update_credentials, username, password)
   def update_sentinel_credentials(password, username: nil) = update(:update_sentinel_credentials, username, password)
 
+  # These Sentinels, each as "host:port", take the place of those given before; no call fails for it.
+  def update_sentinels(*sentinels)
+    Options.with(sentinels: sentinels) do |options|
+      Native.failing { |error| Native.update_sentinels(handle, options, error) }
+    end
+    nil
+  end
+
   # What happens to the deployment from now on: primaries, replicas and Sentinels that change, connections. names are of
   # Watch::EVENTS, none for all but :connection. With a block, yields each Event until the block breaks; without, gives
   # the Watch.

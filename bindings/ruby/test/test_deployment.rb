@@ -27,6 +27,16 @@ class TestDeployment < Minitest::Test
     admin.call("ACL", "DELUSER", "rb:user")
   end
 
+  def test_sentinels_are_replaced_by_others
+    mine = SentinelRedis.new(sentinels: sentinels, timeout_ms: 2000)
+    assert_equal "PONG", mine.primary(service).call("PING")
+    mine.update_sentinels(*sentinels)
+    assert_equal 1, [mine.discover_primary(service)].size
+    assert_raises(SentinelRedis::Error) { mine.update_sentinels }
+  ensure
+    mine&.close
+  end
+
   def test_events_of_a_deployment
     mine = SentinelRedis.new(sentinels: sentinels)
     watch = mine.watch(:connection)

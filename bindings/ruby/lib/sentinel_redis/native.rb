@@ -62,6 +62,7 @@ class SentinelRedis
 
     function :update_credentials, %i[pointer string buffer_in size_t pointer], :int32
     function :update_sentinel_credentials, %i[pointer string buffer_in size_t pointer], :int32
+    function :update_sentinels, %i[pointer pointer pointer], :int32
     function :watch_events, %i[pointer uint32 pointer uint64 pointer], :int32
 
     function :primary_for, %i[pointer string pointer pointer pointer], :int32
