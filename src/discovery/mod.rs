@@ -23,6 +23,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use session::hear_all;
@@ -214,8 +218,14 @@ impl Discovery {
     }
 }
 
-async fn tend(discovery: Weak<Discovery>, mut changes: tokio::sync::watch::Receiver<u64>) {
-    while changes.changed().await.is_ok() {
+/// Whoever is listed no more is forgotten though nothing else changes.
+const TENDED_EVERY: Duration = Duration::from_secs(10);
+
+async fn tend(discovery: Weak<Discovery>, mut changes: watch::Receiver<u64>) {
+    loop {
+        if let Ok(Err(_)) = timeout(TENDED_EVERY, changes.changed()).await {
+            return;
+        }
         let Some(discovery) = discovery.upgrade() else { return };
         discovery.tend();
     }

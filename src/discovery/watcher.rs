@@ -168,8 +168,10 @@ impl Watcher {
         let (settings, members) = (self.discovery.settings(), self.discovery.members());
         let (map, min_peers) = (&settings.address_map, settings.min_other_sentinels);
         if answer.depth == Depth::Lists {
-            members.with(|who| who.lists(link, &self.service, answer.entries(map), now));
-            members.tell();
+            let is_news = members.with(|who| who.lists(link, &self.service, answer.entries(map), now));
+            if is_news {
+                members.tell();
+            }
         }
         let standing = members.standing(link);
         let (endpoint, before) = self.council.last_word(link).ok_or_else(Vec::new)?;

@@ -243,12 +243,15 @@ impl Who {
         }
     }
 
-    /// Whom the Sentinel at the end of the link lists for a service.
-    pub fn lists(&mut self, link: LinkId, service: &Rc<str>, mut entries: Vec<Entry>, now: Instant) {
+    /// Whom the Sentinel at the end of the link lists for a service. Whether that is news.
+    pub fn lists(&mut self, link: LinkId, service: &Rc<str>, mut entries: Vec<Entry>, now: Instant) -> bool {
         entries.truncate(MOST_LISTED);
-        let Some(way) = self.ways.get_mut(&link) else { return };
-        if way.lists.get(service) == Some(&entries) && way.standing == Standing::Voice {
-            return self.acknowledge(link, service, now);
+        let Some(way) = self.ways.get_mut(&link) else {
+            return false;
+        };
+        if way.lists.get(service) == Some(&entries) && way.standing.has_a_say() {
+            self.acknowledge(link, service, now);
+            return false;
         }
         let before = way
             .lists
@@ -258,6 +261,7 @@ impl Who {
         if self.standing(link) == Standing::Voice {
             self.follow(&before, entries);
         }
+        true
     }
 
     /// What is told of another address than before is news.

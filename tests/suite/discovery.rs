@@ -377,3 +377,25 @@ fn sentinels_that_tell_no_epoch_do_not_turn_from_a_primary_that_they_name() {
         primary(&deployment).endpoint.port == next.port()
     });
 }
+
+#[test]
+fn a_service_that_nobody_uses_any_more_is_neither_asked_about_nor_counted() {
+    let node = FakeNode::start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = Deployment::open(&with(options(&[sentinel.port()]), &[("discovery.refresh_ms", "50")])).unwrap();
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    assert_eq!(text(&client, "SET k v"), "OK");
+    let is_counted = || deployment.metrics_text().unwrap().contains(SERVICE);
+    assert!(is_counted());
+    drop(client);
+    wait_until("it to be forgotten", PATIENCE * 2, || !is_counted());
+    // Its watcher is told by the end of a channel; whatever it had asked by then is answered before the next PING is.
+    let pings = sentinel.count("PING");
+    wait_until("a PING", PATIENCE, || sentinel.count("PING") > pings + 1);
+    let (asked, pings) = (sentinel.count("SENTINEL"), sentinel.count("PING"));
+    wait_until("three more", PATIENCE, || sentinel.count("PING") > pings + 3);
+    assert_eq!(sentinel.count("SENTINEL"), asked, "questions about what nobody uses");
+    // And it is there again for whoever uses it.
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    assert_eq!(text(&client, "GET k"), "v");
+}
