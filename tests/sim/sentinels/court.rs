@@ -54,6 +54,8 @@ pub(super) struct Court {
     pub(super) commands: Vec<(u64, usize)>,
     pub(super) over: bool,
     named: usize,
+    /// How often the epochs began again.
+    resets: usize,
 }
 
 impl Court {
@@ -68,6 +70,7 @@ impl Court {
             commands: Vec::new(),
             over: false,
             named: 0,
+            resets: 0,
         }
     }
 
@@ -213,9 +216,27 @@ impl Court {
             } else {
                 kernel().between(50 * MS, 120 * MS)
             };
+            let resets = self.resets;
             kernel().after(after, move || {
-                super::court(|court| court.learn(who, truth, who == leader))
+                super::court(|court| {
+                    if court.resets == resets {
+                        court.learn(who, truth, who == leader);
+                    }
+                });
             });
+        }
+    }
+
+    /// All that run are told of the primary anew.
+    pub(super) fn begin_again(&mut self) {
+        self.truth.1 = 0;
+        let truth = self.truth;
+        self.resets += 1;
+        tell(|| "the epochs begin again".to_owned());
+        for who in self.living(false) {
+            (self.sentinels[who].primary, self.sentinels[who].epoch) = truth;
+            self.publish(who, "-monitor", "master s x 1");
+            self.publish(who, "+monitor", "master s x 1 quorum 2");
         }
     }
 

@@ -44,9 +44,11 @@ enum Mischief {
     Away,
     /// The program is told where the Sentinels are.
     Update,
+    /// SENTINEL REMOVE and MONITOR on all of them: the epochs begin again.
+    Again,
 }
 
-const ALL: [Mischief; 8] = [
+const ALL: [Mischief; 9] = [
     Mischief::Failover,
     Mischief::Restart,
     Mischief::Move,
@@ -55,6 +57,7 @@ const ALL: [Mischief; 8] = [
     Mischief::Reuse,
     Mischief::Away,
     Mischief::Update,
+    Mischief::Again,
 ];
 
 /// The plan of a seed.
@@ -197,6 +200,11 @@ impl Client {
         match what {
             Mischief::Failover => court(Court::fail_over),
             Mischief::Update => self.update(),
+            Mischief::Again => {
+                if self.victim().is_some() {
+                    court(Court::begin_again);
+                }
+            }
             _ => {
                 let Some(victim) = self.victim() else { return };
                 self.strike(what, victim);
