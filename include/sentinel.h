@@ -1237,7 +1237,9 @@ sentinel_status_t sentinel_metric(const sentinel_t *sentinel,
  * answer that told of the new one), `failover_switch_milliseconds` (from there to the first verified connection to the
  * new one), `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name another primary than the one in force).
  * With `sentinel`: `sentinel_up`, `sentinel_answers_total`, `sentinel_errors_total`, `sentinel_events_total`,
- * `sentinel_rtt_microseconds`. And `events_total` (`event`), `events_dropped_total`.
+ * `sentinel_rtt_microseconds`. And `events_total` (`event`), `events_dropped_total`, `sentinels_learnt_total`,
+ * `sentinels_forgotten_total`, `sentinels_moved_total`, `sentinel_strangers_total` (times that somebody answered whom no
+ * Sentinel of the deployment knows). What is counted of a service ends with its last client.
  */
 sentinel_status_t sentinel_metrics_text(const sentinel_t *sentinel,
                                         char *buffer,
