@@ -333,7 +333,8 @@ impl Task {
         self.members.fails(self.id);
         self.way.failed();
         self.tell_all(&attempt);
-        let (failed, share) = (clock::now(), fastrand::f64());
+        let (mut failed, share) = (clock::now(), fastrand::f64());
+        let mut revived = self.members.revived(self.id);
         let at = self.way.at.borrow().clone();
         let way = Rc::clone(&self.way);
         let mut replacements = way.vault.replacements();
@@ -357,6 +358,11 @@ impl Task {
                     let redirected = *self.way.at.borrow() != at;
                     if changed.is_err() || redirected {
                         return redirected;
+                    }
+                    let signs = self.members.revived(self.id);
+                    if std::mem::replace(&mut revived, signs) != signs {
+                        // It may be back: as after the first failure.
+                        (self.failures, failed) = (1, clock::now());
                     }
                 }
                 question = self.asked.recv() => {

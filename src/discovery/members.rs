@@ -61,6 +61,11 @@ impl Members {
         self.who.borrow().standing(link)
     }
 
+    /// Counts the signs that the link's Sentinel can be reached again.
+    pub fn revived(&self, link: LinkId) -> u64 {
+        self.who.borrow().revived(link)
+    }
+
     /// Whether one of ours answers on another link.
     pub fn others_answer(&self, link: LinkId) -> bool {
         self.who.borrow().others_answer(link)

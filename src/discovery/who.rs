@@ -103,6 +103,8 @@ struct Way {
     /// Whom it lists, for each service.
     lists: HashMap<Rc<str>, Vec<Entry>>,
     failures: u32,
+    /// Counts the signs that it can be reached again, for whoever waits to dial it.
+    revived: u64,
     standing: Standing,
 }
 
@@ -184,6 +186,7 @@ impl Who {
             was: None,
             lists: HashMap::new(),
             failures: 0,
+            revived: 0,
             standing: Standing::Silent,
         };
         self.ways.insert(link, way);
@@ -293,6 +296,12 @@ impl Who {
         self.ways.get(&link).map_or(Standing::Silent, |way| way.standing)
     }
 
+    /// Counts the signs that the link's Sentinel is back: others hold it to be up again, or are the first to be back
+    /// themselves.
+    pub fn revived(&self, link: LinkId) -> u64 {
+        self.ways.get(&link).map_or(0, |way| way.revived)
+    }
+
     /// Whether one of ours answers, on another link than this one.
     pub fn others_answer(&self, link: LinkId) -> bool {
         self.voices().any(|(id, _)| id != link)
@@ -326,12 +335,28 @@ impl Who {
         }
         for (run_id, (at, up)) in listed {
             if let Some(peer) = self.peers.get_mut(&run_id) {
+                let is_back = peer.down && up;
                 peer.known = now;
                 peer.down = !up;
                 self.changes.extend(peer.is_at(at));
+                if is_back {
+                    let of_it =
+                        |way: &Way| way.learnt_as.as_ref() == Some(&run_id) || way.was.as_ref() == Some(&run_id);
+                    self.revive(of_it);
+                }
             }
         }
+        if self.voices_since.is_none() && self.voices().next().is_some() {
+            // Where one is back the others may be.
+            self.revive(|_| true);
+        }
         self.speak(now);
+    }
+
+    fn revive(&mut self, which: impl Fn(&Way) -> bool) {
+        for way in self.ways.values_mut().filter(|way| which(way)) {
+            way.revived += 1;
+        }
     }
 
     /// Those who have a voice are known for as long as they have it.

@@ -283,3 +283,21 @@ fn changes_are_told_once() {
     }
     assert_eq!(stage.who.take_changes(), [Change::Forgotten(at("D"))]);
 }
+
+#[test]
+fn who_may_be_back_is_told_of() {
+    let mut stage = Stage::play(LEARNT);
+    let revived = |stage: &Stage| stage.who.revived(12);
+    stage.step("12x");
+    let before = revived(&stage);
+    for step in ["1:b@B,!c@C", "11:a@A,!c@C", "11:a@A,!c@C"] {
+        stage.step(step);
+    }
+    assert_eq!(revived(&stage), before, "it is down");
+    stage.step("11:a@A,c@C");
+    assert_eq!(revived(&stage), before + 1, "one of the others holds it to be up again");
+    for step in ["1x", "11x", "1=a"] {
+        stage.step(step);
+    }
+    assert_eq!(revived(&stage), before + 2, "the first of all is back");
+}
