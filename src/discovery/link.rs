@@ -341,8 +341,7 @@ impl Task {
         let mut renewed = pin!(replacements.newer_than(shown));
         let mut urgent = false;
         loop {
-            let others_answer = self.members.others_answer(self.id);
-            let wait = longest_wait(self.failures, error.stage, others_answer).mul_f64(share);
+            let wait = longest_wait(self.failures, error.stage, self.members.others(self.id)).mul_f64(share);
             let soonest = dialled + FOR_CALLERS;
             let due = if urgent {
                 soonest.min(failed + wait)

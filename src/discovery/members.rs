@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::link::LinkId;
-use super::redial::Budget;
+use super::redial::{Budget, Others};
 use super::who::{Standing, Who};
 use crate::net::Endpoint;
 use crate::net::clock;
@@ -59,6 +59,16 @@ impl Members {
     /// What the words of whoever is at the end of the link are worth.
     pub fn standing(&self, link: LinkId) -> Standing {
         self.who.borrow().standing(link)
+    }
+
+    /// What the others say of the link's Sentinel.
+    pub fn others(&self, link: LinkId) -> Others {
+        let who = self.who.borrow();
+        match (who.others_answer(link), who.is_held_up(link)) {
+            (false, _) => Others::Silent,
+            (true, true) => Others::HoldItUp,
+            (true, false) => Others::HoldItDown,
+        }
     }
 
     /// Counts the signs that the link's Sentinel can be reached again.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::members::Members;
-use super::redial::longest_wait;
+use super::redial::{Others, longest_wait};
 use crate::error::Stage;
 use crate::net::clock;
 use crate::net::{DialError, Endpoint, addresses};
@@ -97,7 +97,7 @@ async fn keep(name: Weak<Name>, wanted: Rc<Notify>, every: Option<Duration>, mem
         let now = clock::now();
         let wait = match failures {
             0 => every.map(|every| every.mul_f64(0.75 + fastrand::f64() / 4.0)),
-            _ => Some(longest_wait(failures, Stage::Resolve, true).max(MIN_BETWEEN_LOOKUPS)),
+            _ => Some(longest_wait(failures, Stage::Resolve, Others::Silent).max(MIN_BETWEEN_LOOKUPS)),
         };
         next = wait.map(|wait| now + wait);
         due = Some(now + MIN_BETWEEN_LOOKUPS);

@@ -302,6 +302,17 @@ impl Who {
         self.ways.get(&link).map_or(0, |way| way.revived)
     }
 
+    /// Whether those who have a voice hold the link's Sentinel to be up.
+    pub fn is_held_up(&self, link: LinkId) -> bool {
+        let run_id = self
+            .ways
+            .get(&link)
+            .and_then(|way| way.learnt_as.as_ref().or(way.was.as_ref()));
+        run_id
+            .and_then(|run_id| self.peers.get(run_id))
+            .is_some_and(|peer| !peer.down)
+    }
+
     /// Whether one of ours answers, on another link than this one.
     pub fn others_answer(&self, link: LinkId) -> bool {
         self.voices().any(|(id, _)| id != link)
