@@ -235,7 +235,7 @@ fn a_restarted_primary_is_told_as_a_reboot_once() {
     );
     assert_eq!(metric(&deployment, "reboots_total"), 1);
     assert_eq!(metric(&deployment, "failovers_total"), 0);
-    assert!(lines.has(2, &format!("the primary {at} was restarted")));
+    lines.wait_for(2, &format!("the primary {at} was restarted"));
 }
 
 #[test]
