@@ -47,8 +47,8 @@ struct Asked {
     answer: Answer,
     /// Something happened after it was sent: ask once more when it is answered.
     again: Option<Depth>,
-    /// It has been handed to the kernel: what happened before that is in the answer.
-    sent: bool,
+    /// Its place in all that was said: while that is not handed over, what happens is in the answer.
+    begins: usize,
 }
 
 /// So many questions are in flight at once: a Sentinel that is slow is not given more than it can answer.
@@ -94,6 +94,8 @@ pub(super) struct Session {
     next_ping: Instant,
     /// When anything was asked last.
     asked: Instant,
+    /// Bytes of all that was said, handed over or not.
+    said: usize,
     /// A PING on the events connection that has no pong yet, since when.
     events_pinged: Option<Instant>,
     stats: Arc<SentinelStats>,
@@ -120,6 +122,7 @@ impl Session {
             lost_patience: false,
             next_ping: clock::now() + PING_EVERY,
             asked: clock::now(),
+            said: 0,
             events_pinged: None,
             stats,
         };
@@ -136,7 +139,9 @@ impl Session {
     }
 
     fn say(&mut self, args: &[&str], expected: Expected) {
-        self.main.out.extend(control(args));
+        let bytes = control(args);
+        self.said += bytes.len();
+        self.main.out.extend(bytes);
         self.asked = clock::now();
         if self.events.is_none() {
             // A question is a sign of life as good as a PING.
@@ -150,7 +155,8 @@ impl Session {
     pub(super) fn ask(&mut self, service: &Rc<str>, depth: Depth) {
         if let Some(asked) = self.questions.get_mut(service) {
             // A smaller question that has not gone out is not enough for a larger one.
-            if asked.sent || asked.answer.depth < depth {
+            let is_under_way = self.said.saturating_sub(self.main.out.len()) > asked.begins;
+            if is_under_way || asked.answer.depth < depth {
                 asked.again = asked.again.max(Some(depth));
             }
             return;
@@ -172,11 +178,13 @@ impl Session {
             ("REPLICAS", Depth::Lists, Expected::Replicas(of())),
             ("SENTINELS", Depth::Lists, Expected::Peers(of())),
         ];
+        let begins = self.said;
         for (command, _, expected) in parts.into_iter().filter(|(_, part, _)| *part <= depth) {
             self.say(&["SENTINEL", command, service], expected);
         }
         let asked = Asked {
             answer: Answer::of(depth),
+            begins,
             ..Asked::default()
         };
         self.questions.insert(Rc::clone(service), asked);
@@ -185,30 +193,19 @@ impl Session {
     /// The next thing the Sentinel says. Dropped half-way and called again it loses nothing.
     pub(super) async fn next(&mut self) -> Result<Heard, DialError> {
         let (due, limit) = self.patience();
-        let had_to_write = !self.main.out.is_empty();
         tokio::select! {
             reply = self.main.hear() => {
                 self.heard = clock::now();
-                self.sent(had_to_write);
                 self.hear(&reply?)
             }
             message = hear_from(&mut self.events) => {
-                self.sent(had_to_write);
                 Ok(self.hear_message(&message?))
             }
             () = sleep_until(self.next_ping.into()) => {
-                self.sent(had_to_write);
                 self.ping();
                 Ok(Heard::Nothing)
             }
             () = sleep_until(due.into()) => self.lose_patience(limit),
-        }
-    }
-
-    /// What there was to write has been written.
-    fn sent(&mut self, had_to_write: bool) {
-        if had_to_write && self.main.out.is_empty() {
-            self.questions.values_mut().for_each(|asked| asked.sent = true);
         }
     }
 
