@@ -388,7 +388,7 @@ fn a_service_that_nobody_uses_any_more_is_neither_asked_about_nor_counted() {
     let is_counted = || deployment.metrics_text().unwrap().contains(SERVICE);
     assert!(is_counted());
     drop(client);
-    wait_until("it to be forgotten", PATIENCE * 2, || !is_counted());
+    wait_until("it to be forgotten", PATIENCE * 4, || !is_counted());
     // Its watcher is told by the end of a channel; whatever it had asked by then is answered before the next PING is.
     let pings = sentinel.count("PING");
     wait_until("a PING", PATIENCE, || sentinel.count("PING") > pings + 1);
