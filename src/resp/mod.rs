@@ -13,6 +13,7 @@ mod limits;
 mod reply;
 mod scalar;
 mod short;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod tree;
