@@ -252,31 +252,22 @@ impl Council {
 
     /// The questions to single Sentinels whose time has come.
     fn due(&mut self, now: Instant, jitter: f64) -> Vec<Act> {
-        let up: Vec<LinkId> = self.up().collect();
-        let acts = self.agenda.due(&up, now, jitter);
+        let (mut up, mut strangers) = self.up();
+        if up.is_empty() {
+            std::mem::swap(&mut up, &mut strangers);
+        }
+        let acts = self.agenda.due(&up, &strangers, now, jitter);
         acts.into_iter().map(|(link, depth)| Act::Ask(link, depth)).collect()
     }
 
-    /// Those that answered the last question: first of all those that have a say.
-    fn up(&self) -> impl Iterator<Item = LinkId> {
-        let speaks = |seat: &Seat| {
-            !matches!(
-                seat.word,
-                Word::Failed(_) | Word::Refused(_) | Word::Asked | Word::Stranger(_)
-            )
-        };
-        let any = self.seats.values().any(speaks);
-        let asked = move |seat: &Seat| {
-            if any {
-                speaks(seat)
-            } else {
-                matches!(seat.word, Word::Stranger(_))
-            }
-        };
-        self.seats
-            .iter()
-            .filter(move |(_, seat)| asked(seat))
-            .map(|(&link, _)| link)
+    /// Those that answered the last question: who has a say, and who has none.
+    fn up(&self) -> (Vec<LinkId>, Vec<LinkId>) {
+        let silent = |word: &Word| matches!(word, Word::Failed(_) | Word::Refused(_) | Word::Asked);
+        let up = self.seats.iter().filter(|(_, seat)| !silent(&seat.word));
+        let (strangers, have_a_say): (Vec<_>, Vec<_>) =
+            up.partition(|(_, seat)| matches!(seat.word, Word::Stranger(_)));
+        let links = |seats: Vec<(&LinkId, &Seat)>| seats.into_iter().map(|(&link, _)| link).collect();
+        (links(have_a_say), links(strangers))
     }
 
     fn ask_all(&mut self, now: Instant) -> Vec<Act> {

@@ -100,6 +100,8 @@ struct Way {
     run_id: Option<RunId>,
     /// The last one of ours that was there.
     was: Option<RunId>,
+    /// Whoever is there has been one of ours on this connection.
+    spoke: bool,
     /// Whom it lists, for each service.
     lists: HashMap<Rc<str>, Vec<Entry>>,
     failures: u32,
@@ -111,6 +113,12 @@ struct Way {
 impl Way {
     fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.lists.values().flatten()
+    }
+
+    /// Something is known of whoever answers there: of those who do not tell who they are nothing is before they list
+    /// somebody, or nobody.
+    fn shows(&self) -> bool {
+        self.up && (self.told.is_some() || !self.lists.is_empty())
     }
 
     fn leads_to(&self, at: &Endpoint) -> bool {
@@ -184,6 +192,7 @@ impl Who {
             told: None,
             run_id: None,
             was: None,
+            spoke: false,
             lists: HashMap::new(),
             failures: 0,
             revived: 0,
@@ -222,6 +231,7 @@ impl Who {
     pub fn answers(&mut self, link: LinkId, peer: Option<Endpoint>, run_id: Option<&str>, now: Instant) {
         let Some(way) = self.ways.get_mut(&link) else { return };
         way.up = true;
+        way.spoke = false;
         way.failures = 0;
         way.peer = peer;
         let run_id: Option<RunId> = run_id.filter(|id| !id.is_empty()).map(Rc::from);

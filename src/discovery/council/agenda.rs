@@ -152,8 +152,15 @@ impl Agenda {
         self.lists = Some((at, link));
     }
 
-    /// Whom to ask now, of those that are `up`.
-    pub(super) fn due(&mut self, up: &[LinkId], now: Instant, jitter: f64) -> Vec<(LinkId, Depth)> {
+    /// Whom to ask now, of those that are `up`, and of the `strangers`, who have no say, but whose lists may show that they are
+    /// ours.
+    pub(super) fn due(
+        &mut self,
+        up: &[LinkId],
+        strangers: &[LinkId],
+        now: Instant,
+        jitter: f64,
+    ) -> Vec<(LinkId, Depth)> {
         let mut asked = Vec::new();
         if let Some((_, link)) = self.others.take_if(|(at, _)| *at <= now) {
             asked.extend(
@@ -169,17 +176,26 @@ impl Agenda {
         if self.look.take_if(|at| *at <= now).is_some() {
             self.looked = Some(now);
             asked.extend(self.next_turn(up, now, jitter));
+            let due = |link: &&LinkId| self.lists_are_due(**link, now, jitter);
+            if let Some(&stranger) = strangers.iter().find(due) {
+                self.lists_were_read(stranger, now);
+                asked.push((stranger, Depth::Lists));
+            }
         }
         asked
+    }
+
+    fn lists_are_due(&self, link: LinkId, now: Instant, jitter: f64) -> bool {
+        let every = LISTS_EVERY.mul_f64(0.9 + jitter / 10.0);
+        let read = self.lists_read.get(&link);
+        read.is_none_or(|&at| now.saturating_duration_since(at) >= every)
     }
 
     /// One after the other: where the primary is, and now and then everything.
     fn next_turn(&mut self, up: &[LinkId], now: Instant, jitter: f64) -> Option<(LinkId, Depth)> {
         let next = up.iter().find(|&&link| link > self.turn).or(up.first())?;
         self.turn = *next;
-        let every = LISTS_EVERY.mul_f64(0.9 + jitter / 10.0);
-        let read = self.lists_read.get(next);
-        if read.is_some_and(|&at| now.saturating_duration_since(at) < every) {
+        if !self.lists_are_due(*next, now, jitter) {
             return Some((*next, Depth::Address));
         }
         self.lists_were_read(*next, now);

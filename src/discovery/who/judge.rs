@@ -14,21 +14,20 @@ impl Who {
             // Until now.
             self.heard = Some(now);
         }
-        self.begin_anew();
+        let given_anew = self.is_given_anew();
         for way in self.ways.values_mut() {
-            // Of those who do not tell who they are nothing is known before they list somebody.
-            let shows = way.up && (way.told.is_some() || !way.lists.is_empty());
-            way.standing = if shows { Standing::Stranger } else { Standing::Silent };
+            way.standing = if way.shows() {
+                Standing::Stranger
+            } else {
+                Standing::Silent
+            };
             way.run_id.clone_from(&way.told);
         }
-        self.admit_all(now);
-        if self.voices().next().is_none() && self.may_begin_anew(now) {
-            self.forget_all();
+        if !given_anew {
             self.admit_all(now);
-            if let Some(first) = self.first_unnamed().filter(|_| self.voices().next().is_none()) {
-                self.admit(first, now);
-                self.admit_all(now);
-            }
+        }
+        if self.voices().next().is_none() && (given_anew || self.may_begin_anew(now)) {
+            self.begin_anew(now);
         }
         while let Some(impostor) = self.impostor() {
             self.expel(impostor);
@@ -40,6 +39,22 @@ impl Who {
                 self.changes.push(Change::Stranger(way.shown.clone()));
             }
         }
+    }
+
+    /// Whoever answers at an address that was given is believed, and nothing of what was known before counts.
+    fn begin_anew(&mut self, now: Instant) {
+        self.peers.clear();
+        for way in self.ways.values_mut() {
+            way.was = None;
+            way.spoke = false;
+        }
+        self.admit_all(now);
+        if let Some(first) = self.first_unnamed().filter(|_| self.voices().next().is_none()) {
+            self.admit(first, now);
+            self.admit_all(now);
+        }
+        let nobody_speaks = self.voices().next().is_none();
+        self.given_anew &= nobody_speaks;
     }
 
     /// Whoever has a voice may vouch for others.
@@ -65,7 +80,7 @@ impl Who {
     fn is_known(&self, way: &Way) -> bool {
         match &way.run_id {
             Some(run_id) => self.peers.contains_key(run_id) || self.vouches_for_ours(way),
-            None => self.has_a_place(way) && way.entries().any(|entry| self.knows_ours(entry)),
+            None => way.spoke || (self.has_a_place(way) && way.entries().any(|entry| self.knows_ours(entry))),
         }
     }
 
@@ -75,7 +90,9 @@ impl Who {
         match &way.run_id {
             Some(run_id) => way.given && !self.is_doubtful(way, run_id),
             None => {
-                let all_list_nobody = !self.voices().any(|(_, voice)| voice.entries().next().is_some());
+                let mut voices = self.voices().peekable();
+                let somebody_speaks = voices.peek().is_some();
+                let all_list_nobody = somebody_speaks && !voices.any(|(_, voice)| voice.entries().next().is_some());
                 self.has_a_place(way) && way.entries().next().is_none() && all_list_nobody
             }
         }
@@ -92,17 +109,18 @@ impl Who {
         self.peers.contains_key(&entry.run_id) || self.voices().any(|(_, voice)| is_at_ours(voice))
     }
 
-    /// The first to have a voice where nobody is known yet, and nobody says who it is: whoever most of the others know.
+    /// The first to have a voice where nobody is known yet, and nobody says who it is: whoever most of the others know, and of
+    /// those that who lists most, for whoever has taken over the address of one of ours may list nobody yet.
     fn first_unnamed(&self) -> Option<LinkId> {
         let knows = |one: &Way, other: &Way| one.entries().any(|entry| other.leads_to(&entry.at));
         let known_by = |way: &Way| {
             let others = self.ways.values().filter(|other| other.up);
             others.filter(|other| knows(other, way) || knows(way, other)).count()
         };
-        let shows = |way: &Way| way.up && way.given && way.told.is_none() && !way.lists.is_empty();
-        let unnamed = self.ways.iter().filter(|(_, way)| shows(way));
+        let given = self.ways.iter().filter(|(_, way)| way.given && way.shows());
+        let unnamed = given.filter(|(_, way)| way.told.is_none());
         unnamed
-            .min_by_key(|(link, way)| (Reverse(known_by(way)), **link))
+            .min_by_key(|(link, way)| (Reverse((known_by(way), way.entries().count())), **link))
             .map(|(&link, _)| link)
     }
 
@@ -149,6 +167,7 @@ impl Who {
         if let Some(way) = self.ways.get_mut(&link) {
             way.standing = Standing::Stranger;
             way.was = None;
+            way.spoke = false;
         }
         let speaking = self.voices().filter_map(|(_, voice)| voice.run_id.clone());
         let listed = self
@@ -176,6 +195,7 @@ impl Who {
         if let Some(way) = self.ways.get_mut(&link) {
             way.standing = if doubled { Standing::Double } else { Standing::Voice };
             way.was.clone_from(&run_id);
+            way.spoke = true;
             way.run_id.clone_from(&run_id);
         }
         if let Some(run_id) = run_id {
@@ -202,17 +222,8 @@ impl Who {
     }
 
     /// Other addresses were given, and somebody answers there: who is one of ours is found out anew from them.
-    fn begin_anew(&mut self) {
-        let answers = self.ways.values().any(|way| way.given && way.up);
-        if self.given_anew && answers {
-            self.given_anew = false;
-            self.forget_all();
-        }
-    }
-
-    fn forget_all(&mut self) {
-        self.peers.clear();
-        self.ways.values_mut().for_each(|way| way.was = None);
+    fn is_given_anew(&self) -> bool {
+        self.given_anew && self.ways.values().any(|way| way.given && way.shows())
     }
 
     /// None of ours answers, and all have been silent for long; not so long where most of the addresses that were given

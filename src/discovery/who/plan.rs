@@ -1,6 +1,7 @@
 //! Whom to connect to: those of ours that no link leads to.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::{Change, FORGOTTEN_AFTER, LinkId, Peer, RunId, Standing, Way, Who};
@@ -99,18 +100,24 @@ impl Who {
 
     /// Those of ours that no link leads to, the least tried first.
     fn wanted(&self) -> Vec<(RunId, Endpoint, u32)> {
-        let mut wanted: Vec<(RunId, Endpoint, u32)> = Vec::new();
+        let mut wanted: Vec<(RunId, Endpoint, &Peer)> = Vec::new();
         for (run_id, peer) in &self.peers {
             let Some(at) = peer.at.as_ref().filter(|_| !self.is_not_dialled(peer)) else {
                 continue;
             };
             let led_to = |way: &Way| way.leads_to(at) || way.learnt_as.as_ref() == Some(run_id);
             if !self.speaks(run_id) && !self.ways.values().any(led_to) {
-                wanted.push((RunId::clone(run_id), at.clone(), peer.tries));
+                wanted.push((RunId::clone(run_id), at.clone(), peer));
             }
         }
-        wanted.sort_by(|(one, _, tried), (other, _, often)| tried.cmp(often).then_with(|| one.cmp(other)));
+        wanted.sort_by_key(|(run_id, _, peer)| (peer.tries, Reverse(peer.known), RunId::clone(run_id)));
+        // Whoever was listed at an address last is there, and nobody else.
+        let mut addresses = HashSet::new();
+        wanted.retain(|(_, at, _)| addresses.insert(at.clone()));
         wanted
+            .into_iter()
+            .map(|(run_id, at, peer)| (run_id, at, peer.tries))
+            .collect()
     }
 
     /// The silent link that failed most often, where somebody else was tried less often.

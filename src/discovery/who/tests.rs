@@ -103,6 +103,9 @@ fn entry(text: &str) -> Entry {
 /// Three of ours that were given, know each other, and answer.
 const OURS: &str = "+1@A +2@B +3@C 1=a 1:b@B,c@C 2=b 2:a@A,c@C 3=c 3:a@A,b@B";
 
+/// Three of them that do not tell who they are.
+const UNNAMED: &str = "+1@A +2@B +3@C 1=? 1:b@B,c@C 2=? 2:a@A,c@C 3=? 3:a@A,b@B";
+
 /// One that was given, and two that it told of.
 const LEARNT: &str = "+1@A 1=a 1:b@B,c@C plan 11=b 11:a@A,c@C 12=c 12:a@A,b@B";
 
@@ -159,6 +162,16 @@ fn whose_words_count() {
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:g@G", "1=voice 2=stranger"),
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:", "1=voice 2=stranger"),
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:a@A", "1=voice 2=voice"),
+        (UNNAMED, "", "1=voice 2=voice 3=voice"),
+        (UNNAMED, "-3", "1=voice 2=voice 3=voice"),
+        (UNNAMED, "-3 1x 1=? 1:", "1=stranger 2=voice 3=voice"),
+        // Who speaks is who it is for as long as its connection holds.
+        (UNNAMED, "1x 2x 3x ~11 1=? 1: 2=? 2:a@A,c@C", "1=voice 2=voice 3=-"),
+        (
+            UNNAMED,
+            "1x 2x 3x ~11 1=? 1: 1x ~1 1=? 1: 2=? 2:a@A,c@C",
+            "1=stranger 2=stranger 3=-",
+        ),
         // By two ways there is one voice, that of the address which was given.
         ("", "+1@A +2@B 1=a 2=a", "1=voice 2=double"),
         (LEARNT, "+2@B 2=b", "1=voice 2=voice 11=double 12=voice"),
@@ -200,6 +213,8 @@ fn whom_to_connect_to() {
         (OURS, "3x 1:b@B,c@D plan 11=c 11:a@A,b@B plan", "11@D"),
         // Where what was given leads to somebody else now, whom it led to before is looked for where it is listed.
         ("", "+1@L 1=a 1:b@B 1x 1=b 1:a@A plan", "11@A"),
+        // Two are listed at one address: it is dialled once.
+        ("", "+1@A 1=a 1:b@B,c@B plan", "11@B"),
         // A stranger's friends are nobody's.
         (OURS, "3x 3=f 3:g@G,h@H plan", ""),
         // The name of a way that is not resolved yet keeps nobody from being learnt.

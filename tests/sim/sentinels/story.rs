@@ -324,8 +324,8 @@ impl Client {
         assert!(dials <= 5 * seconds, "{dials} dials in {seconds} quiet seconds");
         for slot in 0..SLOTS {
             let asked = commands.iter().filter(|(_, of)| *of == slot).count();
-            // Two, and what events of others and a second connection with RESP2 add.
-            let most = seconds * 5 / 2;
+            // Two, and what events of others add; a slow one may lose a link once, with its greeting and first questions.
+            let most = seconds * 5 / 2 + if self.tale.slow { 14 } else { 0 };
             assert!(
                 asked <= most,
                 "{} was asked {asked} times in {seconds} s",
