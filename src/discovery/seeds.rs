@@ -109,11 +109,11 @@ impl Seed {
             if standing != Standing::Silent || at.is_some_and(|at| addresses.contains(&at)) {
                 continue;
             }
-            match without.next() {
-                Some(at) => steps.push(Step::Redirect(*link, at)),
-                // The first one goes under the name itself.
-                None if place > 0 => closed.push(*link),
-                None => {}
+            // The first one goes under the name itself, the others under their addresses.
+            if place > 0 {
+                closed.push(*link);
+            } else if let Some(at) = without.next() {
+                steps.push(Step::Redirect(*link, at));
             }
         }
         self.links.retain(|link| !closed.contains(link));

@@ -127,8 +127,7 @@ impl Who {
     /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or it lists
     /// others while one of ours says that somebody else is there.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
-        let was_another = way.was.as_ref();
-        let was_another = was_another.is_some_and(|was| was != run_id && self.peers.contains_key(was));
+        let was_another = way.was.as_ref().is_some_and(|was| was != run_id);
         let belongs_to_another = self.listed_at(way).is_some_and(|listed| listed != run_id);
         let lists_others = way.entries().next().is_some() && !way.entries().any(|entry| self.knows_ours(entry));
         was_another || (belongs_to_another && lists_others)

@@ -131,6 +131,11 @@ fn whose_words_count() {
         (OURS, "3x 3=f 1x 2x ~9 3:g@G", "1=- 2=- 3=stranger"),
         (OURS, "3x 3=f ~60 1x 2x ~9 3:g@G", "1=- 2=- 3=stranger"),
         (OURS, "3x 3=f ~60 1:b@B,!c@C 3:g@G", "1=voice 2=voice 3=stranger"),
+        (
+            OURS,
+            "3x 3=f 1:b@B 2:a@A ~61 1:b@B 2:a@A plan 3:g@G",
+            "1=voice 2=voice 3=stranger",
+        ),
         // Where all of ours are silent for long, whoever was given is believed, and sooner when most of them are new.
         (OURS, "3x 3=f 1x 2x ~11 3:g@G", "1=- 2=- 3=voice"),
         (OURS, "1x 2x 3x ~6 1=x 2=y", "1=voice 2=voice 3=-"),
