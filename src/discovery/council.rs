@@ -252,10 +252,7 @@ impl Council {
 
     /// The questions to single Sentinels whose time has come.
     fn due(&mut self, now: Instant, jitter: f64) -> Vec<Act> {
-        let (mut up, mut strangers) = self.up();
-        if up.is_empty() {
-            std::mem::swap(&mut up, &mut strangers);
-        }
+        let (up, strangers) = self.up();
         let acts = self.agenda.due(&up, &strangers, now, jitter);
         acts.into_iter().map(|(link, depth)| Act::Ask(link, depth)).collect()
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::link::LinkId;
 use crate::net::Endpoint;
 
+mod clans;
 mod judge;
 mod plan;
 #[cfg(test)]
@@ -146,6 +147,8 @@ pub struct Who {
     peers: HashMap<RunId, Peer>,
     /// When one of ours was heard last.
     heard: Option<Instant>,
+    /// When who is one of ours was last found out from nothing but the addresses that were given.
+    begun: Option<Instant>,
     /// Since when there has been one all the time.
     voices_since: Option<Instant>,
     /// Other addresses were given: whoever answers there decides anew who is one of ours.
@@ -161,6 +164,7 @@ impl Who {
             ways: BTreeMap::new(),
             peers: HashMap::new(),
             heard: None,
+            begun: None,
             voices_since: None,
             given_anew: false,
             learns,

@@ -176,7 +176,9 @@ impl Agenda {
         if self.look.take_if(|at| *at <= now).is_some() {
             self.looked = Some(now);
             asked.extend(self.next_turn(up, now, jitter));
-            let due = |link: &&LinkId| self.lists_are_due(**link, now, jitter);
+            // Where nobody has a say it matters soon.
+            let every = if up.is_empty() { MIN_BETWEEN_LISTS } else { LISTS_EVERY };
+            let due = |link: &&LinkId| self.lists_are_due(**link, every, now, jitter);
             if let Some(&stranger) = strangers.iter().find(due) {
                 self.lists_were_read(stranger, now);
                 asked.push((stranger, Depth::Lists));
@@ -185,8 +187,8 @@ impl Agenda {
         asked
     }
 
-    fn lists_are_due(&self, link: LinkId, now: Instant, jitter: f64) -> bool {
-        let every = LISTS_EVERY.mul_f64(0.9 + jitter / 10.0);
+    fn lists_are_due(&self, link: LinkId, every: Duration, now: Instant, jitter: f64) -> bool {
+        let every = every.mul_f64(0.9 + jitter / 10.0);
         let read = self.lists_read.get(&link);
         read.is_none_or(|&at| now.saturating_duration_since(at) >= every)
     }
@@ -195,7 +197,7 @@ impl Agenda {
     fn next_turn(&mut self, up: &[LinkId], now: Instant, jitter: f64) -> Option<(LinkId, Depth)> {
         let next = up.iter().find(|&&link| link > self.turn).or(up.first())?;
         self.turn = *next;
-        if !self.lists_are_due(*next, now, jitter) {
+        if !self.lists_are_due(*next, LISTS_EVERY, now, jitter) {
             return Some((*next, Depth::Address));
         }
         self.lists_were_read(*next, now);

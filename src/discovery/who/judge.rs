@@ -29,9 +29,7 @@ impl Who {
         if self.voices().next().is_none() && (given_anew || self.may_begin_anew(now)) {
             self.begin_anew(now);
         }
-        while let Some(impostor) = self.impostor() {
-            self.expel(impostor);
-        }
+        self.settle_clans(now);
         self.take_stock(now);
         for (link, before) in before {
             let now_stranger = |way: &&Way| way.standing == Standing::Stranger && before != Standing::Stranger;
@@ -43,6 +41,7 @@ impl Who {
 
     /// Whoever answers at an address that was given is believed, and nothing of what was known before counts.
     fn begin_anew(&mut self, now: Instant) {
+        self.begun = Some(now);
         self.peers.clear();
         for way in self.ways.values_mut() {
             way.was = None;
@@ -58,7 +57,7 @@ impl Who {
     }
 
     /// Whoever has a voice may vouch for others.
-    fn admit_all(&mut self, now: Instant) {
+    pub(super) fn admit_all(&mut self, now: Instant) {
         while let Some(link) = self.next_voice() {
             self.admit(link, now);
         }
@@ -124,57 +123,21 @@ impl Who {
             .map(|(&link, _)| link)
     }
 
-    /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or it lists
-    /// others while one of ours says that somebody else is there.
+    /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or those whom it
+    /// lists are others than those whom ours list.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
         let was_another = way.was.as_ref().is_some_and(|was| was != run_id);
-        let belongs_to_another = self.listed_at(way).is_some_and(|listed| listed != run_id);
-        let lists_others = way.entries().next().is_some() && !way.entries().any(|entry| self.knows_ours(entry));
-        was_another || (belongs_to_another && lists_others)
+        was_another || self.voices().any(|(_, voice)| way.is_foreign_to(voice))
     }
 
-    /// Whether it lists one of ours that is up.
+    /// Whether it lists one of ours that is up; where none is, one that it holds to be up.
     fn vouches_for_ours(&self, way: &Way) -> bool {
         let ours: HashSet<&RunId> = self.voices().filter_map(|(_, voice)| voice.run_id.as_ref()).collect();
-        way.entries().any(|entry| ours.contains(&entry.run_id))
-    }
-
-    /// Somebody who was believed for its address alone, before one of the others told that somebody else belongs there: it
-    /// knows none of them, and none of them knows it.
-    fn impostor(&self) -> Option<LinkId> {
-        let is_one = |link: LinkId, way: &Way| {
-            let others: Vec<&Way> = self
-                .voices()
-                .filter(|(other, _)| *other != link)
-                .map(|(_, other)| other)
-                .collect();
-            let knows =
-                |one: &Way, other: &Way| one.entries().any(|entry| Some(&entry.run_id) == other.run_id.as_ref());
-            let is_known = others.iter().any(|other| knows(other, way) || knows(way, other));
-            let belongs = |entry: &Entry| way.leads_to(&entry.at) && Some(&entry.run_id) != way.run_id.as_ref();
-            !is_known && others.iter().any(|other| other.entries().any(belongs))
+        let nobody_speaks = self.voices().next().is_none();
+        let is_ours = |entry: &Entry| {
+            ours.contains(&entry.run_id) || (nobody_speaks && !entry.down && self.peers.contains_key(&entry.run_id))
         };
-        let lists_others = |way: &Way| way.entries().next().is_some();
-        let mut named = self
-            .voices()
-            .filter(|(_, way)| way.given && way.run_id.is_some() && lists_others(way));
-        named.find(|(link, way)| is_one(*link, way)).map(|(link, _)| link)
-    }
-
-    /// Takes its voice, and forgets whom it alone told of.
-    fn expel(&mut self, link: LinkId) {
-        if let Some(way) = self.ways.get_mut(&link) {
-            way.standing = Standing::Stranger;
-            way.was = None;
-            way.spoke = false;
-        }
-        let speaking = self.voices().filter_map(|(_, voice)| voice.run_id.clone());
-        let listed = self
-            .voices()
-            .flat_map(|(_, voice)| voice.entries())
-            .map(|entry| RunId::clone(&entry.run_id));
-        let kept: HashSet<RunId> = speaking.chain(listed).collect();
-        self.peers.retain(|run_id, _| kept.contains(run_id));
+        way.entries().any(is_ours)
     }
 
     /// Under which run id those who have a voice list the address.
@@ -184,7 +147,7 @@ impl Who {
     }
 
     /// Gives a voice, and makes those whom it lists ours.
-    fn admit(&mut self, link: LinkId, now: Instant) {
+    pub(super) fn admit(&mut self, link: LinkId, now: Instant) {
         let Some(way) = self.ways.get(&link) else { return };
         let run_id = way.run_id.clone().or_else(|| self.listed_at(way).cloned());
         let run_id = run_id.or_else(|| way.was.clone());

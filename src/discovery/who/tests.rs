@@ -7,7 +7,7 @@ use std::collections::HashSet;
 ///
 /// `+1@A`: link 1 to address A was given. `-1`: it is not given any more. `1=a`: a answers there, `1=?`: somebody who does
 /// not tell. `1:b@B,!c@C`: it lists b at B, and c at C as down. `1x`: the connection is lost, or not to be had. `~9`: nine
-/// seconds pass. `plan`: links are opened, from 11 on, and closed.
+/// seconds pass. `1/t:`: for the service t. `plan`: links are opened, from 11 on, and closed.
 struct Stage {
     who: Who,
     now: Instant,
@@ -49,7 +49,8 @@ impl Stage {
                 .answers(number(link), None, Some(run_id).filter(|id| *id != "?"), now);
         } else if let Some((link, list)) = step.split_once(':') {
             let entries = list.split(',').filter(|text| !text.is_empty()).map(entry).collect();
-            self.who.lists(number(link), &"s".into(), entries, now);
+            let (link, service) = link.split_once('/').unwrap_or((link, "s"));
+            self.who.lists(number(link), &service.into(), entries, now);
         } else {
             self.who.fails(number(step.strip_suffix('x').unwrap()), now);
         }
@@ -159,6 +160,29 @@ fn whose_words_count() {
             "+1@A +2@B +3@C 3=f 3:g@G 1=a 1:b@B,c@C 2=b 2:a@A,c@C",
             "1=voice 2=voice 3=stranger",
         ),
+        // Of two deployments among those given the one that has more of them counts, whoever answers first.
+        (
+            "",
+            "+1@A +2@B +3@C 3=f 3:g@G 1=a 1:b@B,d@D 2=b 2:a@A,d@D",
+            "1=voice 2=voice 3=stranger",
+        ),
+        (
+            "",
+            "+1@A +2@B +3@C 3=f 3:g@G plan 11=g 11:f@C 1=a 1:b@B,d@D 2=b 2:a@A,d@D",
+            "1=voice 2=voice 3=stranger 11=stranger",
+        ),
+        ("", "+1@A +3@C 3=f 3: 1=a 1:b@B ~60 3:g@G,h@H", "1=voice 3=stranger"),
+        // So it is before 6.2.
+        (
+            "",
+            "+1@A +2@B +3@C 3=? 3:g@G 1=? 1:b@B,d@D 2=? 2:a@A,d@D",
+            "1=voice 2=voice 3=stranger",
+        ),
+        // Not so where they watch different services.
+        ("", "+1@A +3@C 3=f 3/t:g@G 1=a 1:b@B", "1=voice 3=voice"),
+        // Where all of ours are silent, whoever lists one of them as up is one of them.
+        (LEARNT, "1x 11x 12x ~1 12=n 12:a@A", "1=- 11=- 12=voice"),
+        (LEARNT, "1x 11x 12x ~1 12=n 12:!a@A", "1=- 11=- 12=stranger"),
         // One that lists nobody yet is not one of the others for that.
         ("", "+1@A +3@C 3=n 3: 1=a 1:b@B,c@C", "1=voice 3=voice"),
         // Those who do not tell who they are: before 6.2, or without the right to.
