@@ -103,6 +103,8 @@ struct Way {
     was: Option<RunId>,
     /// Whoever is there has been one of ours on this connection.
     spoke: bool,
+    /// One of ours has been there.
+    was_ours: bool,
     /// Whom it lists, for each service.
     lists: HashMap<Rc<str>, Vec<Entry>>,
     failures: u32,
@@ -114,6 +116,13 @@ struct Way {
 impl Way {
     fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.lists.values().flatten()
+    }
+
+    /// Nobody of ours has ever been there.
+    fn begin_anew(&mut self) {
+        self.was = None;
+        self.spoke = false;
+        self.was_ours = false;
     }
 
     /// Something is known of whoever answers there: of those who do not tell who they are nothing is before they list
@@ -197,6 +206,7 @@ impl Who {
             run_id: None,
             was: None,
             spoke: false,
+            was_ours: false,
             lists: HashMap::new(),
             failures: 0,
             revived: 0,

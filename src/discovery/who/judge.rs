@@ -44,8 +44,7 @@ impl Who {
         self.begun = Some(now);
         self.peers.clear();
         for way in self.ways.values_mut() {
-            way.was = None;
-            way.spoke = false;
+            way.begin_anew();
         }
         self.admit_all(now);
         if let Some(first) = self.first_unnamed().filter(|_| self.voices().next().is_none()) {
@@ -158,6 +157,7 @@ impl Who {
             way.standing = if doubled { Standing::Double } else { Standing::Voice };
             way.was.clone_from(&run_id);
             way.spoke = true;
+            way.was_ours = true;
             way.run_id.clone_from(&run_id);
         }
         if let Some(run_id) = run_id {

@@ -193,6 +193,11 @@ fn whose_words_count() {
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:a@A", "1=voice 2=voice"),
         (UNNAMED, "", "1=voice 2=voice 3=voice"),
         (UNNAMED, "-3", "1=voice 2=voice 3=voice"),
+        (
+            "",
+            "+1@A +2@B 1=? 1:b@B,c@C 2=? 2:a@A,c@C 1x 1=? 1: 1:g@G",
+            "1=stranger 2=voice",
+        ),
         (UNNAMED, "-3 1x 1=? 1:", "1=stranger 2=voice 3=voice"),
         // Who speaks is who it is for as long as its connection holds.
         (UNNAMED, "1x 2x 3x ~11 1=? 1: 2=? 2:a@A,c@C", "1=voice 2=voice 3=-"),
