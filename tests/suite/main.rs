@@ -12,6 +12,7 @@ mod batches;
 mod bulk;
 mod clients;
 mod counting;
+mod crowded;
 mod cuts;
 mod deadlines;
 mod dials;

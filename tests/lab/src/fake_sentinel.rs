@@ -65,8 +65,10 @@ impl FakeReplica {
 /// All that a scripted sentinel believes; a test changes it at any time through [`FakeSentinel::edit`].
 #[derive(Clone, Debug)]
 pub struct SentinelView {
-    /// The only service it knows.
+    /// The service it knows.
     pub service: String,
+    /// Others of which it believes the same.
+    pub services: Vec<String>,
     /// The primary's address, in both answers unless `announced` says otherwise.
     pub primary: (String, u16),
     /// The answer of GET-MASTER-ADDR-BY-NAME where it differs, as a leader's does before its own `+switch-master`.
@@ -169,6 +171,7 @@ impl FakeSentinel {
     pub fn builder(service: &str, primary: u16) -> FakeSentinelBuilder {
         let view = SentinelView {
             service: service.into(),
+            services: Vec::new(),
             primary: ("127.0.0.1".into(), primary),
             announced: None,
             epoch: 1,
@@ -217,12 +220,14 @@ impl FakeSentinel {
 
     /// Takes another primary at the next epoch and publishes `+switch-master`; how many messages went out.
     pub fn switch_master(&self, host: &str, port: u16) -> usize {
-        let (service, (old_host, old_port)) = self.edit(|view| (view.service.clone(), view.primary.clone()));
+        let (mut services, (old_host, old_port)) = self.edit(|view| (view.services.clone(), view.primary.clone()));
+        services.insert(0, self.edit(|view| view.service.clone()));
         self.change_primary(host, port);
-        self.emit(
-            "+switch-master",
-            &format!("{service} {old_host} {old_port} {host} {port}"),
-        )
+        let switch = |service: &String| format!("{service} {old_host} {old_port} {host} {port}");
+        let sent = services
+            .iter()
+            .map(|service| self.emit("+switch-master", &switch(service)));
+        sent.sum()
     }
 }
 
@@ -258,7 +263,8 @@ fn answer(session: &mut Session, args: &[Vec<u8>], gate: &Gate, view: &SentinelV
 
 fn answer_query(session: &mut Session, words: &[String], view: &SentinelView) {
     let verb = words.first().map(|verb| verb.to_ascii_uppercase()).unwrap_or_default();
-    let known = words.get(1) == Some(&view.service) && view.mode != Mode::UnknownService;
+    let is_one = |name: &String| *name == view.service || view.services.contains(name);
+    let known = words.get(1).is_some_and(is_one) && view.mode != Mode::UnknownService;
     match verb.as_str() {
         "MYID" => session.bulk(&view.my_id),
         "MASTERS" => session.array_of_pairs(&[primary_fields(view)]),
