@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+mod balanced;
 mod batches;
 mod bulk;
 mod clients;

@@ -51,13 +51,28 @@ pub struct Bottleneck {
 impl Bottleneck {
     /// Passes everything on to `target`. `greeting` is what HELLO and AUTH cost, `command` what each other command costs.
     pub fn to(target: u16, greeting: Duration, command: Duration) -> Bottleneck {
+        Bottleneck::between(vec![target], Cost { greeting, command })
+    }
+
+    /// A load balancer: leads each connection to the next of them. Commands cost nothing.
+    pub fn balancer(targets: &[u16]) -> Bottleneck {
+        let nothing = Duration::ZERO;
+        let cost = Cost {
+            greeting: nothing,
+            command: nothing,
+        };
+        Bottleneck::between(targets.to_vec(), cost)
+    }
+
+    fn between(targets: Vec<u16>, cost: Cost) -> Bottleneck {
         let (orders, inbox) = channel();
-        std::thread::spawn(move || work(&inbox, Cost { greeting, command }));
+        std::thread::spawn(move || work(&inbox, cost));
         let clients: Arc<Mutex<Vec<Weak<Link>>>> = Arc::default();
         let accepted = Arc::new(AtomicU64::new(0));
         let (register, count) = (Arc::clone(&clients), Arc::clone(&accepted));
         let acceptor = Acceptor::start(move |stream| {
-            count.fetch_add(1, Ordering::Relaxed);
+            let turn = count.fetch_add(1, Ordering::Relaxed) as usize;
+            let target = targets[turn % targets.len()];
             let client = Arc::new(Link::new(stream));
             let mut clients = register.lock().expect("no panic happens under this lock");
             clients.retain(|client| client.strong_count() > 0);
