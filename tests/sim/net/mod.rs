@@ -13,7 +13,6 @@ pub mod futex;
 pub mod handshake;
 #[path = "../../../src/net/login.rs"]
 mod login;
-#[path = "../../../src/net/lookup.rs"]
 mod lookup;
 #[path = "../../../src/net/process.rs"]
 pub mod process;

@@ -53,6 +53,8 @@ pub(super) struct Court {
     /// When each Sentinel was asked.
     pub(super) commands: Vec<(u64, usize)>,
     pub(super) over: bool,
+    /// Where ours run, by their name.
+    pub(super) published: Vec<usize>,
     named: usize,
     /// How often the epochs began again.
     resets: usize,
@@ -69,9 +71,16 @@ impl Court {
             asked: 0,
             commands: Vec::new(),
             over: false,
+            published: Vec::new(),
             named: 0,
             resets: 0,
         }
+    }
+
+    /// The name stands for those of ours that run now.
+    pub(super) fn publish_names(&mut self) {
+        let living = self.living(false).into_iter();
+        self.published = living.filter_map(|who| self.sentinels[who].slot).collect();
     }
 
     /// The Sentinel that listens there.

@@ -5,6 +5,7 @@
 
 mod answers;
 mod court;
+mod names;
 mod story;
 
 use std::cell::{Cell, RefCell};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use answers::answer;
 use court::Court;
+pub(crate) use names::{Found, look_up};
 use story::Tale;
 
 use crate::kernel::trace::tell;

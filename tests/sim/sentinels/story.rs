@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::court::{Court, NODES, SLOTS};
-use super::{MS, address, answers, court};
+use super::{MS, address, answers, court, names};
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::kernel::kernel;
@@ -23,6 +23,8 @@ use crate::topology::{Hint, Request, Snapshot};
 /// Things happen for so long; then it is quiet, and the truth must be found.
 const STORM: u64 = 60_000 * MS;
 const FINDS: u64 = 35_000 * MS;
+/// All Sentinels have this port.
+const PORT: u16 = 26_379;
 const QUIET: u64 = 20_000 * MS;
 pub(super) const END: u64 = STORM + FINDS + QUIET;
 
@@ -67,6 +69,10 @@ pub(super) struct Tale {
     seeds: usize,
     /// One of the given addresses was never anybody's.
     wrong_seed: bool,
+    /// What is given is the name of all of ours.
+    by_name: bool,
+    /// And a name that nobody knows.
+    wrong_name: bool,
     pub(super) dead: usize,
     pub(super) old: bool,
     slow: bool,
@@ -85,6 +91,8 @@ impl Tale {
             count,
             seeds: 1 + rng.usize(..count),
             wrong_seed: rng.u8(..4) == 0,
+            by_name: rng.u8(..3) == 0,
+            wrong_name: rng.u8(..4) == 0,
             dead: [0, 0, 0, 20, 300][rng.usize(..5)],
             old: rng.u8(..4) == 0,
             slow: rng.u8(..4) == 0,
@@ -132,9 +140,17 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
     });
     let given: Vec<usize> = slots.into_iter().take(tale.seeds).collect();
     let mut options = Options::new();
-    for slot in &given {
-        let at = address(*slot);
-        options.add_sentinel(&at.ip().to_string(), at.port()).unwrap();
+    court(Court::publish_names);
+    if tale.by_name {
+        options.add_sentinel(names::OURS, PORT).unwrap();
+    } else {
+        for slot in &given {
+            let at = address(*slot);
+            options.add_sentinel(&at.ip().to_string(), at.port()).unwrap();
+        }
+    }
+    if tale.wrong_name {
+        options.add_sentinel(names::NOWHERE, PORT).unwrap();
     }
     if tale.wrong_seed {
         options.add_sentinel("10.9.9.9", 26_379).unwrap();
@@ -160,7 +176,8 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
         tale,
     });
     client.requests.send(Request::Look(Hint::Lost)).unwrap();
-    let (hello, dead) = (2_000 * MS, 1_000 * MS);
+    let (hello, dead, published) = (2_000 * MS, 1_000 * MS, 3_000 * MS);
+    again(published, || court(Court::publish_names));
     again(hello, || court(Court::greet_each_other));
     again(dead, || court(Court::look_for_the_dead));
     let looks = Rc::clone(&client);
@@ -337,11 +354,19 @@ impl Client {
         }
         let open: usize = (0..SLOTS).filter(|&slot| !network().of_node(slot).is_empty()).count();
         assert!(open <= self.most_open(), "{open} Sentinels are connected to");
+        court(|court| {
+            for who in court.living(false) {
+                let heard = court.sentinels[who].subscribers.iter();
+                let heard = heard.filter(|id| network().with(**id, |connection| !connection.is_over()));
+                assert!(heard.count() > 0, "{:?} is not heard", court.sentinels[who]);
+            }
+        });
         court(|court| court.over = true);
     }
 
     /// How many links there may be.
     fn most_open(&self) -> usize {
-        self.given.borrow().len() + usize::from(self.tale.wrong_seed) + 5
+        let of_the_name = if self.tale.by_name { self.tale.count } else { 0 };
+        self.given.borrow().len().max(of_the_name) + usize::from(self.tale.wrong_seed) + 5
     }
 }
