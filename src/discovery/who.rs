@@ -92,7 +92,7 @@ struct Way {
     peer: Option<Endpoint>,
     /// The address was given to the program, or is one of a name that was.
     given: bool,
-    /// Whom it was opened for.
+    /// Whom it was opened for, where it was not given.
     learnt_as: Option<RunId>,
     up: bool,
     /// Who said that it is there, on the last connection.
@@ -190,6 +190,7 @@ impl Who {
     pub fn give_known(&mut self, link: LinkId) {
         if let Some(way) = self.ways.get_mut(&link) {
             way.given = true;
+            way.learnt_as = None;
         }
     }
 

@@ -13,7 +13,7 @@ type Clan = BTreeSet<LinkId>;
 
 impl Way {
     /// Whether it lists the other one, by its run id; by its address where that does not tell who it is.
-    fn knows(&self, other: &Way) -> bool {
+    pub(super) fn knows(&self, other: &Way) -> bool {
         let is_it = |run_id: &RunId| match &other.run_id {
             Some(other) => run_id == other,
             None => false,

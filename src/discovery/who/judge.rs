@@ -30,6 +30,7 @@ impl Who {
             self.begin_anew(now);
         }
         self.settle_clans(now);
+        self.name_all(now);
         self.take_stock(now);
         for (link, before) in before {
             let now_stranger = |way: &&Way| way.standing == Standing::Stranger && before != Standing::Stranger;
@@ -131,12 +132,9 @@ impl Who {
 
     /// Whether it lists one of ours that is up; where none is, one that it holds to be up.
     fn vouches_for_ours(&self, way: &Way) -> bool {
-        let ours: HashSet<&RunId> = self.voices().filter_map(|(_, voice)| voice.run_id.as_ref()).collect();
         let nobody_speaks = self.voices().next().is_none();
-        let is_ours = |entry: &Entry| {
-            ours.contains(&entry.run_id) || (nobody_speaks && !entry.down && self.peers.contains_key(&entry.run_id))
-        };
-        way.entries().any(is_ours)
+        let is_ours = |entry: &Entry| !entry.down && self.peers.contains_key(&entry.run_id);
+        self.voices().any(|(_, voice)| way.knows(voice)) || (nobody_speaks && way.entries().any(is_ours))
     }
 
     /// Under which run id those who have a voice list the address.
@@ -147,31 +145,42 @@ impl Who {
 
     /// Gives a voice, and makes those whom it lists ours.
     pub(super) fn admit(&mut self, link: LinkId, now: Instant) {
-        let Some(way) = self.ways.get(&link) else { return };
-        let run_id = way.run_id.clone().or_else(|| self.listed_at(way).cloned());
-        let run_id = run_id.or_else(|| way.was.clone());
-        let doubled = run_id.is_some() && self.voices().any(|(_, voice)| voice.run_id == run_id);
-        let at = way.peer.clone().or_else(|| way.at.clone());
+        let Some(way) = self.ways.get_mut(&link) else { return };
+        way.standing = Standing::Voice;
+        way.spoke = true;
+        way.was_ours = true;
         let entries: Vec<Entry> = way.entries().cloned().collect();
-        if let Some(way) = self.ways.get_mut(&link) {
-            way.standing = if doubled { Standing::Double } else { Standing::Voice };
-            way.was.clone_from(&run_id);
-            way.spoke = true;
-            way.was_ours = true;
-            way.run_id.clone_from(&run_id);
+        for entry in entries {
+            self.meet(entry, now);
         }
-        if let Some(run_id) = run_id {
+    }
+
+    /// Who those are that have a voice: whom they say to be, or whom the others list where they are, or who was there
+    /// before. By two ways there is one voice.
+    fn name_all(&mut self, now: Instant) {
+        let mut links: Vec<(bool, LinkId)> = self.voices().map(|(link, way)| (!way.given, link)).collect();
+        links.sort_unstable();
+        let mut seen = HashSet::new();
+        for (_, link) in links {
+            let Some(way) = self.ways.get(&link) else { continue };
+            // Nobody lists itself.
+            let is_itself = |run_id: &RunId| !way.entries().any(|entry| entry.run_id == *run_id);
+            let run_id = way
+                .told
+                .clone()
+                .or_else(|| self.listed_at(way).cloned().filter(is_itself));
+            let run_id = run_id.or_else(|| way.was.clone().filter(is_itself));
+            let at = way.peer.clone().or_else(|| way.at.clone());
+            let Some(way) = self.ways.get_mut(&link) else { continue };
+            way.was.clone_from(&run_id);
+            way.run_id.clone_from(&run_id);
+            let Some(run_id) = run_id else { continue };
+            if !seen.insert(RunId::clone(&run_id)) {
+                way.standing = Standing::Double;
+            }
             let peer = self.peers.entry(run_id).or_insert_with(|| Peer::new(at.clone(), now));
             peer.at = peer.at.take().or(at);
             peer.tries = 0;
-        }
-        for entry in entries
-            .iter()
-            .filter(|entry| !self.peers.contains_key(&entry.run_id))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            self.meet(entry, now);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 /// Plays `steps` and tells what follows.
 ///
-/// `+1@A`: link 1 to address A was given. `-1`: it is not given any more. `1=a`: a answers there, `1=?`: somebody who does
+/// `+1@A`: link 1 to address A was given. `+1`: an address that link 1 leads to was given. `-1`: it is not given any more. `1=a`: a answers there, `1=?`: somebody who does
 /// not tell. `1:b@B,!c@C`: it lists b at B, and c at C as down. `1x`: the connection is lost, or not to be had. `~9`: nine
 /// seconds pass. `1/t:`: for the service t. `plan`: links are opened, from 11 on, and closed.
 struct Stage {
@@ -37,6 +37,8 @@ impl Stage {
         if let Some((link, host)) = step.strip_prefix('+').and_then(|rest| rest.split_once('@')) {
             self.who.give(number(link), at(host), Some(at(host)));
             self.who.settle(now);
+        } else if let Some(link) = step.strip_prefix('+') {
+            self.who.give_known(number(link));
         } else if let Some(link) = step.strip_prefix('-') {
             self.who.withdraw(number(link));
             self.who.settle(now);
@@ -245,6 +247,7 @@ fn whom_to_connect_to() {
         (LEARNT, "12x 1:b@B,c@D plan 11:a@A,c@C plan", "11@B 13@D"),
         (OURS, "3x 1:b@B,c@D plan", "11@D"),
         (OURS, "3x 1:b@B,c@D plan 11=c 11:a@A,b@B plan", "11@D"),
+        (LEARNT, "plan +12 12x 12=f 12: 1:b@B,c@D plan", "11@B 12@C 13@D"),
         // Where what was given leads to somebody else now, whom it led to before is looked for where it is listed.
         ("", "+1@L 1=a 1:b@B 1x 1=b 1:a@A plan", "11@A"),
         // Two are listed at one address: it is dialled once.
