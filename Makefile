@@ -113,7 +113,7 @@ sim: ## the data path over a simulated kernel (SEEDS=2000 FROM=n; SEED=n: one wi
 	@SEEDS=$${SEEDS:-2000} $(CARGO) test --profile sim --test sim
 
 promises: setup ## the measured promises at length, with their figures (RUNS=20 DOWN_SECONDS=60 READ_SECONDS=40; 20 minutes)
-	@RUNS=$${RUNS:-20} DOWN_SECONDS=$${DOWN_SECONDS:-60} \
+	@RUNS=$${RUNS:-20} DOWN_SECONDS=$${DOWN_SECONDS:-60} FORGET=1 \
 		$(CARGO) test --release --test promises -- --nocapture --test-threads=1
 	@READ_SECONDS=$${READ_SECONDS:-40} $(CARGO) test --test suite -- stale::no_read --test-threads=1
 

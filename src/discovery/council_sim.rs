@@ -438,7 +438,7 @@ fn every_life_ends_at_the_truth_without_a_step_back() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(20_000),
+        None => 0..number("SEEDS").unwrap_or(5_000),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
