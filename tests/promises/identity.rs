@@ -114,6 +114,9 @@ fn an_address_that_another_deployment_takes_over_leads_no_write_there() {
         serving(&client),
         serving(&newcomer.1)
     );
+    let strangers = deployment.metric("sentinel_strangers_total").unwrap();
+    assert!(strangers >= 1, "nobody was seen to be a stranger");
+    assert_eq!(newcomer.0.metric("sentinel_strangers_total").unwrap(), 1);
     // The laboratory itself: the own Sentinels have not moved.
     assert_eq!(own.settle(), 10);
     assert_eq!(at_foreign, 0, "it knows {:?}", known(&deployment));
@@ -129,7 +132,7 @@ fn sentinels_that_move_one_by_one_and_keep_their_run_ids_are_followed() {
     wait_until("links to all", LEARNT_WITHIN, || {
         fleet.sentinels().iter().all(|host| fleet.links_to(*host) > 0)
     });
-    for (from, to) in [(2, 2), (3, 3), (4, 4)] {
+    for (from, to) in [(2, 5), (3, 6), (4, 7)] {
         fleet.move_sentinel(from, to);
         fleet.settle();
         wait_until("a link to where the Sentinel is now", LEARNT_WITHIN, || {
@@ -138,7 +141,10 @@ fn sentinels_that_move_one_by_one_and_keep_their_run_ids_are_followed() {
     }
     let new = fleet.fail_over();
     let took = assert_follows(&deployment, &client, new);
-    println!("moved Sentinels: followed within {} ms", ms(took));
+    let moved = deployment.metric("sentinels_moved_total").unwrap();
+    println!("moved Sentinels: followed within {} ms, {moved} moves seen", ms(took));
+    assert_eq!(moved, 3);
+    assert_eq!(deployment.metric("sentinel_strangers_total").unwrap(), 0);
     assert_eq!(dead_but_up(&deployment, &fleet), 0, "{:?}", known(&deployment));
 }
 
