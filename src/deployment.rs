@@ -11,7 +11,7 @@ use crate::net::sys::ForkBound;
 use crate::observe::{Level, Log, Observer, describe, metrics};
 use crate::options::{Credentials, Options, TlsSettings, Vault};
 use crate::runtime::{Runtime, may_wait, read_timeout};
-use crate::topology::{Node, Role, Snapshot, unknown_primary};
+use crate::topology::{InUse, Node, Role, Snapshot, unknown_primary};
 
 /// A set of Sentinels and the services they watch. Any thread, any time.
 #[derive(Debug)]
@@ -177,6 +177,7 @@ impl Deployment {
         let deadline = self.deadline(timeout_ms)?;
         let name = self.name(service)?;
         let service = self.runtime.service(name);
+        let _in_use = InUse::new(&service);
         if service.ask(deadline) == Some(true) {
             return Ok(service.snapshot());
         }

@@ -193,7 +193,8 @@ impl Runtime {
     /// The service `name`, watched from its first use on until nobody has used it for a while.
     pub(crate) fn service(&self, name: &str) -> Arc<Service> {
         let mut services = self.services.lock();
-        if let Some(watched) = services.get(name) {
+        if let Some(watched) = services.get_mut(name) {
+            watched.unused = false;
             return Arc::clone(&watched.service);
         }
         let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
@@ -400,7 +401,7 @@ async fn forget_unused(services: Arc<Mutex<Services>>, observer: Arc<Observer>) 
         tokio::time::sleep(UNUSED).await;
         let mut gone = Vec::new();
         services.lock().retain(|name, watched| {
-            let unused = Arc::strong_count(&watched.service) == 1;
+            let unused = !watched.service.is_in_use();
             let was_unused = std::mem::replace(&mut watched.unused, unused);
             let forget = unused && was_unused;
             if forget {

@@ -236,6 +236,18 @@ pub struct Service {
     words: Arc<Mutex<Words>>,
     requests: mpsc::UnboundedSender<Request>,
     unserved: Arc<AtomicUsize>,
+    in_use: Arc<()>,
+}
+
+/// Held by whoever uses a service: while somebody does, it is watched.
+#[derive(Debug)]
+pub struct InUse(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+impl InUse {
+    /// A user of `service`.
+    pub fn new(service: &Service) -> InUse {
+        InUse(Arc::clone(&service.in_use))
+    }
 }
 
 /// The mark of a client whose callers wait for a primary to be named: while there is one, discovery goes on asking.
@@ -271,7 +283,13 @@ impl Service {
             words,
             requests,
             unserved,
+            in_use: Arc::default(),
         }
+    }
+
+    /// Whether somebody uses it.
+    pub fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.in_use) > 1
     }
 
     /// The service's name.

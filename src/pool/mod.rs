@@ -68,7 +68,7 @@ use crate::net::clock::Moment;
 use crate::net::{DialError, Endpoint};
 use crate::observe::{CallStats, Observer, Timing};
 use crate::options::{ClientSettings, Shown, Vault};
-use crate::topology::{Hint, Role, Service, is_final, turned_away, unknown_primary};
+use crate::topology::{Hint, InUse, Role, Service, is_final, turned_away, unknown_primary};
 use state::{Line, Route, State};
 use waiters::Queue;
 
@@ -84,6 +84,7 @@ pub struct Pool {
     pub(crate) role: Role,
     /// The service that is followed.
     pub(crate) service: Arc<Service>,
+    _in_use: InUse,
     /// Who is told of what happens.
     pub(crate) observer: Arc<Observer>,
     /// What its client sets differently from the deployment.
@@ -120,6 +121,7 @@ impl Pool {
         Pool {
             settings,
             role,
+            _in_use: InUse::new(&service),
             service,
             observer,
             overrides,
