@@ -4,7 +4,7 @@
 //! has to be acquainted with those that speak already: listed by one of them under its run id, or listing one of them.
 //! An address that answers under another run id than before is a stranger until that holds: addresses change hands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,11 +25,8 @@ pub type RunId = Rc<str>;
 /// Nobody is known for longer whom no live Sentinel has listed since, and who is down.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// Where all whom we knew have been silent for so long, whoever answers at an address that was given is believed.
-const ANEW_AFTER: Duration = Duration::from_secs(10);
-
-/// The same where whoever answers has most of these addresses.
-const ANEW_BY_MOST_AFTER: Duration = Duration::from_secs(5);
+/// Where all whom we knew have been silent for so long, whoever has most of the addresses that were given is believed.
+const ANEW_AFTER: Duration = Duration::from_secs(5);
 
 /// So many are learnt at the most.
 const MOST_LEARNT: usize = 64;
@@ -154,6 +151,8 @@ struct Peer {
 pub struct Who {
     ways: BTreeMap<LinkId, Way>,
     peers: HashMap<RunId, Peer>,
+    /// Those that have listed each other.
+    friends: HashSet<clans::Pair>,
     /// When one of ours was heard last.
     heard: Option<Instant>,
     /// When who is one of ours was last found out from nothing but the addresses that were given.
@@ -172,6 +171,7 @@ impl Who {
         Who {
             ways: BTreeMap::new(),
             peers: HashMap::new(),
+            friends: HashSet::new(),
             heard: None,
             begun: None,
             voices_since: None,
@@ -319,6 +319,14 @@ impl Who {
     /// What the words of whoever is at the end of the link are worth.
     pub fn standing(&self, link: LinkId) -> Standing {
         self.ways.get(&link).map_or(Standing::Silent, |way| way.standing)
+    }
+
+    /// Whether whoever answers at the address has a say.
+    #[cfg(test)]
+    pub fn has_a_say_at(&self, at: &Endpoint) -> bool {
+        self.ways
+            .values()
+            .any(|way| way.leads_to(at) && way.standing.has_a_say())
     }
 
     /// Counts the signs that the link's Sentinel is back: others hold it to be up again, or are the first to be back

@@ -11,44 +11,78 @@ const MAY_BE_LATE: Duration = Duration::from_secs(10);
 
 type Clan = BTreeSet<LinkId>;
 
+/// Two run ids in one order.
+pub(super) type Pair = (RunId, RunId);
+
+fn pair(one: &RunId, other: &RunId) -> Pair {
+    let (first, second) = if one < other { (one, other) } else { (other, one) };
+    (RunId::clone(first), RunId::clone(second))
+}
+
 impl Way {
     /// Whether it lists the other one, by its run id; by its address where that does not tell who it is.
-    pub(super) fn knows(&self, other: &Way) -> bool {
-        let is_it = |run_id: &RunId| match &other.run_id {
-            Some(other) => run_id == other,
-            None => false,
-        };
-        self.entries()
-            .any(|entry| is_it(&entry.run_id) || (other.run_id.is_none() && other.leads_to(&entry.at)))
+    fn knows(&self, other: &Way) -> bool {
+        self.entries().any(|entry| match &other.run_id {
+            Some(run_id) => entry.run_id == *run_id,
+            None => other.leads_to(&entry.at),
+        })
     }
 
-    /// Whether one of them knows the other, or both know somebody.
-    fn is_acquainted_with(&self, other: &Way) -> bool {
-        let listed: HashSet<&RunId> = self.entries().map(|entry| &entry.run_id).collect();
-        let both_know_somebody = other.entries().any(|entry| listed.contains(&entry.run_id));
-        both_know_somebody || self.knows(other) || other.knows(self)
-    }
-
-    /// Whether they have nothing to do with each other, though both tell of others who watch the same service.
-    pub(super) fn is_foreign_to(&self, other: &Way) -> bool {
+    fn tells_of_others_as(&self, other: &Way) -> bool {
         let lists = |way: &Way, service: &str| way.lists.get(service).is_some_and(|list| !list.is_empty());
-        let both_tell = self
-            .lists
-            .keys()
-            .any(|service| lists(self, service) && lists(other, service));
-        both_tell && !self.is_acquainted_with(other)
+        let mut services = self.lists.keys();
+        services.any(|service| lists(self, service) && lists(other, service))
     }
 }
 
 impl Who {
+    /// Whether each lists the other, or once did, before it was told to forget the others: who is at an address of one of ours
+    /// is greeted by the others, and lists them, though they do not list it. Where one of them does not tell who it is, it is
+    /// enough that one lists the other, or both somebody.
+    fn are_acquainted(&self, one: &Way, other: &Way) -> bool {
+        if let (Some(first), Some(second)) = (&one.run_id, &other.run_id) {
+            let are_friends = || self.friends.contains(&pair(first, second));
+            return first == second || are_friends() || (one.knows(other) && other.knows(one));
+        }
+        let listed: HashSet<&RunId> = one.entries().map(|entry| &entry.run_id).collect();
+        let both_know_somebody = other.entries().any(|entry| listed.contains(&entry.run_id));
+        both_know_somebody || one.knows(other) || other.knows(one)
+    }
+
+    /// Whether they have nothing to do with each other, though both tell of others who watch the same service.
+    pub(super) fn are_foreign(&self, one: &Way, other: &Way) -> bool {
+        one.tells_of_others_as(other) && !self.are_acquainted(one, other)
+    }
+
+    /// Those who list each other are one deployment from now on.
+    fn make_friends(&mut self) {
+        let voices: Vec<&Way> = self.voices().map(|(_, way)| way).collect();
+        let mut met = Vec::new();
+        for (place, one) in voices.iter().enumerate() {
+            for other in voices.iter().skip(place + 1) {
+                if let (Some(first), Some(second)) = (&one.run_id, &other.run_id)
+                    && one.knows(other)
+                    && other.knows(one)
+                {
+                    met.push(pair(first, second));
+                }
+            }
+        }
+        self.friends.extend(met);
+        let peers = &self.peers;
+        self.friends
+            .retain(|(first, second)| peers.contains_key(first) && peers.contains_key(second));
+    }
+
     /// Where some of those that have a voice are foreign to others of them, one deployment keeps it: that which most of the
     /// addresses that were given lead to. At the beginning those that came second count as well.
     pub(super) fn settle_clans(&mut self, now: Instant) {
+        self.make_friends();
         let clans = self.clans(now);
         // Whoever is foreign to one that has more of the given addresses.
         let is_less = |clan: &&Clan| {
             let more = clans.iter().filter(|other| self.weight(other) > self.weight(clan));
-            more.into_iter().any(|other| self.are_foreign(clan, other))
+            more.into_iter().any(|other| self.have_foreigners(clan, other))
         };
         let less = clans.iter().filter(is_less).flatten();
         let expelled: Vec<LinkId> = less
@@ -98,9 +132,9 @@ impl Who {
         (given.count(), Reverse(clan.first().copied()))
     }
 
-    fn are_foreign(&self, one: &Clan, other: &Clan) -> bool {
+    fn have_foreigners(&self, one: &Clan, other: &Clan) -> bool {
         self.ways_of(one)
-            .any(|way| self.ways_of(other).any(|other| way.is_foreign_to(other)))
+            .any(|way| self.ways_of(other).any(|other| self.are_foreign(way, other)))
     }
 
     /// All that are acquainted with `first`, directly or through others; they are taken out of `left`.
@@ -108,7 +142,8 @@ impl Who {
         let mut clan = Clan::from([first]);
         let mut to_look_at = vec![first];
         while let Some(one) = to_look_at.pop().and_then(|link| self.ways.get(&link)) {
-            let is_acquainted = |link: &LinkId| self.ways.get(link).is_some_and(|other| one.is_acquainted_with(other));
+            let is_acquainted =
+                |link: &LinkId| self.ways.get(link).is_some_and(|other| self.are_acquainted(one, other));
             let found: Vec<LinkId> = left.iter().filter(|link| is_acquainted(link)).copied().collect();
             left.retain(|link| !found.contains(link));
             clan.extend(&found);

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::{ANEW_AFTER, ANEW_BY_MOST_AFTER, Change, Entry, LinkId, MOST_LEARNT, Peer, RunId, Standing, Way, Who};
+use super::{ANEW_AFTER, Change, Entry, LinkId, MOST_LEARNT, Peer, RunId, Standing, Way, Who};
 
 impl Who {
     /// Finds it out.
@@ -44,6 +44,7 @@ impl Who {
     fn begin_anew(&mut self, now: Instant) {
         self.begun = Some(now);
         self.peers.clear();
+        self.friends.clear();
         for way in self.ways.values_mut() {
             way.begin_anew();
         }
@@ -75,12 +76,24 @@ impl Who {
         first(&|way| self.is_known(way)).or_else(|| first(&|way| self.is_believed(way)))
     }
 
-    /// Whether it is one of ours by its run id, or by whom it lists.
+    /// Whether it is one of ours: ours list its run id. That it lists ours itself says nothing: ours greet whoever answers
+    /// where one of them was, and it lists who greets it. Those that do not say who they are can only be told by whom they
+    /// list: ours, and nobody else that is up but one who has just joined.
     fn is_known(&self, way: &Way) -> bool {
         match &way.run_id {
-            Some(run_id) => self.peers.contains_key(run_id) || self.vouches_for_ours(way),
-            None => way.spoke || (self.has_a_place(way) && way.entries().any(|entry| self.knows_ours(entry))),
+            Some(run_id) => self.peers.contains_key(run_id),
+            None => way.spoke || (self.has_a_place(way) && self.lists_ours(way)),
         }
+    }
+
+    fn lists_ours(&self, way: &Way) -> bool {
+        let (ours, others): (Vec<&Entry>, Vec<&Entry>) = way.entries().partition(|entry| self.knows_ours(entry));
+        let up: HashSet<&RunId> = others
+            .into_iter()
+            .filter(|entry| !entry.down)
+            .map(|entry| &entry.run_id)
+            .collect();
+        !ours.is_empty() && up.len() <= 1
     }
 
     /// Whether it is taken for one of ours for where it is. Somebody who does not say who it is, and comes back, lists others
@@ -127,14 +140,7 @@ impl Who {
     /// lists are others than those whom ours list.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
         let was_another = way.was.as_ref().is_some_and(|was| was != run_id);
-        was_another || self.voices().any(|(_, voice)| way.is_foreign_to(voice))
-    }
-
-    /// Whether it lists one of ours that is up; where none is, one that it holds to be up.
-    fn vouches_for_ours(&self, way: &Way) -> bool {
-        let nobody_speaks = self.voices().next().is_none();
-        let is_ours = |entry: &Entry| !entry.down && self.peers.contains_key(&entry.run_id);
-        self.voices().any(|(_, voice)| way.knows(voice)) || (nobody_speaks && way.entries().any(is_ours))
+        was_another || self.voices().any(|(_, voice)| self.are_foreign(way, voice))
     }
 
     /// Under which run id those who have a voice list the address.
@@ -197,15 +203,16 @@ impl Who {
         self.given_anew && self.ways.values().any(|way| way.given && way.shows())
     }
 
-    /// None of ours answers, and all have been silent for long; not so long where most of the addresses that were given
-    /// answer as others, and not at all where there never was but the one that answers as another now.
+    /// None of ours answers, all have been silent for a while, and most of the addresses that were given and led to somebody
+    /// answer as others: a deployment made anew. Fewer of them may have changed hands, whatever the silence; and where there
+    /// never was but the one that answers as another now, that is it.
     fn may_begin_anew(&self, now: Instant) -> bool {
-        let given = self.ways.values().filter(|way| way.given);
-        let (all, up) = given.fold((0, 0), |(all, up), way| (all + 1, up + usize::from(way.up)));
+        let given = || self.ways.values().filter(|way| way.given);
+        let led_somewhere = given().filter(|way| way.shows() || way.was_ours);
+        let (all, up) = led_somewhere.fold((0, 0), |(all, up), way| (all + 1, up + usize::from(way.shows())));
         let silent = self.heard.map_or(ANEW_AFTER, |at| now.saturating_duration_since(at));
-        let by_most = up * 2 > all && silent >= ANEW_BY_MOST_AFTER;
-        let alone = all == 1 && self.peers.len() <= 1;
-        up > 0 && (silent >= ANEW_AFTER || by_most || alone)
+        let alone = given().count() == 1 && self.peers.len() <= 1;
+        up > 0 && (self.heard.is_none() || (up * 2 > all && silent >= ANEW_AFTER) || alone)
     }
 
     /// Whether there is room for one more; one that is down makes room for one that is not.

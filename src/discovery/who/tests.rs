@@ -1,7 +1,6 @@
 //! Constellations: who has shown what, and what follows.
 
 use super::*;
-use std::collections::HashSet;
 
 /// Plays `steps` and tells what follows.
 ///
@@ -139,15 +138,38 @@ fn whose_words_count() {
             "3x 3=f 1:b@B 2:a@A ~61 1:b@B 2:a@A plan 3:g@G",
             "1=voice 2=voice 3=stranger",
         ),
-        // Where all of ours are silent for long, whoever was given is believed, and sooner when most of them are new.
-        (OURS, "3x 3=f 1x 2x ~11 3:g@G", "1=- 2=- 3=voice"),
+        // It lists ours, for they greet whoever is there; they do not list it.
+        (OURS, "3x 3=f 3:a@A,b@B,g@G", "1=voice 2=voice 3=stranger"),
+        (
+            OURS,
+            "3x 1:b@B,!c@C 2:a@A,!c@C 3=f 3:!a@A,!b@B,g@G,h@H",
+            "1=voice 2=voice 3=stranger",
+        ),
+        (UNNAMED, "3x 3=? 3:a@A,b@B,g@G,h@H", "1=voice 2=voice 3=stranger"),
+        (
+            "",
+            "+1@A 1=a 1:b@B,c@C plan 11=b 11:a@A,c@C 12=f 12:a@A,b@B,g@G,h@H",
+            "1=voice 11=voice 12=stranger",
+        ),
+        (
+            "",
+            "+1@A +2@B +3@C 3=f 3:a@A,b@B,g@G plan 11=g 11:f@C 1=a 1:b@B,d@D 2=b 2:a@A,d@D",
+            "1=voice 2=voice 3=stranger 11=stranger",
+        ),
+        // Where all of ours are silent for long, whoever has most of what was given is believed, and nobody else.
+        (OURS, "3x 3=f 1x 2x ~11 3:g@G", "1=- 2=- 3=stranger"),
+        (OURS, "3x 3=f 1x 2x ~11 3:a@A,b@B", "1=- 2=- 3=stranger"),
+        (OURS, "3x 3=f 1x 2x ~3600 3:g@G 1=a", "1=voice 2=- 3=stranger"),
         (OURS, "1x 2x 3x ~6 1=x 2=y", "1=voice 2=voice 3=-"),
         (OURS, "1x 2x 3x ~4 1=x 2=y", "1=stranger 2=stranger 3=-"),
         (OURS, "1x 2x 3x 1=x", "1=stranger 2=- 3=-"),
         ("", "+1@A 1=a 1: 1x 1=b", "1=voice"),
         ("", "+1@A +2@B 1=a 2=b 1: 2: 1x 1=x", "1=stranger 2=voice"),
         // The same one restarted without its configuration: until the others list it.
-        (OURS, "3x 3=n 3:a@A,b@B", "1=voice 2=voice 3=voice"),
+        (OURS, "3x 3=n 3:a@A,b@B", "1=voice 2=voice 3=stranger"),
+        (OURS, "3x 3=n 3:a@A,b@B 1:b@B,n@C", "1=voice 2=voice 3=voice"),
+        // All are told to forget the others, one after the other.
+        (OURS, "1: 1:b@B 2: 2:a@A", "1=voice 2=voice 3=voice"),
         (OURS, "3x 3=n 3: 1:b@B,n@C", "1=voice 2=voice 3=voice"),
         // A new process is told of an address that is another's by now, or is given it.
         ("", "+1@A 1=a 1:b@B,!c@C plan 11=b 11:a@A,!c@C", "1=voice 11=voice"),
@@ -182,9 +204,6 @@ fn whose_words_count() {
         ),
         // Not so where they watch different services.
         ("", "+1@A +3@C 3=f 3/t:g@G 1=a 1:b@B", "1=voice 3=voice"),
-        // Where all of ours are silent, whoever lists one of them as up is one of them.
-        (LEARNT, "1x 11x 12x ~1 12=n 12:a@A", "1=- 11=- 12=voice"),
-        (LEARNT, "1x 11x 12x ~1 12=n 12:!a@A", "1=- 11=- 12=stranger"),
         // One that lists nobody yet is not one of the others for that.
         ("", "+1@A +3@C 3=n 3: 1=a 1:b@B,c@C", "1=voice 3=voice"),
         // Those who do not tell who they are: before 6.2, or without the right to.

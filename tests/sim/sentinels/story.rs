@@ -244,13 +244,14 @@ impl Client {
                 .iter()
                 .all(|&one| others.iter().all(|&other| one == other || knows(one, other)))
         });
+        // One that it knows to be ours.
+        let has_a_say = |slot: usize| {
+            let at = Endpoint::new(address(slot).ip().to_string(), PORT);
+            self.discovery.members().with(|who| who.has_a_say_at(&at))
+        };
         let heard = others.iter().any(|&who| {
-            court(|court| {
-                !court.sentinels[who].subscribers.is_empty()
-                    && court.sentinels[who]
-                        .slot
-                        .is_some_and(|slot| network().with_node(slot, |node| !node.is_out_of_reach()))
-            })
+            court(|court| court.sentinels[who].slot)
+                .is_some_and(|slot| !network().with_node(slot, |node| node.is_out_of_reach()) && has_a_say(slot))
         });
         (living.len() == self.tale.count && known && heard).then_some(victim)
     }
