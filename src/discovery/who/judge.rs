@@ -155,8 +155,9 @@ impl Who {
         way.standing = Standing::Voice;
         way.spoke = true;
         way.was_ours = true;
-        let entries: Vec<Entry> = way.entries().cloned().collect();
-        for entry in entries {
+        // There may not be room for all.
+        let (down, up): (Vec<Entry>, Vec<Entry>) = way.entries().cloned().partition(|entry| entry.down);
+        for entry in up.into_iter().chain(down) {
             self.meet(entry, now);
         }
     }
@@ -194,7 +195,11 @@ impl Who {
     fn meet(&mut self, entry: Entry, now: Instant) {
         if !self.peers.contains_key(&entry.run_id) && self.has_room(&entry) {
             self.changes.push(Change::Learnt(entry.at.clone()));
-            self.peers.insert(entry.run_id, Peer::new(Some(entry.at), now));
+            let peer = Peer {
+                down: entry.down,
+                ..Peer::new(Some(entry.at), now)
+            };
+            self.peers.insert(entry.run_id, peer);
         }
     }
 
