@@ -243,7 +243,17 @@ fn whose_words_count() {
             "1=stranger 2=stranger 3=stranger 4=voice",
         ),
         (OURS, "-1 -2 -3 +4@D", "1=voice 2=voice 3=voice 4=-"),
-        (OURS, "-1 +4@D 4=d 4:a@A,b@B,c@C", "1=voice 2=voice 3=voice 4=voice"),
+        (OURS, "-1 +4@D 4=d 4:a@A,b@B,c@C", "1=voice 2=voice 3=voice 4=stranger"),
+        (
+            OURS,
+            "-1 +4@D 4=d 4:a@A,b@B,c@C 2:a@A,c@C,d@D",
+            "1=voice 2=voice 3=voice 4=voice",
+        ),
+        (
+            OURS,
+            "-1 -2 -3 +4@D 4=d 4:a@A,b@B,c@C",
+            "1=voice 2=voice 3=voice 4=voice",
+        ),
     ];
     for (before, steps, expected) in rows {
         let stage = Stage::play(&format!("{before} {steps}"));
