@@ -169,8 +169,7 @@ impl Task {
         let Some(first) = self.asked.recv().await else { return };
         self.note(&first);
         self.stats.connecting();
-        loop {
-            sleep_until(self.members.take_dial(self.id).into()).await;
+        while self.may_dial().await {
             let (dialled, shown) = (clock::now(), self.way.vault.number());
             let error = match self.way.connect(self.too_slow).await {
                 Ok(made) => {
@@ -197,6 +196,20 @@ impl Task {
                 return;
             }
         }
+    }
+
+    /// Waits for its turn; false: nobody wants the link any more.
+    async fn may_dial(&mut self) -> bool {
+        while let Err(at) = self.members.take_dial(self.id) {
+            tokio::select! {
+                question = self.asked.recv() => match question {
+                    Some(question) => self.note(&question),
+                    None => return false,
+                },
+                () = sleep_until(at.into()) => {}
+            }
+        }
+        true
     }
 
     fn note(&mut self, question: &Question) {

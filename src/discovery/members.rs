@@ -81,8 +81,8 @@ impl Members {
         self.who.borrow().others_answer(link)
     }
 
-    /// When the link may dial.
-    pub fn take_dial(&self, link: LinkId) -> Instant {
+    /// Lets the link dial, or tells when it may ask again.
+    pub fn take_dial(&self, link: LinkId) -> Result<(), Instant> {
         let others_answer = self.others_answer(link);
         self.budget.borrow_mut().take(others_answer, clock::now())
     }

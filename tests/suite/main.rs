@@ -69,3 +69,4 @@ mod tls_slow;
 mod tls_storm;
 mod tls_traffic;
 mod turns;
+mod updates;
