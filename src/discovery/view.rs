@@ -1,6 +1,6 @@
 //! A service as its Sentinels' answers show it. Pure.
 
-use std::cell::Ref;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::answer::{Address, Answer, Fields, entry_endpoint};
@@ -53,47 +53,54 @@ pub(super) fn sentinels<'a>(
     map: &AddressMap,
 ) -> Vec<Node> {
     let entries = answered.clone().flat_map(|(_, answer)| answer.peers.iter().flatten());
+    let entries: Vec<(Option<Endpoint>, &Fields)> =
+        entries.map(|fields| (entry_endpoint(fields, map), fields)).collect();
+    let (mut by_run_id, mut by_address) = (HashMap::new(), HashMap::new());
+    for (place, (at, fields)) in entries.iter().enumerate() {
+        if let Some(run_id) = field(fields, "runid") {
+            by_run_id.entry(run_id).or_insert(place);
+        }
+        if let Some(at) = at {
+            by_address.entry(at).or_insert(place);
+        }
+    }
     let mut nodes = Vec::new();
-    let mut seen: Vec<(Endpoint, Ref<'_, Identity>)> = Vec::new();
-    for (link, _) in answered.clone() {
+    let (mut seen, mut run_ids) = (HashSet::new(), HashSet::new());
+    for (link, _) in answered {
         let identity = link.identity.borrow();
-        let reported = entries
-            .clone()
-            .find(|fields| is_same(link.endpoint(), &identity, fields, map));
-        let fields = reported
-            .cloned()
-            .unwrap_or_else(|| own_fields(link.endpoint(), &identity));
+        let addresses = [Some(link.endpoint()), identity.peer.as_ref()];
+        let by_address = addresses.into_iter().flatten().filter_map(|at| by_address.get(at));
+        let of_it = identity.run_id.as_deref().and_then(|run_id| by_run_id.get(run_id));
+        // The first that is it: by its run id, or by the address that it was reached at.
+        let reported = of_it
+            .into_iter()
+            .chain(by_address)
+            .min()
+            .and_then(|place| entries.get(*place));
+        let fields = reported.map_or_else(
+            || own_fields(link.endpoint(), &identity),
+            |(_, fields)| Fields::clone(fields),
+        );
         nodes.push(Node {
             endpoint: link.endpoint().clone(),
             role: Role::Sentinel,
             fields,
         });
-        seen.push((link.endpoint().clone(), identity));
+        seen.extend(addresses.into_iter().flatten().cloned());
+        run_ids.extend(identity.run_id.clone());
     }
-    for fields in entries {
-        let Some(endpoint) = entry_endpoint(fields, map) else {
-            continue;
-        };
-        let known = seen.iter().any(|(at, identity)| is_same(at, identity, fields, map))
-            || nodes.iter().any(|node| node.endpoint == endpoint);
-        if !known {
+    for (at, fields) in &entries {
+        let Some(endpoint) = at else { continue };
+        let is_known = field(fields, "runid").is_some_and(|run_id| run_ids.contains(run_id));
+        if !is_known && seen.insert(endpoint.clone()) {
             nodes.push(Node {
-                endpoint,
+                endpoint: endpoint.clone(),
                 role: Role::Sentinel,
-                fields: fields.clone(),
+                fields: Fields::clone(fields),
             });
         }
     }
     nodes
-}
-
-/// Whether an entry of SENTINELS is the Sentinel at `endpoint`: by its run id, or by the address it was reached at.
-pub(super) fn is_same(endpoint: &Endpoint, identity: &Identity, entry: &Fields, map: &AddressMap) -> bool {
-    if identity.run_id.is_some() && identity.run_id.as_deref() == field(entry, "runid") {
-        return true;
-    }
-    let at = entry_endpoint(entry, map);
-    at.as_ref() == Some(endpoint) || (at.is_some() && at == identity.peer)
 }
 
 fn own_fields(endpoint: &Endpoint, identity: &Identity) -> Fields {

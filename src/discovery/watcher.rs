@@ -16,7 +16,7 @@ use super::events;
 use super::link::{Heard, LinkId, Question, Report};
 use super::who::Standing;
 use super::{replicas, view};
-use crate::error::Stage;
+use crate::error::{Attempt, Stage};
 use crate::handoff::Giver;
 use crate::net::Endpoint;
 use crate::net::clock;
@@ -53,7 +53,7 @@ pub struct Watcher {
     memory: replicas::Memory,
     askers: Vec<Giver<bool>>,
     /// When the first sign of another primary came that nothing was concluded from yet.
-    first_sign: Option<Instant>,
+    first_sign: Option<(Instant, LinkId)>,
 }
 
 enum Woken {
@@ -137,30 +137,42 @@ impl Watcher {
                 Ok(word) => Some(word),
                 Err(acts) => return acts,
             },
-            Heard::Failed(attempt) => {
-                self.answers.remove(&link);
-                match attempt.stage {
-                    Stage::Auth => Some(Word::Refused(attempt)),
-                    _ => Some(Word::Failed(attempt)),
-                }
-            }
+            Heard::Failed(attempt) => return self.hear_failure(link, attempt, callers, now, jitter),
             Heard::Event(_) if !self.discovery.members().standing(link).has_a_say() => None,
             Heard::Event(event) if event.kind == events::Kind::Primary => {
-                self.first_sign.get_or_insert(now);
+                self.first_sign.get_or_insert((now, link));
                 self.take_seats();
                 return self.council.primary_event(link, now, jitter);
             }
             Heard::Event(_) => return self.council.view_event(link, now, jitter),
         };
-        if let (Some(Word::Names { primary, .. }), Some(adopted)) = (&word, self.council.adopted()) {
-            if *primary != adopted.primary {
-                self.first_sign.get_or_insert(now);
+        if let (Some(Word::Names { primary, epoch, .. }), Some(adopted)) = (&word, self.council.adopted()) {
+            if *primary != adopted.primary && *epoch >= adopted.epoch {
+                self.first_sign.get_or_insert((now, link));
+            } else if *primary == adopted.primary {
+                // What it told of is in force already.
+                self.first_sign.take_if(|(_, of)| *of == link);
             }
         }
         match word {
             Some(word) => self.council.hear(link, word, callers, now, jitter),
             None => Vec::new(),
         }
+    }
+
+    /// Where it had not answered before, the view is what it was.
+    fn hear_failure(&mut self, link: LinkId, attempt: Attempt, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
+        let had_answered = self.answers.remove(&link).is_some();
+        let word = match attempt.stage {
+            Stage::Auth => Word::Refused(attempt),
+            _ => Word::Failed(attempt),
+        };
+        let before = self.council.adopted().map(|adopted| adopted.since);
+        let mut acts = self.council.hear(link, word, callers, now, jitter);
+        if !had_answered && before == self.council.adopted().map(|adopted| adopted.since) {
+            acts.retain(|act| *act != Act::Publish);
+        }
+        acts
     }
 
     /// What an answer amounts to as a word: the sentinel's own, where it has a say. Or what is to be asked first.
@@ -314,7 +326,7 @@ impl Watcher {
         if Arc::ptr_eq(&before, &after) {
             return;
         }
-        let first_sign = self.first_sign.unwrap_or_else(Instant::now);
+        let first_sign = self.first_sign.map_or_else(clock::now, |(at, _)| at);
         if before.generation != after.generation {
             self.first_sign = None;
         }

@@ -38,6 +38,8 @@ fn whoever_is_given_no_more_is_gone_at_once_though_it_was_never_reached() {
         give(&[("127.0.0.1", sentinel.port()), (&dead, NOBODY + number)]);
     }
     give(&[("127.0.0.1", sentinel.port())]);
-    wait_until("the others to be gone", Duration::from_secs(2), || shown(&deployment) == 1);
+    wait_until("the others to be gone", Duration::from_secs(2), || {
+        shown(&deployment) == 1
+    });
     run_within(&client, "SET k v", 1000).unwrap();
 }
