@@ -298,6 +298,7 @@ impl Who {
             let moved = before
                 .iter()
                 .any(|old| old.run_id == entry.run_id && old.at != entry.at);
+            let moved = moved && !self.speaks_where_it_was(&entry.run_id);
             if let Some(peer) = self.peers.get_mut(&entry.run_id).filter(|_| moved) {
                 self.changes.extend(peer.is_at(entry.at));
             }
@@ -378,11 +379,15 @@ impl Who {
             }
         }
         for (run_id, (at, up)) in listed {
+            let speaks_where_it_was = self.speaks_where_it_was(&run_id);
             if let Some(peer) = self.peers.get_mut(&run_id) {
                 let is_back = peer.down && up;
                 peer.known = now;
                 peer.down = !up;
-                self.changes.extend(peer.is_at(at));
+                // Some have not heard yet that it has moved.
+                if !speaks_where_it_was {
+                    self.changes.extend(peer.is_at(at));
+                }
                 if is_back {
                     let of_it =
                         |way: &Way| way.learnt_as.as_ref() == Some(&run_id) || way.was.as_ref() == Some(&run_id);
@@ -395,6 +400,14 @@ impl Who {
             self.revive(|_| true);
         }
         self.speak(now);
+    }
+
+    /// Whether a link leads to it, where it is known to be.
+    fn speaks_where_it_was(&self, run_id: &RunId) -> bool {
+        let at = self.peers.get(run_id).and_then(|peer| peer.at.as_ref());
+        let is_there =
+            |way: &Way| way.up && way.run_id.as_ref() == Some(run_id) && at.is_some_and(|at| way.leads_to(at));
+        self.ways.values().any(is_there)
     }
 
     fn revive(&mut self, which: impl Fn(&Way) -> bool) {

@@ -356,14 +356,28 @@ fn changes_are_told_once() {
     let mut stage = Stage::play(LEARNT);
     let learnt = |host| Change::Learnt(at(host));
     assert_eq!(stage.who.take_changes(), [learnt("B"), learnt("C")]);
-    for step in ["1:b@B,c@D", "1:b@B,c@D", "11:a@A,c@D"] {
+    for step in ["12x", "1:b@B,c@D", "1:b@B,c@D", "11:a@A,c@D"] {
         stage.step(step);
     }
     assert_eq!(stage.who.take_changes(), [Change::Moved(at("C"), at("D"))]);
-    for step in ["12x", "12=f", "12:g@G", "12:g@G"] {
+    // One of the others has not heard of it yet, and for a moment nobody else speaks.
+    for step in [
+        "plan",
+        "13=c",
+        "13:",
+        "1x",
+        "11:a@A,c@C",
+        "11:a@A,c@D",
+        "1=a",
+        "1:b@B,c@D",
+    ] {
         stage.step(step);
     }
-    assert_eq!(stage.who.take_changes(), [Change::Stranger(at("C"))]);
+    assert_eq!(stage.who.take_changes(), []);
+    for step in ["13x", "13=f", "13:g@G", "13:g@G"] {
+        stage.step(step);
+    }
+    assert_eq!(stage.who.take_changes(), [Change::Stranger(at("D"))]);
     for step in ["1:b@B", "11:a@A", "~61", "1:b@B", "plan"] {
         stage.step(step);
     }
