@@ -149,11 +149,30 @@ impl Court {
     /// A hello of each reaches all others of its deployment: who is where, and under which epoch who is the primary.
     pub(super) fn greet_each_other(&mut self) {
         let now = kernel().now();
+        self.greet_strangers(now);
         for foreign in [false, true] {
             let living = self.living(foreign);
             for &from in &living {
                 for &to in living.iter().filter(|&&to| to != from) {
                     self.greet(from, to, now);
+                }
+            }
+        }
+    }
+
+    /// Ours greet whoever is where one of them was, and strangers list those who greet them. They do not greet back: they have
+    /// no password.
+    fn greet_strangers(&mut self, now: u64) {
+        for from in self.living(false) {
+            let run_id = self.sentinels[from].run_id.clone();
+            let slot = self.sentinels[from].slot.unwrap();
+            let slots: Vec<usize> = self.sentinels[from].peers.values().map(|peer| peer.slot).collect();
+            let there: Vec<usize> = slots.into_iter().filter_map(|slot| self.at(slot)).collect();
+            for at in there {
+                let hears = &mut self.sentinels[at];
+                if hears.foreign {
+                    let down = false;
+                    hears.peers.insert(run_id.clone(), Peer { slot, down, heard: now });
                 }
             }
         }
