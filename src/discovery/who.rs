@@ -1,8 +1,8 @@
 //! Who is who among the Sentinels: whose words count, who is to be connected to, whom nobody knows any more. Pure.
 //!
-//! A Sentinel is its run id, and an address is only where it was last. The given ones are trusted; whoever else speaks
-//! has to be acquainted with those that speak already: listed by one of them under its run id, or listing one of them.
-//! An address that answers under another run id than before is a stranger until that holds: addresses change hands.
+//! A Sentinel is its run id, and an address is only where it was last. The given ones are trusted, as far as they do not
+//! contradict each other; whoever else speaks must be listed by one that speaks already, under its run id. An address that
+//! answers under another run id than before is a stranger until that holds: addresses change hands.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;

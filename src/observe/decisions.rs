@@ -128,7 +128,7 @@ impl Observer {
                 ),
                 SentinelChange::Removed => self.log.line(
                     Level::Info,
-                    format_args!("{service}: no Sentinel reports {sentinel} any more, it is forgotten"),
+                    format_args!("{service}: no Sentinel reports {sentinel} any more"),
                 ),
                 SentinelChange::Lost(_)
                 | SentinelChange::Back
