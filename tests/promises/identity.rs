@@ -17,6 +17,9 @@ const FOLLOWED_WITHIN: Duration = Duration::from_secs(5);
 /// Long enough for polls and rounds to do what they may do wrong.
 const TEMPTATION: Duration = Duration::from_secs(6);
 
+/// Longer than a deployment that was made anew has to wait.
+const SILENCE: Duration = Duration::from_secs(12);
+
 fn connected(options: &Options) -> (Deployment, Client) {
     let deployment = Deployment::open(options).unwrap();
     let client = deployment.primary_for(Some(SERVICE), None).unwrap();
@@ -122,6 +125,33 @@ fn an_address_that_another_deployment_takes_over_leads_no_write_there() {
     assert_eq!(at_foreign, 0, "it knows {:?}", known(&deployment));
     assert!(failures.is_empty(), "{:?}", failures.first());
     assert_eq!([serving(&client), serving(&newcomer.1)], [Some(ip(10)), Some(ip(10))]);
+}
+
+#[test]
+fn a_stranger_gets_no_write_while_all_of_our_own_are_silent() {
+    let _machine = together();
+    let own = Fleet::with_three_of_each("silent", [10, 11, 12], [2, 3, 4]);
+    let (deployment, client) = connected(&own.options(&[2, 3, 4]));
+    wait_until("links to all", LEARNT_WITHIN, || {
+        own.sentinels().iter().all(|host| own.links_to(*host) > 0)
+    });
+    own.kill(4);
+    let foreign = foreign_deployment(&own, 20, [4, 22, 23]);
+    wait_until("the stranger to be heard", LEARNT_WITHIN, || {
+        deployment.metric("sentinel_strangers_total").unwrap() > 0
+    });
+    own.kill(2);
+    own.kill(3);
+    let (began, mut written) = (Instant::now(), 0);
+    while began.elapsed() < SILENCE {
+        run(&client, "SET own v", 1000).unwrap();
+        written += 1;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let at_foreign = writes_at(&foreign, 20);
+    println!("silence: {written} writes, {at_foreign} of them at the other deployment");
+    assert_eq!(at_foreign, 0, "it knows {:?}", known(&deployment));
+    assert_eq!(serving(&client), Some(ip(10)));
 }
 
 #[test]
