@@ -112,7 +112,8 @@ impl Who {
 
     /// Whether somebody of ours is expected at its address.
     fn has_a_place(&self, way: &Way) -> bool {
-        let was_ours = way.was.as_ref().is_some_and(|was| self.peers.contains_key(was));
+        let of_ours = [&way.was, &way.learnt_as].into_iter().flatten();
+        let was_ours = of_ours.into_iter().any(|run_id| self.peers.contains_key(run_id));
         way.given || was_ours || self.listed_at(way).is_some()
     }
 

@@ -213,6 +213,12 @@ fn whose_words_count() {
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:", "1=voice 2=stranger"),
         ("", "+1@A +2@B 1=? 1:b@B 2=? 2:a@A 2x 2=? 2:a@A", "1=voice 2=voice"),
         (UNNAMED, "", "1=voice 2=voice 3=voice"),
+        // All are lost, and one comes back that was learnt.
+        (
+            "",
+            "+1@A 1=? 1:b@B,c@C plan 11=? 11:a@A,c@C 1x 11x 11=? 11:a@A,c@C",
+            "1=- 11=voice 12=-",
+        ),
         (UNNAMED, "-3", "1=voice 2=voice 3=voice"),
         (
             "",
