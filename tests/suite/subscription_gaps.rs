@@ -283,7 +283,8 @@ fn a_half_open_connection_is_noticed_within_two_seconds_and_replaced() {
                 assert!(noticed <= Duration::from_secs(2) + SLACK, "noticed after {noticed:?}");
                 proxy.pass();
                 assert!(hearer.next().is_gap());
-                assert_eq!(publish(node, &channel, "again"), 1);
+                // The server need not have noticed that the old connection is gone.
+                assert!(publish(node, &channel, "again") >= 1);
                 assert_eq!(hearer.next(), message(&channel, "again"));
                 assert_eq!(hearer.take(), []);
             });
