@@ -137,6 +137,17 @@ pub(crate) fn publish(server: &Server, channel: &str, payload: &str) -> i64 {
     }
 }
 
+/// How many connections the server has that are subscribed to `channel`.
+pub(crate) fn subscribers(server: &Server, channel: &str) -> i64 {
+    match server.ask(&["PUBSUB", "NUMSUB", channel]) {
+        sentinel_lab::Value::Array(Some(pair)) => match pair.last() {
+            Some(sentinel_lab::Value::Int(count)) => *count,
+            other => panic!("PUBSUB NUMSUB: {other:?}"),
+        },
+        other => panic!("PUBSUB NUMSUB: {other:?}"),
+    }
+}
+
 /// Publishes rising numbers on `channel` through the library until told to stop.
 pub(crate) fn publish_numbers(client: &Client, channel: &str, done: &AtomicBool, pause: Duration) -> u64 {
     let mut n = 0;

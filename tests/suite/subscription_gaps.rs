@@ -10,7 +10,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::topology::Role;
 use sentinel_lab::{Config, Cut, FakeNode, FakeReplica, FakeSentinel, Proxy, Topology, wait_until};
 
-use crate::hearing::{Got, Hearer, message, publish, scripted, subscribed, text, while_publishing};
+use crate::hearing::{Got, Hearer, message, publish, scripted, subscribed, subscribers, text, while_publishing};
 use crate::support::{PATIENCE, SERVICE, SLACK, open, open_on, options, overrides, shared, tell, with};
 
 /// What was heard in the course of a test, checked as it comes: numbers rise by one, but for the gaps that are told.
@@ -283,8 +283,10 @@ fn a_half_open_connection_is_noticed_within_two_seconds_and_replaced() {
                 assert!(noticed <= Duration::from_secs(2) + SLACK, "noticed after {noticed:?}");
                 proxy.pass();
                 assert!(hearer.next().is_gap());
-                // The server need not have noticed that the old connection is gone.
-                assert!(publish(node, &channel, "again") >= 1);
+                wait_until("the old connection to be gone for the server", PATIENCE, || {
+                    subscribers(node, &channel) == 1
+                });
+                assert_eq!(publish(node, &channel, "again"), 1);
                 assert_eq!(hearer.next(), message(&channel, "again"));
                 assert_eq!(hearer.take(), []);
             });

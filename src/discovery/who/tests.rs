@@ -4,9 +4,10 @@ use super::*;
 
 /// Plays `steps` and tells what follows.
 ///
-/// `+1@A`: link 1 to address A was given. `+1`: an address that link 1 leads to was given. `-1`: it is not given any more. `1=a`: a answers there, `1=?`: somebody who does
-/// not tell. `1:b@B,!c@C`: it lists b at B, and c at C as down. `1x`: the connection is lost, or not to be had. `~9`: nine
-/// seconds pass. `1/t:`: for the service t. `plan`: links are opened, from 11 on, and closed.
+/// `+1@A`: link 1 to address A was given. `+1`: an address that link 1 leads to was given. `-1`: it is not given any more.
+/// `1=a`: a answers there, `1=?`: somebody who does not tell. `1:b@B,!c@C`: it lists b at B, and c at C as down. `1/t:`: for
+/// the service t. `1x`: the connection is lost, or not to be had. `~9`: nine seconds pass. `plan`: links are opened, from 11
+/// on, and closed.
 struct Stage {
     who: Who,
     now: Instant,

@@ -41,6 +41,9 @@ pub(crate) fn answer(slot: usize, connection: usize, session: &mut Session, args
     court(|court| {
         court.asked += 1;
         court.commands.push((kernel().now(), slot));
+        if name == "HELLO" {
+            court.greeted.insert(slot);
+        }
         let who = court.at(slot)?;
         let pushes = session.has_pushes();
         let reply = match name.as_str() {

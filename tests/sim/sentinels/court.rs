@@ -1,6 +1,6 @@
 //! The Sentinels of two deployments that have a service of the same name, and what each of them believes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::story::Tale;
 use super::{MS, address, answers};
@@ -52,6 +52,8 @@ pub(super) struct Court {
     pub(super) asked: u64,
     /// When each Sentinel was asked.
     pub(super) commands: Vec<(u64, usize)>,
+    /// Whom a connection was greeted by.
+    pub(super) greeted: BTreeSet<usize>,
     pub(super) over: bool,
     /// Where ours run, by their name.
     pub(super) published: Vec<usize>,
@@ -70,6 +72,7 @@ impl Court {
             dials: Vec::new(),
             asked: 0,
             commands: Vec::new(),
+            greeted: BTreeSet::new(),
             over: false,
             published: Vec::new(),
             named: 0,
