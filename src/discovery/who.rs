@@ -102,6 +102,8 @@ struct Way {
     spoke: bool,
     /// One of ours has been there.
     was_ours: bool,
+    /// A stranger has been there since.
+    doubted: bool,
     /// Whom it lists, for each service.
     lists: HashMap<Rc<str>, Vec<Entry>>,
     failures: u32,
@@ -120,6 +122,7 @@ impl Way {
         self.was = None;
         self.spoke = false;
         self.was_ours = false;
+        self.doubted = false;
     }
 
     /// Something is known of whoever answers there: of those who do not tell who they are nothing is before they list
@@ -208,6 +211,7 @@ impl Who {
             was: None,
             spoke: false,
             was_ours: false,
+            doubted: false,
             lists: HashMap::new(),
             failures: 0,
             revived: 0,

@@ -32,6 +32,9 @@ impl Who {
         self.settle_clans(now);
         self.name_all(now);
         self.take_stock(now);
+        for way in self.ways.values_mut() {
+            way.doubted |= way.standing == Standing::Stranger && way.told.is_some();
+        }
         for (link, before) in before {
             let now_stranger = |way: &&Way| way.standing == Standing::Stranger && before != Standing::Stranger;
             if let Some(way) = self.ways.get(&link).filter(now_stranger) {
@@ -97,13 +100,17 @@ impl Who {
     }
 
     /// Whether it is taken for one of ours for where it is. Somebody who does not say who it is, and comes back, lists others
-    /// of ours; where those who have a voice list nobody, there is nothing to tell it by.
+    /// of ours; where those who have a voice list nobody, there is nothing to tell it by. While all whom we know are silent
+    /// nobody else is believed.
     fn is_believed(&self, way: &Way) -> bool {
+        let mut voices = self.voices().peekable();
+        let somebody_speaks = voices.peek().is_some();
         match &way.run_id {
-            Some(run_id) => way.given && !self.is_doubtful(way, run_id),
+            Some(run_id) => {
+                let might_be = somebody_speaks || self.peers.is_empty();
+                way.given && might_be && !self.is_doubtful(way, run_id)
+            }
             None => {
-                let mut voices = self.voices().peekable();
-                let somebody_speaks = voices.peek().is_some();
                 let all_list_nobody = somebody_speaks && !voices.any(|(_, voice)| voice.entries().next().is_some());
                 self.has_a_place(way) && way.entries().next().is_none() && all_list_nobody
             }
@@ -137,11 +144,11 @@ impl Who {
             .map(|(&link, _)| link)
     }
 
-    /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or those whom it
-    /// lists are others than those whom ours list.
+    /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or a stranger, or
+    /// those whom it lists are others than those whom ours list.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
         let was_another = way.was.as_ref().is_some_and(|was| was != run_id);
-        was_another || self.voices().any(|(_, voice)| self.are_foreign(way, voice))
+        was_another || way.doubted || self.voices().any(|(_, voice)| self.are_foreign(way, voice))
     }
 
     /// Under which run id those who have a voice list the address.
@@ -156,6 +163,7 @@ impl Who {
         way.standing = Standing::Voice;
         way.spoke = true;
         way.was_ours = true;
+        way.doubted = false;
         // There may not be room for all.
         let (down, up): (Vec<Entry>, Vec<Entry>) = way.entries().cloned().partition(|entry| entry.down);
         for entry in up.into_iter().chain(down) {

@@ -197,6 +197,24 @@ fn whose_words_count() {
             "1=voice 2=voice 3=stranger 11=stranger",
         ),
         ("", "+1@A +3@C 3=f 3: 1=a 1:b@B ~60 3:g@G,h@H", "1=voice 3=stranger"),
+        // It has none either when the others fall silent.
+        (
+            "",
+            "+1@A +2@B +3@C 1=a 1:b@B,d@D 2=b 2:a@A,d@D 3=f 3:g@G 1x 2x",
+            "1=- 2=- 3=stranger",
+        ),
+        (
+            "",
+            "+1@A +2@B +3@C 3=f 3:g@G 1=a 1:b@B,d@D 2=b 2:a@A,d@D 1x 2x ~3600 3x 3=f 3:g@G",
+            "1=- 2=- 3=stranger",
+        ),
+        (
+            "",
+            "+1@A +2@B +3@C 1=a 1:b@B,d@D 2=b 2:a@A,d@D 3=f 3:g@G 2x 1: 3x 3=i 3:",
+            "1=voice 2=- 3=stranger",
+        ),
+        ("", "+1@A +2@B 1=a 1:b@B 1x 2=f 2:g@G", "1=- 2=stranger"),
+        ("", "+1@A +2@B 1=a 1:b@B 1x 2=b 2:a@A", "1=- 2=voice"),
         // So it is before 6.2.
         (
             "",
