@@ -269,8 +269,8 @@ impl Who {
         if let Some(peer) = tried.and_then(|run_id| self.peers.get_mut(&run_id)) {
             peer.tries = peer.tries.saturating_add(1);
         }
-        if way.up {
-            way.up = false;
+        // It is not there: an older word of where else it is may be right.
+        if std::mem::take(&mut way.up) || way.failures == 1 {
             self.judge(now);
         }
     }
@@ -383,13 +383,12 @@ impl Who {
             }
         }
         for (run_id, (at, up)) in listed {
-            let speaks_where_it_was = self.speaks_where_it_was(&run_id);
+            let has_left = self.has_left(&run_id);
             if let Some(peer) = self.peers.get_mut(&run_id) {
                 let is_back = peer.down && up;
                 peer.known = now;
                 peer.down = !up;
-                // Some have not heard yet that it has moved.
-                if !speaks_where_it_was {
+                if has_left {
                     self.changes.extend(peer.is_at(at));
                 }
                 if is_back {
@@ -404,6 +403,21 @@ impl Who {
             self.revive(|_| true);
         }
         self.speak(now);
+    }
+
+    /// Whether it is not where it is known to be, as far as that was tried. Until then no list counts for more: some have
+    /// not heard yet that it has moved, and those who told of it may have fallen silent since.
+    fn has_left(&self, run_id: &RunId) -> bool {
+        let peer = self.peers.get(run_id);
+        let Some((peer, at)) = peer.and_then(|peer| Some((peer, peer.at.as_ref()?))) else {
+            return true;
+        };
+        let mut there = self.ways.values().filter(|way| way.leads_to(at));
+        let is_not_there = |way: &Way| match way.up {
+            true => way.run_id.as_ref() != Some(run_id),
+            false => way.failures > 0,
+        };
+        !self.speaks_where_it_was(run_id) && (peer.tries > 0 || peer.down || there.any(is_not_there))
     }
 
     /// Whether a link leads to it, where it is known to be.

@@ -323,14 +323,11 @@ impl Fleet {
         answer.is_ok_and(|answer| !answer.is_nil())
     }
 
-    /// How many connections other than those of Sentinels and this one a Sentinel holds.
+    /// How many connections of the library a Sentinel holds.
     pub(crate) fn links_to(&self, sentinel: Host) -> usize {
         let list = self.text(sentinel, "CLIENT LIST");
-        let of_sentinels = |line: &&str| line.contains(" name=sentinel-");
-        list.lines()
-            .filter(|line| !of_sentinels(line))
-            .count()
-            .saturating_sub(1)
+        let name = format!(" name={NAME} ");
+        list.lines().filter(|line| line.contains(&name)).count()
     }
 
     /// Options with these Sentinels by address.

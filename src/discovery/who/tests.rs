@@ -303,6 +303,12 @@ fn whom_to_connect_to() {
         (LEARNT, "12x 1:b@B,c@D plan 11:a@A,c@C plan", "11@B 13@D"),
         (OURS, "3x 1:b@B,c@D plan", "11@D"),
         (OURS, "3x 1:b@B,c@D plan 11=c 11:a@A,b@B plan", "11@D"),
+        // Whoever told of it falls silent, and the last has not heard of it: that is not a newer word. It is where it was once
+        // the new address was tried in vain.
+        (OURS, "1x 2:a@D,c@C plan 2x plan", "11@D"),
+        (OURS, "1x 2:a@D,c@C plan 2x plan 11x 3:b@B,a@A plan", ""),
+        (LEARNT, "12x 1:b@B,c@D plan 1x plan", "11@B 13@D"),
+        (LEARNT, "12x 1:b@B,c@D plan 1x 13x 11:c@C,a@A plan", "11@B 14@C"),
         (LEARNT, "plan +12 12x 12=f 12: 1:b@B,c@D plan", "11@B 12@C 13@D"),
         // Where what was given leads to somebody else now, whom it led to before is looked for where it is listed.
         ("", "+1@L 1=a 1:b@B 1x 1=b 1:a@A plan", "11@A"),
