@@ -439,6 +439,7 @@ impl Who {
         let speaking: Vec<RunId> = self.voices().filter_map(|(_, voice)| voice.run_id.clone()).collect();
         if self.voices().next().is_some() {
             self.heard = Some(now);
+            self.begun.get_or_insert(now);
             self.voices_since.get_or_insert(now);
         } else {
             self.voices_since = None;

@@ -28,25 +28,53 @@ impl Way {
         })
     }
 
+    fn lists_somebody(&self, service: &str) -> bool {
+        self.lists.get(service).is_some_and(|list| !list.is_empty())
+    }
+
     fn tells_of_others_as(&self, other: &Way) -> bool {
-        let lists = |way: &Way, service: &str| way.lists.get(service).is_some_and(|list| !list.is_empty());
         let mut services = self.lists.keys();
-        services.any(|service| lists(self, service) && lists(other, service))
+        services.any(|service| self.lists_somebody(service) && other.lists_somebody(service))
+    }
+
+    /// Whether it knows nobody yet who watches a service that the other one watches with others.
+    pub(super) fn is_new_beside(&self, other: &Way) -> bool {
+        let mut lists = self.lists.iter();
+        lists.any(|(service, list)| list.is_empty() && other.lists_somebody(service))
     }
 }
 
 impl Who {
-    /// Whether each lists the other, or once did, before it was told to forget the others: who is at an address of one of ours
-    /// is greeted by the others, and lists them, though they do not list it. Where one of them does not tell who it is, it is
-    /// enough that one lists the other, or both somebody.
+    /// Whether each lists the other, or they are friends: who is at an address of one of ours is greeted by the others, and
+    /// lists them, though they do not list it. Where one of them does not tell who it is, it is enough that one lists the
+    /// other, or both somebody.
     fn are_acquainted(&self, one: &Way, other: &Way) -> bool {
         if let (Some(first), Some(second)) = (&one.run_id, &other.run_id) {
-            let are_friends = || self.friends.contains(&pair(first, second));
-            return first == second || are_friends() || (one.knows(other) && other.knows(one));
+            return first == second || (one.knows(other) && other.knows(one)) || self.are_friends(first, second);
         }
         let listed: HashSet<&RunId> = one.entries().map(|entry| &entry.run_id).collect();
         let both_know_somebody = other.entries().any(|entry| listed.contains(&entry.run_id));
         both_know_somebody || one.knows(other) || other.knows(one)
+    }
+
+    /// Whether each listed the other once, before it was told to forget the others, or each a friend of the other, who may have
+    /// fallen silent since.
+    fn are_friends(&self, one: &RunId, other: &RunId) -> bool {
+        let mut found = HashSet::from([one]);
+        let mut to_look_at = vec![one];
+        while let Some(friend) = to_look_at.pop() {
+            for (first, second) in &self.friends {
+                let next = match (first == friend, second == friend) {
+                    (true, _) => second,
+                    (_, true) => first,
+                    _ => continue,
+                };
+                if found.insert(next) {
+                    to_look_at.push(next);
+                }
+            }
+        }
+        found.contains(other)
     }
 
     /// Whether they have nothing to do with each other, though both tell of others who watch the same service.

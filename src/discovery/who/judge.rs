@@ -145,10 +145,11 @@ impl Who {
     }
 
     /// An address that was given, and answers as somebody whom nobody knows: it was somebody else before, or a stranger, or
-    /// those whom it lists are others than those whom ours list.
+    /// those whom it lists are others than those whom ours list, or it lists nobody yet, for a service for which ours do.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
         let was_another = way.was.as_ref().is_some_and(|was| was != run_id);
-        was_another || way.doubted || self.voices().any(|(_, voice)| self.are_foreign(way, voice))
+        let is_strange = |voice: &Way| self.are_foreign(way, voice) || way.is_new_beside(voice);
+        was_another || way.doubted || self.voices().any(|(_, voice)| is_strange(voice))
     }
 
     /// Under which run id those who have a voice list the address.
@@ -162,7 +163,7 @@ impl Who {
         let Some(way) = self.ways.get_mut(&link) else { return };
         way.standing = Standing::Voice;
         way.spoke = true;
-        way.was_ours = true;
+        way.was_ours |= way.told.is_none();
         way.doubted = false;
         // There may not be room for all.
         let (down, up): (Vec<Entry>, Vec<Entry>) = way.entries().cloned().partition(|entry| entry.down);
@@ -172,8 +173,10 @@ impl Who {
     }
 
     /// Who those are that have a voice: whom they say to be, or whom the others list where they are, or who was there
-    /// before. By two ways there is one voice.
+    /// before. By two ways there is one voice. Who was believed for the address alone is ours once it has told whom it lists,
+    /// and was still believed.
     fn name_all(&mut self, now: Instant) {
+        let speaks_alone = self.voices().nth(1).is_none();
         let mut links: Vec<(bool, LinkId)> = self.voices().map(|(link, way)| (!way.given, link)).collect();
         links.sort_unstable();
         let mut seen = HashSet::new();
@@ -187,6 +190,7 @@ impl Who {
                 .or_else(|| self.listed_at(way).cloned().filter(is_itself));
             let run_id = run_id.or_else(|| way.was.clone().filter(is_itself));
             let at = way.peer.clone().or_else(|| way.at.clone());
+            let has_shown_itself = speaks_alone || !way.lists.is_empty();
             let Some(way) = self.ways.get_mut(&link) else { continue };
             way.was.clone_from(&run_id);
             way.run_id.clone_from(&run_id);
@@ -194,6 +198,10 @@ impl Who {
             if !seen.insert(RunId::clone(&run_id)) {
                 way.standing = Standing::Double;
             }
+            if !has_shown_itself && !self.peers.contains_key(&run_id) {
+                continue;
+            }
+            way.was_ours = true;
             let peer = self.peers.entry(run_id).or_insert_with(|| Peer::new(at.clone(), now));
             peer.at = peer.at.take().or(at);
             peer.tries = 0;

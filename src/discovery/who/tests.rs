@@ -123,6 +123,24 @@ fn whose_words_count() {
         (OURS, "", "1=voice 2=voice 3=voice"),
         (OURS, "1x", "1=- 2=voice 3=voice"),
         (OURS, "1x 1=a", "1=voice 2=voice 3=voice"),
+        // Friends of one that has fallen silent are friends, though one of them has not heard of the other yet.
+        (OURS, "1x 2:c@C,d@D plan 11=d 11:b@B,c@C 2x", "1=- 2=- 3=voice 11=voice"),
+        (OURS, "1x +4@D 4=d 2:c@C,d@D 4:b@B,c@C 2x", "1=- 2=- 3=voice 4=voice"),
+        // Long after the beginning nobody who comes late is of more than those who speak.
+        (
+            "+1@A +2@B +3@C 1=a 1:b@B,c@C 2=b 2:a@A,c@C",
+            "3=f 3:g@G,h@H",
+            "1=voice 2=voice 3=stranger",
+        ),
+        (
+            "+1@A +2@B +3@C 1=a 1:b@B,c@C 2=b 2:a@A,c@C",
+            "~11 1x 2:a@A,c@C 3=f 3:g@G,h@H +4@H 4=h 4:f@C,g@G",
+            "1=- 2=voice 3=stranger 4=stranger",
+        ),
+        // Who lists nobody where ours list others is heard when ours list it.
+        (OURS, "3x +4@D 4=f 4:", "1=voice 2=voice 3=- 4=stranger"),
+        (OURS, "3x +4@D 4=d 4: 1:b@B,c@C,d@D", "1=voice 2=voice 3=- 4=voice"),
+        (OURS, "3x +4@D 4=d 4/t:", "1=voice 2=voice 3=- 4=voice"),
         // The address of one of them goes to another deployment.
         (OURS, "3x 3=f 3:g@G,h@H", "1=voice 2=voice 3=stranger"),
         (
