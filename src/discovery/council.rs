@@ -14,8 +14,12 @@ mod agenda;
 
 use agenda::Agenda;
 
-/// How long the first verdict waits for further answers when one names a primary and no majority has spoken yet.
-const FIRST_WORD_GRACE: Duration = Duration::from_millis(25);
+/// How long those who ask wait for further answers when one Sentinel names a primary and no majority has spoken yet.
+const GRACE: Duration = Duration::from_millis(25);
+
+/// The same where nothing is known of the service: most of the addresses that were given are to be heard first, for one of
+/// them may lead to another deployment. Those that fail are not waited for, unless they may only be slow.
+const FIRST_GRACE: Duration = Duration::from_secs(1);
 
 /// The wait before the Sentinels are asked again on behalf of callers that none of them could help; up to eight times as
 /// long when it goes on.
@@ -57,6 +61,10 @@ struct Seat {
     named: Option<Instant>,
     /// It is the same Sentinel as one of the others: what it says counts, and not for one more.
     double: bool,
+    /// Its address was given to the program.
+    given: bool,
+    /// It has failed, and may only be slow.
+    late: bool,
 }
 
 /// The state of one service's discovery.
@@ -96,6 +104,8 @@ impl Council {
                 word: Word::Asked,
                 named: None,
                 double: false,
+                given: true,
+                late: false,
             };
             self.seats.insert(link, seat);
         }
@@ -111,10 +121,18 @@ impl Council {
         }
     }
 
-    /// Which of them are the same Sentinel as one of the others.
-    pub fn count_once(&mut self, is_double: impl Fn(LinkId) -> bool) {
+    /// Which of them are the same Sentinel as one of the others, and which were given.
+    pub fn tell_apart(&mut self, is_double: impl Fn(LinkId) -> bool, is_given: impl Fn(LinkId) -> bool) {
         for (&link, seat) in &mut self.seats {
             seat.double = is_double(link);
+            seat.given = is_given(link);
+        }
+    }
+
+    /// Whether one that has failed may only be slow.
+    pub fn excuse(&mut self, link: LinkId, late: bool) {
+        if let Some(seat) = self.seats.get_mut(&link) {
+            seat.late = late;
         }
     }
 
@@ -204,7 +222,7 @@ impl Council {
             round.waiting.remove(&link);
             if names && !round.named {
                 round.named = true;
-                round.grace = Some(now + FIRST_WORD_GRACE);
+                round.grace = Some(now + if self.adopted.is_some() { GRACE } else { FIRST_GRACE });
             }
         }
         let acts = self.conclude(callers, now, jitter);
@@ -270,7 +288,7 @@ impl Council {
     fn ask_all(&mut self, now: Instant) -> Vec<Act> {
         self.agenda.no_retry();
         match &self.round {
-            Some(round) if !round.waiting.is_empty() => Vec::new(),
+            Some(round) if !round.waiting.is_empty() || round.grace.is_some() => Vec::new(),
             _ => self.ask_anew(now),
         }
     }
@@ -344,13 +362,28 @@ impl Council {
         }
     }
 
+    /// Those of which a majority is enough: all, and at the beginning those that were given, for whoever was learnt is of
+    /// one mind with those who told of it.
+    fn words_that_settle(&self) -> Words {
+        let seats = self.seats.values();
+        let settle = seats.filter(|seat| self.adopted.is_some() || seat.given);
+        settle.map(|seat| (seat.endpoint.clone(), seat.word.clone())).collect()
+    }
+
+    fn somebody_is_late(&self) -> bool {
+        let is_late = |seat: &Seat| seat.given && seat.late && matches!(seat.word, Word::Failed(_));
+        self.seats.values().any(is_late)
+    }
+
     /// Draws the consequences of what was heard so far.
     fn conclude(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let words = self.words();
         let complete = self.round.as_ref().is_none_or(|round| round.waiting.is_empty());
         let named = self.round.as_ref().is_some_and(|round| round.named);
         let grace_over = self.round.as_ref().is_some_and(|round| round.grace_over);
-        let settled = complete || grace_over || majority_agrees(&words);
+        let agreed = grace_over || majority_agrees(&self.words_that_settle());
+        let complete = complete && (agreed || !named || self.adopted.is_some() || !self.somebody_is_late());
+        let settled = complete || agreed;
         if self.adopted.is_some() || settled {
             self.judge(&words, now);
         }

@@ -35,8 +35,13 @@ pub type LinkId = usize;
 pub enum Heard {
     /// The Sentinel answered a question.
     Answer(Box<Answer>),
-    /// It was asked and did not answer, or the connection to it ended.
-    Failed(Attempt),
+    /// It was asked and did not answer, or the connection to it ended. `late`: it may only be slower than it was given time.
+    Failed {
+        /// What was tried.
+        attempt: Attempt,
+        /// It may only be slow.
+        late: bool,
+    },
     /// It published an event.
     Event(Event),
 }
@@ -333,7 +338,14 @@ impl Task {
     fn tell_all(&mut self, attempt: &Attempt) {
         self.open.clear();
         for reports in self.services.values() {
-            let _ = reports.send((self.id, Heard::Failed(attempt.clone())));
+            let _ = reports.send((self.id, self.failed(attempt)));
+        }
+    }
+
+    fn failed(&self, attempt: &Attempt) -> Heard {
+        Heard::Failed {
+            attempt: attempt.clone(),
+            late: self.too_slow > 0,
         }
     }
 
@@ -387,7 +399,7 @@ impl Task {
                     urgent |= question.urgent;
                     if !question.urgent {
                         self.open.remove(&question.service);
-                        self.report(&question.service, Heard::Failed(attempt.clone()));
+                        self.report(&question.service, self.failed(&attempt));
                     }
                 }
             }

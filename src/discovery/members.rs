@@ -61,6 +61,11 @@ impl Members {
         self.who.borrow().standing(link)
     }
 
+    /// Whether the link's address was given to the program.
+    pub fn is_given(&self, link: LinkId) -> bool {
+        self.who.borrow().is_given(link)
+    }
+
     /// What the others say of the link's Sentinel.
     pub fn others(&self, link: LinkId) -> Others {
         let who = self.who.borrow();

@@ -137,7 +137,10 @@ impl Watcher {
                 Ok(word) => Some(word),
                 Err(acts) => return acts,
             },
-            Heard::Failed(attempt) => return self.hear_failure(link, attempt, callers, now, jitter),
+            Heard::Failed { attempt, late } => {
+                self.council.excuse(link, late);
+                return self.hear_failure(link, attempt, callers, now, jitter);
+            }
             Heard::Event(_) if !self.discovery.members().standing(link).has_a_say() => None,
             Heard::Event(event) if event.kind == events::Kind::Primary => {
                 self.first_sign.get_or_insert((now, link));
@@ -314,8 +317,10 @@ impl Watcher {
             }
         }
         let members = self.discovery.members();
-        self.council
-            .count_once(|link| members.standing(link) == Standing::Double);
+        self.council.tell_apart(
+            |link| members.standing(link) == Standing::Double,
+            |link| members.is_given(link),
+        );
         new
     }
 

@@ -160,6 +160,8 @@ pub struct Who {
     heard: Option<Instant>,
     /// When who is one of ours was last found out from nothing but the addresses that were given.
     begun: Option<Instant>,
+    /// Most of the addresses that were given have led to ours since: they are not the fewer whoever comes.
+    nobody_is_late: bool,
     /// Since when there has been one all the time.
     voices_since: Option<Instant>,
     /// Other addresses were given: whoever answers there decides anew who is one of ours.
@@ -177,6 +179,7 @@ impl Who {
             friends: HashSet::new(),
             heard: None,
             begun: None,
+            nobody_is_late: false,
             voices_since: None,
             given_anew: false,
             learns,
@@ -324,6 +327,11 @@ impl Who {
     /// What the words of whoever is at the end of the link are worth.
     pub fn standing(&self, link: LinkId) -> Standing {
         self.ways.get(&link).map_or(Standing::Silent, |way| way.standing)
+    }
+
+    /// Whether the link's address was given.
+    pub fn is_given(&self, link: LinkId) -> bool {
+        self.ways.get(&link).is_some_and(|way| way.given)
     }
 
     /// Whether whoever answers at the address has a say.

@@ -216,6 +216,13 @@ impl Fleet {
         member.child.wait().unwrap();
     }
 
+    /// Sends its process this signal.
+    pub(crate) fn signal(&self, host: Host, name: &str) {
+        let pid = self.members.lock().unwrap()[&host].child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(sent.success(), "kill -s {name} {pid}");
+    }
+
     fn connect(&self, host: Host) -> io::Result<Control> {
         let kind = self.members.lock().unwrap().get(&host).map(|member| member.kind);
         let port = kind.map(|kind| self.port(kind)).ok_or(io::ErrorKind::NotConnected)?;

@@ -20,6 +20,9 @@ const TEMPTATION: Duration = Duration::from_secs(6);
 /// Longer than a deployment that was made anew has to wait.
 const SILENCE: Duration = Duration::from_secs(12);
 
+/// Longer than anybody waits for a second word, and shorter than whoever answers then is given up.
+const SLOWER: Duration = Duration::from_millis(100);
+
 fn connected(options: &Options) -> (Deployment, Client) {
     let deployment = Deployment::open(options).unwrap();
     let client = deployment.primary_for(Some(SERVICE), None).unwrap();
@@ -152,6 +155,31 @@ fn a_stranger_gets_no_write_while_all_of_our_own_are_silent() {
     println!("silence: {written} writes, {at_foreign} of them at the other deployment");
     assert_eq!(at_foreign, 0, "it knows {:?}", known(&deployment));
     assert_eq!(serving(&client), Some(ip(10)));
+}
+
+#[test]
+fn a_new_client_hears_most_of_its_seeds_before_it_writes() {
+    let _machine = together();
+    let own = Fleet::with_three_of_each("first", [10, 11, 12], [2, 3, 4]);
+    own.kill(4);
+    let foreign = foreign_deployment(&own, 20, [4, 22, 23]);
+    for round in 0..5 {
+        own.signal(2, "STOP");
+        own.signal(3, "STOP");
+        let deployment = Deployment::open(&own.options(&[4, 2, 3])).unwrap();
+        let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| (0..50).for_each(|_| drop(run(&client, "SET own v", 5000).unwrap())));
+            wait_until("the stranger to be heard", LEARNT_WITHIN, || foreign.links_to(4) > 0);
+            // So much slower are our own.
+            std::thread::sleep(SLOWER);
+            own.signal(2, "CONT");
+            own.signal(3, "CONT");
+            writer.join().unwrap();
+        });
+        let at_foreign = writes_at(&foreign, 20);
+        assert_eq!((serving(&client), at_foreign), (Some(ip(10)), 0), "round {round}");
+    }
 }
 
 #[test]

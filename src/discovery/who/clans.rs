@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::{LinkId, RunId, Standing, Way, Who};
 
-/// For so long after a beginning whoever answers late can still be one of more than those who answered first.
+/// For so long after a beginning whoever answers late can still be one of more than those who answered first, unless most
+/// of the addresses that were given have led to those already.
 const MAY_BE_LATE: Duration = Duration::from_secs(10);
 
 type Clan = BTreeSet<LinkId>;
@@ -106,6 +107,21 @@ impl Who {
     /// addresses that were given lead to. At the beginning those that came second count as well.
     pub(super) fn settle_clans(&mut self, now: Instant) {
         self.make_friends();
+        self.expel_the_less(now);
+        let (given, speaking) = self
+            .ways
+            .values()
+            .filter(|way| way.given)
+            .fold((0, 0), |(all, up), way| {
+                (
+                    all + 1,
+                    up + usize::from(way.standing == Standing::Voice && way.was_ours),
+                )
+            });
+        self.nobody_is_late |= speaking * 2 > given;
+    }
+
+    fn expel_the_less(&mut self, now: Instant) {
         let clans = self.clans(now);
         // Whoever is foreign to one that has more of the given addresses.
         let is_less = |clan: &&Clan| {
@@ -135,7 +151,7 @@ impl Who {
     /// Those that have a voice, and at the beginning those that may have come too late, by whom they know.
     fn clans(&self, now: Instant) -> Vec<Clan> {
         let is_late = |at: Instant| now.saturating_duration_since(at) >= MAY_BE_LATE;
-        let may_be_late = !self.begun.is_some_and(is_late);
+        let may_be_late = !self.nobody_is_late && !self.begun.is_some_and(is_late);
         let counts = |way: &Way| match way.standing {
             Standing::Voice => true,
             Standing::Stranger => may_be_late && way.given && !way.was_ours,

@@ -46,6 +46,7 @@ impl Who {
     /// Whoever answers at an address that was given is believed, and nothing of what was known before counts.
     fn begin_anew(&mut self, now: Instant) {
         self.begun = Some(now);
+        self.nobody_is_late = false;
         self.peers.clear();
         self.friends.clear();
         for way in self.ways.values_mut() {

@@ -137,6 +137,12 @@ fn whose_words_count() {
             "~11 1x 2:a@A,c@C 3=f 3:g@G,h@H +4@H 4=h 4:f@C,g@G",
             "1=- 2=voice 3=stranger 4=stranger",
         ),
+        // Most of the addresses have led to ours: those that fall silent are not the fewer.
+        (
+            "+1@F +2@A +3@B +4@C 1=f 1:g@G 2=a 2:b@B,c@C 3=b 3:a@A,c@C 4=c 4:a@A,b@B",
+            "2x 3x 4:a@A,b@B 1:g@G",
+            "1=stranger 2=- 3=- 4=voice",
+        ),
         // Who lists nobody where ours list others is heard when ours list it.
         (OURS, "3x +4@D 4=f 4:", "1=voice 2=voice 3=- 4=stranger"),
         (OURS, "3x +4@D 4=d 4: 1:b@B,c@C,d@D", "1=voice 2=voice 3=- 4=voice"),

@@ -77,6 +77,8 @@ pub(super) struct Tale {
     pub(super) old: bool,
     slow: bool,
     mischief: Vec<Mischief>,
+    /// One of the addresses that are given, of four at least, leads to another deployment from the start.
+    taken: bool,
 }
 
 impl Tale {
@@ -87,9 +89,10 @@ impl Tale {
         mischief.truncate(1 + rng.usize(..5));
         mischief.push(Mischief::Failover);
         let count = [3, 3, 5][rng.usize(..3)];
+        let seeds = 1 + rng.usize(..count);
         Tale {
             count,
-            seeds: 1 + rng.usize(..count),
+            seeds,
             wrong_seed: rng.u8(..4) == 0,
             by_name: rng.u8(..3) == 0,
             wrong_name: rng.u8(..4) == 0,
@@ -97,6 +100,7 @@ impl Tale {
             old: rng.u8(..4) == 0,
             slow: rng.u8(..4) == 0,
             mischief,
+            taken: seeds >= 3 && rng.bool(),
         }
     }
 
@@ -140,6 +144,11 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
     });
     let given: Vec<usize> = slots.into_iter().take(tale.seeds).collect();
     let mut options = Options::new();
+    if tale.taken {
+        let stranger = court(|court| court.living(true).into_iter().find_map(|who| court.sentinels[who].slot));
+        let at = address(stranger.unwrap());
+        options.add_sentinel(&at.ip().to_string(), at.port()).unwrap();
+    }
     court(Court::publish_names);
     if tale.by_name {
         options.add_sentinel(names::OURS, PORT).unwrap();
@@ -378,6 +387,9 @@ impl Client {
     /// How many links there may be.
     fn most_open(&self) -> usize {
         let of_the_name = if self.tale.by_name { self.tale.count } else { 0 };
-        self.given.borrow().len().max(of_the_name) + usize::from(self.tale.wrong_seed) + 5
+        self.given.borrow().len().max(of_the_name)
+            + usize::from(self.tale.wrong_seed)
+            + usize::from(self.tale.taken)
+            + 5
     }
 }
