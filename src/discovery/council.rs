@@ -370,9 +370,14 @@ impl Council {
         settle.map(|seat| (seat.endpoint.clone(), seat.word.clone())).collect()
     }
 
+    /// Whether one that was given may still be heard.
     fn somebody_is_late(&self) -> bool {
-        let is_late = |seat: &Seat| seat.given && seat.late && matches!(seat.word, Word::Failed(_));
-        self.seats.values().any(is_late)
+        let is_late = |seat: &Seat| match seat.word {
+            Word::Asked => true,
+            Word::Failed(_) => seat.late,
+            _ => false,
+        };
+        self.seats.values().any(|seat| seat.given && is_late(seat))
     }
 
     /// Draws the consequences of what was heard so far.

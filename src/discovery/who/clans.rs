@@ -107,21 +107,6 @@ impl Who {
     /// addresses that were given lead to. At the beginning those that came second count as well.
     pub(super) fn settle_clans(&mut self, now: Instant) {
         self.make_friends();
-        self.expel_the_less(now);
-        let (given, speaking) = self
-            .ways
-            .values()
-            .filter(|way| way.given)
-            .fold((0, 0), |(all, up), way| {
-                (
-                    all + 1,
-                    up + usize::from(way.standing == Standing::Voice && way.was_ours),
-                )
-            });
-        self.nobody_is_late |= speaking * 2 > given;
-    }
-
-    fn expel_the_less(&mut self, now: Instant) {
         let clans = self.clans(now);
         // Whoever is foreign to one that has more of the given addresses.
         let is_less = |clan: &&Clan| {
@@ -148,6 +133,18 @@ impl Who {
         self.admit_all(now);
     }
 
+    /// Where most of the addresses that were given have led to ours at once, they are not the fewer whoever comes.
+    pub(super) fn count_the_given(&mut self) {
+        let given = self.ways.values().filter(|way| way.given);
+        let (all, ours) = given.fold((0, 0), |(all, ours), way| {
+            (
+                all + 1,
+                ours + usize::from(way.standing == Standing::Voice && way.was_ours),
+            )
+        });
+        self.nobody_is_late |= ours * 2 > all;
+    }
+
     /// Those that have a voice, and at the beginning those that may have come too late, by whom they know.
     fn clans(&self, now: Instant) -> Vec<Clan> {
         let is_late = |at: Instant| now.saturating_duration_since(at) >= MAY_BE_LATE;
@@ -170,10 +167,17 @@ impl Who {
         clan.iter().filter_map(|link| self.ways.get(link))
     }
 
-    /// How many addresses that were given lead to it; of two alike the one that was given first.
+    /// How many addresses that were given lead to it, or led to a friend who is silent now; of two alike the one that was
+    /// given first.
     fn weight(&self, clan: &Clan) -> (usize, Reverse<Option<LinkId>>) {
-        let given = self.ways_of(clan).filter(|way| way.given);
-        (given.count(), Reverse(clan.first().copied()))
+        let is_friend = |was: &RunId| {
+            let members = self.ways_of(clan).filter_map(|way| way.run_id.as_ref());
+            members.into_iter().any(|member| self.are_friends(member, was))
+        };
+        let led_to_a_friend = |way: &Way| way.standing == Standing::Silent && way.was.as_ref().is_some_and(is_friend);
+        let given = self.ways.iter().filter(|(_, way)| way.given);
+        let leads_there = given.filter(|(link, way)| clan.contains(link) || led_to_a_friend(way));
+        (leads_there.count(), Reverse(clan.first().copied()))
     }
 
     fn have_foreigners(&self, one: &Clan, other: &Clan) -> bool {

@@ -31,6 +31,7 @@ impl Who {
         }
         self.settle_clans(now);
         self.name_all(now);
+        self.count_the_given();
         self.take_stock(now);
         for way in self.ways.values_mut() {
             way.doubted |= way.standing == Standing::Stranger && way.told.is_some();
