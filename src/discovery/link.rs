@@ -345,7 +345,7 @@ impl Task {
     fn failed(&self, attempt: &Attempt) -> Heard {
         Heard::Failed {
             attempt: attempt.clone(),
-            late: self.too_slow > 0,
+            late: self.too_slow > 0 || attempt.stage == Stage::Resolve,
         }
     }
 

@@ -35,7 +35,8 @@ pub(crate) fn look_up(name: &str) -> Found {
     addresses.rotate_left(turn);
     tell(|| format!("{name} is {addresses:?}"));
     match kernel.between(0, 9) {
-        0 => Found::Never,
+        // Whoever hangs at the start is not heard before the first verdict, and that is another story.
+        0 if kernel.now() > 1_000_000_000 => Found::Never,
         1 => Found::After(soon, Err("Temporary failure in name resolution".to_owned())),
         _ if addresses.is_empty() => Found::After(soon, unknown()),
         _ => Found::After(soon, Ok(addresses)),
