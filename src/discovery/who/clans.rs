@@ -51,11 +51,21 @@ impl Who {
     /// other, or both somebody.
     fn are_acquainted(&self, one: &Way, other: &Way) -> bool {
         if let (Some(first), Some(second)) = (&one.run_id, &other.run_id) {
-            return first == second || (one.knows(other) && other.knows(one)) || self.are_friends(first, second);
+            let know_each_other = || one.knows(other) && other.knows(one);
+            return first == second || know_each_other() || self.are_friends_still(one, other);
         }
         let listed: HashSet<&RunId> = one.entries().map(|entry| &entry.run_id).collect();
         let both_know_somebody = other.entries().any(|entry| listed.contains(&entry.run_id));
         both_know_somebody || one.knows(other) || other.knows(one)
+    }
+
+    /// Whether they are friends still: each lists the other, or a friend of both.
+    fn are_friends_still(&self, one: &Way, other: &Way) -> bool {
+        let (Some(first), Some(second)) = (&one.run_id, &other.run_id) else {
+            return false;
+        };
+        let lists_friends = |way: &Way| way.entries().any(|entry| self.are_friends(first, &entry.run_id));
+        self.are_friends(first, second) && lists_friends(one) && lists_friends(other)
     }
 
     /// Whether each listed the other once, before it was told to forget the others, or each a friend of the other, who may have
@@ -106,31 +116,44 @@ impl Who {
     /// Where some of those that have a voice are foreign to others of them, one deployment keeps it: that which most of the
     /// addresses that were given lead to. At the beginning those that came second count as well.
     pub(super) fn settle_clans(&mut self, now: Instant) {
-        self.make_friends();
         let clans = self.clans(now);
         // Whoever is foreign to one that has more of the given addresses.
         let is_less = |clan: &&Clan| {
             let more = clans.iter().filter(|other| self.weight(other) > self.weight(clan));
             more.into_iter().any(|other| self.have_foreigners(clan, other))
         };
-        let less = clans.iter().filter(is_less).flatten();
-        let expelled: Vec<LinkId> = less
-            .filter(|link| self.standing(**link) == Standing::Voice)
-            .copied()
+        let less = clans.iter().filter(is_less).flatten().copied();
+        // And whoever one of ours vouches for alone, against the others.
+        let all = clans.iter().flatten().copied();
+        let outsiders = all.filter(|link| self.is_an_outsider(*link, &clans));
+        let expelled: Clan = less
+            .chain(outsiders)
+            .filter(|link| self.standing(*link) == Standing::Voice)
             .collect();
-        if expelled.is_empty() {
-            return;
+        if !expelled.is_empty() {
+            let most = clans.iter().max_by_key(|clan| self.weight(clan));
+            let most = most.and_then(BTreeSet::first).copied();
+            for &link in &expelled {
+                self.expel(link);
+            }
+            self.forget_who_is_not_listed();
+            if let Some(first) = most.filter(|_| self.voices().next().is_none()) {
+                self.admit(first);
+            }
+            self.admit_all();
         }
-        let most = clans.iter().max_by_key(|clan| self.weight(clan));
-        let most = most.and_then(BTreeSet::first).copied();
-        for link in expelled {
-            self.expel(link);
-        }
-        self.forget_who_is_not_listed();
-        if let Some(first) = most.filter(|_| self.voices().next().is_none()) {
-            self.admit(first, now);
-        }
-        self.admit_all(now);
+        self.make_friends();
+    }
+
+    /// Whether more of the given addresses lead to somebody of its clan who is foreign to it than to somebody who is not.
+    fn is_an_outsider(&self, link: LinkId, clans: &[Clan]) -> bool {
+        let clan = clans.iter().find(|clan| clan.contains(&link));
+        let (Some(clan), Some(one)) = (clan, self.ways.get(&link)) else {
+            return false;
+        };
+        let given = || self.ways_of(clan).filter(|way| way.given);
+        let against = given().filter(|other| self.are_foreign(one, other)).count();
+        against > given().count() - against
     }
 
     /// Where most of the addresses that were given have led to ours at once, they are not the fewer whoever comes.
@@ -204,6 +227,7 @@ impl Who {
     fn expel(&mut self, link: LinkId) {
         if let Some(way) = self.ways.get_mut(&link) {
             way.standing = Standing::Stranger;
+            way.expelled = true;
             way.begin_anew();
         }
     }
@@ -215,5 +239,6 @@ impl Who {
         let listed = listed.map(|entry| RunId::clone(&entry.run_id));
         let kept: HashSet<RunId> = speaking.chain(listed).collect();
         self.peers.retain(|run_id, _| kept.contains(run_id));
+        self.met.retain(|run_id| kept.contains(run_id));
     }
 }

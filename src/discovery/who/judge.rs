@@ -15,6 +15,7 @@ impl Who {
             self.heard = Some(now);
         }
         let given_anew = self.is_given_anew();
+        self.met.clear();
         for way in self.ways.values_mut() {
             way.standing = if way.shows() {
                 Standing::Stranger
@@ -22,14 +23,16 @@ impl Who {
                 Standing::Silent
             };
             way.run_id.clone_from(&way.told);
+            way.expelled = false;
         }
         if !given_anew {
-            self.admit_all(now);
+            self.admit_all();
         }
         if self.voices().next().is_none() && (given_anew || self.may_begin_anew(now)) {
             self.begin_anew(now);
         }
         self.settle_clans(now);
+        self.meet_all(now);
         self.name_all(now);
         self.count_the_given();
         self.take_stock(now);
@@ -53,19 +56,19 @@ impl Who {
         for way in self.ways.values_mut() {
             way.begin_anew();
         }
-        self.admit_all(now);
+        self.admit_all();
         if let Some(first) = self.first_unnamed().filter(|_| self.voices().next().is_none()) {
-            self.admit(first, now);
-            self.admit_all(now);
+            self.admit(first);
+            self.admit_all();
         }
         let nobody_speaks = self.voices().next().is_none();
         self.given_anew &= nobody_speaks;
     }
 
     /// Whoever has a voice may vouch for others.
-    pub(super) fn admit_all(&mut self, now: Instant) {
+    pub(super) fn admit_all(&mut self) {
         while let Some(link) = self.next_voice() {
-            self.admit(link, now);
+            self.admit(link);
         }
     }
 
@@ -73,7 +76,7 @@ impl Who {
     /// such, whoever nothing speaks against.
     fn next_voice(&self) -> Option<LinkId> {
         let first = |is_one: &dyn Fn(&Way) -> bool| {
-            let strangers = self.ways.iter().filter(|(_, way)| way.standing == Standing::Stranger);
+            let strangers = self.ways.iter().filter(|(_, way)| way.is_a_candidate());
             let ours = strangers.filter(|(_, way)| is_one(way));
             ours.min_by_key(|(link, way)| (!way.given, **link))
                 .map(|(&link, _)| link)
@@ -86,7 +89,7 @@ impl Who {
     /// list: ours, and nobody else that is up but one who has just joined.
     fn is_known(&self, way: &Way) -> bool {
         match &way.run_id {
-            Some(run_id) => self.peers.contains_key(run_id),
+            Some(run_id) => self.is_ours(run_id),
             None => way.spoke || (self.has_a_place(way) && self.lists_ours(way)),
         }
     }
@@ -122,13 +125,13 @@ impl Who {
     /// Whether somebody of ours is expected at its address.
     fn has_a_place(&self, way: &Way) -> bool {
         let of_ours = [&way.was, &way.learnt_as].into_iter().flatten();
-        let was_ours = of_ours.into_iter().any(|run_id| self.peers.contains_key(run_id));
+        let was_ours = of_ours.into_iter().any(|run_id| self.is_ours(run_id));
         way.given || was_ours || self.listed_at(way).is_some()
     }
 
     fn knows_ours(&self, entry: &Entry) -> bool {
         let is_at_ours = |voice: &Way| voice.leads_to(&entry.at);
-        self.peers.contains_key(&entry.run_id) || self.voices().any(|(_, voice)| is_at_ours(voice))
+        self.is_ours(&entry.run_id) || self.voices().any(|(_, voice)| is_at_ours(voice))
     }
 
     /// The first to have a voice where nobody is known yet, and nobody says who it is: whoever most of the others know, and of
@@ -160,15 +163,27 @@ impl Who {
         entries.find(|entry| way.leads_to(&entry.at)).map(|entry| &entry.run_id)
     }
 
-    /// Gives a voice, and makes those whom it lists ours.
-    pub(super) fn admit(&mut self, link: LinkId, now: Instant) {
+    /// Gives a voice: those whom it lists are ours, as long as it has it.
+    pub(super) fn admit(&mut self, link: LinkId) {
         let Some(way) = self.ways.get_mut(&link) else { return };
         way.standing = Standing::Voice;
         way.spoke = true;
         way.was_ours |= way.told.is_none();
         way.doubted = false;
-        // There may not be room for all.
-        let (down, up): (Vec<Entry>, Vec<Entry>) = way.entries().cloned().partition(|entry| entry.down);
+        let listed: Vec<RunId> = way.entries().map(|entry| RunId::clone(&entry.run_id)).collect();
+        self.met.extend(listed);
+    }
+
+    /// It is known, or somebody who has a voice lists it.
+    fn is_ours(&self, run_id: &RunId) -> bool {
+        self.peers.contains_key(run_id) || self.met.contains(run_id)
+    }
+
+    /// Whoever those list who have kept their voice is known from now on. There may not be room for all.
+    fn meet_all(&mut self, now: Instant) {
+        let listed = self.voices().flat_map(|(_, voice)| voice.entries());
+        let new = listed.filter(|entry| !self.peers.contains_key(&entry.run_id));
+        let (down, up): (Vec<Entry>, Vec<Entry>) = new.cloned().partition(|entry| entry.down);
         for entry in up.into_iter().chain(down) {
             self.meet(entry, now);
         }

@@ -78,7 +78,7 @@ impl Who {
     fn speaks(&self, run_id: &RunId) -> bool {
         self.ways
             .values()
-            .any(|way| way.up && way.run_id.as_ref() == Some(run_id))
+            .any(|way| way.standing.has_a_say() && way.run_id.as_ref() == Some(run_id))
     }
 
     /// Nothing is to be had of the link any more: its Sentinel has its voice elsewhere, has moved, is down or forgotten.

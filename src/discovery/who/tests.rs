@@ -143,6 +143,14 @@ fn whose_words_count() {
             "2x 3x 4:a@A,b@B 1:g@G",
             "1=stranger 2=- 3=- 4=voice",
         ),
+        // One of ours is somebody else's now, under its run id: it lists others, and they are nobody's.
+        (OURS, "3:g@G,h@H", "1=voice 2=voice 3=stranger"),
+        (OURS, "3:g@G,h@H plan", "1=voice 2=voice 3=stranger"),
+        (
+            OURS,
+            "3:a@A,b@B,g@G plan 11=g 11:h@H,c@C plan",
+            "1=voice 2=voice 3=voice 11=stranger",
+        ),
         // Who lists nobody where ours list others is heard when ours list it.
         (OURS, "3x +4@D 4=f 4:", "1=voice 2=voice 3=- 4=stranger"),
         (OURS, "3x +4@D 4=d 4: 1:b@B,c@C,d@D", "1=voice 2=voice 3=- 4=voice"),
@@ -298,10 +306,21 @@ fn whose_words_count() {
             "-1 +4@D 4=d 4:a@A,b@B,c@C 2:a@A,c@C,d@D",
             "1=voice 2=voice 3=voice 4=voice",
         ),
+        // Whoever is given for all of them vouches for nobody who does not know it.
         (
             OURS,
             "-1 -2 -3 +4@D 4=d 4:a@A,b@B,c@C",
+            "1=stranger 2=stranger 3=stranger 4=voice",
+        ),
+        (
+            OURS,
+            "-1 -2 -3 +4@D 4=d 4:a@A,b@B,c@C 1:b@B,c@C,d@D 2:a@A,c@C,d@D 3:a@A,b@B,d@D",
             "1=voice 2=voice 3=voice 4=voice",
+        ),
+        (
+            OURS,
+            "-1 -2 -3 +4@D 4=d 4:a@A,b@B,c@C 4x",
+            "1=voice 2=voice 3=voice 4=-",
         ),
     ];
     for (before, steps, expected) in rows {
