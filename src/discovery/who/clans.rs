@@ -29,6 +29,12 @@ impl Way {
         })
     }
 
+    /// Whether both list somebody.
+    fn knows_somebody_like(&self, other: &Way) -> bool {
+        let listed: HashSet<&RunId> = self.entries().map(|entry| &entry.run_id).collect();
+        other.entries().any(|entry| listed.contains(&entry.run_id))
+    }
+
     fn lists_somebody(&self, service: &str) -> bool {
         self.lists.get(service).is_some_and(|list| !list.is_empty())
     }
@@ -52,11 +58,13 @@ impl Who {
     fn are_acquainted(&self, one: &Way, other: &Way) -> bool {
         if let (Some(first), Some(second)) = (&one.run_id, &other.run_id) {
             let know_each_other = || one.knows(other) && other.knows(one);
-            return first == second || know_each_other() || self.are_friends_still(one, other);
+            return match first == second {
+                // Or a clone of it.
+                true => one.knows_somebody_like(other),
+                false => know_each_other() || self.are_friends_still(one, other),
+            };
         }
-        let listed: HashSet<&RunId> = one.entries().map(|entry| &entry.run_id).collect();
-        let both_know_somebody = other.entries().any(|entry| listed.contains(&entry.run_id));
-        both_know_somebody || one.knows(other) || other.knows(one)
+        one.knows_somebody_like(other) || one.knows(other) || other.knows(one)
     }
 
     /// Whether they are friends still: each lists the other, or a friend of both.

@@ -151,6 +151,16 @@ fn whose_words_count() {
             "3:a@A,b@B,g@G plan 11=g 11:h@H,c@C plan",
             "1=voice 2=voice 3=voice 11=stranger",
         ),
+        (
+            OURS,
+            "3x 1:b@B,c@D 2:a@A,c@D plan 11=c 11:a@A,b@B 3=c plan 3:g@G,h@H plan 12=c 12:a@A,b@B",
+            "1=voice 2=voice 3=stranger 12=voice",
+        ),
+        (
+            OURS,
+            "3x 1:b@B,c@D 2:a@A,c@D plan 11=c 11:a@A,b@B 3=c plan 3:g@G,h@H plan 12=c",
+            "1=voice 2=voice 3=stranger 12=voice",
+        ),
         // Who lists nobody where ours list others is heard when ours list it.
         (OURS, "3x +4@D 4=f 4:", "1=voice 2=voice 3=- 4=stranger"),
         (OURS, "3x +4@D 4=d 4: 1:b@B,c@C,d@D", "1=voice 2=voice 3=- 4=voice"),
