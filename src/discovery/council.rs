@@ -344,8 +344,9 @@ impl Council {
     }
 
     fn judge(&mut self, words: &Words, now: Instant) {
-        // Where no Sentinel lists anybody, nothing can be told by that.
-        let known = |at: &Endpoint| self.known.is_empty() || self.known.contains(at) || self.past.contains(at);
+        // Where no Sentinel lists anybody, nothing can be told by that; at the beginning most of them can tell.
+        let nobody_lists = self.known.is_empty() && self.adopted.is_some();
+        let known = |at: &Endpoint| nobody_lists || self.known.contains(at) || self.past.contains(at);
         let doubles: Vec<bool> = self.seats.values().map(|seat| seat.double).collect();
         let ballot = Ballot {
             words,

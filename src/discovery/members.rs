@@ -89,6 +89,7 @@ impl Members {
     /// Lets the link dial, or tells when it may ask again.
     pub fn take_dial(&self, link: LinkId) -> Result<(), Instant> {
         let others_answer = self.others_answer(link);
-        self.budget.borrow_mut().take(others_answer, clock::now())
+        let given = u32::try_from(self.who.borrow().given()).unwrap_or(u32::MAX);
+        self.budget.borrow_mut().take(others_answer, given, clock::now())
     }
 }

@@ -21,8 +21,9 @@ pub(super) const FOR_CALLERS: Duration = Duration::from_secs(1);
 /// Connecting and answers are given no more than this, however often they failed.
 const MOST_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Dials of a deployment: so many at once, and between further ones.
+/// Dials of a deployment: so many at once, or all the addresses that were given, and between further ones.
 const BURST: u32 = 16;
+const MOST_AT_ONCE: u32 = 256;
 const BETWEEN: Duration = Duration::from_millis(100);
 const BETWEEN_WHILE_OTHERS_ANSWER: Duration = Duration::from_millis(250);
 
@@ -66,13 +67,13 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Takes a dial, or tells when there may be one: whoever has gone by then has taken none.
-    pub(super) fn take(&mut self, others_answer: bool, now: Instant) -> Result<(), Instant> {
+    pub(super) fn take(&mut self, others_answer: bool, given: u32, now: Instant) -> Result<(), Instant> {
         let between = if others_answer {
             BETWEEN_WHILE_OTHERS_ANSWER
         } else {
             BETWEEN
         };
-        let saved = between * (BURST - 1);
+        let saved = between * (given.clamp(BURST, MOST_AT_ONCE) - 1);
         let saved_up = now.checked_sub(saved).unwrap_or(now);
         let due = self.next.map_or(saved_up, |next| next.max(saved_up));
         if due > now {
@@ -110,22 +111,25 @@ mod tests {
 
     #[test]
     fn a_deployment_dials_so_often_and_no_more() {
-        for (others, each_minute) in [(true, 240), (false, 600)] {
+        for (others, given, each_minute, burst) in [(true, 3, 240, BURST), (false, 3, 600, BURST), (false, 60, 600, 60)]
+        {
             let mut budget = Budget::default();
             let begin = Instant::now() + Duration::from_secs(60);
             let mut now = begin;
             let mut dials = 0;
             while now < begin + Duration::from_secs(60) {
-                match budget.take(others, now) {
+                match budget.take(others, given, now) {
                     Ok(()) => dials += 1,
                     Err(due) => now = due,
                 }
             }
-            assert!((each_minute..=each_minute + BURST + 1).contains(&dials), "{dials}");
+            assert!((each_minute..=each_minute + burst + 1).contains(&dials), "{dials}");
             // What was saved up is no more than the burst.
             let later = now + Duration::from_secs(3600);
-            let at_once = (0..BURST * 2).filter(|_| budget.take(others, later).is_ok()).count();
-            assert_eq!(at_once, BURST as usize);
+            let at_once = (0..burst * 2)
+                .filter(|_| budget.take(others, given, later).is_ok())
+                .count();
+            assert_eq!(at_once, burst as usize);
         }
     }
 }

@@ -269,9 +269,8 @@ impl Who {
         way.failures = 0;
         way.peer = peer;
         let run_id: Option<RunId> = run_id.filter(|id| !id.is_empty()).map(Rc::from);
-        if way.told != run_id || run_id.is_none() {
-            way.lists.clear();
-        }
+        // What it said before it was lost is old.
+        way.lists.clear();
         way.told = run_id;
         self.judge(now);
     }
@@ -339,6 +338,11 @@ impl Who {
     /// What the words of whoever is at the end of the link are worth.
     pub fn standing(&self, link: LinkId) -> Standing {
         self.ways.get(&link).map_or(Standing::Silent, |way| way.standing)
+    }
+
+    /// How many addresses were given.
+    pub fn given(&self) -> usize {
+        self.ways.values().filter(|way| way.given).count()
     }
 
     /// Whether the link's address was given.

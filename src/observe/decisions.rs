@@ -361,9 +361,10 @@ struct Votes {
 impl Votes {
     fn of(words: &Words, at: &Endpoint) -> Votes {
         let names = |word: &Word| matches!(word, Word::Names { primary, .. } if primary == at);
+        let count = |is_one: &dyn Fn(&Word) -> bool| words.iter().filter(|(_, word)| is_one(word)).count();
         Votes {
-            name: words.iter().filter(|(_, word)| names(word)).count(),
-            all: words.len(),
+            name: count(&names),
+            all: count(&|word| !matches!(word, Word::Stranger(_))),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::{LinkId, RunId, Standing, Way, Who};
 
 /// For so long after a beginning whoever answers late can still be one of more than those who answered first, unless most
-/// of the addresses that were given have led to those already.
-const MAY_BE_LATE: Duration = Duration::from_secs(10);
+/// of the addresses that were given have led to those already: twice the longest wait before somebody is dialled again.
+const MAY_BE_LATE: Duration = Duration::from_secs(60);
 
 type Clan = BTreeSet<LinkId>;
 
@@ -57,7 +57,10 @@ impl Who {
     /// other, or both somebody.
     fn are_acquainted(&self, one: &Way, other: &Way) -> bool {
         if let (Some(first), Some(second)) = (&one.run_id, &other.run_id) {
-            let know_each_other = || one.knows(other) && other.knows(one);
+            // Who lists nobody yet is known where it is listed.
+            let knows = |one: &Way, other: &Way| one.knows(other) || one.entries().next().is_none();
+            let somebody_knows = one.knows(other) || other.knows(one);
+            let know_each_other = || somebody_knows && knows(one, other) && knows(other, one);
             return match first == second {
                 // Or a clone of it.
                 true => one.knows_somebody_like(other),
@@ -96,9 +99,17 @@ impl Who {
         found.contains(other)
     }
 
-    /// Whether they have nothing to do with each other, though both tell of others who watch the same service.
+    /// Whether they have nothing to do with each other, though both tell of others who watch the same service, or one is alone
+    /// with it.
     pub(super) fn are_foreign(&self, one: &Way, other: &Way) -> bool {
-        one.tells_of_others_as(other) && !self.are_acquainted(one, other)
+        let are_friends = |one: &Way, other: &Way| match (&one.run_id, &other.run_id) {
+            (Some(first), Some(second)) => self.are_friends(first, second),
+            _ => false,
+        };
+        let is_alone_beside =
+            |one: &Way, other: &Way| one.is_new_beside(other) && !other.knows(one) && !are_friends(one, other);
+        let tells = || one.tells_of_others_as(other) || is_alone_beside(one, other) || is_alone_beside(other, one);
+        tells() && !self.are_acquainted(one, other)
     }
 
     /// Those who list each other are one deployment from now on.
@@ -198,14 +209,14 @@ impl Who {
         clan.iter().filter_map(|link| self.ways.get(link))
     }
 
-    /// How many addresses that were given lead to it, or led to a friend who is silent now; of two alike the one that was
-    /// given first.
+    /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now; of
+    /// two alike the one that was given first.
     fn weight(&self, clan: &Clan) -> (usize, Reverse<Option<LinkId>>) {
         let is_friend = |was: &RunId| {
             let members = self.ways_of(clan).filter_map(|way| way.run_id.as_ref());
             members.into_iter().any(|member| self.are_friends(member, was))
         };
-        let led_to_a_friend = |way: &Way| way.standing == Standing::Silent && way.was.as_ref().is_some_and(is_friend);
+        let led_to_a_friend = |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(is_friend);
         let given = self.ways.iter().filter(|(_, way)| way.given);
         let leads_there = given.filter(|(link, way)| clan.contains(link) || led_to_a_friend(way));
         (leads_there.count(), Reverse(clan.first().copied()))

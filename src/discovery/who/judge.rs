@@ -153,8 +153,7 @@ impl Who {
     /// those whom it lists are others than those whom ours list, or it lists nobody yet, for a service for which ours do.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
         let was_another = way.was.as_ref().is_some_and(|was| was != run_id);
-        let is_strange = |voice: &Way| self.are_foreign(way, voice) || way.is_new_beside(voice);
-        was_another || way.doubted || self.voices().any(|(_, voice)| is_strange(voice))
+        was_another || way.doubted || self.voices().any(|(_, voice)| self.are_foreign(way, voice))
     }
 
     /// Under which run id those who have a voice list the address.
@@ -228,7 +227,9 @@ impl Who {
     /// Somebody of whom a voice told for the first time.
     fn meet(&mut self, entry: Entry, now: Instant) {
         if !self.peers.contains_key(&entry.run_id) && self.has_room(&entry) {
-            self.changes.push(Change::Learnt(entry.at.clone()));
+            let is_news = !self.ways.values().any(|way| way.given && way.leads_to(&entry.at));
+            let learnt = is_news.then(|| Change::Learnt(entry.at.clone()));
+            self.changes.extend(learnt);
             let peer = Peer {
                 down: entry.down,
                 ..Peer::new(Some(entry.at), now)

@@ -266,7 +266,9 @@ fn whose_words_count() {
         // Not so where they watch different services.
         ("", "+1@A +3@C 3=f 3/t:g@G 1=a 1:b@B", "1=voice 3=voice"),
         // One that lists nobody yet is not one of the others for that.
-        ("", "+1@A +3@C 3=n 3: 1=a 1:b@B,c@C", "1=voice 3=voice"),
+        // Whoever lists nobody at an address under which ours list another may be anybody's, until they list it.
+        ("", "+1@A +3@C 3=n 3: 1=a 1:b@B,c@C", "1=voice 3=stranger"),
+        ("", "+1@A +3@C 3=n 3: 1=a 1:b@B,n@C", "1=voice 3=voice"),
         // Those who do not tell who they are: before 6.2, or without the right to.
         ("", "+1@A 1=? 1:b@B plan 11=? 11:a@A", "1=voice 11=voice"),
         ("", "+1@A 1=? 1:b@B plan 11=? 11:g@G", "1=voice 11=stranger"),
