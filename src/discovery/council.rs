@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_millis(25);
 
 /// The same where nothing is known of the service: most of the addresses that were given are to be heard first, for one of
 /// them may lead to another deployment. Those that fail are not waited for, unless they may only be slow.
-const FIRST_GRACE: Duration = Duration::from_secs(1);
+const FIRST_GRACE: Duration = Duration::from_millis(300);
 
 /// The wait before the Sentinels are asked again on behalf of callers that none of them could help; up to eight times as
 /// long when it goes on.

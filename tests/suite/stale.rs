@@ -279,7 +279,6 @@ fn lag_is_measured_against_the_freshest_offset_that_any_sentinel_reports() {
     let other = FakeSentinel::builder(SERVICE, scene.primary.port())
         .view(|view| {
             view.replicas = scene.sentinel.edit(|view| view.replicas.clone());
-            view.my_id = "f".repeat(40);
         })
         .start();
     scene

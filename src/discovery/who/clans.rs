@@ -210,8 +210,8 @@ impl Who {
     }
 
     /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now; of
-    /// two alike the one that was given first.
-    fn weight(&self, clan: &Clan) -> (usize, Reverse<Option<LinkId>>) {
+    /// two alike the one that lists somebody, or that was given first.
+    fn weight(&self, clan: &Clan) -> (usize, bool, Reverse<Option<LinkId>>) {
         let is_friend = |was: &RunId| {
             let members = self.ways_of(clan).filter_map(|way| way.run_id.as_ref());
             members.into_iter().any(|member| self.are_friends(member, was))
@@ -219,7 +219,8 @@ impl Who {
         let led_to_a_friend = |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(is_friend);
         let given = self.ways.iter().filter(|(_, way)| way.given);
         let leads_there = given.filter(|(link, way)| clan.contains(link) || led_to_a_friend(way));
-        (leads_there.count(), Reverse(clan.first().copied()))
+        let has_company = self.ways_of(clan).any(|way| way.entries().next().is_some());
+        (leads_there.count(), has_company, Reverse(clan.first().copied()))
     }
 
     fn have_foreigners(&self, one: &Clan, other: &Clan) -> bool {

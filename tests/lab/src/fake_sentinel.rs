@@ -87,7 +87,7 @@ pub struct SentinelView {
     pub sentinels: Vec<(String, u16)>,
     /// `flags` of each of them, `sentinel` at first.
     pub sentinel_flags: String,
-    /// The answer of MYID.
+    /// The answer of MYID; where none is set, the run id under which the others list its port.
     pub my_id: String,
     /// How it treats its clients.
     pub mode: Mode,
@@ -156,8 +156,19 @@ impl FakeSentinelBuilder {
                 _ => answer(session, args, &gate, &view),
             }
         });
-        FakeSentinel { peer, view }
+        let sentinel = FakeSentinel { peer, view };
+        let port = sentinel.peer.port();
+        sentinel.edit(|view| {
+            if view.my_id.is_empty() {
+                view.my_id = run_id_at(port);
+            }
+        });
+        sentinel
     }
+}
+
+fn run_id_at(port: u16) -> String {
+    format!("{port:040x}")
 }
 
 /// A scripted sentinel. All of [`Peer`] works on it: `commands`, `connections`, `emit`, `refuse`, `cut_all`, ...
@@ -181,10 +192,7 @@ impl FakeSentinel {
             replicas: Vec::new(),
             sentinels: Vec::new(),
             sentinel_flags: "sentinel".into(),
-            my_id: format!(
-                "{:040x}",
-                u64::from(primary) * 1_000_003 + u64::from(std::process::id())
-            ),
+            my_id: String::new(),
             mode: Mode::Normal,
         };
         FakeSentinelBuilder {
@@ -308,7 +316,7 @@ fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// The fields that every kind of entry begins with.
 fn common_fields(name: &str, host: &str, port: u16, flags: &str) -> Vec<(String, String)> {
-    let run_id = format!("{port:040x}");
+    let run_id = run_id_at(port);
     let port = port.to_string();
     let mut fields = owned(&[
         ("name", name),

@@ -90,7 +90,7 @@ impl Tale {
         mischief.push(Mischief::Failover);
         let count = [3, 3, 5][rng.usize(..3)];
         let seeds = 1 + rng.usize(..count);
-        Tale {
+        let mut tale = Tale {
             count,
             seeds,
             wrong_seed: rng.u8(..4) == 0,
@@ -100,8 +100,11 @@ impl Tale {
             old: rng.u8(..4) == 0,
             slow: rng.u8(..4) == 0,
             mischief,
-            taken: seeds >= 3 && rng.bool(),
-        }
+            taken: false,
+        };
+        // Where ours are slow the first verdict does not wait for them.
+        tale.taken = seeds >= 3 && rng.bool() && !tale.slow;
+        tale
     }
 
     pub(super) fn weather(&self) -> Weather {
