@@ -70,18 +70,19 @@ impl Who {
         one.knows_somebody_like(other) || one.knows(other) || other.knows(one)
     }
 
-    /// Whether they are friends still: each lists the other, or a friend of both.
+    /// Whether they are friends still: each lists a friend of both.
     fn are_friends_still(&self, one: &Way, other: &Way) -> bool {
         let (Some(first), Some(second)) = (&one.run_id, &other.run_id) else {
             return false;
         };
-        let lists_friends = |way: &Way| way.entries().any(|entry| self.are_friends(first, &entry.run_id));
-        self.are_friends(first, second) && lists_friends(one) && lists_friends(other)
+        let friends = self.friends_of(first);
+        let lists_friends = |way: &Way| way.entries().any(|entry| friends.contains(&entry.run_id));
+        friends.contains(second) && lists_friends(one) && lists_friends(other)
     }
 
-    /// Whether each listed the other once, before it was told to forget the others, or each a friend of the other, who may have
-    /// fallen silent since.
-    fn are_friends(&self, one: &RunId, other: &RunId) -> bool {
+    /// Itself; whoever listed it once and was listed by it, before one of them was told to forget the others; and the friends
+    /// of those, who may have fallen silent since.
+    fn friends_of<'a>(&'a self, one: &'a RunId) -> HashSet<&'a RunId> {
         let mut found = HashSet::from([one]);
         let mut to_look_at = vec![one];
         while let Some(friend) = to_look_at.pop() {
@@ -96,14 +97,14 @@ impl Who {
                 }
             }
         }
-        found.contains(other)
+        found
     }
 
     /// Whether they have nothing to do with each other, though both tell of others who watch the same service, or one is alone
     /// with it.
     pub(super) fn are_foreign(&self, one: &Way, other: &Way) -> bool {
         let are_friends = |one: &Way, other: &Way| match (&one.run_id, &other.run_id) {
-            (Some(first), Some(second)) => self.are_friends(first, second),
+            (Some(first), Some(second)) => self.friends_of(first).contains(second),
             _ => false,
         };
         let is_alone_beside =
@@ -212,11 +213,10 @@ impl Who {
     /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now; of
     /// two alike the one that lists somebody, or that was given first.
     fn weight(&self, clan: &Clan) -> (usize, bool, Reverse<Option<LinkId>>) {
-        let is_friend = |was: &RunId| {
-            let members = self.ways_of(clan).filter_map(|way| way.run_id.as_ref());
-            members.into_iter().any(|member| self.are_friends(member, was))
-        };
-        let led_to_a_friend = |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(is_friend);
+        let members = self.ways_of(clan).filter_map(|way| way.run_id.as_ref());
+        let friends: HashSet<&RunId> = members.flat_map(|member| self.friends_of(member)).collect();
+        let led_to_a_friend =
+            |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(|was| friends.contains(was));
         let given = self.ways.iter().filter(|(_, way)| way.given);
         let leads_there = given.filter(|(link, way)| clan.contains(link) || led_to_a_friend(way));
         let has_company = self.ways_of(clan).any(|way| way.entries().next().is_some());
