@@ -114,7 +114,7 @@ impl Who {
     }
 
     /// Those who list each other are one deployment from now on.
-    fn make_friends(&mut self) {
+    pub(super) fn make_friends(&mut self) {
         let voices: Vec<&Way> = self.voices().map(|(_, way)| way).collect();
         let mut met = Vec::new();
         for (place, one) in voices.iter().enumerate() {
@@ -162,7 +162,6 @@ impl Who {
             }
             self.admit_all();
         }
-        self.make_friends();
     }
 
     /// Whether more of the given addresses lead to somebody of its clan who is foreign to it than to somebody who is not.
@@ -213,7 +212,9 @@ impl Who {
     /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now; of
     /// two alike the one that lists somebody, or that was given first.
     fn weight(&self, clan: &Clan) -> (usize, bool, Reverse<Option<LinkId>>) {
-        let members = self.ways_of(clan).filter_map(|way| way.run_id.as_ref());
+        let members = self
+            .ways_of(clan)
+            .filter_map(|way| way.run_id.as_ref().or(way.was.as_ref()));
         let friends: HashSet<&RunId> = members.flat_map(|member| self.friends_of(member)).collect();
         let led_to_a_friend =
             |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(|was| friends.contains(was));

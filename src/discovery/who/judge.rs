@@ -34,6 +34,7 @@ impl Who {
         self.settle_clans(now);
         self.meet_all(now);
         self.name_all(now);
+        self.make_friends();
         self.count_the_given();
         self.take_stock(now);
         for way in self.ways.values_mut() {

@@ -161,6 +161,11 @@ fn whose_words_count() {
             "3x 1:b@B,c@D 2:a@A,c@D plan 11=c 11:a@A,b@B 3=c plan 3:g@G,h@H plan 12=c",
             "1=voice 2=voice 3=stranger 12=voice",
         ),
+        (
+            "+1@F +2@A +3@B +4@C +5@X +6@Y 1=? 1:f@F2,g@G 2=? 2:b@B,c@C 3=? 3:a@A,c@C 4=? 4:a@A,b@B",
+            "2x 3x 4:a@A,b@B 1:f@F2,g@G",
+            "1=stranger 2=- 3=- 4=voice 5=- 6=-",
+        ),
         // Who lists nobody where ours list others is heard when ours list it.
         (OURS, "3x +4@D 4=f 4:", "1=voice 2=voice 3=- 4=stranger"),
         (OURS, "3x +4@D 4=d 4: 1:b@B,c@C,d@D", "1=voice 2=voice 3=- 4=voice"),
