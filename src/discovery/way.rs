@@ -67,8 +67,7 @@ impl Way {
         }
     }
 
-    async fn greet(&self, too_slow: u32) -> Result<Greeted, DialError> {
-        let at = self.address().await?;
+    async fn greet(&self, at: &Endpoint, too_slow: u32) -> Result<Greeted, DialError> {
         let of = self.name.as_ref().map_or(&self.endpoint, |name| &name.endpoint);
         let limits = (
             patience(self.settings.connect_timeout, too_slow),
@@ -81,15 +80,17 @@ impl Way {
             client_info: self.settings.client_info,
             protocol: 3,
         };
-        handshake::greet_sentinel(of, &at, &login, &self.transport, limits).await
+        handshake::greet_sentinel(of, at, &login, &self.transport, limits).await
     }
 
-    /// Connects, with more patience where it was too slow before.
+    /// Connects, with more patience where it was too slow before. Both connections lead to one address, whatever the name tells
+    /// meanwhile.
     pub(super) async fn connect(&self, too_slow: u32) -> Result<Made, DialError> {
-        let greeted = self.greet(too_slow).await?;
+        let at = self.address().await?;
+        let greeted = self.greet(&at, too_slow).await?;
         let events = match greeted.protocol {
             3 => None,
-            _ => Some(self.greet(too_slow).await?.wire),
+            _ => Some(self.greet(&at, too_slow).await?.wire),
         };
         Ok(Made { greeted, events })
     }
