@@ -210,12 +210,16 @@ impl Who {
     }
 
     /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now; of
-    /// two alike the one that lists somebody, or that was given first.
+    /// two alike the one that lists somebody, or that was given first. All whom we know are friends.
     fn weight(&self, clan: &Clan) -> (usize, bool, Reverse<Option<LinkId>>) {
-        let members = self
-            .ways_of(clan)
-            .filter_map(|way| way.run_id.as_ref().or(way.was.as_ref()));
-        let friends: HashSet<&RunId> = members.flat_map(|member| self.friends_of(member)).collect();
+        let members = || {
+            let run_ids = self.ways_of(clan).map(|way| way.run_id.as_ref().or(way.was.as_ref()));
+            run_ids.flatten()
+        };
+        let mut friends: HashSet<&RunId> = members().flat_map(|member| self.friends_of(member)).collect();
+        if members().any(|member| self.peers.contains_key(member)) {
+            friends.extend(self.peers.keys());
+        }
         let led_to_a_friend =
             |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(|was| friends.contains(was));
         let given = self.ways.iter().filter(|(_, way)| way.given);

@@ -166,6 +166,11 @@ fn whose_words_count() {
             "2x 3x 4:a@A,b@B 1:f@F2,g@G",
             "1=stranger 2=- 3=- 4=voice 5=- 6=-",
         ),
+        (
+            "+1@F +2@A +3@B +4@C +5@X +6@Y +7@Z 1=f 1:g@G 2=a 2:b@B,c@C 3=b 3:a@A,c@C 4=c 4:a@A,b@B",
+            "2x 2=n 2: 3:c@C,n@A 4:b@B,n@A 3x 4x 1:g@G",
+            "1=stranger 2=voice 3=- 4=- 5=- 6=- 7=-",
+        ),
         // Who lists nobody where ours list others is heard when ours list it.
         (OURS, "3x +4@D 4=f 4:", "1=voice 2=voice 3=- 4=stranger"),
         (OURS, "3x +4@D 4=d 4: 1:b@B,c@C,d@D", "1=voice 2=voice 3=- 4=voice"),
