@@ -101,14 +101,15 @@ impl Who {
     }
 
     /// Whether they have nothing to do with each other, though both tell of others who watch the same service, or one is alone
-    /// with it.
+    /// with it and nobody who has a voice lists it.
     pub(super) fn are_foreign(&self, one: &Way, other: &Way) -> bool {
         let are_friends = |one: &Way, other: &Way| match (&one.run_id, &other.run_id) {
             (Some(first), Some(second)) => self.friends_of(first).contains(second),
             _ => false,
         };
+        let is_listed = |one: &Way| self.voices().any(|(_, voice)| voice.knows(one));
         let is_alone_beside =
-            |one: &Way, other: &Way| one.is_new_beside(other) && !other.knows(one) && !are_friends(one, other);
+            |one: &Way, other: &Way| one.is_new_beside(other) && !is_listed(one) && !are_friends(one, other);
         let tells = || one.tells_of_others_as(other) || is_alone_beside(one, other) || is_alone_beside(other, one);
         tells() && !self.are_acquainted(one, other)
     }
