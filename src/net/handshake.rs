@@ -1,7 +1,9 @@
 //! The first words on a connection: protocol, login, database, and what the peer says it is.
 
+use std::cell::Cell;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
@@ -91,8 +93,8 @@ async fn with_newest(
     }
 }
 
-/// Connects to the Sentinel `endpoint` where it is, at `at`, within the first limit, and logs in within the second one.
-/// RESP3 where the Sentinel speaks it.
+/// Connects to the Sentinel `endpoint` where it is, at `at`, within the first limit, and logs in: no longer than the second
+/// one without a byte of it. RESP3 where the Sentinel speaks it.
 pub async fn greet_sentinel(
     endpoint: &Endpoint,
     at: &Endpoint,
@@ -102,13 +104,36 @@ pub async fn greet_sentinel(
 ) -> Result<Greeted, DialError> {
     with_newest(&login.vault, async |credentials| {
         let wire = connect(endpoint, at, transport, SENTINEL_LIMITS, connect_limit).await?;
+        let pulse = wire.pulse();
         let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
-        let talk = or_tls(talk, endpoint, transport);
-        let late = || DialError::new(Stage::Query, format!("no answer in {} ms", answer_limit.as_millis()));
-        let until = clock::now() + answer_limit;
-        timeout_at(until.into(), talk).await.unwrap_or_else(|_| Err(late()))
+        while_heard(&pulse, answer_limit, or_tls(talk, endpoint, transport)).await
     })
     .await
+}
+
+/// A greeting as a whole is given so many times what its peer may be silent.
+const GREETING: u32 = 10;
+
+/// What `talk` comes to while the peer of it says something within each `limit`: one that is slow answers one question after
+/// the other.
+async fn while_heard<T>(
+    pulse: &Cell<Instant>,
+    limit: Duration,
+    talk: impl Future<Output = Result<T, DialError>>,
+) -> Result<T, DialError> {
+    let (began, mut talk) = (clock::now(), pin!(talk));
+    let due = || (pulse.get().max(began) + limit).min(began + GREETING * limit);
+    loop {
+        let until = due();
+        match timeout_at(until.into(), talk.as_mut()).await {
+            Ok(end) => return end,
+            Err(_) if due() > until => {}
+            Err(_) => {
+                let silent = format!("no answer in {} ms", limit.as_millis());
+                return Err(DialError::new(Stage::Query, silent));
+            }
+        }
+    }
 }
 
 /// An open connection. What TLS needs is looked at first: without it not even a connection is made.

@@ -1,7 +1,9 @@
 //! An open connection as sentinel-io uses it: whole replies in, encoded commands out.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,7 +48,7 @@ impl From<io::Error> for WireError {
 pub struct Wire {
     watching: Watching,
     decoder: Decoder,
-    heard: Instant,
+    heard: Rc<Cell<Instant>>,
 }
 
 impl Wire {
@@ -55,7 +57,7 @@ impl Wire {
         Ok(Wire {
             watching: Watching::new(Stream::new(Arc::new(socket), tls))?,
             decoder: Decoder::new(limits),
-            heard: clock::now(),
+            heard: Rc::new(Cell::new(clock::now())),
         })
     }
 
@@ -66,7 +68,12 @@ impl Wire {
 
     /// When the last bytes came.
     pub fn heard(&self) -> Instant {
-        self.heard
+        self.heard.get()
+    }
+
+    /// The same for whoever waits for somebody else to read from it.
+    pub(super) fn pulse(&self) -> Rc<Cell<Instant>> {
+        Rc::clone(&self.heard)
     }
 
     /// Brings the handshake of TLS to its end, where there is one.
@@ -101,7 +108,6 @@ impl Wire {
             let (taken, received) = self.turn(out).await?;
             out.drain(..taken.min(out.len()));
             if received {
-                self.heard = clock::now();
                 // A peer that never stops talking is always ready: without this nothing else would have its turn.
                 yield_now().await;
             }
@@ -136,6 +142,7 @@ impl Wire {
                 if drained? {
                     ready.clear_readable();
                 }
+                self.heard.set(clock::now());
             }
         }
         Ok((taken, true))

@@ -96,3 +96,15 @@ fn a_hundred_services_follow_their_primary_though_each_command_takes_a_milliseco
         deployment.describe().unwrap()
     );
 }
+
+/// No word of the greeting takes longer than the patience with which a slow one is met in the end; all of them together do:
+/// HELLO, the library's name and its version.
+#[test]
+fn a_sentinel_that_takes_its_time_for_each_word_of_the_greeting_is_reached() {
+    let node = FakeNode::start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    sentinel.set_delay(Duration::from_millis(1100));
+    let deployment = open(&[sentinel.port()]);
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    run_within(&client, "SET k v", PATIENCE.as_millis().try_into().unwrap()).unwrap();
+}
