@@ -189,10 +189,21 @@ impl Council {
         self.ask_anew(now)
     }
 
+    /// A Sentinel has answered a question of this depth, or will not.
+    pub fn answered(&mut self, link: LinkId, depth: Depth) {
+        if depth == Depth::Lists {
+            self.agenda.lists_are_here(link);
+        }
+    }
+
     /// A Sentinel published that the primary may be another one: it is asked at once, a question of before that may be
-    /// answered from before. The others are asked a little later, unless what it says settles it.
-    pub fn primary_event(&mut self, link: LinkId, now: Instant, jitter: f64) -> Vec<Act> {
+    /// answered from before; where events come `in_line` with the answers, what it still owes will be of after them. The
+    /// others are asked a little later, unless what it says settles it.
+    pub fn primary_event(&mut self, link: LinkId, in_line: bool, now: Instant, jitter: f64) -> Vec<Act> {
         self.agenda.ask_others(link, now, jitter);
+        if in_line && self.agenda.owes_lists(link) {
+            return Vec::new();
+        }
         let depth = self.agenda.depth_now(link, now);
         if depth < Depth::Lists {
             // What was read just before is of before the event.
@@ -202,7 +213,10 @@ impl Council {
     }
 
     /// A Sentinel published that something else has changed.
-    pub fn view_event(&mut self, link: LinkId, now: Instant, jitter: f64) -> Vec<Act> {
+    pub fn view_event(&mut self, link: LinkId, in_line: bool, now: Instant, jitter: f64) -> Vec<Act> {
+        if in_line && self.agenda.owes_lists(link) {
+            return Vec::new();
+        }
         self.agenda.read_lists_of(link, now, jitter);
         self.due(now, jitter)
     }

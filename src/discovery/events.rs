@@ -40,6 +40,8 @@ pub struct Event {
     pub kind: Kind,
     /// The service it is about; `None`: the Sentinel itself, so every service.
     pub service: Option<String>,
+    /// It came in line with the answers, which the payload does not tell: what is answered after it was read after it.
+    pub in_line: bool,
 }
 
 /// Reads a message of one of [`CHANNELS`]. `None` for a payload that is not of the documented form.
@@ -68,6 +70,7 @@ pub fn parse(channel: &str, payload: &str) -> Option<Event> {
         channel,
         kind,
         service: service.map(str::to_owned),
+        in_line: false,
     })
 }
 

@@ -175,8 +175,10 @@ fn too_many() -> String {
 #[derive(Debug, Default)]
 pub struct Memory {
     primary: Option<Endpoint>,
-    /// Each as it was listed last, and when.
+    /// Each as it was listed last, and until when.
     listed: Vec<(Node, Instant)>,
+    /// When the newest list was looked at.
+    looked: Option<Instant>,
 }
 
 impl Memory {
@@ -191,9 +193,21 @@ impl Memory {
             .retain(|(node, at)| !all.named.contains(&node.endpoint) && *at + REMEMBERED > now);
         let forgotten: Vec<Node> = self.listed.iter().map(|(node, _)| node.clone()).collect();
         self.listed.extend(all.usable.iter().map(|node| (node.clone(), now)));
+        self.looked = Some(now);
         all.forgotten = forgotten.iter().map(|node| node.endpoint.clone()).collect();
         all.usable.extend(forgotten);
         all
+    }
+
+    /// At `now` the newest list is still what it was. False where the memory of a replica that is not on it is over.
+    pub fn is_confirmed(&mut self, now: Instant) -> bool {
+        let Some(looked) = self.looked.replace(now) else {
+            return false;
+        };
+        for (_, at) in self.listed.iter_mut().filter(|(_, at)| *at == looked) {
+            *at = now;
+        }
+        self.listed.iter().all(|(_, at)| *at + REMEMBERED > now)
     }
 }
 

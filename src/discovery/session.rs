@@ -193,7 +193,9 @@ impl Session {
     /// The next thing the Sentinel says. Dropped half-way and called again it loses nothing.
     pub(super) async fn next(&mut self) -> Result<Heard, DialError> {
         let (due, limit) = self.patience();
+        // What lies there unread is heard before anybody is called silent: it is we who may have been late.
         tokio::select! {
+            biased;
             reply = self.main.hear() => {
                 self.heard = clock::now();
                 self.hear(&reply?)
@@ -330,10 +332,27 @@ impl Session {
         }
         let part = |index: usize| message.at(index).map(|part| part.text().into_owned());
         let event = match (part(0).as_deref(), part(1), part(2)) {
-            (Some("message"), Some(channel), Some(payload)) => events::parse(&channel, &payload),
+            (Some("message"), Some(channel), Some(payload)) => {
+                let in_line = self.events.is_none();
+                events::parse(&channel, &payload).map(|event| Event { in_line, ..event })
+            }
             _ => None,
         };
-        event.map_or(Heard::Nothing, Heard::Event)
+        let Some(event) = event else {
+            return Heard::Nothing;
+        };
+        self.ask_what_is_half_answered(&event);
+        Heard::Event(event)
+    }
+
+    /// An answer of which some parts were read before the event, and some after it, is of no moment.
+    fn ask_what_is_half_answered(&mut self, event: &Event) {
+        for (service, asked) in &mut self.questions {
+            let is_about = event.service.as_deref().is_none_or(|about| *about == **service);
+            if event.in_line && is_about && asked.answer.address.is_some() {
+                asked.again = asked.again.max(Some(asked.answer.depth));
+            }
+        }
     }
 }
 
@@ -356,3 +375,7 @@ pub(crate) async fn hear_all(wire: Wire, events: Option<Wire>) -> usize {
     }
     meant
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use super::answer::{self, Address, Answer, Depth, entry_endpoint};
 use super::council::{Act, Council};
 use super::events;
 use super::link::{Heard, LinkId, Question, Report};
+use super::verdict::Adopted;
 use super::who::Standing;
 use super::{replicas, view};
 use crate::error::{Attempt, Stage};
@@ -47,8 +48,11 @@ pub struct Watcher {
     council: Council,
     /// Tells when other Sentinels have a say.
     members: watch::Receiver<u64>,
-    /// What each of those that have a say said.
+    /// What each of those that have a say said, and whether that has changed since the view was drawn from it.
     answers: BTreeMap<LinkId, Answer>,
+    is_news: bool,
+    /// The primary in force when the view was drawn.
+    drawn: Option<Adopted>,
     /// The replicas that were listed lately.
     memory: replicas::Memory,
     askers: Vec<Giver<bool>>,
@@ -82,6 +86,8 @@ impl Watcher {
             council,
             members,
             answers: BTreeMap::new(),
+            is_news: true,
+            drawn: None,
             memory: replicas::Memory::default(),
             askers: Vec::new(),
             first_sign: None,
@@ -132,6 +138,11 @@ impl Watcher {
     }
 
     fn hear(&mut self, link: LinkId, heard: Heard, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
+        match &heard {
+            Heard::Answer(answer) => self.council.answered(link, answer.depth),
+            Heard::Failed { .. } => self.council.answered(link, Depth::Lists),
+            Heard::Event(_) => {}
+        }
         let word = match heard {
             Heard::Answer(answer) => match self.read(link, *answer, now) {
                 Ok(word) => Some(word),
@@ -145,9 +156,9 @@ impl Watcher {
             Heard::Event(event) if event.kind == events::Kind::Primary => {
                 self.first_sign.get_or_insert((now, link));
                 self.take_seats();
-                return self.council.primary_event(link, now, jitter);
+                return self.council.primary_event(link, event.in_line, now, jitter);
             }
-            Heard::Event(_) => return self.council.view_event(link, now, jitter),
+            Heard::Event(event) => return self.council.view_event(link, event.in_line, now, jitter),
         };
         if let (Some(Word::Names { primary, epoch, .. }), Some(adopted)) = (&word, self.council.adopted()) {
             if *primary != adopted.primary && *epoch >= adopted.epoch {
@@ -165,7 +176,7 @@ impl Watcher {
 
     /// Where it had not answered before, the view is what it was.
     fn hear_failure(&mut self, link: LinkId, attempt: Attempt, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
-        let had_answered = self.answers.remove(&link).is_some();
+        let had_answered = self.forget(link);
         let word = match attempt.stage {
             Stage::Auth => Word::Refused(attempt),
             _ => Word::Failed(attempt),
@@ -209,17 +220,25 @@ impl Watcher {
         match (standing, &word) {
             (Standing::Silent, _) => return Err(Vec::new()),
             (Standing::Stranger, _) => {
-                self.answers.remove(&link);
+                self.forget(link);
                 return Ok(stranger(&word));
             }
             (Standing::Voice | Standing::Double, Word::Names { .. }) => {
                 let answer = answer.with_lists_of(self.answers.remove(&link));
                 self.answers.insert(link, answer);
+                self.is_news = true;
                 self.know();
             }
-            (Standing::Voice | Standing::Double, _) => drop(self.answers.remove(&link)),
+            (Standing::Voice | Standing::Double, _) => drop(self.forget(link)),
         }
         Ok(word)
+    }
+
+    /// What it said counts no more. Whether it had said anything.
+    fn forget(&mut self, link: LinkId) -> bool {
+        let had_answered = self.answers.remove(&link).is_some();
+        self.is_news |= had_answered;
+        had_answered
     }
 
     /// The nodes of the service, as those who have a say list them.
@@ -253,7 +272,7 @@ impl Watcher {
                 (Standing::Voice | Standing::Double, Word::Stranger(_)) => acts.push(Act::Ask(link.id, Depth::Lists)),
                 (Standing::Stranger, Word::Names { .. }) => {
                     let word = stranger(word);
-                    self.answers.remove(&link.id);
+                    self.forget(link.id);
                     acts.extend(self.council.hear(link.id, word, callers, now, jitter));
                 }
                 _ => {}
@@ -309,7 +328,10 @@ impl Watcher {
     fn take_seats(&mut self) -> Vec<LinkId> {
         let links = self.discovery.links();
         self.council.keep_only(|id| links.iter().any(|link| link.id == id));
-        self.answers.retain(|id, _| links.iter().any(|link| link.id == *id));
+        let gone: Vec<LinkId> = self.answers.keys().copied().collect();
+        for id in gone.into_iter().filter(|id| !links.iter().any(|link| link.id == *id)) {
+            self.forget(id);
+        }
         let mut new = Vec::new();
         for link in links {
             if self.council.seat(link.id, link.endpoint()) {
@@ -325,6 +347,11 @@ impl Watcher {
     }
 
     fn publish(&mut self) {
+        let as_before = !self.is_news && self.drawn.as_ref() == self.council.adopted();
+        if as_before && self.memory.is_confirmed(clock::now()) {
+            return;
+        }
+        (self.is_news, self.drawn) = (false, self.council.adopted().cloned());
         let before = Arc::clone(&self.ends.snapshot.borrow());
         self.replace_view();
         let after = Arc::clone(&self.ends.snapshot.borrow());

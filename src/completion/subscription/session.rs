@@ -142,7 +142,9 @@ impl Session {
             self.to_wipe = false;
         }
         let due = self.due();
+        // What lies there unread is heard before anybody is called silent: it is we who may have been late.
         tokio::select! {
+            biased;
             reply = self.wire.exchange(&mut self.out) => self.hear_all(reply?),
             () = sleep_until(due.into()) => self.tick(),
         }
@@ -157,6 +159,11 @@ impl Session {
     }
 
     fn tick(&mut self) -> Result<(), Ended> {
+        // A message of which bytes have come is a sign of life before it is whole.
+        if self.wire.heard() > self.alive {
+            self.alive = self.wire.heard();
+            return Ok(());
+        }
         if self.pinged.is_some() {
             return Err(Ended::Silent);
         }
@@ -231,3 +238,7 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! When which Sentinel is asked how much: with manners, for a Sentinel answers one after the other, and has many clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::super::answer::Depth;
@@ -37,6 +37,8 @@ pub(super) struct Agenda {
     /// The lists of this one are to be read.
     lists: Option<(Instant, LinkId)>,
     lists_read: BTreeMap<LinkId, Instant>,
+    /// Those that were asked for their lists, and have not answered yet.
+    owed: BTreeSet<LinkId>,
 }
 
 impl Agenda {
@@ -53,6 +55,7 @@ impl Agenda {
             doubted: None,
             lists: None,
             lists_read: BTreeMap::new(),
+            owed: BTreeSet::new(),
         }
     }
 
@@ -114,6 +117,15 @@ impl Agenda {
 
     pub(super) fn lists_were_read(&mut self, link: LinkId, now: Instant) {
         self.lists_read.insert(link, now);
+        self.owed.insert(link);
+    }
+
+    pub(super) fn lists_are_here(&mut self, link: LinkId) {
+        self.owed.remove(&link);
+    }
+
+    pub(super) fn owes_lists(&self, link: LinkId) -> bool {
+        self.owed.contains(&link)
     }
 
     fn newest_lists(&self) -> Option<Instant> {
@@ -123,6 +135,7 @@ impl Agenda {
     /// Only these Sentinels are left.
     pub(super) fn keep_only(&mut self, keep: impl Fn(LinkId) -> bool) {
         self.lists_read.retain(|&link, _| keep(link));
+        self.owed.retain(|&link| keep(link));
     }
 
     /// All but `link` are to be asked, unless what it says settles it.
