@@ -175,7 +175,7 @@ fn too_many() -> String {
 #[derive(Debug, Default)]
 pub struct Memory {
     primary: Option<Endpoint>,
-    /// Each as it was listed last, and until when.
+    /// Each as it was listed last, and when that list was still the newest.
     listed: Vec<(Node, Instant)>,
     /// When the newest list was looked at.
     looked: Option<Instant>,
@@ -344,6 +344,23 @@ mod tests {
         assert_eq!(after(15, &[""], "p"), kept("", ""));
         assert_eq!(after(20, &["a:slave b:slave"], "p"), kept("a b", ""));
         assert_eq!(after(21, &[""], "q"), kept("", ""), "those of another primary");
+    }
+
+    #[test]
+    fn is_remembered_from_when_its_list_was_confirmed_last() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let at_second = |seconds: u64| start + Duration::from_secs(seconds);
+        assert!(!memory.is_confirmed(start), "there is no list yet");
+        memory.complete(listed(&["a:slave b:slave"]), &at("p"), at_second(0));
+        assert!((1..=30).all(|seconds| memory.is_confirmed(at_second(seconds))));
+        let kept = memory.complete(listed(&["b:slave"]), &at("p"), at_second(31));
+        assert_eq!(hosts(&kept.usable), "b a");
+        let over = (32..).find(|&seconds| !memory.is_confirmed(at_second(seconds)));
+        assert_eq!(
+            over,
+            Some(30 + REMEMBERED.as_secs()),
+            "that of the one that is not on it"
+        );
     }
 
     #[test]

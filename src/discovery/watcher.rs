@@ -229,7 +229,7 @@ impl Watcher {
                 self.is_news = true;
                 self.know();
             }
-            (Standing::Voice | Standing::Double, _) => drop(self.forget(link)),
+            (Standing::Voice | Standing::Double, _) => _ = self.forget(link),
         }
         Ok(word)
     }
@@ -328,10 +328,9 @@ impl Watcher {
     fn take_seats(&mut self) -> Vec<LinkId> {
         let links = self.discovery.links();
         self.council.keep_only(|id| links.iter().any(|link| link.id == id));
-        let gone: Vec<LinkId> = self.answers.keys().copied().collect();
-        for id in gone.into_iter().filter(|id| !links.iter().any(|link| link.id == *id)) {
-            self.forget(id);
-        }
+        let before = self.answers.len();
+        self.answers.retain(|id, _| links.iter().any(|link| link.id == *id));
+        self.is_news |= self.answers.len() < before;
         let mut new = Vec::new();
         for link in links {
             if self.council.seat(link.id, link.endpoint()) {
