@@ -189,7 +189,7 @@ impl Council {
         self.ask_anew(now)
     }
 
-    /// A Sentinel has answered a question of this depth, or will not.
+    /// A Sentinel has answered a question of this depth.
     pub fn answered(&mut self, link: LinkId, depth: Depth) {
         if depth == Depth::Lists {
             self.agenda.lists_are_here(link);
@@ -224,6 +224,9 @@ impl Council {
     /// A Sentinel answered or failed. `callers`: whether some wait.
     pub fn hear(&mut self, link: LinkId, word: Word, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let names = matches!(word, Word::Names { .. });
+        if matches!(word, Word::Failed(_) | Word::Refused(_)) {
+            self.agenda.is_lost(link, now, jitter);
+        }
         let Some(seat) = self.seats.get_mut(&link) else {
             return Vec::new();
         };
@@ -332,6 +335,13 @@ impl Council {
         }
     }
 
+    /// Whether one of those who name a primary names something else than what is in force.
+    fn is_in_doubt(&self) -> bool {
+        let names = |seat: &Seat| matches!(seat.word, Word::Names { .. });
+        let mut naming = self.seats.iter().filter(|(_, seat)| names(seat));
+        self.adopted.is_some() && naming.any(|(&link, _)| !self.agrees(link))
+    }
+
     /// What was adopted on the word of somebody who turns out to be a stranger, and of nobody else, is not in force.
     fn disown(&mut self, link: LinkId) {
         let (Some(seat), Some(adopted)) = (self.seats.get(&link), &self.adopted) else {
@@ -346,13 +356,12 @@ impl Council {
         }
     }
 
-    /// How many have a say.
+    /// How many have a say: those whose last word names a primary, whenever they were asked, and those who named one lately.
     fn say(&self, now: Instant) -> usize {
         let has_a_say = |seat: &&Seat| {
-            let named = seat
-                .named
-                .is_some_and(|at| now.saturating_duration_since(at) < HAS_A_SAY);
-            named && !seat.double && !matches!(seat.word, Word::Stranger(_))
+            let lately = |at: Instant| now.saturating_duration_since(at) < HAS_A_SAY;
+            let names = matches!(seat.word, Word::Names { .. }) || seat.named.is_some_and(lately);
+            names && !seat.double && !matches!(seat.word, Word::Stranger(_))
         };
         self.seats.values().filter(has_a_say).count()
     }
@@ -407,6 +416,7 @@ impl Council {
         if self.adopted.is_some() || settled {
             self.judge(&words, now);
         }
+        self.agenda.doubts(self.is_in_doubt());
         if self.adopted.is_some() {
             self.agenda.begin_to_poll(now, jitter);
         }

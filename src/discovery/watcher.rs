@@ -138,10 +138,8 @@ impl Watcher {
     }
 
     fn hear(&mut self, link: LinkId, heard: Heard, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
-        match &heard {
-            Heard::Answer(answer) => self.council.answered(link, answer.depth),
-            Heard::Failed { .. } => self.council.answered(link, Depth::Lists),
-            Heard::Event(_) => {}
+        if let Heard::Answer(answer) = &heard {
+            self.council.answered(link, answer.depth);
         }
         let word = match heard {
             Heard::Answer(answer) => match self.read(link, *answer, now) {
@@ -241,10 +239,14 @@ impl Watcher {
         had_answered
     }
 
-    /// The nodes of the service, as those who have a say list them.
+    /// The nodes of the service, as those who have a say list them, and as they did when the view was drawn: the list that
+    /// comes with the news of a failover has the old primary among the replicas, and not the new one.
     fn know(&mut self) {
         let map = &self.discovery.settings().address_map;
-        let mut nodes = HashSet::new();
+        let drawn = Arc::clone(&self.ends.snapshot.borrow());
+        let left_out = drawn.left_out.iter().map(|(node, _)| node);
+        let of_the_view = drawn.replicas.iter().chain(left_out).take(MOST_KNOWN);
+        let mut nodes: HashSet<Endpoint> = of_the_view.map(|node| node.endpoint.clone()).collect();
         for answer in self.answers.values() {
             let listed = answer.replicas.iter().flatten().take(MOST_KNOWN);
             nodes.extend(listed.filter_map(|fields| entry_endpoint(fields, map)));

@@ -1,6 +1,6 @@
 //! When which Sentinel is asked how much: with manners, for a Sentinel answers one after the other, and has many clients.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::answer::Depth;
@@ -16,13 +16,16 @@ const MIN_BETWEEN_LISTS: Duration = Duration::from_secs(1);
 /// Hints make no more questions than one each so often: what matters comes as an event.
 const MIN_BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
-/// The others are not asked more often than this for what a single one says over and over again.
+/// The others are not asked more often than this for what a single one says over and over again; and so often it is looked
+/// whether those who contradict each other still do, however seldom anything else is asked.
 const MIN_BETWEEN_DOUBTS: Duration = Duration::from_secs(1);
 
 /// What is to be asked, and when.
 #[derive(Debug)]
 pub(super) struct Agenda {
     refresh: Option<Duration>,
+    /// Some contradict what is in force.
+    in_doubt: bool,
     poll: Option<Instant>,
     polls: bool,
     retry: Option<Instant>,
@@ -34,8 +37,9 @@ pub(super) struct Agenda {
     /// All but this one are to be asked.
     others: Option<(Instant, LinkId)>,
     doubted: Option<Instant>,
-    /// The lists of this one are to be read.
-    lists: Option<(Instant, LinkId)>,
+    /// The lists of these are to be read, one after the other: of who told of something last first.
+    lists: Option<Instant>,
+    tellers: VecDeque<LinkId>,
     lists_read: BTreeMap<LinkId, Instant>,
     /// Those that were asked for their lists, and have not answered yet.
     owed: BTreeSet<LinkId>,
@@ -45,6 +49,7 @@ impl Agenda {
     pub(super) fn new(refresh: Option<Duration>) -> Agenda {
         Agenda {
             refresh,
+            in_doubt: false,
             poll: None,
             polls: false,
             retry: None,
@@ -54,6 +59,7 @@ impl Agenda {
             others: None,
             doubted: None,
             lists: None,
+            tellers: VecDeque::new(),
             lists_read: BTreeMap::new(),
             owed: BTreeSet::new(),
         }
@@ -62,8 +68,7 @@ impl Agenda {
     /// When something is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let others = self.others.map(|(at, _)| at);
-        let lists = self.lists.map(|(at, _)| at);
-        [self.poll, self.retry, self.look, others, lists]
+        [self.poll, self.retry, self.look, others, self.lists]
             .into_iter()
             .flatten()
             .min()
@@ -77,6 +82,15 @@ impl Agenda {
             self.polls = true;
             self.poll = self.refresh.map(|every| now + every.mul_f64(share));
         }
+        if self.in_doubt {
+            let soon = now + MIN_BETWEEN_DOUBTS;
+            self.poll = Some(self.poll.map_or(soon, |at| at.min(soon)));
+        }
+    }
+
+    /// Whether some contradict what is in force: that is looked into until it is over.
+    pub(super) fn doubts(&mut self, in_doubt: bool) {
+        self.in_doubt = in_doubt;
     }
 
     pub(super) fn poll_is_due(&mut self, now: Instant) -> bool {
@@ -118,10 +132,22 @@ impl Agenda {
     pub(super) fn lists_were_read(&mut self, link: LinkId, now: Instant) {
         self.lists_read.insert(link, now);
         self.owed.insert(link);
+        self.tellers.retain(|&teller| teller != link);
     }
 
     pub(super) fn lists_are_here(&mut self, link: LinkId) {
         self.owed.remove(&link);
+    }
+
+    /// It has not answered. It is asked when it is back, and keeps no other from being asked.
+    pub(super) fn is_lost(&mut self, link: LinkId, now: Instant, jitter: f64) {
+        self.owed.remove(&link);
+        self.lists_read.remove(&link);
+        self.tellers.retain(|&teller| teller != link);
+        self.lists = None;
+        if !self.tellers.is_empty() {
+            self.read_lists(now, jitter);
+        }
     }
 
     pub(super) fn owes_lists(&self, link: LinkId) -> bool {
@@ -136,6 +162,7 @@ impl Agenda {
     pub(super) fn keep_only(&mut self, keep: impl Fn(LinkId) -> bool) {
         self.lists_read.retain(|&link, _| keep(link));
         self.owed.retain(|&link| keep(link));
+        self.tellers.retain(|&link| keep(link));
     }
 
     /// All but `link` are to be asked, unless what it says settles it.
@@ -160,9 +187,15 @@ impl Agenda {
 
     /// A list of `link` has changed.
     pub(super) fn read_lists_of(&mut self, link: LinkId, now: Instant, jitter: f64) {
+        self.tellers.retain(|&teller| teller != link);
+        self.tellers.push_front(link);
+        self.read_lists(now, jitter);
+    }
+
+    /// When the next of those lists may be read.
+    fn read_lists(&mut self, now: Instant, jitter: f64) {
         let soonest = self.newest_lists().map_or(now, |at| (at + MIN_BETWEEN_LISTS).max(now));
-        let at = self.lists.map_or(soonest + OTHERS_WITHIN.mul_f64(jitter), |(at, _)| at);
-        self.lists = Some((at, link));
+        self.lists.get_or_insert(soonest + OTHERS_WITHIN.mul_f64(jitter));
     }
 
     /// Whom to ask now, of those that are `up`, and of the `strangers`, who have no say, but whose lists may show that they are
@@ -182,9 +215,8 @@ impl Agenda {
                     .map(|&other| (other, Depth::Epoch)),
             );
         }
-        if let Some((_, link)) = self.lists.take_if(|(at, _)| *at <= now) {
-            self.lists_were_read(link, now);
-            asked.push((link, Depth::Lists));
+        if self.lists.take_if(|at| *at <= now).is_some() {
+            asked.extend(self.next_lists(now, jitter).map(|link| (link, Depth::Lists)));
         }
         if self.look.take_if(|at| *at <= now).is_some() {
             self.looked = Some(now);
@@ -198,6 +230,16 @@ impl Agenda {
             }
         }
         asked
+    }
+
+    /// Whose lists are read now.
+    fn next_lists(&mut self, now: Instant, jitter: f64) -> Option<LinkId> {
+        let link = self.tellers.pop_front()?;
+        self.lists_were_read(link, now);
+        if !self.tellers.is_empty() {
+            self.read_lists(now, jitter);
+        }
+        Some(link)
     }
 
     fn lists_are_due(&self, link: LinkId, every: Duration, now: Instant, jitter: f64) -> bool {

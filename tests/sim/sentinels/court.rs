@@ -38,6 +38,17 @@ pub(super) struct Sentinel {
     pub(super) subscribers: Vec<usize>,
 }
 
+/// A switch that was told to a connection.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) at: u64,
+    pub(super) who: usize,
+    pub(super) slot: usize,
+    pub(super) connection: usize,
+    pub(super) primary: usize,
+    pub(super) epoch: u64,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Court {
@@ -55,6 +66,8 @@ pub(super) struct Court {
     /// Whom a connection was greeted by.
     pub(super) greeted: BTreeSet<usize>,
     pub(super) over: bool,
+    /// What must be followed yet.
+    pub(super) told: Vec<Told>,
     /// Where ours run, by their name.
     pub(super) published: Vec<usize>,
     named: usize,
@@ -74,6 +87,7 @@ impl Court {
             commands: Vec::new(),
             greeted: BTreeSet::new(),
             over: false,
+            told: Vec::new(),
             published: Vec::new(),
             named: 0,
             resets: 0,
@@ -263,6 +277,7 @@ impl Court {
         self.truth.1 = 0;
         let truth = self.truth;
         self.resets += 1;
+        self.told.clear();
         tell(|| "the epochs begin again".to_owned());
         for who in self.living(false) {
             (self.sentinels[who].primary, self.sentinels[who].epoch) = truth;
@@ -306,6 +321,17 @@ impl Court {
             );
             network().with(id, |connection| connection.session.put(&push));
             kernel().after(0, move || network().serve_later(id));
+            let sentinel = &self.sentinels[who];
+            if channel == "+switch-master" && !sentinel.foreign {
+                self.told.push(Told {
+                    at: kernel().now(),
+                    who,
+                    slot: sentinel.slot.unwrap(),
+                    connection: id,
+                    primary: sentinel.primary,
+                    epoch: sentinel.epoch,
+                });
+            }
         }
     }
 }

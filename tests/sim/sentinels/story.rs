@@ -1,13 +1,14 @@
 //! What befalls the Sentinels, and what must hold of the client.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::court::{Court, NODES, SLOTS};
+use super::court::{Court, NODES, SLOTS, Told};
 use super::{MS, address, answers, court, names};
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
@@ -27,6 +28,10 @@ const FINDS: u64 = 35_000 * MS;
 const PORT: u16 = 26_379;
 const QUIET: u64 = 20_000 * MS;
 pub(super) const END: u64 = STORM + FINDS + QUIET;
+
+/// What is told on a connection is known so much later: the primary, and its replicas.
+const SOON: (u64, u64) = (300 * MS, 1_600 * MS);
+const SOON_WHEN_SLOW: (u64, u64) = (2_000 * MS, 4_000 * MS);
 
 /// What may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +81,8 @@ pub(super) struct Tale {
     pub(super) dead: usize,
     pub(super) old: bool,
     slow: bool,
+    /// Nothing is asked without an event.
+    unpolled: bool,
     mischief: Vec<Mischief>,
     /// One of the addresses that are given, of four at least, leads to another deployment from the start.
     taken: bool,
@@ -99,11 +106,13 @@ impl Tale {
             dead: [0, 0, 0, 20, 300][rng.usize(..5)],
             old: rng.u8(..4) == 0,
             slow: rng.u8(..4) == 0,
+            unpolled: false,
             mischief,
             taken: false,
         };
         // Where ours are slow the first verdict does not wait for them.
         tale.taken = seeds >= 3 && rng.bool() && !tale.slow;
+        tale.unpolled = rng.u8(..3) == 0;
         tale
     }
 
@@ -166,6 +175,9 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
     }
     if tale.wrong_seed {
         options.add_sentinel("10.9.9.9", 26_379).unwrap();
+    }
+    if tale.unpolled {
+        options.set("discovery.refresh_ms", "0").unwrap();
     }
     let settings = options.deployment().unwrap();
     let vault = Vault::new(settings.credentials.clone());
@@ -256,16 +268,17 @@ impl Client {
                 .iter()
                 .all(|&one| others.iter().all(|&other| one == other || knows(one, other)))
         });
-        // One that it knows to be ours.
-        let has_a_say = |slot: usize| {
-            let at = Endpoint::new(address(slot).ip().to_string(), PORT);
-            self.discovery.members().with(|who| who.has_a_say_at(&at))
-        };
         let heard = others.iter().any(|&who| {
             court(|court| court.sentinels[who].slot)
-                .is_some_and(|slot| !network().with_node(slot, |node| node.is_out_of_reach()) && has_a_say(slot))
+                .is_some_and(|slot| !network().with_node(slot, |node| node.is_out_of_reach()) && self.has_a_say(slot))
         });
         (living.len() == self.tale.count && known && heard).then_some(victim)
+    }
+
+    /// The client knows the one there to be ours.
+    fn has_a_say(&self, slot: usize) -> bool {
+        let at = Endpoint::new(address(slot).ip().to_string(), PORT);
+        self.discovery.members().with(|who| who.has_a_say_at(&at))
     }
 
     fn strike(&self, what: Mischief, victim: usize) {
@@ -317,8 +330,9 @@ impl Client {
         self.discovery.give(&slots.iter().map(given).collect::<Vec<_>>());
     }
 
-    /// Never to another deployment, and no more dials than there may be.
+    /// Never to another deployment, no more dials than there may be, and what is told is followed.
     fn check(&self) {
+        self.follows();
         let snapshot = Arc::clone(&self.snapshot.borrow());
         let Some(primary) = snapshot.primary.as_ref().map(|node| node.endpoint.clone()) else {
             return;
@@ -334,6 +348,42 @@ impl Client {
         let seconds = if self.tale.old { self.most_open() } else { 0 };
         let most = 16 + 10 + 2 + seconds;
         assert!(dials <= most, "{dials} dials in a second");
+    }
+
+    /// A switch that one of ours told on a connection which is still there is followed soon, whether anything is polled or
+    /// not: the primary, and a little later the replicas of that primary, for lists are read once a second at the most.
+    fn follows(&self) {
+        let (soon, lists) = if self.tale.slow { SOON_WHEN_SLOW } else { SOON };
+        let now = kernel().now();
+        let told = court(|court| std::mem::take(&mut court.told));
+        let (due, early) = told
+            .into_iter()
+            .filter(|told| self.hears_of(told))
+            .partition::<Vec<_>, _>(|told| told.at + lists <= now);
+        let snapshot = Arc::clone(&self.snapshot.borrow());
+        for told in due.iter().chain(&early).filter(|told| told.at + soon <= now) {
+            assert!(
+                snapshot.epoch >= told.epoch,
+                "{told:?} is not followed: {snapshot:#?}"
+            );
+        }
+        for told in due.into_iter().filter(|told| told.epoch == snapshot.epoch) {
+            let left_out = snapshot.left_out.iter().map(|(node, _)| node);
+            let listed = snapshot.replicas.iter().chain(left_out);
+            let listed: BTreeSet<String> = listed.map(|node| node.endpoint.host.clone()).collect();
+            let replicas = (0..NODES).filter(|node| *node != told.primary);
+            let replicas: BTreeSet<String> = replicas.map(|node| answers::host(false, node)).collect();
+            assert_eq!(listed, replicas, "the replicas after {told:?}: {snapshot:#?}");
+        }
+        court(|court| court.told.splice(..0, early).for_each(drop));
+    }
+
+    /// The Sentinel that told of it is one of ours to the client, and where it was.
+    fn hears_of(&self, told: &Told) -> bool {
+        let stayed = court(|court| court.sentinels[told.who].slot == Some(told.slot));
+        let is_open = network().with(told.connection, |connection| !connection.is_over());
+        let is_reached = !network().with_node(told.slot, |node| node.is_out_of_reach());
+        stayed && is_open && is_reached && self.has_a_say(told.slot)
     }
 
     fn knows_the_truth(&self) {
