@@ -129,6 +129,9 @@ impl Runs {
         let mut ends = [0; 2];
         // SAFETY: room for two descriptors.
         assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+        // What a child says is read when it has ended: all of it has room.
+        // SAFETY: a descriptor of this process.
+        unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, 1 << 20) };
         // SAFETY: this process has one thread.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
