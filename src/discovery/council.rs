@@ -442,3 +442,7 @@ impl Council {
 #[cfg(test)]
 #[path = "council_sim.rs"]
 mod sim;
+
+#[cfg(test)]
+#[path = "council_tests.rs"]
+mod tests;

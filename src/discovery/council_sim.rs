@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
-use super::{Act, Council, Depth};
+use super::{Act, Council};
 use crate::error::{Attempt, Stage};
 use crate::net::Endpoint;
 use crate::topology::Word;
@@ -447,30 +447,6 @@ fn every_life_ends_at_the_truth_without_a_step_back() {
             scope.spawn(|| seeds.for_each(live_and_verify));
         }
     });
-}
-
-/// What it still owes will be of after an event that came in line with its answers.
-#[test]
-fn an_event_asks_nothing_of_who_owes_its_lists_in_line() {
-    let now = Instant::now();
-    let asks = |acts: Vec<Act>| acts.iter().filter(|act| matches!(act, Act::Ask(0, _))).count();
-    for in_line in [false, true] {
-        let mut council = Council::new(None);
-        council.seat(0, &Endpoint::new("sentinel", 26379));
-        assert_eq!(asks(council.request(now, 0.5)), 1);
-        let more = usize::from(!in_line);
-        assert_eq!(
-            asks(council.primary_event(0, in_line, now, 0.5)),
-            more,
-            "in line: {in_line}"
-        );
-        council.view_event(0, in_line, now, 0.5);
-        let later = now + Duration::from_secs(2);
-        assert_eq!(asks(council.tick(false, later, 0.5)), more, "in line: {in_line}");
-        council.answered(0, Depth::Lists);
-        let acts = council.primary_event(0, in_line, later, 0.5);
-        assert_eq!(asks(acts), 1, "it owes nothing any more");
-    }
 }
 
 fn live_and_verify(seed: u64) {
