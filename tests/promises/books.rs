@@ -206,7 +206,19 @@ impl Book {
                 .iter()
                 .any(|(from, to)| entry.sent <= *to && entry.done >= *from)
             {
-                faults.push(format!("{number} of {} was acknowledged and is gone", self.key));
+                let before = disturbances
+                    .iter()
+                    .map(|(from, _)| from.saturating_duration_since(entry.done));
+                let after = disturbances
+                    .iter()
+                    .map(|(_, to)| entry.sent.saturating_duration_since(*to));
+                let shortest = |times: &mut dyn Iterator<Item = Duration>| times.filter(|time| !time.is_zero()).min();
+                faults.push(format!(
+                    "{number} of {} was acknowledged and is gone, {:?} before what was done, {:?} after it",
+                    self.key,
+                    shortest(&mut before.into_iter()),
+                    shortest(&mut after.into_iter())
+                ));
             }
         }
         missing.len()
