@@ -71,8 +71,9 @@ pub(super) struct Court {
     /// Where ours run, by their name.
     pub(super) published: Vec<usize>,
     named: usize,
-    /// How often the epochs began again.
+    /// How often the epochs began again, and the highest of those before.
     resets: usize,
+    given_up: u64,
 }
 
 impl Court {
@@ -91,6 +92,7 @@ impl Court {
             published: Vec::new(),
             named: 0,
             resets: 0,
+            given_up: 0,
         }
     }
 
@@ -274,6 +276,7 @@ impl Court {
 
     /// All that run are told of the primary anew.
     pub(super) fn begin_again(&mut self) {
+        self.given_up = self.given_up.max(self.truth.1);
         self.truth.1 = 0;
         let truth = self.truth;
         self.resets += 1;
@@ -306,6 +309,19 @@ impl Court {
         self.publish(who, "+slave", "slave x:1 x 1 @ s x 1");
     }
 
+    /// A single one is right about an epoch that there was not yet; of one that there was already most must say so whom the
+    /// client hears.
+    fn is_to_be_followed(&self, teller: &Sentinel) -> bool {
+        let word = (teller.primary, teller.epoch);
+        let is_open = |id: &usize| network().with(*id, |connection| !connection.is_over());
+        let is_reached = |slot: usize| !network().with_node(slot, |node| node.is_out_of_reach());
+        let living = self.living(false);
+        let say_so = living.iter().map(|&who| &self.sentinels[who]);
+        let say_so = say_so.filter(|who| (who.primary, who.epoch) == word && who.slot.is_some_and(is_reached));
+        let heard = say_so.filter(|who| who.subscribers.iter().any(is_open)).count();
+        teller.epoch > self.given_up || 2 * heard > living.len()
+    }
+
     /// One event in eight is lost on its way, with the connection it was on.
     fn publish(&mut self, who: usize, channel: &str, payload: &str) {
         let lost = kernel().one_in(8);
@@ -322,7 +338,7 @@ impl Court {
             network().with(id, |connection| connection.session.put(&push));
             kernel().after(0, move || network().serve_later(id));
             let sentinel = &self.sentinels[who];
-            if channel == "+switch-master" && !sentinel.foreign {
+            if channel == "+switch-master" && !sentinel.foreign && self.is_to_be_followed(sentinel) {
                 self.told.push(Told {
                     at: kernel().now(),
                     who,
