@@ -59,6 +59,14 @@ impl Answer {
         }
     }
 
+    /// The primary that it names.
+    pub fn primary_at(&self, map: &AddressMap) -> Option<Endpoint> {
+        match &self.address {
+            Some(Address::At(host, port)) => Some(map.map(Endpoint::new(host, *port))),
+            _ => None,
+        }
+    }
+
     /// Whom the Sentinel lists as its peers: those that are known well enough to be told from others.
     pub fn entries(&self, map: &AddressMap) -> Vec<Entry> {
         let entry = |fields: &Fields| {

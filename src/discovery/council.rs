@@ -141,6 +141,11 @@ impl Council {
         self.known = nodes;
     }
 
+    /// Whether it is a node of the service.
+    pub fn knows(&self, node: &Endpoint) -> bool {
+        self.known.contains(node) || self.past.contains(node)
+    }
+
     /// The primary in force.
     pub fn adopted(&self) -> Option<&Adopted> {
         self.adopted.as_ref()
@@ -230,9 +235,15 @@ impl Council {
         let Some(seat) = self.seats.get_mut(&link) else {
             return Vec::new();
         };
+        let is_out = |word: &Word| matches!(word, Word::Failed(_) | Word::Stranger(_));
+        let goes_out = is_out(&word) && !is_out(&seat.word);
         seat.word = word;
         if names {
             seat.named = Some(now);
+        }
+        if let Some(other) = self.up().0.first().copied().filter(|_| goes_out) {
+            // Who is where by now?
+            self.agenda.read_lists_of(other, now, jitter);
         }
         self.disown(link);
         if let Some(round) = &mut self.round {
@@ -369,7 +380,7 @@ impl Council {
     fn judge(&mut self, words: &Words, now: Instant) {
         // Where no Sentinel lists anybody, nothing can be told by that; at the beginning most of them can tell.
         let nobody_lists = self.known.is_empty() && self.adopted.is_some();
-        let known = |at: &Endpoint| nobody_lists || self.known.contains(at) || self.past.contains(at);
+        let known = |at: &Endpoint| nobody_lists || self.knows(at);
         let doubles: Vec<bool> = self.seats.values().map(|seat| seat.double).collect();
         let ballot = Ballot {
             words,

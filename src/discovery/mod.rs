@@ -110,6 +110,7 @@ impl Discovery {
         for link in gone {
             self.members.with(|who| who.withdraw(link));
         }
+        self.members.with(who::Who::give_again);
         for sentinel in sentinels {
             if !self.seeds.borrow().has(sentinel) {
                 self.give_one(sentinel);
@@ -203,6 +204,13 @@ impl Discovery {
                     self.seeds.borrow_mut().extend(&name.endpoint, link);
                 }
                 seeds::Step::Close(link) => self.close(*link),
+                seeds::Step::Replace(link, name, at) => {
+                    self.close(*link);
+                    let new = self.add(name.endpoint.clone(), Some(Rc::clone(name)), Some(at.clone()));
+                    self.members
+                        .with(|who| who.give(new, name.endpoint.clone(), Some(at.clone())));
+                    self.seeds.borrow_mut().lead(&name.endpoint, new);
+                }
             }
         }
         !steps.is_empty()

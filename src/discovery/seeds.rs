@@ -32,6 +32,8 @@ pub(super) enum Step {
     Open(Rc<Name>, Endpoint),
     /// This link leads nowhere any more.
     Close(LinkId),
+    /// The link under the name itself leads to somebody else's: there is one to this address of the name in its place.
+    Replace(LinkId, Rc<Name>, Endpoint),
 }
 
 impl Seeds {
@@ -55,6 +57,13 @@ impl Seeds {
         }
     }
 
+    /// The link that goes under the name itself.
+    pub(super) fn lead(&mut self, endpoint: &Endpoint, link: LinkId) {
+        if let Some(seed) = self.0.iter_mut().find(|seed| seed.endpoint == *endpoint) {
+            seed.links.insert(0, link);
+        }
+    }
+
     /// Drops all that are not among these. The links that they had.
     pub(super) fn keep_only(&mut self, endpoints: &[Endpoint]) -> Vec<LinkId> {
         let (kept, gone): (Vec<Seed>, Vec<Seed>) = std::mem::take(&mut self.0)
@@ -64,8 +73,8 @@ impl Seeds {
         gone.into_iter().flat_map(|seed| seed.links).collect()
     }
 
-    /// What is to be done for the links to lead to the addresses of their names. `look`: where a link leads, and whether
-    /// somebody answers there; such a one is left alone while somebody does.
+    /// What is to be done for the links to lead to the addresses of their names. `look`: where a link leads, and who answers
+    /// there: it is left alone while that is one of ours.
     pub(super) fn follow_names(&mut self, look: impl Fn(LinkId) -> (Option<Endpoint>, Standing)) -> Vec<Step> {
         let mut steps = Vec::new();
         for seed in &mut self.0 {
@@ -106,18 +115,26 @@ impl Seed {
         let mut closed = Vec::new();
         for (place, link) in self.links.iter().enumerate() {
             let (at, standing) = look(*link);
-            if standing != Standing::Silent || at.is_some_and(|at| addresses.contains(&at)) {
+            if standing.has_a_say() || at.is_some_and(|at| addresses.contains(&at)) {
                 continue;
             }
             // The first one goes under the name itself, the others under their addresses.
             if place > 0 {
                 closed.push(*link);
+                steps.push(Step::Close(*link));
             } else if let Some(at) = without.next() {
-                steps.push(Step::Redirect(*link, at));
+                if standing == Standing::Silent {
+                    steps.push(Step::Redirect(*link, at));
+                } else {
+                    closed.push(*link);
+                    steps.push(Step::Replace(*link, Rc::clone(name), at));
+                }
+            } else if standing == Standing::Stranger && self.links.len() > 1 {
+                closed.push(*link);
+                steps.push(Step::Close(*link));
             }
         }
         self.links.retain(|link| !closed.contains(link));
-        steps.extend(closed.into_iter().map(Step::Close));
         steps.extend(without.map(|at| Step::Open(Rc::clone(name), at)));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::answer::{Address, Answer, Fields, entry_endpoint};
+use super::answer::{Answer, Fields, entry_endpoint};
 use super::link::{Identity, Link};
 use super::verdict::Adopted;
 use crate::net::{AddressMap, Endpoint};
@@ -16,10 +16,7 @@ pub(super) fn primary<'a>(
     adopted: &Adopted,
     map: &AddressMap,
 ) -> Node {
-    let named = |answer: &&Answer| match &answer.address {
-        Some(Address::At(host, port)) => map.map(Endpoint::new(host, *port)) == adopted.primary,
-        _ => false,
-    };
+    let named = |answer: &&Answer| answer.primary_at(map).as_ref() == Some(&adopted.primary);
     let same = |answer: &&Answer| entry_endpoint(&answer.primary, map).as_ref() == Some(&adopted.primary);
     let answer = answers
         .clone()

@@ -10,7 +10,7 @@ use crate::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::Discovery;
-use super::answer::{self, Address, Answer, Depth, entry_endpoint};
+use super::answer::{self, Answer, Depth, entry_endpoint};
 use super::council::{Act, Council};
 use super::events;
 use super::link::{Heard, LinkId, Question, Report};
@@ -192,15 +192,23 @@ impl Watcher {
         let (settings, members) = (self.discovery.settings(), self.discovery.members());
         let (map, min_peers) = (&settings.address_map, settings.min_other_sentinels);
         if answer.depth == Depth::Lists {
-            let is_news = members.with(|who| who.lists(link, &self.service, answer.entries(map), now));
+            let is_kin = answer.primary_at(map).is_some_and(|at| self.council.knows(&at));
+            let is_news = members.with(|who| {
+                if is_kin {
+                    who.is_kin(link);
+                }
+                match &answer.peers {
+                    Some(_) => who.lists(link, &self.service, answer.entries(map), now),
+                    None => who.does_not_know(link, &self.service, now),
+                }
+            });
             if is_news {
                 members.tell();
             }
         }
         let standing = members.standing(link);
         let (endpoint, before) = self.council.last_word(link).ok_or_else(Vec::new)?;
-        if let (Depth::Address, Some(Address::At(host, port))) = (answer.depth, &answer.address) {
-            let same = map.map(Endpoint::new(host, *port));
+        if let (Depth::Address, Some(same)) = (answer.depth, answer.primary_at(map)) {
             return match before {
                 Word::Names {
                     primary, epoch, since, ..

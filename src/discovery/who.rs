@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use super::link::LinkId;
 use crate::net::Endpoint;
 
+#[cfg(test)]
+mod anew_tests;
 mod clans;
 mod judge;
 mod plan;
@@ -26,7 +28,8 @@ pub type RunId = Rc<str>;
 /// Nobody is known for longer whom no live Sentinel has listed since, and who is down.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// Where all whom we knew have been silent for so long, whoever has most of the addresses that were given is believed.
+/// Where all whom we knew have been silent for so long, whoever has most of the addresses that were given is believed, if it
+/// watches the nodes that ours watched.
 const ANEW_AFTER: Duration = Duration::from_secs(5);
 
 /// So many are learnt at the most.
@@ -107,6 +110,10 @@ struct Way {
     doubted: bool,
     /// It was taken for one of ours, and has its words against it.
     expelled: bool,
+    /// It names a node that the deployment has, for one of the services.
+    kin: bool,
+    /// That it is a stranger was told, on this connection.
+    announced: bool,
     /// Whom it lists, for each service.
     lists: HashMap<Rc<str>, Vec<Entry>>,
     failures: u32,
@@ -176,6 +183,8 @@ pub struct Who {
     voices_since: Option<Instant>,
     /// Other addresses were given: whoever answers there decides anew who is one of ours.
     given_anew: bool,
+    /// The same ones were given again while none of ours answered: whoever is there now is meant.
+    given_again: bool,
     learns: bool,
     changes: Vec<Change>,
 }
@@ -193,6 +202,7 @@ impl Who {
             nobody_is_late: false,
             voices_since: None,
             given_anew: false,
+            given_again: false,
             learns,
             changes: Vec::new(),
         }
@@ -227,6 +237,8 @@ impl Who {
             was_ours: false,
             doubted: false,
             expelled: false,
+            kin: false,
+            announced: false,
             lists: HashMap::new(),
             failures: 0,
             revived: 0,
@@ -249,7 +261,14 @@ impl Who {
     pub fn redirect(&mut self, link: LinkId, at: Endpoint) {
         if let Some(way) = self.ways.get_mut(&link) {
             way.at = Some(at);
+            // Whom it led to was at the old one.
+            way.begin_anew();
         }
+    }
+
+    /// What was given is given once more.
+    pub fn give_again(&mut self) {
+        self.given_again = self.heard.is_some() && self.voices().next().is_none();
     }
 
     /// Other Sentinels take the place of those that were given: the links of those that are not among them count as learnt.
@@ -271,6 +290,7 @@ impl Who {
         let run_id: Option<RunId> = run_id.filter(|id| !id.is_empty()).map(Rc::from);
         // What it said before it was lost is old.
         way.lists.clear();
+        (way.kin, way.announced) = (false, false);
         way.told = run_id;
         self.judge(now);
     }
@@ -308,6 +328,26 @@ impl Who {
             self.follow(&before, entries);
         }
         true
+    }
+
+    /// The Sentinel at the end of the link does not know the service. Whether that is news.
+    pub fn does_not_know(&mut self, link: LinkId, service: &Rc<str>, now: Instant) -> bool {
+        match self.ways.get_mut(&link) {
+            Some(way) if way.told.is_some() => {
+                let knew = way.lists.remove(service).is_some();
+                self.judge(now);
+                knew
+            }
+            // There is no more to tell it by.
+            _ => self.lists(link, service, Vec::new(), now),
+        }
+    }
+
+    /// Whoever is at the end of the link names a node that the deployment has.
+    pub fn is_kin(&mut self, link: LinkId) {
+        if let Some(way) = self.ways.get_mut(&link) {
+            way.kin = true;
+        }
     }
 
     /// What is told of another address than before is news.

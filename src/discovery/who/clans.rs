@@ -210,8 +210,9 @@ impl Who {
         clan.iter().filter_map(|link| self.ways.get(link))
     }
 
-    /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now; of
-    /// two alike the one that lists somebody, or that was given first. All whom we know are friends.
+    /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now, or
+    /// have led nowhere yet and are those of whom it alone lists; of two alike the one that lists somebody, or that was given
+    /// first. All whom we know are friends.
     fn weight(&self, clan: &Clan) -> (usize, bool, Reverse<Option<LinkId>>) {
         let members = || {
             let run_ids = self.ways_of(clan).map(|way| way.run_id.as_ref().or(way.was.as_ref()));
@@ -224,9 +225,18 @@ impl Who {
         let led_to_a_friend =
             |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(|was| friends.contains(was));
         let given = self.ways.iter().filter(|(_, way)| way.given);
-        let leads_there = given.filter(|(link, way)| clan.contains(link) || led_to_a_friend(way));
+        let leads_there = given
+            .filter(|(link, way)| clan.contains(link) || led_to_a_friend(way) || self.is_only_listed_by(clan, way));
         let has_company = self.ways_of(clan).any(|way| way.entries().next().is_some());
         (leads_there.count(), has_company, Reverse(clan.first().copied()))
+    }
+
+    /// Nobody has been heard there yet, and of all who answer only those of the clan list somebody there.
+    fn is_only_listed_by(&self, clan: &Clan, silent: &Way) -> bool {
+        let is_unheard = silent.standing == Standing::Silent && !silent.was_ours;
+        let lists = |way: &Way| way.entries().any(|entry| silent.leads_to(&entry.at));
+        let mut listing = self.ways.iter().filter(|(_, way)| way.shows() && lists(way)).peekable();
+        is_unheard && listing.peek().is_some() && listing.all(|(link, _)| clan.contains(link))
     }
 
     fn have_foreigners(&self, one: &Clan, other: &Clan) -> bool {

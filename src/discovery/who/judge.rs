@@ -9,10 +9,10 @@ use super::{ANEW_AFTER, Change, Entry, LinkId, MOST_LEARNT, Peer, RunId, Standin
 impl Who {
     /// Finds it out.
     pub(super) fn judge(&mut self, now: Instant) {
-        let before: Vec<(LinkId, Standing)> = self.ways.iter().map(|(&link, way)| (link, way.standing)).collect();
         if self.voices().next().is_some() {
             // Until now.
             self.heard = Some(now);
+            self.given_again = false;
         }
         let given_anew = self.is_given_anew();
         self.met.clear();
@@ -40,11 +40,16 @@ impl Who {
         for way in self.ways.values_mut() {
             way.doubted |= way.standing == Standing::Stranger && way.told.is_some();
         }
-        for (link, before) in before {
-            let now_stranger = |way: &&Way| way.standing == Standing::Stranger && before != Standing::Stranger;
-            if let Some(way) = self.ways.get(&link).filter(now_stranger) {
-                self.changes.push(Change::Stranger(way.shown.clone()));
-            }
+        self.announce_strangers();
+    }
+
+    /// Who has said what it watches and is nobody's is told of. A newcomer, who watches what ours watch, is waited for.
+    fn announce_strangers(&mut self) {
+        let has_shown_itself = |way: &&mut Way| !way.lists.is_empty() && !way.kin && !way.announced;
+        let strangers = self.ways.values_mut().filter(|way| way.standing == Standing::Stranger);
+        for way in strangers.filter(has_shown_itself) {
+            way.announced = true;
+            self.changes.push(Change::Stranger(way.shown.clone()));
         }
     }
 
@@ -52,6 +57,7 @@ impl Who {
     fn begin_anew(&mut self, now: Instant) {
         self.begun = Some(now);
         self.nobody_is_late = false;
+        self.given_again = false;
         self.peers.clear();
         self.friends.clear();
         for way in self.ways.values_mut() {
@@ -245,15 +251,20 @@ impl Who {
     }
 
     /// None of ours answers, all have been silent for a while, and most of the addresses that were given and led to somebody
-    /// answer as others: a deployment made anew. Fewer of them may have changed hands, whatever the silence; and where there
-    /// never was but the one that answers as another now, that is it.
+    /// answer as others who watch our nodes: a deployment made anew. Fewer of them may have changed hands, whatever the silence;
+    /// and where there never was but the one that answers as another now, that is it. Whoever watches other nodes at an address
+    /// of one of ours is another deployment, for ever, unless the addresses are given again; not so where none of ours ever was:
+    /// a name has other addresses by now.
     fn may_begin_anew(&self, now: Instant) -> bool {
+        let Some(heard) = self.heard else { return true };
         let given = || self.ways.values().filter(|way| way.given);
+        let is_meant = |way: &Way| way.shows() && (way.kin || !way.was_ours || self.given_again);
         let led_somewhere = given().filter(|way| way.shows() || way.was_ours);
-        let (all, up) = led_somewhere.fold((0, 0), |(all, up), way| (all + 1, up + usize::from(way.shows())));
-        let silent = self.heard.map_or(ANEW_AFTER, |at| now.saturating_duration_since(at));
+        let (all, meant) = led_somewhere.fold((0, 0), |(all, meant), way| {
+            (all + 1, meant + usize::from(is_meant(way)))
+        });
         let alone = given().count() == 1 && self.peers.len() <= 1;
-        up > 0 && (self.heard.is_none() || (up * 2 > all && silent >= ANEW_AFTER) || alone)
+        meant * 2 > all && (alone || now.saturating_duration_since(heard) >= ANEW_AFTER)
     }
 
     /// Whether there is room for one more; one that is down makes room for one that is not.

@@ -1,0 +1,92 @@
+//! All of ours are silent, and others answer where they were.
+
+use super::tests::{LEARNT, OURS, Stage};
+
+#[test]
+fn whose_words_count_when_all_whom_we_knew_are_silent() {
+    let rows: &[(&str, &str, &str)] = &[
+        // Those who watch our nodes are a deployment made anew, when ours have been silent for long.
+        (OURS, "1x 2x 3x ~6 1=x 1+ 2=y 2+", "1=voice 2=voice 3=-"),
+        (OURS, "1x 2x 3x ~4 1=x 1+ 2=y 2+", "1=stranger 2=stranger 3=-"),
+        (OURS, "1x 2x 3x ~6 1=x 1+", "1=stranger 2=- 3=-"),
+        (OURS, "1x 2x 3x ~6 1=x 1+ 2=y", "1=stranger 2=stranger 3=-"),
+        // Those who watch others are another deployment, however long ours are silent, and ours are ours when they are back.
+        (OURS, "1x 2x 3x ~6 1=x 2=y", "1=stranger 2=stranger 3=-"),
+        (OURS, "1x 2x 3x ~3600 1=x 1:y@B 2=y 2:x@A", "1=stranger 2=stranger 3=-"),
+        (
+            OURS,
+            "1x 2x 3x 1=x 1:y@B,z@C 2=y 2:x@A,z@C 3=z 3:x@A,y@B ~60 3x 3=c",
+            "1=stranger 2=stranger 3=voice",
+        ),
+        (
+            OURS,
+            "1x 2x 3x 1=x 1:y@B 2=y 2:x@A ~60 3=c 3:!a@A,!b@B",
+            "1=stranger 2=stranger 3=voice",
+        ),
+        // Unless what was given is given once more, and most of it answers.
+        (OURS, "1x 2x 3x 1=x 2=y ~6 again", "1=voice 2=voice 3=-"),
+        (OURS, "1x 2x 3x ~6 again 1=x 2=y", "1=voice 2=voice 3=-"),
+        (OURS, "1x 2x 3x ~6 again 1=x", "1=stranger 2=- 3=-"),
+        (OURS, "1x 2x 3x 1=x 2=y again ~1 1x 1=x", "1=stranger 2=stranger 3=-"),
+        (OURS, "1x 2x 3x again 3=c 3x ~6 1=x 2=y", "1=stranger 2=stranger 3=-"),
+        (OURS, "again 1x 2x 3x ~6 1=x 2=y", "1=stranger 2=stranger 3=-"),
+        // Where a name has other addresses by now nobody took the place of ours.
+        (
+            OURS,
+            "1x 2x 3x -1 -2 -3 +4@D +5@E 4=x 4:y@E 5=y 5:x@D",
+            "1=- 2=- 3=- 4=voice 5=voice",
+        ),
+        // Where there never was but one, that is it, if it watches our nodes.
+        ("", "+1@A 1=a 1: 1x 1=b 1+", "1=voice"),
+        ("", "+1@A 1=a 1: 1x 1=b 1: ~3600 1x 1=b", "1=stranger"),
+        ("", "+1@A +2@B 1=a 2=b 1: 2: 1x 1=x 1+", "1=stranger 2=voice"),
+        // Given addresses where nobody answers are those of whoever alone lists them.
+        (
+            "",
+            "+1@A +2@B +3@C +4@D +5@E 4=x 4:y@E 5=y 5:x@D 1=a 1:b@B,c@C",
+            "1=voice 2=- 3=- 4=stranger 5=stranger",
+        ),
+        (
+            "",
+            "+1@A +2@B +3@C +4@D +5@E 1=a 1:!b@B,!c@C 4=x 4:y@E 5=y 5:x@D",
+            "1=voice 2=- 3=- 4=stranger 5=stranger",
+        ),
+        // Who does not know a service is no stranger for that.
+        ("", "+1@A +2@B 1=a 1/s:x@X 1/t! 2=b 2/s! 2/t:y@Y", "1=voice 2=voice"),
+        ("", "+1@A +2@B 2=b 2/t:y@Y 2/s! 1=a 1/t! 1/s:x@X", "1=voice 2=voice"),
+    ];
+    for (before, steps, expected) in rows {
+        let stage = Stage::play(&format!("{before} {steps}"));
+        assert_eq!(stage.standings(), *expected, "{before} {steps}");
+    }
+}
+
+/// Who watches our nodes is a newcomer, and no news until it has joined.
+#[test]
+fn a_newcomer_is_not_told_of_as_a_stranger() {
+    let told = |steps: &str| {
+        let mut stage = Stage::play(&format!("{OURS} {steps}"));
+        stage.who.take_changes().len()
+    };
+    assert_eq!(told("3x 3=n 3+ 3:a@A,b@B 1:b@B,n@C"), 0);
+    assert_eq!(told("3x 3=n 3:x@X 3:x@X,y@Y"), 1);
+    assert_eq!(told("3x 3=n 3:x@X 3x 3=n 3:x@X"), 2);
+}
+
+#[test]
+fn who_may_be_back_is_told_of() {
+    let mut stage = Stage::play(LEARNT);
+    let revived = |stage: &Stage| stage.who.revived(12);
+    stage.step("12x");
+    let before = revived(&stage);
+    for step in ["1:b@B,!c@C", "11:a@A,!c@C", "11:a@A,!c@C"] {
+        stage.step(step);
+    }
+    assert_eq!(revived(&stage), before, "it is down");
+    stage.step("11:a@A,c@C");
+    assert_eq!(revived(&stage), before + 1, "one of the others holds it to be up again");
+    for step in ["1x", "11x", "1=a"] {
+        stage.step(step);
+    }
+    assert_eq!(revived(&stage), before + 2, "the first of all is back");
+}
