@@ -103,6 +103,7 @@ impl Link {
             open: HashSet::new(),
             failures: 0,
             too_slow: 0,
+            unanswered: None,
         };
         tasks::start(task.run());
         Link {
@@ -147,6 +148,8 @@ struct Task {
     failures: u32,
     /// How often it took longer than it was given.
     too_slow: u32,
+    /// Since when there is no answer yet on the connection.
+    unanswered: Option<Instant>,
 }
 
 /// A connection that could not be made, or has ended.
@@ -178,10 +181,7 @@ impl Task {
             let (dialled, shown) = (clock::now(), self.way.vault.number());
             let error = match self.way.connect(self.too_slow).await {
                 Ok(made) => {
-                    let soon = self.settings.connect_timeout / 4;
-                    self.too_slow = self
-                        .too_slow
-                        .saturating_sub(u32::from(clock::now().saturating_duration_since(dialled) < soon));
+                    self.unanswered = Some(dialled);
                     self.observer.link_up(&self.stats, made.greeted.protocol);
                     match self.serve(made).await {
                         Some(error) => error,
@@ -295,6 +295,7 @@ impl Task {
         match heard {
             Said::Answer(service, answer) => {
                 self.failures = 0;
+                self.was_answered();
                 self.stats.answers.count();
                 self.open.remove(&service);
                 self.report(&service, Heard::Answer(answer));
@@ -314,6 +315,14 @@ impl Task {
             }
             Said::Nothing => {}
         }
+    }
+
+    /// Whoever greets and answers in a small part of what it is given needs no more.
+    fn was_answered(&mut self) {
+        let soon = (self.settings.connect_timeout + self.settings.answer_timeout) / 8;
+        let dialled = self.unanswered.take();
+        let is_quick = dialled.is_some_and(|at| clock::now().saturating_duration_since(at) < soon);
+        self.too_slow = self.too_slow.saturating_sub(u32::from(is_quick));
     }
 
     fn spread(&mut self, event: Event) {

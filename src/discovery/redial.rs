@@ -21,10 +21,11 @@ pub(super) const FOR_CALLERS: Duration = Duration::from_secs(1);
 /// Connecting and answers are given no more than this, however often they failed.
 const MOST_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Dials of a deployment: so many at once, or all the addresses that were given, and between further ones.
+/// Dials of a deployment: so many at once, or all the addresses that were given. While nobody answers so many a second, or
+/// each of those addresses once, up to a limit; and between further ones while others answer.
 const BURST: u32 = 16;
 const MOST_AT_ONCE: u32 = 256;
-const BETWEEN: Duration = Duration::from_millis(100);
+const EACH_SECOND: (u32, u32) = (10, 50);
 const BETWEEN_WHILE_OTHERS_ANSWER: Duration = Duration::from_millis(250);
 
 /// What the others say of a Sentinel that cannot be connected to.
@@ -71,7 +72,7 @@ impl Budget {
         let between = if others_answer {
             BETWEEN_WHILE_OTHERS_ANSWER
         } else {
-            BETWEEN
+            Duration::from_secs(1) / given.clamp(EACH_SECOND.0, EACH_SECOND.1)
         };
         let saved = between * (given.clamp(BURST, MOST_AT_ONCE) - 1);
         let saved_up = now.checked_sub(saved).unwrap_or(now);
@@ -111,8 +112,12 @@ mod tests {
 
     #[test]
     fn a_deployment_dials_so_often_and_no_more() {
-        for (others, given, each_minute, burst) in [(true, 3, 240, BURST), (false, 3, 600, BURST), (false, 60, 600, 60)]
-        {
+        for (others, given, each_minute, burst) in [
+            (true, 3, 240, BURST),
+            (false, 3, 600, BURST),
+            (false, 20, 1200, 20),
+            (false, 60, 3000, 60),
+        ] {
             let mut budget = Budget::default();
             let begin = Instant::now() + Duration::from_secs(60);
             let mut now = begin;
