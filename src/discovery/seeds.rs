@@ -17,6 +17,8 @@ struct Seed {
     followed: u64,
     /// One for each address of a name, and one where there is none.
     links: Vec<LinkId>,
+    /// The one of them that goes under the name itself: the others go under their addresses.
+    lead: Option<LinkId>,
 }
 
 /// All of them.
@@ -47,6 +49,7 @@ impl Seeds {
             name,
             followed: 0,
             links: vec![link],
+            lead: Some(link),
         });
     }
 
@@ -60,7 +63,8 @@ impl Seeds {
     /// The link that goes under the name itself.
     pub(super) fn lead(&mut self, endpoint: &Endpoint, link: LinkId) {
         if let Some(seed) = self.0.iter_mut().find(|seed| seed.endpoint == *endpoint) {
-            seed.links.insert(0, link);
+            seed.links.push(link);
+            seed.lead = Some(link);
         }
     }
 
@@ -113,28 +117,27 @@ impl Seed {
         }
         let mut without = without.into_iter();
         let mut closed = Vec::new();
-        for (place, link) in self.links.iter().enumerate() {
+        for link in &self.links {
             let (at, standing) = look(*link);
             if standing.has_a_say() || at.is_some_and(|at| addresses.contains(&at)) {
                 continue;
             }
-            // The first one goes under the name itself, the others under their addresses.
-            if place > 0 {
+            let is_lead = self.lead == Some(*link);
+            let step = match (is_lead, standing) {
+                (false, _) => Some(Step::Close(*link)),
+                (true, Standing::Silent) => without.next().map(|at| Step::Redirect(*link, at)),
+                (true, _) => Some(match without.next() {
+                    Some(at) => Step::Replace(*link, Rc::clone(name), at),
+                    None => Step::Close(*link),
+                }),
+            };
+            if !matches!(step, None | Some(Step::Redirect(..))) {
                 closed.push(*link);
-                steps.push(Step::Close(*link));
-            } else if let Some(at) = without.next() {
-                if standing == Standing::Silent {
-                    steps.push(Step::Redirect(*link, at));
-                } else {
-                    closed.push(*link);
-                    steps.push(Step::Replace(*link, Rc::clone(name), at));
-                }
-            } else if standing == Standing::Stranger && self.links.len() > 1 {
-                closed.push(*link);
-                steps.push(Step::Close(*link));
             }
+            steps.extend(step);
         }
         self.links.retain(|link| !closed.contains(link));
+        self.lead.take_if(|lead| closed.contains(lead));
         steps.extend(without.map(|at| Step::Open(Rc::clone(name), at)));
     }
 }

@@ -81,14 +81,17 @@ impl Who {
             .any(|way| way.standing.has_a_say() && way.run_id.as_ref() == Some(run_id))
     }
 
-    /// Nothing is to be had of the link any more: its Sentinel has its voice elsewhere, has moved, is down or forgotten.
+    /// Nothing is to be had of the link any more: its Sentinel has its voice elsewhere, has moved, is down or forgotten, or its
+    /// address was given by now and has a link for that.
     fn is_useless(&self, way: &Way) -> bool {
         let peer = way.learnt_as.as_ref().and_then(|run_id| self.peers.get(run_id));
         match way.standing {
             Standing::Voice => false,
             Standing::Double => true,
             Standing::Silent | Standing::Stranger => {
+                let is_given = |other: &Way| other.given && other.at == way.at;
                 peer.is_none_or(|peer| peer.at != way.at || self.is_not_dialled(peer))
+                    || self.ways.values().any(is_given)
             }
         }
     }

@@ -30,7 +30,7 @@ const QUIET: u64 = 20_000 * MS;
 pub(super) const END: u64 = STORM + FINDS + QUIET;
 
 /// What is told on a connection is known so much later: the primary, and its replicas.
-const SOON: (u64, u64) = (300 * MS, 1_600 * MS);
+const SOON: (u64, u64) = (300 * MS, 3_200 * MS);
 const SOON_WHEN_SLOW: (u64, u64) = (2_000 * MS, 4_000 * MS);
 
 /// What may happen.
@@ -414,6 +414,9 @@ impl Client {
             // Two, and what events of others add; a slow one that lost its link is greeted, and asked everything once.
             let is_new = self.tale.slow && greeted.contains(&slot);
             let most = seconds * 5 / 2 + if is_new { 14 } else { 0 };
+            if asked > most {
+                tell(|| self.discovery.members().with(|who| format!("{who:#?}")));
+            }
             assert!(
                 asked <= most,
                 "{} was asked {asked} times in {seconds} s",
