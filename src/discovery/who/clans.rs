@@ -214,12 +214,11 @@ impl Who {
     /// have led nowhere yet and are those of whom it alone lists; of two alike the one that lists somebody, or that was given
     /// first. All whom we know are friends.
     fn weight(&self, clan: &Clan) -> (usize, bool, Reverse<Option<LinkId>>) {
-        let members = || {
-            let run_ids = self.ways_of(clan).map(|way| way.run_id.as_ref().or(way.was.as_ref()));
-            run_ids.flatten()
-        };
-        let mut friends: HashSet<&RunId> = members().flat_map(|member| self.friends_of(member)).collect();
-        if members().any(|member| self.peers.contains_key(member)) {
+        // Whoever does not say who it is is whom it was connected to for.
+        let known_as = |way: &Way| way.run_id.clone().or(way.was.clone()).or(way.learnt_as.clone());
+        let members: Vec<RunId> = self.ways_of(clan).filter_map(known_as).collect();
+        let mut friends: HashSet<&RunId> = members.iter().flat_map(|member| self.friends_of(member)).collect();
+        if members.iter().any(|member| self.peers.contains_key(member)) {
             friends.extend(self.peers.keys());
         }
         let led_to_a_friend =

@@ -253,6 +253,9 @@ impl Court {
     /// Another node is the primary: one of ours leads and knows first.
     pub(super) fn fail_over(&mut self) {
         let living = self.living(false);
+        if living.is_empty() {
+            return;
+        }
         let primary = (self.truth.0 + 1 + kernel().index(NODES - 1)) % NODES;
         self.truth = (primary, self.truth.1 + 1);
         let (truth, leader) = (self.truth, kernel().pick(&living));

@@ -53,9 +53,11 @@ enum Mischief {
     Update,
     /// SENTINEL REMOVE and MONITOR on all of them: the epochs begin again.
     Again,
+    /// All die, some of their addresses, or all, go to another deployment, and all come back, where they were.
+    Eclipse,
 }
 
-const ALL: [Mischief; 9] = [
+const ALL: [Mischief; 10] = [
     Mischief::Failover,
     Mischief::Restart,
     Mischief::Move,
@@ -65,6 +67,7 @@ const ALL: [Mischief; 9] = [
     Mischief::Away,
     Mischief::Update,
     Mischief::Again,
+    Mischief::Eclipse,
 ];
 
 /// The plan of a seed.
@@ -225,6 +228,30 @@ fn again(every: u64, mut what: impl FnMut() + 'static) {
     });
 }
 
+/// Nobody of ours is there for a while, and others are.
+fn eclipse() {
+    let living = court(|court| court.living(false));
+    let back = kernel().between(1_000 * MS, 15_000 * MS);
+    let taken = 1 + kernel().index(living.len());
+    for (place, victim) in living.into_iter().enumerate() {
+        let slot = court(|court| court.sentinels[victim].slot).unwrap();
+        court(|court| court.kill(victim));
+        if place < taken {
+            kernel().after(kernel().between(0, back / 2), move || {
+                court(|court| court.begin(slot, true));
+            });
+        }
+        kernel().after(back, move || {
+            court(|court| {
+                if let Some(stranger) = court.at(slot) {
+                    court.kill(stranger);
+                }
+                kernel().after(10 * MS, move || super::court(|court| court.start(victim, slot)));
+            });
+        });
+    }
+}
+
 impl Client {
     fn befall(self: Rc<Self>) {
         if kernel().now() >= STORM {
@@ -241,6 +268,8 @@ impl Client {
         match what {
             Mischief::Failover => court(Court::fail_over),
             Mischief::Update => self.update(),
+            Mischief::Eclipse if self.victim().is_some() => eclipse(),
+            Mischief::Eclipse => {}
             Mischief::Again => {
                 if self.victim().is_some() {
                     court(Court::begin_again);
@@ -256,6 +285,9 @@ impl Client {
     /// One of ours that can be spared: most of them stay, all of them know each other, and the client hears another one.
     fn victim(&self) -> Option<usize> {
         let living = court(|court| court.living(false));
+        if living.len() != self.tale.count {
+            return None;
+        }
         let victim = kernel().pick(&living);
         let others: Vec<usize> = living.iter().copied().filter(|&who| who != victim).collect();
         let known = court(|court| {
@@ -272,7 +304,7 @@ impl Client {
             court(|court| court.sentinels[who].slot)
                 .is_some_and(|slot| !network().with_node(slot, |node| node.is_out_of_reach()) && self.has_a_say(slot))
         });
-        (living.len() == self.tale.count && known && heard).then_some(victim)
+        (known && heard).then_some(victim)
     }
 
     /// The client knows the one there to be ours.
