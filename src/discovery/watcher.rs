@@ -349,7 +349,7 @@ impl Watcher {
         }
         let members = self.discovery.members();
         self.council.tell_apart(
-            |link| members.standing(link) == Standing::Double,
+            |link| members.with(|who| who.is_spoken_for(link)),
             |link| members.is_given(link),
         );
         new

@@ -83,16 +83,21 @@ impl Way {
         handshake::greet_sentinel(of, at, &login, &self.transport, limits).await
     }
 
-    /// Connects, with more patience where it was too slow before. Both connections lead to one address, whatever the name tells
-    /// meanwhile.
+    /// Connects, with more patience where it was too slow before. Both connections lead to one address, and to another one
+    /// where the name tells of that meanwhile.
     pub(super) async fn connect(&self, too_slow: u32) -> Result<Made, DialError> {
-        let at = self.address().await?;
-        let greeted = self.greet(&at, too_slow).await?;
-        let events = match greeted.protocol {
-            3 => None,
-            _ => Some(self.greet(&at, too_slow).await?.wire),
-        };
-        Ok(Made { greeted, events })
+        loop {
+            let at = self.address().await?;
+            let greeted = self.greet(&at, too_slow).await?;
+            let events = match greeted.protocol {
+                3 => None,
+                _ => Some(self.greet(&at, too_slow).await?.wire),
+            };
+            let redirected = self.at.borrow().as_ref().is_some_and(|now| *now != at);
+            if !redirected {
+                return Ok(Made { greeted, events });
+            }
+        }
     }
 
     /// A connection has ended, or could not be made: the name may tell of another address.

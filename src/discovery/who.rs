@@ -380,6 +380,19 @@ impl Who {
         self.ways.get(&link).map_or(Standing::Silent, |way| way.standing)
     }
 
+    /// Whether another link has the voice of the link's Sentinel: of the one that answers there, or did until it moved.
+    pub fn is_spoken_for(&self, link: LinkId) -> bool {
+        let speaks_elsewhere = |run_id: &RunId| {
+            let mut voices = self.voices();
+            voices.any(|(other, voice)| other != link && voice.run_id.as_ref() == Some(run_id))
+        };
+        self.ways.get(&link).is_some_and(|way| match way.standing {
+            Standing::Double => true,
+            Standing::Silent => way.was.as_ref().is_some_and(speaks_elsewhere),
+            Standing::Voice | Standing::Stranger => false,
+        })
+    }
+
     /// How many addresses were given.
     pub fn given(&self) -> usize {
         self.ways.values().filter(|way| way.given).count()

@@ -313,7 +313,7 @@ impl Court {
     }
 
     /// A single one is right about an epoch that there was not yet; of one that there was already most must say so whom the
-    /// client hears.
+    /// client has heard lately: all who live, for some may have died since.
     fn is_to_be_followed(&self, teller: &Sentinel) -> bool {
         let word = (teller.primary, teller.epoch);
         let is_open = |id: &usize| network().with(*id, |connection| !connection.is_over());
@@ -322,7 +322,7 @@ impl Court {
         let say_so = living.iter().map(|&who| &self.sentinels[who]);
         let say_so = say_so.filter(|who| (who.primary, who.epoch) == word && who.slot.is_some_and(is_reached));
         let heard = say_so.filter(|who| who.subscribers.iter().any(is_open)).count();
-        teller.epoch > self.given_up || 2 * heard > living.len()
+        teller.epoch > self.given_up || heard == living.len().max(3)
     }
 
     /// One event in eight is lost on its way, with the connection it was on.
