@@ -20,6 +20,7 @@ mod dials;
 mod discovery;
 mod disorder;
 mod durable;
+mod eclipsed;
 mod elsewhere;
 mod events;
 mod failover;
