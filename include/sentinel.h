@@ -373,7 +373,9 @@ sentinel_status_t sentinel_update_sentinel_credentials(sentinel_t *sentinel,
  * For a program that is told where its Sentinels are, by a registry or an operator, while it runs. Of `options` only the
  * Sentinels count, of a URL its hosts; they are copied. Returns at once. Those that are new are connected to; when the
  * first of them answers, the Sentinels that were there before and that none of the new ones knows have no say any more.
- * Until then, and while none of them answers, everything stays as it was. Sentinels that move or are replaced one by one
+ * Until then, and while none of them answers, everything stays as it was. Where the same ones are given again and somebody
+ * else's answer at them, while none of those that were known does, these are believed once the others have been silent for
+ * five seconds. Sentinels that move or are replaced one by one
  * need none of this: they are learnt from the others (`sentinel.learn`).
  * INVALID_ARGUMENT when `options` name no Sentinel.
  */

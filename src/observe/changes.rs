@@ -65,7 +65,10 @@ pub fn of_words(before: &Words, after: &Words) -> Vec<(Endpoint, SentinelChange)
         let change = match (word(before, sentinel), now) {
             (None, _) => Some(SentinelChange::Added),
             (Some(Word::Stranger(_)), Word::Stranger(_)) => None,
+            // Whoever names what the others name is one who is about to join them.
+            (Some(_), Word::Stranger(Some((primary, _)))) if is_named(after, primary) => None,
             (Some(_), Word::Stranger(_)) => Some(SentinelChange::Stranger),
+            (Some(Word::Stranger(_)), Word::Names { .. }) => Some(SentinelChange::Back),
             (Some(Word::Failed(_) | Word::Refused(_)), Word::Failed(_) | Word::Refused(_) | Word::Asked) => None,
             (Some(Word::Failed(_) | Word::Refused(_)), _) => Some(SentinelChange::Back),
             (Some(_), Word::Failed(attempt) | Word::Refused(attempt)) => {
@@ -78,6 +81,11 @@ pub fn of_words(before: &Words, after: &Words) -> Vec<(Endpoint, SentinelChange)
     let gone = before.iter().filter(|(sentinel, _)| word(after, sentinel).is_none());
     changes.extend(gone.map(|(sentinel, _)| (sentinel.clone(), SentinelChange::Removed)));
     changes
+}
+
+fn is_named(words: &Words, node: &Endpoint) -> bool {
+    let names = |word: &Word| matches!(word, Word::Names { primary, .. } if primary == node);
+    words.iter().any(|(_, word)| names(word))
 }
 
 #[cfg(test)]
@@ -168,6 +176,8 @@ mod tests {
                 "failed" => Word::Failed(failed()),
                 "refused" => Word::Refused(failed()),
                 "unknown" => Word::Unknown,
+                "stranger" => Word::Stranger(Some((Endpoint::new("x", 1), 9))),
+                "newcomer" => Word::Stranger(Some((Endpoint::new("p", 1), 0))),
                 _ => Word::Names {
                     primary: Endpoint::new("p", 1),
                     epoch: 1,
@@ -192,6 +202,14 @@ mod tests {
             ("a:names", "a:names b:asked", "b added"),
             ("a:names b:failed", "a:names", "b removed"),
             ("a:names", "a:unknown", ""),
+            ("a:names b:failed", "a:names b:stranger", "b stranger"),
+            ("a:names b:stranger", "a:names b:stranger", ""),
+            ("a:names b:stranger", "a:names b:failed", "b lost"),
+            ("a:names b:stranger", "a:names b:names", "b back"),
+            // Who names what the others name is about to join them.
+            ("a:names b:failed", "a:names b:newcomer", ""),
+            ("a:names b:newcomer", "a:names b:names", "b back"),
+            ("a:failed b:failed", "a:failed b:newcomer", "b stranger"),
         ];
         for (before, after, expected) in rows {
             let changes = of_words(&words(before), &words(after));
