@@ -107,25 +107,30 @@ impl Discovery {
     /// These addresses and names take the place of those that were given before.
     pub fn give(&self, sentinels: &[Endpoint]) {
         let gone = self.seeds.borrow_mut().keep_only(sentinels);
+        let takes_their_place = !gone.is_empty();
         for link in gone {
             self.members.with(|who| who.withdraw(link));
         }
         self.members.with(who::Who::give_again);
         for sentinel in sentinels {
             if !self.seeds.borrow().has(sentinel) {
-                self.give_one(sentinel);
+                let link = self.give_one(sentinel);
+                if takes_their_place {
+                    self.members.with(|who| who.decides_anew(link));
+                }
             }
         }
         self.members.with(|who| who.settle(clock::now()));
         self.members.tell();
     }
 
-    fn give_one(&self, sentinel: &Endpoint) {
+    fn give_one(&self, sentinel: &Endpoint) -> LinkId {
         if !sentinel.is_address() {
             let name = Name::new(sentinel.clone(), self.settings.resolve_every, &self.members);
             let link = self.add(sentinel.clone(), Some(Rc::clone(&name)), None);
             self.members.with(|who| who.give(link, sentinel.clone(), None));
-            return self.seeds.borrow_mut().add(sentinel.clone(), Some(name), link);
+            self.seeds.borrow_mut().add(sentinel.clone(), Some(name), link);
+            return link;
         }
         let known = self.links().into_iter().find(|link| link.endpoint() == sentinel);
         let link = match known {
@@ -141,6 +146,7 @@ impl Discovery {
             }
         };
         self.seeds.borrow_mut().add(sentinel.clone(), None, link);
+        link
     }
 
     fn add(&self, endpoint: Endpoint, name: Option<Rc<Name>>, at: Option<Endpoint>) -> LinkId {

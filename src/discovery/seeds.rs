@@ -123,18 +123,17 @@ impl Seed {
                 continue;
             }
             let is_lead = self.lead == Some(*link);
-            let step = match (is_lead, standing) {
-                (false, _) => Some(Step::Close(*link)),
-                (true, Standing::Silent) => without.next().map(|at| Step::Redirect(*link, at)),
-                (true, _) => Some(match without.next() {
-                    Some(at) => Step::Replace(*link, Rc::clone(name), at),
-                    None => Step::Close(*link),
-                }),
+            let at = if is_lead { without.next() } else { None };
+            let step = match at {
+                Some(at) if standing == Standing::Silent => Step::Redirect(*link, at),
+                Some(at) => Step::Replace(*link, Rc::clone(name), at),
+                // All addresses of the name have their links.
+                None => Step::Close(*link),
             };
-            if !matches!(step, None | Some(Step::Redirect(..))) {
+            if !matches!(step, Step::Redirect(..)) {
                 closed.push(*link);
             }
-            steps.extend(step);
+            steps.push(step);
         }
         self.links.retain(|link| !closed.contains(link));
         self.lead.take_if(|lead| closed.contains(lead));

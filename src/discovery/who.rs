@@ -4,7 +4,7 @@
 //! contradict each other; whoever else speaks must be listed by one that speaks already, under its run id. An address that
 //! answers under another run id than before is a stranger until that holds: addresses change hands.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ const ANEW_AFTER: Duration = Duration::from_secs(5);
 
 /// So many are learnt at the most.
 const MOST_LEARNT: usize = 64;
+
+/// So many addresses are remembered where ours have been.
+const MOST_PLACES: usize = 256;
 
 /// So many entries of one list are read.
 const MOST_LISTED: usize = 512;
@@ -93,6 +96,8 @@ struct Way {
     peer: Option<Endpoint>,
     /// The address was given to the program, or is one of a name that was.
     given: bool,
+    /// It was given in the place of others, and nobody has answered there yet.
+    decides_anew: bool,
     /// Whom it was opened for, where it was not given.
     learnt_as: Option<RunId>,
     up: bool,
@@ -114,7 +119,9 @@ struct Way {
     kin: bool,
     /// That it is a stranger was told, on this connection.
     announced: bool,
-    /// Whom it lists, for each service.
+    /// It was asked about a service, and has answered.
+    answered: bool,
+    /// Whom it lists, for each service that it knows.
     lists: HashMap<Rc<str>, Vec<Entry>>,
     failures: u32,
     /// Counts the signs that it can be reached again, for whoever waits to dial it.
@@ -136,9 +143,9 @@ impl Way {
     }
 
     /// Something is known of whoever answers there: of those who do not tell who they are nothing is before they list
-    /// somebody, or nobody.
+    /// somebody, or nobody, or say that they do not know the service.
     fn shows(&self) -> bool {
-        self.up && (self.told.is_some() || !self.lists.is_empty())
+        self.up && (self.told.is_some() || self.answered)
     }
 
     /// It answers, and has no voice yet.
@@ -171,6 +178,8 @@ pub struct Who {
     peers: HashMap<RunId, Peer>,
     /// Whom those list who have a voice so far: while it is found out who has one.
     met: HashSet<RunId>,
+    /// Where ours have been, the last ones first: a link to there may be another one by now.
+    places: VecDeque<Endpoint>,
     /// Those that have listed each other.
     friends: HashSet<clans::Pair>,
     /// When one of ours was heard last.
@@ -181,8 +190,6 @@ pub struct Who {
     nobody_is_late: bool,
     /// Since when there has been one all the time.
     voices_since: Option<Instant>,
-    /// Other addresses were given: whoever answers there decides anew who is one of ours.
-    given_anew: bool,
     /// The same ones were given again while none of ours answered: whoever is there now is meant.
     given_again: bool,
     learns: bool,
@@ -196,12 +203,12 @@ impl Who {
             ways: BTreeMap::new(),
             peers: HashMap::new(),
             met: HashSet::new(),
+            places: VecDeque::new(),
             friends: HashSet::new(),
             heard: None,
             begun: None,
             nobody_is_late: false,
             voices_since: None,
-            given_anew: false,
             given_again: false,
             learns,
             changes: Vec::new(),
@@ -228,6 +235,7 @@ impl Who {
             at,
             peer: None,
             given,
+            decides_anew: false,
             learnt_as,
             up: false,
             told: None,
@@ -239,6 +247,7 @@ impl Who {
             expelled: false,
             kin: false,
             announced: false,
+            answered: false,
             lists: HashMap::new(),
             failures: 0,
             revived: 0,
@@ -273,9 +282,15 @@ impl Who {
 
     /// Other Sentinels take the place of those that were given: the links of those that are not among them count as learnt.
     pub fn withdraw(&mut self, link: LinkId) {
-        self.given_anew = true;
         if let Some(way) = self.ways.get_mut(&link) {
             way.given = false;
+        }
+    }
+
+    /// This one was not given before those that took the place of others: when it answers, those decide anew who is ours.
+    pub fn decides_anew(&mut self, link: LinkId) {
+        if let Some(way) = self.ways.get_mut(&link) {
+            way.decides_anew = true;
         }
     }
 
@@ -290,7 +305,7 @@ impl Who {
         let run_id: Option<RunId> = run_id.filter(|id| !id.is_empty()).map(Rc::from);
         // What it said before it was lost is old.
         way.lists.clear();
-        (way.kin, way.announced) = (false, false);
+        (way.kin, way.announced, way.answered) = (false, false, false);
         way.told = run_id;
         self.judge(now);
     }
@@ -319,6 +334,7 @@ impl Who {
             self.acknowledge(link, service, now);
             return false;
         }
+        way.answered = true;
         let before = way
             .lists
             .insert(Rc::clone(service), entries.clone())
@@ -332,15 +348,14 @@ impl Who {
 
     /// The Sentinel at the end of the link does not know the service. Whether that is news.
     pub fn does_not_know(&mut self, link: LinkId, service: &Rc<str>, now: Instant) -> bool {
-        match self.ways.get_mut(&link) {
-            Some(way) if way.told.is_some() => {
-                let knew = way.lists.remove(service).is_some();
-                self.judge(now);
-                knew
-            }
-            // There is no more to tell it by.
-            _ => self.lists(link, service, Vec::new(), now),
-        }
+        let Some(way) = self.ways.get_mut(&link) else {
+            return false;
+        };
+        let knew = way.lists.remove(service).is_some();
+        let is_news = knew || !way.answered;
+        way.answered = true;
+        self.judge(now);
+        is_news
     }
 
     /// Whoever is at the end of the link names a node that the deployment has.

@@ -36,6 +36,12 @@ fn whose_words_count_when_all_whom_we_knew_are_silent() {
             "1x 2x 3x -1 -2 -3 +4@D +5@E 4=x 4:y@E 5=y 5:x@D",
             "1=- 2=- 3=- 4=voice 5=voice",
         ),
+        // Not so where one of ours was, by whichever link.
+        (
+            "",
+            "+1@A 1=a 1:b@B,c@C plan 11=b 11:a@A,c@C 12=c 12:a@A,b@B 1x 11x 12x +4@B +5@C ~6 4=x 4:y@C 5=y 5:x@B",
+            "1=- 4=stranger 5=stranger 11=- 12=-",
+        ),
         // Where there never was but one, that is it, if it watches our nodes.
         ("", "+1@A 1=a 1: 1x 1=b 1+", "1=voice"),
         ("", "+1@A 1=a 1: 1x 1=b 1: ~3600 1x 1=b", "1=stranger"),
@@ -54,6 +60,12 @@ fn whose_words_count_when_all_whom_we_knew_are_silent() {
         // Who does not know a service is no stranger for that.
         ("", "+1@A +2@B 1=a 1/s:x@X 1/t! 2=b 2/s! 2/t:y@Y", "1=voice 2=voice"),
         ("", "+1@A +2@B 2=b 2/t:y@Y 2/s! 1=a 1/t! 1/s:x@X", "1=voice 2=voice"),
+        ("", "+1@A +2@B 1=? 1/s:x@X 2=? 2/s! 2/t:y@Y 1/t!", "1=voice 2=voice"),
+        ("", "+1@A +2@B 2=? 2/t:y@Y 1=? 1/t! 1/s:x@X 2/s!", "1=voice 2=voice"),
+        ("", "+1@A +2@B 1=? 1/s:x@X 2=? 2/s!", "1=voice 2=stranger"),
+        // Where fewer are given than before nothing is decided anew.
+        (OURS, "1x 1=x 1:y@B 2x 2=y 2:x@A -3", "1=stranger 2=stranger 3=voice"),
+        (OURS, "1x 1=x 1:y@B 2x 2=y 2:x@A 3x -3", "1=stranger 2=stranger 3=-"),
     ];
     for (before, steps, expected) in rows {
         let stage = Stage::play(&format!("{before} {steps}"));

@@ -39,7 +39,7 @@ impl Way {
         self.lists.get(service).is_some_and(|list| !list.is_empty())
     }
 
-    fn tells_of_others_as(&self, other: &Way) -> bool {
+    pub(super) fn tells_of_others_as(&self, other: &Way) -> bool {
         let mut services = self.lists.keys();
         services.any(|service| self.lists_somebody(service) && other.lists_somebody(service))
     }

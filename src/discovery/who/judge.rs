@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::{ANEW_AFTER, Change, Entry, LinkId, MOST_LEARNT, Peer, RunId, Standing, Way, Who};
+use super::{ANEW_AFTER, Change, Entry, LinkId, MOST_LEARNT, MOST_PLACES, Peer, RunId, Standing, Way, Who};
 
 impl Who {
     /// Finds it out.
@@ -68,8 +68,9 @@ impl Who {
             self.admit(first);
             self.admit_all();
         }
-        let nobody_speaks = self.voices().next().is_none();
-        self.given_anew &= nobody_speaks;
+        if self.voices().next().is_some() {
+            self.ways.values_mut().for_each(|way| way.decides_anew = false);
+        }
     }
 
     /// Whoever has a voice may vouch for others.
@@ -115,16 +116,19 @@ impl Who {
     /// of ours; where those who have a voice list nobody, there is nothing to tell it by. While all whom we know are silent
     /// nobody else is believed.
     fn is_believed(&self, way: &Way) -> bool {
-        let mut voices = self.voices().peekable();
-        let somebody_speaks = voices.peek().is_some();
+        let somebody_speaks = self.voices().next().is_some();
         match &way.run_id {
             Some(run_id) => {
                 let might_be = somebody_speaks || self.peers.is_empty();
                 way.given && might_be && !self.is_doubtful(way, run_id)
             }
             None => {
-                let all_list_nobody = somebody_speaks && !voices.any(|(_, voice)| voice.entries().next().is_some());
-                self.has_a_place(way) && way.entries().next().is_none() && all_list_nobody
+                let lists_nobody = |way: &Way| way.entries().next().is_none();
+                // Whom it lists for other services than those of which ours tell says nothing against it.
+                let is_apart = |(_, voice): (LinkId, &Way)| !way.tells_of_others_as(voice);
+                let is_alone = lists_nobody(way) && self.voices().all(|(_, voice)| lists_nobody(voice));
+                let is_given_for_others = way.given && !lists_nobody(way) && self.voices().all(is_apart);
+                somebody_speaks && ((self.has_a_place(way) && is_alone) || is_given_for_others)
             }
         }
     }
@@ -214,6 +218,11 @@ impl Who {
             let run_id = run_id.or_else(|| way.was.clone().filter(is_itself));
             let at = way.peer.clone().or_else(|| way.at.clone());
             let has_shown_itself = speaks_alone || !way.lists.is_empty();
+            if let Some(at) = at.clone().filter(|at| self.places.front() != Some(at)) {
+                self.places.retain(|place| *place != at);
+                self.places.truncate(MOST_PLACES - 1);
+                self.places.push_front(at);
+            }
             let Some(way) = self.ways.get_mut(&link) else { continue };
             way.was.clone_from(&run_id);
             way.run_id.clone_from(&run_id);
@@ -245,9 +254,12 @@ impl Who {
         }
     }
 
-    /// Other addresses were given, and somebody answers there: who is one of ours is found out anew from them.
+    /// Other addresses were given, and somebody answers at one that was not given before: who is one of ours is found out anew
+    /// from them.
     fn is_given_anew(&self) -> bool {
-        self.given_anew && self.ways.values().any(|way| way.given && way.shows())
+        self.ways
+            .values()
+            .any(|way| way.given && way.decides_anew && way.shows())
     }
 
     /// None of ours answers, all have been silent for a while, and most of the addresses that were given and led to somebody
@@ -258,7 +270,8 @@ impl Who {
     fn may_begin_anew(&self, now: Instant) -> bool {
         let Some(heard) = self.heard else { return true };
         let given = || self.ways.values().filter(|way| way.given);
-        let is_meant = |way: &Way| way.shows() && (way.kin || !way.was_ours || self.given_again);
+        let was_ours = |way: &Way| way.was_ours || self.places.iter().any(|place| way.leads_to(place));
+        let is_meant = |way: &Way| way.shows() && (way.kin || !was_ours(way) || self.given_again);
         let led_somewhere = given().filter(|way| way.shows() || way.was_ours);
         let (all, meant) = led_somewhere.fold((0, 0), |(all, meant), way| {
             (all + 1, meant + usize::from(is_meant(way)))

@@ -13,6 +13,7 @@ pub(super) struct Stage {
     now: Instant,
     next: LinkId,
     open: Vec<(LinkId, Endpoint)>,
+    withdrew: bool,
 }
 
 fn at(host: &str) -> Endpoint {
@@ -26,6 +27,7 @@ impl Stage {
             now: Instant::now(),
             next: 11,
             open: Vec::new(),
+            withdrew: false,
         };
         steps.split_whitespace().for_each(|step| stage.step(step));
         stage
@@ -36,6 +38,9 @@ impl Stage {
         let number = |text: &str| text.parse::<LinkId>().unwrap();
         if let Some((link, host)) = step.strip_prefix('+').and_then(|rest| rest.split_once('@')) {
             self.who.give(number(link), at(host), Some(at(host)));
+            if self.withdrew {
+                self.who.decides_anew(number(link));
+            }
             self.who.settle(now);
         } else if let Some(link) = step.strip_prefix('+') {
             self.who.give_known(number(link));
@@ -49,6 +54,7 @@ impl Stage {
             self.who.settle(now);
         } else if let Some(link) = step.strip_prefix('-') {
             self.who.withdraw(number(link));
+            self.withdrew = true;
             self.who.settle(now);
         } else if let Some(seconds) = step.strip_prefix('~') {
             self.now += Duration::from_secs(seconds.parse().unwrap());
