@@ -363,6 +363,9 @@ impl Council {
         let others = |seat: &Seat| matches!(seat.word, Word::Names { .. });
         let has_no_other = !self.seats.keys().any(|&other| self.agrees(other));
         if is_its_own && has_no_other && self.seats.values().any(others) {
+            // Nor was it ever a node of the service.
+            let disowned = adopted.primary.clone();
+            self.past.retain(|primary| *primary != disowned);
             self.adopted = None;
         }
     }
