@@ -235,8 +235,11 @@ impl Council {
         let Some(seat) = self.seats.get_mut(&link) else {
             return Vec::new();
         };
-        let is_out = |word: &Word| matches!(word, Word::Failed(_) | Word::Stranger(_));
-        let goes_out = is_out(&word) && !is_out(&seat.word);
+        let goes_out = match (&seat.word, &word) {
+            (before, Word::Stranger(_)) => !matches!(before, Word::Stranger(_)),
+            (Word::Names { .. }, Word::Failed(_)) => true,
+            _ => false,
+        };
         seat.word = word;
         if names {
             seat.named = Some(now);
