@@ -44,6 +44,14 @@ impl Events {
         events
     }
 
+    /// Listens to this one only.
+    pub(crate) fn of_sentinel(topology: &Topology, index: usize) -> Events {
+        let events = Events { heard: Arc::default() };
+        let (host, port) = topology.sentinels()[index].clone();
+        events.listen(Control::connect((host.as_str(), port)).unwrap());
+        events
+    }
+
     fn listen(&self, mut control: Control) {
         let mut subscribe = vec!["SUBSCRIBE"];
         subscribe.extend(CHANNELS);
