@@ -226,6 +226,26 @@ impl Council {
         self.due(now, jitter)
     }
 
+    /// Others are believed than before: nothing that those told counts, nor that they told of it.
+    pub fn begin_anew(
+        &mut self,
+        is_ours: impl Fn(LinkId) -> bool,
+        callers: bool,
+        now: Instant,
+        jitter: f64,
+    ) -> Vec<Act> {
+        for (_, seat) in self.seats.iter_mut().filter(|(link, _)| !is_ours(**link)) {
+            seat.named = None;
+            if matches!(seat.word, Word::Names { .. }) {
+                seat.word = stranger(&seat.word);
+            }
+        }
+        self.adopted = None;
+        self.known.clear();
+        self.past.clear();
+        self.conclude(callers, now, jitter)
+    }
+
     /// A Sentinel answered or failed. `callers`: whether some wait.
     pub fn hear(&mut self, link: LinkId, word: Word, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let names = matches!(word, Word::Names { .. });
@@ -453,6 +473,14 @@ impl Council {
             }
         }
         acts
+    }
+}
+
+/// What somebody says who has no say.
+pub fn stranger(word: &Word) -> Word {
+    match word {
+        Word::Names { primary, epoch, .. } => Word::Stranger(Some((primary.clone(), *epoch))),
+        _ => Word::Stranger(None),
     }
 }
 

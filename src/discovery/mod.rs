@@ -210,6 +210,9 @@ impl Discovery {
                     self.seeds.borrow_mut().extend(&name.endpoint, link);
                 }
                 seeds::Step::Close(link) => self.close(*link),
+                seeds::Step::Outdated(link, outdated) => {
+                    self.members.with(|who| who.is_outdated(*link, *outdated));
+                }
                 seeds::Step::Replace(link, name, at) => {
                     self.close(*link);
                     let new = self.add(name.endpoint.clone(), Some(Rc::clone(name)), Some(at.clone()));

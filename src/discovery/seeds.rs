@@ -19,6 +19,8 @@ struct Seed {
     links: Vec<LinkId>,
     /// The one of them that goes under the name itself: the others go under their addresses.
     lead: Option<LinkId>,
+    /// Those of the links that lead to one of ours at an address which the name has no more.
+    outdated: Vec<LinkId>,
 }
 
 /// All of them.
@@ -34,6 +36,8 @@ pub(super) enum Step {
     Open(Rc<Name>, Endpoint),
     /// This link leads nowhere any more.
     Close(LinkId),
+    /// Whether this link leads to an address that the name has no more: it is kept for whoever is there.
+    Outdated(LinkId, bool),
     /// The link under the name itself leads to somebody else's: there is one to this address of the name in its place.
     Replace(LinkId, Rc<Name>, Endpoint),
 }
@@ -50,6 +54,7 @@ impl Seeds {
             followed: 0,
             links: vec![link],
             lead: Some(link),
+            outdated: Vec::new(),
         });
     }
 
@@ -119,7 +124,14 @@ impl Seed {
         let mut closed = Vec::new();
         for link in &self.links {
             let (at, standing) = look(*link);
-            if standing.has_a_say() || at.is_some_and(|at| addresses.contains(&at)) {
+            let is_there = at.is_some_and(|at| addresses.contains(&at));
+            let is_kept = !is_there && standing.has_a_say();
+            if is_kept != self.outdated.contains(link) {
+                self.outdated.retain(|other| other != link);
+                self.outdated.extend(is_kept.then_some(*link));
+                steps.push(Step::Outdated(*link, is_kept));
+            }
+            if is_there || is_kept {
                 continue;
             }
             let is_lead = self.lead == Some(*link);
@@ -136,6 +148,7 @@ impl Seed {
             steps.push(step);
         }
         self.links.retain(|link| !closed.contains(link));
+        self.outdated.retain(|link| self.links.contains(link));
         self.lead.take_if(|lead| closed.contains(lead));
         steps.extend(without.map(|at| Step::Open(Rc::clone(name), at)));
     }

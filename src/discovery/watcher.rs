@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Discovery;
 use super::answer::{self, Answer, Depth, entry_endpoint};
-use super::council::{Act, Council};
+use super::council::{Act, Council, stranger};
 use super::events;
 use super::link::{Heard, LinkId, Question, Report};
 use super::verdict::Adopted;
@@ -46,6 +46,8 @@ pub struct Watcher {
     reports: mpsc::UnboundedReceiver<Report>,
     reports_to: mpsc::UnboundedSender<Report>,
     council: Council,
+    /// What is believed since others were who tell of the service.
+    belief: u64,
     /// Tells when other Sentinels have a say.
     members: watch::Receiver<u64>,
     /// What each of those that have a say said, and whether that has changed since the view was drawn from it.
@@ -77,6 +79,7 @@ impl Watcher {
         let (reports_to, reports) = mpsc::unbounded_channel();
         let council = Council::new(discovery.settings().refresh);
         let members = discovery.members().changes();
+        let belief = discovery.members().with(|who| who.belief(service));
         Watcher {
             service: service.into(),
             discovery,
@@ -84,6 +87,7 @@ impl Watcher {
             reports,
             reports_to,
             council,
+            belief,
             members,
             answers: BTreeMap::new(),
             is_news: true,
@@ -166,10 +170,25 @@ impl Watcher {
                 self.first_sign.take_if(|(_, of)| *of == link);
             }
         }
-        match word {
-            Some(word) => self.council.hear(link, word, callers, now, jitter),
-            None => Vec::new(),
+        let mut acts = self.believe(callers, now, jitter);
+        if let Some(word) = word {
+            acts.extend(self.council.hear(link, word, callers, now, jitter));
         }
+        acts
+    }
+
+    /// Where others are believed by now, nothing counts that was told of the service before.
+    fn believe(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
+        let members = Rc::clone(self.discovery.members());
+        let belief = members.with(|who| who.belief(&self.service));
+        if std::mem::replace(&mut self.belief, belief) == belief {
+            return Vec::new();
+        }
+        self.take_seats();
+        let is_ours = |link: LinkId| members.standing(link).has_a_say();
+        self.answers.retain(|link, _| is_ours(*link));
+        self.is_news = true;
+        self.council.begin_anew(is_ours, callers, now, jitter)
     }
 
     /// Where it had not answered before, the view is what it was.
@@ -268,11 +287,9 @@ impl Watcher {
             // Nobody has asked yet.
             return Vec::new();
         }
-        let mut acts: Vec<Act> = self
-            .take_seats()
-            .into_iter()
-            .map(|link| Act::Ask(link, Depth::Lists))
-            .collect();
+        let new = self.take_seats();
+        let mut acts = self.believe(callers, now, jitter);
+        acts.extend(new.into_iter().map(|link| Act::Ask(link, Depth::Lists)));
         for link in self.discovery.links() {
             let standing = self.discovery.members().standing(link.id);
             let Some((_, word)) = self.council.last_word(link.id) else {
@@ -421,13 +438,5 @@ impl Watcher {
             *current = Arc::new(next);
             changed
         });
-    }
-}
-
-/// What somebody says who has no say.
-fn stranger(word: &Word) -> Word {
-    match word {
-        Word::Names { primary, epoch, .. } => Word::Stranger(Some((primary.clone(), *epoch))),
-        _ => Word::Stranger(None),
     }
 }

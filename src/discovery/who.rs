@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::link::LinkId;
 use crate::net::Endpoint;
 
+mod anew;
 #[cfg(test)]
 mod anew_tests;
 mod clans;
@@ -21,6 +22,7 @@ mod stock;
 mod tests;
 
 pub use plan::Plan;
+use stock::Peer;
 
 /// The run id of a Sentinel.
 pub type RunId = Rc<str>;
@@ -96,6 +98,8 @@ struct Way {
     peer: Option<Endpoint>,
     /// The address was given to the program, or is one of a name that was.
     given: bool,
+    /// Its name has other addresses by now.
+    outdated: bool,
     /// It was given in the place of others, and nobody has answered there yet.
     decides_anew: bool,
     /// Whom it was opened for, where it was not given.
@@ -111,6 +115,8 @@ struct Way {
     spoke: bool,
     /// One of ours has been there.
     was_ours: bool,
+    /// The services that ours told of there.
+    watched: HashSet<Rc<str>>,
     /// A stranger has been there since.
     doubted: bool,
     /// It was taken for one of ours, and has its words against it.
@@ -121,8 +127,9 @@ struct Way {
     announced: bool,
     /// It was asked about a service, and has answered.
     answered: bool,
-    /// Whom it lists, for each service that it knows.
+    /// Whom it lists, for each service that it knows; and those of which it says that it does not.
     lists: HashMap<Rc<str>, Vec<Entry>>,
+    denies: HashSet<Rc<str>>,
     failures: u32,
     /// Counts the signs that it can be reached again, for whoever waits to dial it.
     revived: u64,
@@ -139,6 +146,7 @@ impl Way {
         self.was = None;
         self.spoke = false;
         self.was_ours = false;
+        self.watched.clear();
         self.doubted = false;
     }
 
@@ -158,19 +166,6 @@ impl Way {
     }
 }
 
-/// One of ours.
-#[derive(Debug)]
-struct Peer {
-    /// Where it was last, by what the others say.
-    at: Option<Endpoint>,
-    /// Every live Sentinel that lists it holds it to be down.
-    down: bool,
-    /// When a live Sentinel listed it last, or it spoke itself.
-    known: Instant,
-    /// How often its address was tried in vain.
-    tries: u32,
-}
-
 /// All links, and all whom we know.
 #[derive(Debug)]
 pub struct Who {
@@ -182,8 +177,14 @@ pub struct Who {
     places: VecDeque<Endpoint>,
     /// Those that have listed each other.
     friends: HashSet<clans::Pair>,
-    /// When one of ours was heard last.
+    /// When one of ours was heard last, and when one that could tell of a service.
     heard: Option<Instant>,
+    heard_of: HashMap<Rc<str>, Instant>,
+    /// Who was ours before others were believed in their place, and where.
+    first: HashMap<RunId, Endpoint>,
+    /// How often others were believed than before, for all services and for single ones.
+    beliefs: u64,
+    begun_anew: HashMap<Rc<str>, u64>,
     /// When who is one of ours was last found out from nothing but the addresses that were given.
     begun: Option<Instant>,
     /// Most of the addresses that were given have led to ours since: they are not the fewer whoever comes.
@@ -206,6 +207,10 @@ impl Who {
             places: VecDeque::new(),
             friends: HashSet::new(),
             heard: None,
+            heard_of: HashMap::new(),
+            first: HashMap::new(),
+            beliefs: 0,
+            begun_anew: HashMap::new(),
             begun: None,
             nobody_is_late: false,
             voices_since: None,
@@ -235,6 +240,7 @@ impl Who {
             at,
             peer: None,
             given,
+            outdated: false,
             decides_anew: false,
             learnt_as,
             up: false,
@@ -243,12 +249,14 @@ impl Who {
             was: None,
             spoke: false,
             was_ours: false,
+            watched: HashSet::new(),
             doubted: false,
             expelled: false,
             kin: false,
             announced: false,
             answered: false,
             lists: HashMap::new(),
+            denies: HashSet::new(),
             failures: 0,
             revived: 0,
             standing: Standing::Silent,
@@ -266,18 +274,21 @@ impl Who {
         self.ways.remove(&link);
     }
 
+    /// Whether the name of the link has its address still.
+    pub fn is_outdated(&mut self, link: LinkId, outdated: bool) {
+        if let Some(way) = self.ways.get_mut(&link) {
+            way.outdated = outdated;
+        }
+    }
+
     /// The link dials another address from now on, since its name has that.
     pub fn redirect(&mut self, link: LinkId, at: Endpoint) {
         if let Some(way) = self.ways.get_mut(&link) {
             way.at = Some(at);
+            way.outdated = false;
             // Whom it led to was at the old one.
             way.begin_anew();
         }
-    }
-
-    /// What was given is given once more.
-    pub fn give_again(&mut self) {
-        self.given_again = self.heard.is_some() && self.voices().next().is_none();
     }
 
     /// Other Sentinels take the place of those that were given: the links of those that are not among them count as learnt.
@@ -305,6 +316,7 @@ impl Who {
         let run_id: Option<RunId> = run_id.filter(|id| !id.is_empty()).map(Rc::from);
         // What it said before it was lost is old.
         way.lists.clear();
+        way.denies.clear();
         (way.kin, way.announced, way.answered) = (false, false, false);
         way.told = run_id;
         self.judge(now);
@@ -335,6 +347,7 @@ impl Who {
             return false;
         }
         way.answered = true;
+        way.denies.remove(service);
         let before = way
             .lists
             .insert(Rc::clone(service), entries.clone())
@@ -351,8 +364,8 @@ impl Who {
         let Some(way) = self.ways.get_mut(&link) else {
             return false;
         };
-        let knew = way.lists.remove(service).is_some();
-        let is_news = knew || !way.answered;
+        way.lists.remove(service);
+        let is_news = way.denies.insert(Rc::clone(service));
         way.answered = true;
         self.judge(now);
         is_news
@@ -387,7 +400,11 @@ impl Who {
     pub fn forget_service(&mut self, service: &str) {
         for way in self.ways.values_mut() {
             way.lists.remove(service);
+            way.watched.remove(service);
+            way.denies.remove(service);
         }
+        self.heard_of.remove(service);
+        self.begun_anew.remove(service);
     }
 
     /// What the words of whoever is at the end of the link are worth.
@@ -456,26 +473,5 @@ impl Who {
     fn voices(&self) -> impl Iterator<Item = (LinkId, &Way)> {
         let voices = self.ways.iter().filter(|(_, way)| way.standing == Standing::Voice);
         voices.map(|(&link, way)| (link, way))
-    }
-}
-
-impl Peer {
-    fn new(at: Option<Endpoint>, now: Instant) -> Peer {
-        Peer {
-            at,
-            down: false,
-            known: now,
-            tries: 0,
-        }
-    }
-
-    /// It is there now.
-    fn is_at(&mut self, at: Endpoint) -> Option<Change> {
-        if self.at.as_ref() == Some(&at) {
-            return None;
-        }
-        self.tries = 0;
-        let from = self.at.replace(at.clone())?;
-        Some(Change::Moved(from, at))
     }
 }

@@ -73,6 +73,103 @@ fn whose_words_count_when_all_whom_we_knew_are_silent() {
     }
 }
 
+/// A name that went to another deployment and comes back leads to whom it led to before.
+#[test]
+fn whoever_was_ours_is_ours_again_where_most_addresses_lead_to_such() {
+    const GONE: &str = "1# 2# 3# 1x 2x 3x +4@X +5@Y +6@Z ~6 4=x 4:y@Y,z@Z 5=y 5:x@X,z@Z 6=z 6:x@X,y@Y ~99";
+    const BACK: &str = "4# 5# 6# +7@A +8@B +9@C 7=a 7:b@B,c@C";
+    let rows: &[(&str, &str, &str)] = &[
+        ("", GONE, "1=- 2=- 3=- 4=voice 5=voice 6=voice"),
+        // Also where they were there before ours fell silent, and seemed to be ours until they told whom they list.
+        (
+            "1# 2# 3# +4@X +5@Y 4=x 4:y@Y 5=y 5:x@X",
+            "1x 2x 3x ~6 4:y@Y",
+            "1=- 2=- 3=- 4=voice 5=voice",
+        ),
+        (
+            GONE,
+            "4# 5# 6# +7@A +8@B +9@C",
+            "1=- 2=- 3=- 4=voice 5=voice 6=voice 7=- 8=- 9=-",
+        ),
+        (
+            GONE,
+            BACK,
+            "1=- 2=- 3=- 4=stranger 5=stranger 6=stranger 7=voice 8=- 9=-",
+        ),
+        // Not so the other way round: while ours answer nobody else is believed.
+        (
+            GONE,
+            &format!("{BACK} 8=b 8:a@A,c@C ~99 4## 5## 6## 7# 8# 9#"),
+            "1=- 2=- 3=- 4=stranger 5=stranger 6=stranger 7=voice 8=voice 9=-",
+        ),
+        // One of them is not most.
+        (
+            GONE,
+            "4# +7@A 7=a 7:b@B,c@C",
+            "1=- 2=- 3=- 4=voice 5=voice 6=voice 7=stranger",
+        ),
+        // Nor is anybody ours for having been: who is elsewhere than then has somebody else's address.
+        (
+            GONE,
+            "4# 5# 6# +7@D +8@E +9@F 7=a 7:b@E,c@F 8=b 8:a@D,c@F 9=c 9:a@D,b@E",
+            "1=- 2=- 3=- 4=voice 5=voice 6=voice 7=stranger 8=stranger 9=stranger",
+        ),
+    ];
+    for (before, steps, expected) in rows {
+        let stage = Stage::play(&format!("{OURS} {before} {steps}"));
+        assert_eq!(stage.standings(), *expected, "{before} {steps}");
+        if !steps.contains("7@D") {
+            let nobody_tells = |steps: &str| -> Vec<String> {
+                let tells = |step: &&str| step.contains('=');
+                let unnamed = |step: &str| format!("{}=?", step.split('=').next().unwrap());
+                let steps = steps.split_whitespace();
+                steps
+                    .map(|step| if tells(&step) { unnamed(step) } else { step.to_owned() })
+                    .collect()
+            };
+            let stage = Stage::play(&nobody_tells(&format!("{OURS} {before} {steps}")).join(" "));
+            assert_eq!(stage.standings(), *expected, "nobody tells who it is: {before} {steps}");
+        }
+    }
+}
+
+/// Two deployments over one list: one of them made anew while the other answers.
+#[test]
+fn whose_words_count_when_those_of_one_service_are_silent() {
+    const BOTH: &str = "+1@A +2@B +3@C +4@X +5@Y 1=a 1/s:b@B,c@C 2=b 2/s:a@A,c@C 3=c 3/s:a@A,b@B \
+        1/t! 2/t! 3/t! 4=x 4/t:y@Y 4/s! 5=y 5/t:x@X 5/s!";
+    let rows: &[(&str, &str)] = &[
+        ("", "1=voice 2=voice 3=voice 4=voice 5=voice"),
+        (
+            "1x 2x 3x 4/t:y@Y ~6 1=g 1+ 1/s:h@B 2=h 2+ 2/s:g@A",
+            "1=voice 2=voice 3=- 4=voice 5=voice",
+        ),
+        (
+            "1x 2x 3x ~4 1=g 1+ 1/s:h@B 2=h 2+ 2/s:g@A",
+            "1=stranger 2=stranger 3=- 4=voice 5=voice",
+        ),
+        ("1x 2x 3x ~6 1=g 1+ 1/s:h@B", "1=stranger 2=- 3=- 4=voice 5=voice"),
+        // Who watches other nodes is another one's, unless the addresses are given again.
+        (
+            "1x 2x 3x ~60 1=g 1/s:h@B 2=h 2/s:g@A",
+            "1=stranger 2=stranger 3=- 4=voice 5=voice",
+        ),
+        (
+            "1x 2x 3x ~60 1=g 1/s:h@B 2=h 2/s:g@A again",
+            "1=voice 2=voice 3=- 4=voice 5=voice",
+        ),
+        // Nor is anybody believed while one of them answers.
+        (
+            "1x 2x ~60 3/s:a@A,b@B ~9 1=g 1+ 1/s:h@B 2=h 2+ 2/s:g@A again",
+            "1=stranger 2=stranger 3=voice 4=voice 5=voice",
+        ),
+    ];
+    for (steps, expected) in rows {
+        let stage = Stage::play(&format!("{BOTH} {steps}"));
+        assert_eq!(stage.standings(), *expected, "{steps}");
+    }
+}
+
 /// Who watches our nodes is a newcomer, and no news until it has joined.
 #[test]
 fn a_newcomer_is_not_told_of_as_a_stranger() {

@@ -21,12 +21,21 @@ fn pair(one: &RunId, other: &RunId) -> Pair {
 }
 
 impl Way {
-    /// Whether it lists the other one, by its run id; by its address where that does not tell who it is.
+    /// Whether it lists the other one, by its run id; by its address where that does not tell who it is: whoever is held to be
+    /// down is not who is up there.
     fn knows(&self, other: &Way) -> bool {
         self.entries().any(|entry| match &other.run_id {
             Some(run_id) => entry.run_id == *run_id,
-            None => other.leads_to(&entry.at),
+            None => !entry.down && other.leads_to(&entry.at),
         })
+    }
+
+    /// Whether both list somebody, and hold it for the same: strangers list who greeted them, and hold it to be down soon.
+    fn says_the_same_of_somebody(&self, other: &Way) -> bool {
+        let listed: HashSet<(&RunId, bool)> = self.entries().map(|entry| (&entry.run_id, entry.down)).collect();
+        other
+            .entries()
+            .any(|entry| listed.contains(&(&entry.run_id, entry.down)))
     }
 
     /// Whether both list somebody.
@@ -67,7 +76,7 @@ impl Who {
                 false => know_each_other() || self.are_friends_still(one, other),
             };
         }
-        one.knows_somebody_like(other) || one.knows(other) || other.knows(one)
+        one.says_the_same_of_somebody(other) || one.knows(other) || other.knows(one)
     }
 
     /// Whether they are friends still: each lists a friend of both.
@@ -157,8 +166,12 @@ impl Who {
             for &link in &expelled {
                 self.expel(link);
             }
-            self.forget_who_is_not_listed();
+            self.forget_whom_they_told_of(&expelled);
             if let Some(first) = most.filter(|_| self.voices().next().is_none()) {
+                if self.ways.get(&first).is_some_and(|way| self.was_first(way)) {
+                    self.first.clear();
+                    self.believe_others();
+                }
                 self.admit(first);
             }
             self.admit_all();
@@ -188,13 +201,18 @@ impl Who {
         self.nobody_is_late |= ours * 2 > all;
     }
 
+    /// At the beginning more may come than were there first.
+    fn may_be_late(&self, now: Instant) -> bool {
+        let is_over = |at: Instant| now.saturating_duration_since(at) >= MAY_BE_LATE;
+        !self.nobody_is_late && !self.begun.is_some_and(is_over)
+    }
+
     /// Those that have a voice, and at the beginning those that may have come too late, by whom they know.
     fn clans(&self, now: Instant) -> Vec<Clan> {
-        let is_late = |at: Instant| now.saturating_duration_since(at) >= MAY_BE_LATE;
-        let may_be_late = !self.nobody_is_late && !self.begun.is_some_and(is_late);
+        let may_be_late = self.may_be_late(now);
         let counts = |way: &Way| match way.standing {
             Standing::Voice => true,
-            Standing::Stranger => may_be_late && way.given && !way.was_ours,
+            Standing::Stranger => (may_be_late && way.given && !way.was_ours) || self.was_first(way),
             Standing::Silent | Standing::Double => false,
         };
         let counted = self.ways.iter().filter(|(_, way)| counts(way));
@@ -211,9 +229,9 @@ impl Who {
     }
 
     /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now, or
-    /// have led nowhere yet and are those of whom it alone lists; of two alike the one that lists somebody, or that was given
-    /// first. All whom we know are friends.
-    fn weight(&self, clan: &Clan) -> (usize, bool, Reverse<Option<LinkId>>) {
+    /// have led nowhere yet and are those of whom it alone lists; of two alike the one that is believed, where the other was
+    /// once, the one that lists somebody, or that was given first. All whom we know are friends.
+    fn weight(&self, clan: &Clan) -> (usize, bool, bool, Reverse<Option<LinkId>>) {
         // Whoever does not say who it is is whom it was connected to for.
         let known_as = |way: &Way| way.run_id.clone().or(way.was.clone()).or(way.learnt_as.clone());
         let members: Vec<RunId> = self.ways_of(clan).filter_map(known_as).collect();
@@ -223,11 +241,17 @@ impl Who {
         }
         let led_to_a_friend =
             |way: &Way| !way.standing.has_a_say() && way.was.as_ref().is_some_and(|was| friends.contains(was));
-        let given = self.ways.iter().filter(|(_, way)| way.given);
+        let given = self.ways.iter().filter(|(_, way)| way.decides());
         let leads_there = given
             .filter(|(link, way)| clan.contains(link) || led_to_a_friend(way) || self.is_only_listed_by(clan, way));
         let has_company = self.ways_of(clan).any(|way| way.entries().next().is_some());
-        (leads_there.count(), has_company, Reverse(clan.first().copied()))
+        let is_back = self.ways_of(clan).any(|way| self.was_first(way));
+        (
+            leads_there.count(),
+            !is_back,
+            has_company,
+            Reverse(clan.first().copied()),
+        )
     }
 
     /// Nobody has been heard there yet, and of all who answer only those of the clan list somebody there.
@@ -267,13 +291,16 @@ impl Who {
         }
     }
 
-    /// Whom only those told of who have no voice any more is nobody of ours.
-    fn forget_who_is_not_listed(&mut self) {
-        let speaking = self.voices().filter_map(|(_, voice)| voice.run_id.clone());
-        let listed = self.voices().flat_map(|(_, voice)| voice.entries());
-        let listed = listed.map(|entry| RunId::clone(&entry.run_id));
-        let kept: HashSet<RunId> = speaking.chain(listed).collect();
-        self.peers.retain(|run_id, _| kept.contains(run_id));
-        self.met.retain(|run_id| kept.contains(run_id));
+    /// Whom only those told of who have no voice any more is nobody of ours; nobody is, where there is none left.
+    fn forget_whom_they_told_of(&mut self, expelled: &Clan) {
+        let told_of = |way: &Way| -> Vec<RunId> {
+            let listed = way.entries().map(|entry| RunId::clone(&entry.run_id));
+            listed.chain(way.run_id.clone()).collect()
+        };
+        let left: HashSet<RunId> = self.voices().flat_map(|(_, voice)| told_of(voice)).collect();
+        let gone: HashSet<RunId> = self.ways_of(expelled).flat_map(told_of).collect();
+        let is_ours = |run_id: &RunId| left.contains(run_id) || (!left.is_empty() && !gone.contains(run_id));
+        self.peers.retain(|run_id, _| is_ours(run_id));
+        self.met.retain(is_ours);
     }
 }

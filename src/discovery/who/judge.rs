@@ -4,16 +4,13 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::{ANEW_AFTER, Change, Entry, LinkId, MOST_LEARNT, MOST_PLACES, Peer, RunId, Standing, Way, Who};
+use super::{Change, Entry, LinkId, MOST_LEARNT, MOST_PLACES, Peer, RunId, Standing, Way, Who};
+use crate::net::Endpoint;
 
 impl Who {
     /// Finds it out.
     pub(super) fn judge(&mut self, now: Instant) {
-        if self.voices().next().is_some() {
-            // Until now.
-            self.heard = Some(now);
-            self.given_again = false;
-        }
+        self.keep_in_touch(now);
         let given_anew = self.is_given_anew();
         self.met.clear();
         for way in self.ways.values_mut() {
@@ -31,6 +28,7 @@ impl Who {
         if self.voices().next().is_none() && (given_anew || self.may_begin_anew(now)) {
             self.begin_anew(now);
         }
+        self.begin_services_anew(now);
         self.settle_clans(now);
         self.meet_all(now);
         self.name_all(now);
@@ -50,26 +48,6 @@ impl Who {
         for way in strangers.filter(has_shown_itself) {
             way.announced = true;
             self.changes.push(Change::Stranger(way.shown.clone()));
-        }
-    }
-
-    /// Whoever answers at an address that was given is believed, and nothing of what was known before counts.
-    fn begin_anew(&mut self, now: Instant) {
-        self.begun = Some(now);
-        self.nobody_is_late = false;
-        self.given_again = false;
-        self.peers.clear();
-        self.friends.clear();
-        for way in self.ways.values_mut() {
-            way.begin_anew();
-        }
-        self.admit_all();
-        if let Some(first) = self.first_unnamed().filter(|_| self.voices().next().is_none()) {
-            self.admit(first);
-            self.admit_all();
-        }
-        if self.voices().next().is_some() {
-            self.ways.values_mut().for_each(|way| way.decides_anew = false);
         }
     }
 
@@ -147,7 +125,7 @@ impl Who {
 
     /// The first to have a voice where nobody is known yet, and nobody says who it is: whoever most of the others know, and of
     /// those that who lists most, for whoever has taken over the address of one of ours may list nobody yet.
-    fn first_unnamed(&self) -> Option<LinkId> {
+    pub(super) fn first_unnamed(&self) -> Option<LinkId> {
         let knows = |one: &Way, other: &Way| one.entries().any(|entry| other.leads_to(&entry.at));
         let known_by = |way: &Way| {
             let others = self.ways.values().filter(|other| other.up);
@@ -218,7 +196,8 @@ impl Who {
             let run_id = run_id.or_else(|| way.was.clone().filter(is_itself));
             let at = way.peer.clone().or_else(|| way.at.clone());
             let has_shown_itself = speaks_alone || !way.lists.is_empty();
-            if let Some(at) = at.clone().filter(|at| self.places.front() != Some(at)) {
+            let is_new_place = |at: &Endpoint| has_shown_itself && self.places.front() != Some(at);
+            if let Some(at) = at.clone().filter(is_new_place) {
                 self.places.retain(|place| *place != at);
                 self.places.truncate(MOST_PLACES - 1);
                 self.places.push_front(at);
@@ -252,32 +231,6 @@ impl Who {
             };
             self.peers.insert(entry.run_id, peer);
         }
-    }
-
-    /// Other addresses were given, and somebody answers at one that was not given before: who is one of ours is found out anew
-    /// from them.
-    fn is_given_anew(&self) -> bool {
-        self.ways
-            .values()
-            .any(|way| way.given && way.decides_anew && way.shows())
-    }
-
-    /// None of ours answers, all have been silent for a while, and most of the addresses that were given and led to somebody
-    /// answer as others who watch our nodes: a deployment made anew. Fewer of them may have changed hands, whatever the silence;
-    /// and where there never was but the one that answers as another now, that is it. Whoever watches other nodes at an address
-    /// of one of ours is another deployment, for ever, unless the addresses are given again; not so where none of ours ever was:
-    /// a name has other addresses by now.
-    fn may_begin_anew(&self, now: Instant) -> bool {
-        let Some(heard) = self.heard else { return true };
-        let given = || self.ways.values().filter(|way| way.given);
-        let was_ours = |way: &Way| way.was_ours || self.places.iter().any(|place| way.leads_to(place));
-        let is_meant = |way: &Way| way.shows() && (way.kin || !was_ours(way) || self.given_again);
-        let led_somewhere = given().filter(|way| way.shows() || way.was_ours);
-        let (all, meant) = led_somewhere.fold((0, 0), |(all, meant), way| {
-            (all + 1, meant + usize::from(is_meant(way)))
-        });
-        let alone = given().count() == 1 && self.peers.len() <= 1;
-        meant * 2 > all && (alone || now.saturating_duration_since(heard) >= ANEW_AFTER)
     }
 
     /// Whether there is room for one more; one that is down makes room for one that is not.

@@ -6,7 +6,8 @@ use super::*;
 ///
 /// `+1@A`: link 1 to address A was given. `+1`: an address that link 1 leads to was given. `-1`: it is not given any more.
 /// `1=a`: a answers there, `1=?`: somebody who does not tell. `1:b@B,!c@C`: it lists b at B, and c at C as down. `1/t:`: for
-/// the service t; `1/t!`: it does not know that service. `1+`: it names a node of ours. `1x`: the connection is lost, or not to be had. `~9`: nine seconds pass. `plan`: links are opened, from 11
+/// the service t; `1/t!`: it does not know that service. `1+`: it names a node of ours. `1x`: the connection is lost, or not to
+/// be had. `1#`: its name has its address no more, `1##`: again. `~9`: nine seconds pass. `plan`: links are opened, from 11
 /// on, and closed.
 pub(super) struct Stage {
     pub(super) who: Who,
@@ -49,6 +50,10 @@ impl Stage {
             self.who.settle(now);
         } else if let Some((link, service)) = step.strip_suffix('!').and_then(|rest| rest.split_once('/')) {
             self.who.does_not_know(number(link), &service.into(), now);
+        } else if let Some(link) = step.strip_suffix('#') {
+            let outdated = !link.ends_with('#');
+            self.who.is_outdated(number(link.trim_end_matches('#')), outdated);
+            self.who.settle(now);
         } else if step == "again" {
             self.who.give_again();
             self.who.settle(now);

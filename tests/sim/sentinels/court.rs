@@ -70,6 +70,9 @@ pub(super) struct Court {
     pub(super) told: Vec<Told>,
     /// Where ours run, by their name.
     pub(super) published: Vec<usize>,
+    /// Their name leads to another deployment, and the client may be there until then.
+    pub(super) diverted: bool,
+    pub(super) elsewhere_until: u64,
     named: usize,
     /// How often the epochs began again, and the highest of those before.
     resets: usize,
@@ -90,15 +93,17 @@ impl Court {
             over: false,
             told: Vec::new(),
             published: Vec::new(),
+            diverted: false,
+            elsewhere_until: 0,
             named: 0,
             resets: 0,
             given_up: 0,
         }
     }
 
-    /// The name stands for those of ours that run now.
+    /// The name stands for those of ours that run now, or for those of another deployment.
     pub(super) fn publish_names(&mut self) {
-        let living = self.living(false).into_iter();
+        let living = self.living(self.diverted).into_iter();
         self.published = living.filter_map(|who| self.sentinels[who].slot).collect();
     }
 

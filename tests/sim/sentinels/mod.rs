@@ -3,6 +3,7 @@
 //!
 //! `WORLD=sentinels SEED=n` runs one with its story.
 
+mod absence;
 mod answers;
 mod court;
 mod names;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::court::{Court, NODES, SLOTS, Told};
-use super::{MS, address, answers, court, names};
+use super::{MS, absence, address, answers, court, names};
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::kernel::kernel;
@@ -55,9 +55,11 @@ enum Mischief {
     Again,
     /// All die, some of their addresses, or all, go to another deployment, and all come back, where they were.
     Eclipse,
+    /// All are out of reach, and their name leads to another deployment until they are back.
+    Detour,
 }
 
-const ALL: [Mischief; 10] = [
+const ALL: [Mischief; 11] = [
     Mischief::Failover,
     Mischief::Restart,
     Mischief::Move,
@@ -68,6 +70,7 @@ const ALL: [Mischief; 10] = [
     Mischief::Update,
     Mischief::Again,
     Mischief::Eclipse,
+    Mischief::Detour,
 ];
 
 /// The plan of a seed.
@@ -179,6 +182,9 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
     if tale.wrong_seed {
         options.add_sentinel("10.9.9.9", 26_379).unwrap();
     }
+    if tale.mischief.contains(&Mischief::Detour) {
+        options.set("sentinel.resolve_ms", "2000").unwrap();
+    }
     if tale.unpolled {
         options.set("discovery.refresh_ms", "0").unwrap();
     }
@@ -228,30 +234,6 @@ fn again(every: u64, mut what: impl FnMut() + 'static) {
     });
 }
 
-/// Nobody of ours is there for a while, and others are.
-fn eclipse() {
-    let living = court(|court| court.living(false));
-    let back = kernel().between(1_000 * MS, 15_000 * MS);
-    let taken = 1 + kernel().index(living.len());
-    for (place, victim) in living.into_iter().enumerate() {
-        let slot = court(|court| court.sentinels[victim].slot).unwrap();
-        court(|court| court.kill(victim));
-        if place < taken {
-            kernel().after(kernel().between(0, back / 2), move || {
-                court(|court| court.begin(slot, true));
-            });
-        }
-        kernel().after(back, move || {
-            court(|court| {
-                if let Some(stranger) = court.at(slot) {
-                    court.kill(stranger);
-                }
-                kernel().after(10 * MS, move || super::court(|court| court.start(victim, slot)));
-            });
-        });
-    }
-}
-
 impl Client {
     fn befall(self: Rc<Self>) {
         if kernel().now() >= STORM {
@@ -268,8 +250,9 @@ impl Client {
         match what {
             Mischief::Failover => court(Court::fail_over),
             Mischief::Update => self.update(),
-            Mischief::Eclipse if self.victim().is_some() => eclipse(),
-            Mischief::Eclipse => {}
+            Mischief::Eclipse if self.victim().is_some() => absence::eclipse(),
+            Mischief::Detour if self.tale.by_name && self.victim().is_some() => absence::detour(),
+            Mischief::Eclipse | Mischief::Detour => {}
             Mischief::Again => {
                 if self.victim().is_some() {
                     court(Court::begin_again);
@@ -370,16 +353,21 @@ impl Client {
             return;
         };
         let ours = (0..NODES).any(|node| answers::host(false, node) == primary.host);
-        if !ours {
+        let now = kernel().now();
+        let may_be_there = court(|court| now < court.elsewhere_until);
+        if !ours && !may_be_there {
             tell(|| self.discovery.members().with(|who| format!("{who:#?}")));
         }
-        assert!(ours, "writes go to {primary}, which is another deployment's");
-        let now = kernel().now();
+        assert!(
+            ours || may_be_there,
+            "writes go to {primary}, which is another deployment's"
+        );
         let dials = court(|court| court.dials.iter().filter(|&&at| at + 1_000 * MS > now).count());
-        // Sixteen at once, and each second ten, or as many as were given; with RESP2 a link that is there has a second connection.
+        // Sixteen at once, and each second ten, or as many as were given, before a name led elsewhere perhaps; with RESP2 a link
+        // that is there has a second connection.
         let seconds = if self.tale.old { self.most_open() } else { 0 };
         let given = self.discovery.members().with(|who| who.given());
-        let most = 16 + given.max(10) + 4 + seconds;
+        let most = 16 + given.max(10) + 6 + seconds;
         assert!(dials <= most, "{dials} dials in a second");
     }
 
