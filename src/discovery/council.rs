@@ -205,6 +205,9 @@ impl Council {
     /// answered from before; where events come `in_line` with the answers, what it still owes will be of after them. The
     /// others are asked a little later, unless what it says settles it.
     pub fn primary_event(&mut self, link: LinkId, in_line: bool, now: Instant, jitter: f64) -> Vec<Act> {
+        if self.agenda.is_one_too_many(link, now) {
+            return self.view_event(link, in_line, now, jitter);
+        }
         self.agenda.ask_others(link, now, jitter);
         if in_line && self.agenda.owes_lists(link) {
             return Vec::new();

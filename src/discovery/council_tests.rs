@@ -131,3 +131,29 @@ fn an_event_asks_nothing_of_who_owes_its_lists_in_line() {
         assert_eq!(asks(acts), 1, "it owes nothing any more");
     }
 }
+
+/// A Sentinel that tells of another primary a hundred times a second, and names it each time it is asked, makes no more
+/// questions than a second has room for; and what it told last is read all the same.
+#[test]
+fn a_storm_of_events_is_no_storm_of_questions() {
+    let begin = Instant::now();
+    let mut council = agreed(begin);
+    let mut asked = [0; 3];
+    let mut last = begin;
+    for tick in 0..1000 {
+        let now = begin + Duration::from_millis(10) * (tick + 200);
+        let mut acts = council.primary_event(0, false, now, 0.5);
+        acts.extend(council.tick(false, now, 0.5));
+        for link in 0..3 {
+            for _ in 0..asks(&acts, link) {
+                asked[link] += 1;
+                let node = if link == 0 { "c" } else { "a" };
+                council.answered(link, Depth::Lists);
+                council.hear(link, names(node, 7, now), false, now, 0.5);
+            }
+        }
+        last = if asks(&acts, 0) > 0 { now } else { last };
+    }
+    assert!(asked.iter().all(|&questions| questions <= 200), "{asked:?} in 10 s");
+    assert!(begin + Duration::from_millis(11_000) < last);
+}

@@ -20,6 +20,11 @@ const MIN_BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// whether those who contradict each other still do, however seldom anything else is asked.
 const MIN_BETWEEN_DOUBTS: Duration = Duration::from_secs(1);
 
+/// So many events of one of them in a second are followed by a question each: a failover makes eight. What is told beyond that
+/// is read from its lists.
+const MOST_EVENTS: u32 = 12;
+const WITHIN: Duration = Duration::from_secs(1);
+
 /// What is to be asked, and when.
 #[derive(Debug)]
 pub(super) struct Agenda {
@@ -43,6 +48,8 @@ pub(super) struct Agenda {
     lists_read: BTreeMap<LinkId, Instant>,
     /// Those that were asked for their lists, and have not answered yet.
     owed: BTreeSet<LinkId>,
+    /// How many events each has told, in the second that began then.
+    events: BTreeMap<LinkId, (Instant, u32)>,
 }
 
 impl Agenda {
@@ -62,6 +69,7 @@ impl Agenda {
             tellers: VecDeque::new(),
             lists_read: BTreeMap::new(),
             owed: BTreeSet::new(),
+            events: BTreeMap::new(),
         }
     }
 
@@ -162,7 +170,18 @@ impl Agenda {
     pub(super) fn keep_only(&mut self, keep: impl Fn(LinkId) -> bool) {
         self.lists_read.retain(|&link, _| keep(link));
         self.owed.retain(|&link| keep(link));
+        self.events.retain(|&link, _| keep(link));
         self.tellers.retain(|&link| keep(link));
+    }
+
+    /// One more event; whether it is one of too many.
+    pub(super) fn is_one_too_many(&mut self, link: LinkId, now: Instant) -> bool {
+        let (since, count) = self.events.entry(link).or_insert((now, 0));
+        if now.saturating_duration_since(*since) >= WITHIN {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count > MOST_EVENTS
     }
 
     /// All but `link` are to be asked, unless what it says settles it.
