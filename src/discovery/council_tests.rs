@@ -144,9 +144,9 @@ fn a_storm_of_events_is_no_storm_of_questions() {
         let now = begin + Duration::from_millis(10) * (tick + 200);
         let mut acts = council.primary_event(0, false, now, 0.5);
         acts.extend(council.tick(false, now, 0.5));
-        for link in 0..3 {
+        for (link, asked) in asked.iter_mut().enumerate() {
             for _ in 0..asks(&acts, link) {
-                asked[link] += 1;
+                *asked += 1;
                 let node = if link == 0 { "c" } else { "a" };
                 council.answered(link, Depth::Lists);
                 council.hear(link, names(node, 7, now), false, now, 0.5);
