@@ -384,6 +384,8 @@ impl Watcher {
         if Arc::ptr_eq(&before, &after) {
             return;
         }
+        // What has left the view is known no more.
+        self.know();
         let first_sign = self.first_sign.map_or_else(clock::now, |(at, _)| at);
         if before.generation != after.generation {
             self.first_sign = None;
