@@ -69,8 +69,8 @@ func (b *Batch) Run(ctx context.Context) ([]Reply, error) {
 	}
 	lens, data := b.packed.pointers()
 	c := b.client
-	reply, err := c.run(ctx, func(q *C.sentinel_queue_t, tag uint64) C.submitted {
-		return C.submit_batch(c.shared.handle, b.kind, C.size_t(len(b.argcs)), &b.argcs[0], lens, (*C.char)(data),
+	reply, err := c.run(ctx, func(handle *C.sentinel_client_t, q *C.sentinel_queue_t, tag uint64) C.submitted {
+		return C.submit_batch(handle, b.kind, C.size_t(len(b.argcs)), &b.argcs[0], lens, (*C.char)(data),
 			timeoutOf(ctx), C.uint32_t(c.flags), C.uint32_t(c.needed), q, C.uint64_t(tag))
 	})
 	if err != nil {

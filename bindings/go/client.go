@@ -19,8 +19,11 @@ import "C"
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // Client is bound to the primary or to the replicas of a service and follows them through every failover.
@@ -30,10 +33,61 @@ type Client struct {
 	needed uint32
 }
 
+// clientHandle is what C has of a client. It is freed when it is closed and nobody uses it: a close waits for nobody.
 type clientHandle struct {
 	db     *DB
-	mutex  sync.RWMutex // held while C has the handle
+	users  atomic.Int64 // and isClosed
+	freed  sync.Once
 	handle *C.sentinel_client_t
+}
+
+const isClosed = math.MinInt64
+
+// use gives the handle until done, or nil when it is closed.
+func (h *clientHandle) use() *C.sentinel_client_t {
+	if h.users.Add(1) < 0 {
+		h.done()
+		return nil
+	}
+	return h.handle
+}
+
+// stillUse gives the handle until done, also when it is closed and others use it; nil when it is freed.
+func (h *clientHandle) stillUse() *C.sentinel_client_t {
+	for {
+		users := h.users.Load()
+		if users == isClosed {
+			return nil
+		}
+		if h.users.CompareAndSwap(users, users+1) {
+			return h.handle
+		}
+	}
+}
+
+func (h *clientHandle) done() {
+	if h.users.Add(-1) == isClosed {
+		h.free()
+	}
+}
+
+func (h *clientHandle) close() {
+	for {
+		users := h.users.Load()
+		if users < 0 {
+			return
+		}
+		if h.users.CompareAndSwap(users, users+isClosed) {
+			if users == 0 {
+				h.free()
+			}
+			return
+		}
+	}
+}
+
+func (h *clientHandle) free() {
+	h.freed.Do(func() { C.sentinel_client_free(h.handle) })
 }
 
 func (db *DB) client(service string, options []Option, role Role) (*Client, error) {
@@ -46,7 +100,10 @@ func (db *DB) client(service string, options []Option, role Role) (*Client, erro
 		defer C.sentinel_options_free(made)
 		overrides = made
 	}
-	name, free := cString(service)
+	name, free, err := cString("the service", service)
+	if err != nil {
+		return nil, err
+	}
 	defer free()
 	shared := &clientHandle{db: db}
 	var failure *C.sentinel_error_t
@@ -65,13 +122,6 @@ func (db *DB) client(service string, options []Option, role Role) (*Client, erro
 
 // Close gives up the client's connections. Calls under way end with ErrClosed or their reply.
 func (c *Client) Close() { c.shared.close() }
-
-func (h *clientHandle) close() {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	C.sentinel_client_free(h.handle)
-	h.handle = nil
-}
 
 // A CallOption changes how the calls of a client are made; see Client.With.
 type CallOption func(*Client)
@@ -101,15 +151,16 @@ func (c *Client) With(options ...CallOption) *Client {
 }
 
 // Do runs one command. The context's deadline is the call's, otherwise the client's timeout_ms; its cancel ends the
-// call. An argument is a string, []byte, number, bool or encoding.BinaryMarshaler.
+// call. An argument is a string, []byte, number, bool, a type made of one of these (a time.Duration is its nanoseconds), or an
+// encoding.BinaryMarshaler.
 func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 	packed, err := pack(args)
 	if err != nil {
 		return Reply{}, err
 	}
 	lens, data := packed.pointers()
-	reply, err := c.run(ctx, func(q *C.sentinel_queue_t, tag uint64) C.submitted {
-		return C.submit(c.shared.handle, C.size_t(len(packed.lens)), lens, data, C.size_t(len(packed.data)),
+	reply, err := c.run(ctx, func(handle *C.sentinel_client_t, q *C.sentinel_queue_t, tag uint64) C.submitted {
+		return C.submit(handle, C.size_t(len(packed.lens)), lens, data, C.size_t(len(packed.data)),
 			timeoutOf(ctx), C.uint32_t(c.flags), C.uint32_t(c.needed), q, C.uint64_t(tag))
 	})
 	packed.release()
@@ -117,7 +168,7 @@ func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 }
 
 // run submits and waits for the completion, which is always exactly one.
-func (c *Client) run(ctx context.Context, submit func(*C.sentinel_queue_t, uint64) C.submitted) (Reply, error) {
+func (c *Client) run(ctx context.Context, submit func(*C.sentinel_client_t, *C.sentinel_queue_t, uint64) C.submitted) (Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return Reply{}, notSent(err)
 	}
@@ -126,32 +177,21 @@ func (c *Client) run(ctx context.Context, submit func(*C.sentinel_queue_t, uint6
 	if err != nil {
 		return Reply{}, err
 	}
-	c.shared.mutex.RLock()
-	if c.shared.handle == nil {
-		c.shared.mutex.RUnlock()
+	handle := c.shared.use()
+	if handle == nil {
 		calls.forget(tag, done)
 		return Reply{}, closed("the client")
 	}
 	// Those that C keeps for a moment each hold a thread of the system: only a few at once.
 	calls.gate <- struct{}{}
-	submitted := submit(calls.queue.handle, tag)
+	submitted := submit(handle, calls.queue.handle, tag)
 	<-calls.gate
-	c.shared.mutex.RUnlock()
+	c.shared.done()
 	if submitted.status != C.SENTINEL_OK {
 		calls.forget(tag, done)
 		return Reply{}, takeError(submitted.status, submitted.error)
 	}
-	var entry completion
-	if ctx.Done() == nil {
-		entry = <-done
-	} else {
-		select {
-		case entry = <-done:
-		case <-ctx.Done():
-			c.cancel(submitted.id)
-			entry = <-done
-		}
-	}
+	entry := c.wait(ctx, done, submitted.id)
 	channels.Put(done)
 	runtime.KeepAlive(c)
 	if entry.status != C.SENTINEL_OK {
@@ -160,25 +200,47 @@ func (c *Client) run(ctx context.Context, submit func(*C.sentinel_queue_t, uint6
 	return takeReply(entry.reply), nil
 }
 
-func (c *Client) cancel(id C.uint64_t) {
-	c.shared.mutex.RLock()
-	defer c.shared.mutex.RUnlock()
-	if c.shared.handle != nil {
-		C.sentinel_cancel(c.shared.handle, id)
+// graceAfterDeadline is how long the library's own end of a call is waited for when the context's deadline, which is the
+// call's, has passed: the library says where it was tried and why it failed, the context says nothing.
+const graceAfterDeadline = 20 * time.Millisecond
+
+// wait gives the completion of a call that was submitted. The context's cancel ends the call.
+func (c *Client) wait(ctx context.Context, done <-chan completion, id C.uint64_t) completion {
+	if ctx.Done() == nil {
+		return <-done
 	}
+	select {
+	case entry := <-done:
+		return entry
+	case <-ctx.Done():
+	}
+	if ctx.Err() == context.DeadlineExceeded {
+		grace := time.NewTimer(graceAfterDeadline)
+		defer grace.Stop()
+		select {
+		case entry := <-done:
+			return entry
+		case <-grace.C:
+		}
+	}
+	if handle := c.shared.stillUse(); handle != nil {
+		C.sentinel_cancel(handle, id)
+		c.shared.done()
+	}
+	return <-done
 }
 
 // Connect finds the client's node and makes a first connection, for programs that want to fail at their start.
 func (c *Client) Connect(ctx context.Context) error {
 	timeout := timeoutOf(ctx)
-	_, err := blocking(ctx, func() (struct{}, error) {
-		c.shared.mutex.RLock()
-		defer c.shared.mutex.RUnlock()
-		if c.shared.handle == nil {
+	_, _, err := blocking(ctx, func() (struct{}, error) {
+		handle := c.shared.use()
+		if handle == nil {
 			return struct{}{}, closed("the client")
 		}
+		defer c.shared.done()
 		var failure *C.sentinel_error_t
-		if status := C.sentinel_client_connect(c.shared.handle, timeout, &failure); status != C.SENTINEL_OK {
+		if status := C.sentinel_client_connect(handle, timeout, &failure); status != C.SENTINEL_OK {
 			return struct{}{}, takeError(status, failure)
 		}
 		return struct{}{}, nil
@@ -188,10 +250,13 @@ func (c *Client) Connect(ctx context.Context) error {
 
 // Node is the node that serves this client now, and false while there is no connection. It does no I/O.
 func (c *Client) Node() (Node, bool) {
-	c.shared.mutex.RLock()
-	defer c.shared.mutex.RUnlock()
+	handle := c.shared.use()
+	if handle == nil {
+		return Node{}, false
+	}
+	defer c.shared.done()
 	var nodes *C.sentinel_nodes_t
-	if c.shared.handle == nil || C.sentinel_client_node(c.shared.handle, &nodes) != C.SENTINEL_OK {
+	if C.sentinel_client_node(handle, &nodes) != C.SENTINEL_OK {
 		return Node{}, false
 	}
 	if list := takeNodes(nodes); len(list) > 0 {

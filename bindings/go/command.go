@@ -6,6 +6,7 @@ import "C"
 import (
 	"encoding"
 	"fmt"
+	"reflect"
 	"strconv"
 	"sync"
 	"unsafe"
@@ -19,7 +20,8 @@ type packed struct {
 
 var buffers = sync.Pool{New: func() any { return new(packed) }}
 
-// pack takes a string, []byte, integer, float, bool (1 or 0) or encoding.BinaryMarshaler for each argument.
+// pack takes a string, []byte, integer, float, bool (1 or 0), or a type made of one of these, or an encoding.BinaryMarshaler for
+// each argument.
 func pack(args []any) (*packed, error) {
 	p := buffers.Get().(*packed)
 	if err := p.add(args); err != nil {
@@ -41,16 +43,6 @@ func (p *packed) add(args []any) error {
 			p.data = strconv.AppendInt(p.data, int64(arg), 10)
 		case int64:
 			p.data = strconv.AppendInt(p.data, arg, 10)
-		case int32:
-			p.data = strconv.AppendInt(p.data, int64(arg), 10)
-		case uint64:
-			p.data = strconv.AppendUint(p.data, arg, 10)
-		case uint32:
-			p.data = strconv.AppendUint(p.data, uint64(arg), 10)
-		case uint:
-			p.data = strconv.AppendUint(p.data, uint64(arg), 10)
-		case float64:
-			p.data = strconv.AppendFloat(p.data, arg, 'g', -1, 64)
 		case bool:
 			if arg {
 				p.data = append(p.data, '1')
@@ -64,11 +56,41 @@ func (p *packed) add(args []any) error {
 			}
 			p.data = append(p.data, bytes...)
 		default:
-			return misuse(fmt.Sprintf("argument %d is a %T, which is no value of a command", i, arg))
+			var ok bool
+			if p.data, ok = appendKind(p.data, reflect.ValueOf(arg)); !ok {
+				return misuse(fmt.Sprintf("argument %d is a %T, which is no value of a command", i, arg))
+			}
 		}
 		p.lens = append(p.lens, C.size_t(len(p.data)-before))
 	}
 	return nil
+}
+
+// appendKind writes what is a string, a number or bytes by its kind, whatever its type is called: a time.Duration is its
+// nanoseconds.
+func appendKind(data []byte, value reflect.Value) ([]byte, bool) {
+	switch value.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return strconv.AppendInt(data, value.Int(), 10), true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return strconv.AppendUint(data, value.Uint(), 10), true
+	case reflect.Float32:
+		return strconv.AppendFloat(data, value.Float(), 'g', -1, 32), true
+	case reflect.Float64:
+		return strconv.AppendFloat(data, value.Float(), 'g', -1, 64), true
+	case reflect.String:
+		return append(data, value.String()...), true
+	case reflect.Bool:
+		if value.Bool() {
+			return append(data, '1'), true
+		}
+		return append(data, '0'), true
+	case reflect.Slice:
+		if value.Type().Elem().Kind() == reflect.Uint8 {
+			return append(data, value.Bytes()...), true
+		}
+	}
+	return data, false
 }
 
 // release gives the buffers to another call; large ones go to the garbage collector.

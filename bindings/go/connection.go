@@ -40,21 +40,22 @@ type Conn struct {
 // while it waits, so this is for few goroutines at a time.
 func (c *Client) Acquire(ctx context.Context) (*Conn, error) {
 	timeout := timeoutOf(ctx)
-	return blocking(ctx, func() (*Conn, error) {
-		c.shared.mutex.RLock()
-		defer c.shared.mutex.RUnlock()
-		if c.shared.handle == nil {
+	conn, _, err := blocking(ctx, func() (*Conn, error) {
+		handle := c.shared.use()
+		if handle == nil {
 			return nil, closed("the client")
 		}
+		defer c.shared.done()
 		conn := &Conn{client: c}
 		var failure *C.sentinel_error_t
-		status := C.sentinel_client_acquire(c.shared.handle, timeout, &conn.handle, &failure)
+		status := C.sentinel_client_acquire(handle, timeout, &conn.handle, &failure)
 		if status != C.SENTINEL_OK {
 			return nil, takeError(status, failure)
 		}
 		runtime.SetFinalizer(conn, (*Conn).Release)
 		return conn, nil
 	}, (*Conn).Release)
+	return conn, err
 }
 
 // Do runs one command on the connection; it is never repeated. A context that ends before the reply has come costs the
@@ -63,6 +64,9 @@ func (c *Conn) Do(ctx context.Context, args ...any) (Reply, error) {
 	if c.handle == nil {
 		return Reply{}, closed("the connection")
 	}
+	if err := ctx.Err(); err != nil {
+		return Reply{}, notSent(err)
+	}
 	packed, err := pack(args)
 	if err != nil {
 		return Reply{}, err
@@ -70,7 +74,7 @@ func (c *Conn) Do(ctx context.Context, args ...any) (Reply, error) {
 	timeout := timeoutOf(ctx)
 	handle := c.handle
 	given := make(chan struct{})
-	reply, err := blocking(ctx, func() (Reply, error) {
+	reply, goesOn, err := blocking(ctx, func() (Reply, error) {
 		defer close(given)
 		defer packed.release()
 		lens, data := packed.pointers()
@@ -82,7 +86,7 @@ func (c *Conn) Do(ctx context.Context, args ...any) (Reply, error) {
 		}
 		return takeReply(reply), nil
 	}, nil)
-	if failure, ok := err.(*Error); ok && failure.Status == StatusCancelled && ctx.Err() != nil {
+	if goesOn {
 		c.abandon(given)
 	}
 	runtime.KeepAlive(c)

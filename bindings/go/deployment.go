@@ -48,7 +48,10 @@ func (db *DB) UpdateSentinels(options ...Option) error {
 
 func (db *DB) update(username string, password []byte,
 	update func(*C.char, unsafe.Pointer, C.size_t, **C.sentinel_error_t) C.sentinel_status_t) error {
-	name, free := cString(username)
+	name, free, err := cString("the user name", username)
+	if err != nil {
+		return err
+	}
 	defer free()
 	// A copy, so that what C is handed is nothing but these bytes.
 	data := C.CBytes(password)
@@ -95,15 +98,13 @@ type Watch struct {
 	db      *DB
 	queue   *queue
 	changes chan Change
-	over    chan struct{}
 	once    sync.Once
 }
 
-// Watch tells of changes from now on.
+// Watch tells of changes from now on, until it or its deployment is closed.
 func (db *DB) Watch(kinds EventKind) (*Watch, error) {
-	// What the queue's goroutine has: not the Watch, which the finalizer is to find unreachable.
-	changes, over := make(chan Change, entriesAtOnce), make(chan struct{})
-	queue, err := newQueue(db.handle, eventsAtOnce, func(entry *completion) {
+	changes := make(chan Change, entriesAtOnce)
+	queue, err := newQueue(db.handle, eventsAtOnce, func(entry *completion, over <-chan struct{}) {
 		C.sentinel_error_free(entry.error)
 		fields, ok := takeReply(entry.reply).Value().(map[string]any)
 		if !ok {
@@ -119,9 +120,9 @@ func (db *DB) Watch(kinds EventKind) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Watch{db: db, queue: queue, changes: changes, over: over}
-	db.queues.add(queue, func() { close(changes) })
-	runtime.SetFinalizer(w, func(w *Watch) { go w.Close() })
+	w := &Watch{db: db, queue: queue, changes: changes}
+	// Until it has ended it keeps the deployment: a program may have nothing but the channel.
+	db.queues.add(queue, func() { close(w.changes) })
 	var failure *C.sentinel_error_t
 	if status := C.sentinel_watch_events(db.handle, C.uint32_t(kinds), queue.handle, 0, &failure); status != C.SENTINEL_OK {
 		w.Close()
@@ -136,8 +137,6 @@ func (w *Watch) Changes() <-chan Change { return w.changes }
 // Close ends the watch and closes its channel.
 func (w *Watch) Close() {
 	w.once.Do(func() {
-		runtime.SetFinalizer(w, nil)
-		close(w.over)
 		C.sentinel_watch_events(w.db.handle, 0, w.queue.handle, 0, nil)
 		w.queue.stop()
 	})

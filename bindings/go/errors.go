@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 )
 
 // Status says what kind of failure it is; the README of the library has a table of them.
@@ -92,6 +93,7 @@ var (
 	ErrServer             = errors.New("sentinel: the server answered with an error")
 	ErrTransactionAborted = errors.New("sentinel: the transaction was not executed")
 	ErrNotReplicated      = errors.New("sentinel: too few replicas confirmed the write")
+	ErrPoolExhausted      = errors.New("sentinel: no connection of the pool became free")
 	ErrQueueFull          = errors.New("sentinel: too many calls are under way")
 	ErrClosed             = errors.New("sentinel: closed")
 	ErrWrongState         = errors.New("sentinel: not in this state; of a scan: its node is gone")
@@ -146,6 +148,8 @@ func (e *Error) Is(target error) bool {
 		return e.Status == StatusTransactionAborted
 	case ErrNotReplicated:
 		return e.Status == StatusNotReplicated
+	case ErrPoolExhausted:
+		return e.Status == StatusPoolExhausted
 	case ErrQueueFull:
 		return e.Status == StatusQueueFull
 	case ErrClosed:
@@ -214,22 +218,37 @@ func notSent(cause error) error {
 	return &Error{Status: status, Outcome: OutcomeNotSent, Message: cause.Error(), cause: cause}
 }
 
+// interrupted is the error of a call that its context ended and that goes on by itself.
+func interrupted(ctx context.Context) error {
+	cause := ctx.Err()
+	failure := notSent(cause).(*Error)
+	failure.Outcome = OutcomeUnknown
+	return failure
+}
+
 // withContext names the context as the cause of a call that it ended: by its cancel, or by its deadline, which the
-// library keeps.
+// library keeps and explains. Both are in the chain of the error.
 func withContext(ctx context.Context, err error) error {
 	failure, ok := err.(*Error)
 	if !ok {
 		return err
 	}
-	switch failure.Status {
-	case StatusCancelled:
+	deadline, limited := ctx.Deadline()
+	passed := limited && !time.Now().Before(deadline)
+	switch {
+	case failure.Status == StatusCancelled && passed:
+		failure.Status, failure.cause = StatusTimeout, context.DeadlineExceeded
+	case failure.Status == StatusCancelled:
 		failure.cause = ctx.Err()
-	case StatusTimeout:
-		if _, limited := ctx.Deadline(); limited {
-			failure.cause = context.DeadlineExceeded
-		}
+	case failure.Status == StatusTimeout && limited, passed && failure.endsAtDeadline():
+		failure.cause = context.DeadlineExceeded
 	}
 	return failure
+}
+
+// endsAtDeadline is true of what a call says that was tried until its deadline.
+func (e *Error) endsAtDeadline() bool {
+	return e.IsConnection() || e.Status == StatusPoolExhausted || e.Status == StatusNotReplicated
 }
 
 // elementError is the error inside an array: the first word is its code.

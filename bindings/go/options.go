@@ -8,7 +8,9 @@ import "C"
 
 import (
 	"net"
+	"reflect"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -30,7 +32,10 @@ func WithSentinels(addresses ...string) Option {
 			if err != nil {
 				return misuse("a Sentinel is host:port, not " + strconv.Quote(address))
 			}
-			text, free := cString(host)
+			text, free, err := cString("a Sentinel", host)
+			if err != nil {
+				return err
+			}
 			var failure *C.sentinel_error_t
 			status := C.sentinel_options_add_sentinel(options, text, C.uint16_t(port), &failure)
 			free()
@@ -49,8 +54,14 @@ func With(key string, value any) Option {
 		if err != nil {
 			return err
 		}
-		name, freeName := cString(key)
+		name, freeName, err := cString("an option's key", key)
+		if err != nil {
+			return err
+		}
 		defer freeName()
+		if strings.IndexByte(text, 0) >= 0 {
+			return misuse("the value of " + key + " holds a NUL byte")
+		}
 		content := C.CString(text)
 		defer C.free(unsafe.Pointer(content))
 		var failure *C.sentinel_error_t
@@ -70,23 +81,43 @@ func optionText(key string, value any) (string, error) {
 			return "1", nil
 		}
 		return "0", nil
-	case int:
-		return strconv.Itoa(value), nil
-	case int64:
-		return strconv.FormatInt(value, 10), nil
 	case time.Duration:
-		if len(key) > 3 && key[len(key)-3:] == "_ms" {
-			return strconv.FormatInt(value.Milliseconds(), 10), nil
-		}
-		return strconv.FormatInt(int64(value/time.Second), 10), nil
+		return durationText(key, value)
 	}
-	return "", misuse("the value of " + key + " is a string, an int, a bool or a time.Duration")
+	switch number := reflect.ValueOf(value); number.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return strconv.FormatInt(number.Int(), 10), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return strconv.FormatUint(number.Uint(), 10), nil
+	}
+	return "", misuse("the value of " + key + " is a string, an integer, a bool or a time.Duration")
+}
+
+// durationText is in the unit that the key ends in, and says so where the key has none, or the duration is no whole number
+// of it.
+func durationText(key string, value time.Duration) (string, error) {
+	unit := time.Duration(0)
+	switch {
+	case strings.HasSuffix(key, "_ms"):
+		unit = time.Millisecond
+	case strings.HasSuffix(key, "_s"):
+		unit = time.Second
+	default:
+		return "", misuse(key + " is no duration")
+	}
+	if value%unit != 0 {
+		return "", misuse(key + " is a whole number of " + unit.String()[1:] + ", not " + value.String())
+	}
+	return strconv.FormatInt(int64(value/unit), 10), nil
 }
 
 // WithSecret sets a password or user name from bytes. The library wipes its copy.
 func WithSecret(key string, secret []byte) Option {
 	return Option{func(options *C.sentinel_options_t) error {
-		name, free := cString(key)
+		name, free, err := cString("an option's key", key)
+		if err != nil {
+			return err
+		}
 		defer free()
 		var data unsafe.Pointer
 		if len(secret) > 0 {
@@ -103,7 +134,11 @@ func WithSecret(key string, secret []byte) Option {
 
 func withURL(url string) Option {
 	return Option{func(options *C.sentinel_options_t) error {
-		text, free := cString(url)
+		// Not shown: it may hold a password.
+		if strings.IndexByte(url, 0) >= 0 {
+			return misuse("the URL holds a NUL byte")
+		}
+		text, free, _ := cString("the URL", url)
 		defer free()
 		var failure *C.sentinel_error_t
 		if status := C.sentinel_options_parse_url(options, text, &failure); status != C.SENTINEL_OK {
@@ -125,11 +160,14 @@ func newOptions(options []Option) (*C.sentinel_options_t, error) {
 	return made, nil
 }
 
-// cString is NULL for "", which is the service of the URL.
-func cString(text string) (*C.char, func()) {
+// cString is NULL for "", which is the service of the URL. C would read a text no further than to its first NUL.
+func cString(what, text string) (*C.char, func(), error) {
+	if strings.IndexByte(text, 0) >= 0 {
+		return nil, nil, misuse(what + " holds a NUL byte: " + strconv.Quote(text))
+	}
 	if text == "" {
-		return nil, func() {}
+		return nil, func() {}, nil
 	}
 	copied := C.CString(text)
-	return copied, func() { C.free(unsafe.Pointer(copied)) }
+	return copied, func() { C.free(unsafe.Pointer(copied)) }, nil
 }

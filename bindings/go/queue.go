@@ -22,12 +22,15 @@ type completion = C.sentinel_completion_t
 type queue struct {
 	handle *C.sentinel_queue_t
 	file   *os.File
+	over   chan struct{} // closed when nobody is to wait for a program any more that does not read
+	once   sync.Once
 	ended  chan struct{}
 }
 
-// newQueue hands every completion to take, on one goroutine, until the queue is stopped.
-func newQueue(deployment *C.sentinel_t, capacity int, take func(*completion)) (*queue, error) {
-	q := &queue{ended: make(chan struct{})}
+// newQueue hands every completion to take, on one goroutine, until the queue is stopped. What take waits for, it waits for
+// no longer than until over is closed.
+func newQueue(deployment *C.sentinel_t, capacity int, take func(entry *completion, over <-chan struct{})) (*queue, error) {
+	q := &queue{over: make(chan struct{}), ended: make(chan struct{})}
 	var failure *C.sentinel_error_t
 	status := C.sentinel_queue_new(deployment, C.size_t(capacity), &q.handle, &failure)
 	if status != C.SENTINEL_OK {
@@ -63,7 +66,7 @@ func (q *queue) open() error {
 }
 
 // run takes what is there before it waits, every time: the netpoller tells of changes only.
-func (q *queue) run(take func(*completion)) {
+func (q *queue) run(take func(*completion, <-chan struct{})) {
 	defer close(q.ended)
 	entries := make([]completion, entriesAtOnce)
 	drain := func(uintptr) bool {
@@ -72,7 +75,7 @@ func (q *queue) run(take func(*completion)) {
 			status := C.sentinel_queue_poll(q.handle, &entries[0], C.size_t(unsafe.Sizeof(entries[0])),
 				entriesAtOnce, 0, &count)
 			for i := range entries[:count] {
-				take(&entries[i])
+				take(&entries[i], q.over)
 				entries[i] = completion{}
 			}
 			if count == 0 {
@@ -95,8 +98,14 @@ func (q *queue) run(take func(*completion)) {
 
 // stop ends the goroutine after what is in the queue was taken.
 func (q *queue) stop() {
-	q.file.Close()
+	q.end()
 	<-q.ended
+}
+
+// end lets the goroutine end. The file's Close waits for whoever reads it, so that this one must not wait for the program.
+func (q *queue) end() {
+	q.once.Do(func() { close(q.over) })
+	q.file.Close()
 }
 
 // queues are those of subscriptions and watches. A queue's descriptor tells of what is in it and not of its end, so that
@@ -134,8 +143,7 @@ func (all *queues) stop() {
 	}
 	all.mutex.Unlock()
 	for _, q := range open {
-		// Not waited for: one may be handing over a message that nobody reads.
-		q.file.Close()
+		q.end()
 	}
 }
 
@@ -177,12 +185,17 @@ func (c *calls) expect() (uint64, chan completion, error) {
 // forget takes a tag back that was not submitted after all.
 func (c *calls) forget(tag uint64, done chan completion) {
 	c.mutex.Lock()
+	_, waits := c.waiting[tag]
 	delete(c.waiting, tag)
 	c.mutex.Unlock()
+	if !waits {
+		// The end of the deployment is in it: whoever is given the channel next would take that for its reply.
+		freeCompletion(<-done)
+	}
 	channels.Put(done)
 }
 
-func (c *calls) take(entry *completion) {
+func (c *calls) take(entry *completion, _ <-chan struct{}) {
 	tag := uint64(entry.tag)
 	c.mutex.Lock()
 	done := c.waiting[tag]

@@ -50,8 +50,9 @@ import (
 // gone the walk ends with ErrWrongState, and Restart begins anew. One goroutine uses it at a time.
 type Scan struct {
 	client *Client
-	mutex  sync.Mutex // held while C has the handle: a page that was given up is still under way
+	mutex  sync.Mutex // held while C has the handle: a page that nobody waits for is still under way
 	handle *C.sentinel_scan_t
+	coming chan ended[[]Reply] // the page that a Next has asked for and did not wait for
 	page   []Reply
 	err    error
 }
@@ -64,15 +65,15 @@ func (c *Client) Scan(args ...any) (*Scan, error) {
 		return nil, err
 	}
 	defer packed.release()
-	c.shared.mutex.RLock()
-	defer c.shared.mutex.RUnlock()
-	if c.shared.handle == nil {
+	handle := c.shared.use()
+	if handle == nil {
 		return nil, closed("the client")
 	}
+	defer c.shared.done()
 	scan := &Scan{client: c}
 	lens, data := packed.pointers()
 	var failure *C.sentinel_error_t
-	status := C.scan_new(c.shared.handle, C.size_t(len(packed.lens)), lens, (*C.char)(data), &scan.handle, &failure)
+	status := C.scan_new(handle, C.size_t(len(packed.lens)), lens, (*C.char)(data), &scan.handle, &failure)
 	if status != C.SENTINEL_OK {
 		return nil, takeError(status, failure)
 	}
@@ -81,32 +82,48 @@ func (c *Client) Scan(args ...any) (*Scan, error) {
 }
 
 // Next asks for the next page, and is false at the end and after a failure; see Err. It holds a thread of the system while
-// it waits.
+// it waits. The page of a Next that its context ended is not lost: the next one gives it.
 func (s *Scan) Next(ctx context.Context) bool {
-	timeout := timeoutOf(ctx)
-	s.page, s.err = blocking(ctx, func() ([]Reply, error) {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		if s.handle == nil {
-			return nil, closed("the scan")
-		}
-		var reply *C.sentinel_reply_t
-		var failure *C.sentinel_error_t
-		switch status := C.scan_next(s.handle, timeout, &reply, &failure); {
-		case status == C.SENTINEL_OK:
-			elements := takeReply(reply).elements
-			if elements == nil {
-				elements = []Reply{}
-			}
-			return elements, nil
-		case status == C.SENTINEL_EMPTY:
-			return nil, nil
-		default:
-			return nil, takeError(status, failure)
-		}
-	}, nil)
+	s.page, s.err = nil, nil
+	if err := ctx.Err(); err != nil {
+		s.err = notSent(err)
+		return false
+	}
+	if s.coming == nil {
+		timeout := timeoutOf(ctx)
+		s.coming = start(func() ([]Reply, error) { return s.ask(timeout) })
+	}
+	end, ok := waitFor(ctx, s.coming)
+	if !ok {
+		s.err = interrupted(ctx)
+		return false
+	}
+	s.coming = nil
+	s.page, s.err = end.value, withContext(ctx, end.err)
 	runtime.KeepAlive(s)
 	return s.page != nil
+}
+
+func (s *Scan) ask(timeout C.int64_t) ([]Reply, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.handle == nil {
+		return nil, closed("the scan")
+	}
+	var reply *C.sentinel_reply_t
+	var failure *C.sentinel_error_t
+	switch status := C.scan_next(s.handle, timeout, &reply, &failure); {
+	case status == C.SENTINEL_OK:
+		elements := takeReply(reply).elements
+		if elements == nil {
+			elements = []Reply{}
+		}
+		return elements, nil
+	case status == C.SENTINEL_EMPTY:
+		return nil, nil
+	default:
+		return nil, takeError(status, failure)
+	}
 }
 
 // Page is what the last Next brought, as the server gives it, perhaps nothing: of hashes and sorted sets both halves of
@@ -120,6 +137,7 @@ func (s *Scan) Err() error { return s.err }
 func (s *Scan) Restart() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	s.coming = nil
 	C.sentinel_scan_restart(s.handle)
 }
 

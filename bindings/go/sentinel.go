@@ -62,8 +62,8 @@ func Open(url string, options ...Option) (*DB, error) {
 		C.sentinel_free(db.handle)
 		return nil, err
 	}
-	// The handle lives as long as anything can reach it, so that no call meets a freed one. This is the safety net of a
-	// program that forgets Close, too: nothing that lives on by itself refers to a DB.
+	// The handle lives as long as anything can reach it, so that no call meets a freed one: a client, or a subscription or
+	// watch that was not closed. This is the safety net of a program that forgets Close, too.
 	runtime.SetFinalizer(db, func(db *DB) {
 		go func() {
 			db.Close()
@@ -136,9 +136,12 @@ func (db *DB) DiscoverSentinels(ctx context.Context, service string) ([]Node, er
 }
 
 func (db *DB) discover(ctx context.Context, service string, role Role) ([]Node, error) {
-	name, free := cString(service)
+	name, free, err := cString("the service", service)
+	if err != nil {
+		return nil, err
+	}
 	timeout := timeoutOf(ctx)
-	return blocking(ctx, func() ([]Node, error) {
+	nodes, _, err := blocking(ctx, func() ([]Node, error) {
 		defer free()
 		defer runtime.KeepAlive(db)
 		var nodes *C.sentinel_nodes_t
@@ -157,6 +160,7 @@ func (db *DB) discover(ctx context.Context, service string, role Role) ([]Node, 
 		}
 		return takeNodes(nodes), nil
 	}, nil)
+	return nodes, err
 }
 
 func takeNodes(nodes *C.sentinel_nodes_t) []Node {
@@ -182,7 +186,11 @@ func timeoutOf(ctx context.Context) C.int64_t {
 	if !ok {
 		return 0
 	}
-	ms := (time.Until(deadline) + time.Millisecond - 1) / time.Millisecond
+	left := time.Until(deadline)
+	ms := left / time.Millisecond
+	if left%time.Millisecond > 0 {
+		ms++
+	}
 	if ms < 1 {
 		ms = 1
 	}
@@ -194,29 +202,50 @@ type ended[T any] struct {
 	err   error
 }
 
-// blocking runs what holds a thread, for the few calls that have no queued form. The context's end is not waited for by
-// the caller; what comes after it is undone.
-func blocking[T any](ctx context.Context, call func() (T, error), undo func(T)) (T, error) {
-	var none T
-	if err := ctx.Err(); err != nil {
-		return none, notSent(err)
-	}
+// start runs what holds a thread, for the few calls that have no queued form.
+func start[T any](call func() (T, error)) chan ended[T] {
 	done := make(chan ended[T], 1)
 	go func() {
 		value, err := call()
 		done <- ended[T]{value, err}
 	}()
+	return done
+}
+
+// waitFor waits no longer than the context lets it, and a little longer for the library's own end of a call at the deadline.
+func waitFor[T any](ctx context.Context, done <-chan ended[T]) (ended[T], bool) {
 	select {
 	case end := <-done:
-		return end.value, withContext(ctx, end.err)
+		return end, true
 	case <-ctx.Done():
-		go func() {
-			if end := <-done; end.err == nil && undo != nil {
-				undo(end.value)
-			}
-		}()
-		return none, &Error{Status: StatusCancelled, Outcome: OutcomeUnknown, Message: ctx.Err().Error(), cause: ctx.Err()}
 	}
+	if ctx.Err() == context.DeadlineExceeded {
+		grace := time.NewTimer(graceAfterDeadline)
+		defer grace.Stop()
+		select {
+		case end := <-done:
+			return end, true
+		case <-grace.C:
+		}
+	}
+	return ended[T]{}, false
+}
+
+// blocking starts a call and waits for it as long as the context lets it; what comes later is undone. Whether it goes on.
+func blocking[T any](ctx context.Context, call func() (T, error), undo func(T)) (value T, goesOn bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return value, false, notSent(err)
+	}
+	done := start(call)
+	if end, ok := waitFor(ctx, done); ok {
+		return end.value, false, withContext(ctx, end.err)
+	}
+	go func() {
+		if end := <-done; end.err == nil && undo != nil {
+			undo(end.value)
+		}
+	}()
+	return value, true, interrupted(ctx)
 }
 
 func joinHostPort(host string, port int) string {

@@ -4,7 +4,6 @@ package sentinel
 import "C"
 
 import (
-	"runtime"
 	"sync"
 	"unsafe"
 )
@@ -32,7 +31,8 @@ type Event struct {
 	Err    error
 }
 
-// Subscription is a set of channels and patterns that follows its client's service through failovers.
+// Subscription is a set of channels and patterns that follows its client's service through failovers. It lasts until it or its
+// deployment is closed.
 type Subscription struct {
 	client   *Client
 	handle   *C.sentinel_subscription_t
@@ -40,7 +40,6 @@ type Subscription struct {
 	queue    *queue
 	messages chan Message
 	events   chan Event
-	over     chan struct{}
 	once     sync.Once
 }
 
@@ -60,10 +59,9 @@ func (c *Client) SSubscribe(channels ...string) (*Subscription, error) {
 }
 
 func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, error) {
-	// What the queue's goroutine has: not the Subscription, which the finalizer is to find unreachable.
-	messages, events, over := make(chan Message, entriesAtOnce), make(chan Event, entriesAtOnce), make(chan struct{})
+	messages, events := make(chan Message, entriesAtOnce), make(chan Event, entriesAtOnce)
 	db := c.shared.db
-	queue, err := newQueue(db.handle, messagesAtOnce, func(entry *completion) {
+	queue, err := newQueue(db.handle, messagesAtOnce, func(entry *completion, over <-chan struct{}) {
 		if entry.kind == C.SENTINEL_COMPLETION_MESSAGE {
 			deliver(entry, messages, over)
 			return
@@ -76,23 +74,24 @@ func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, er
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscription{client: c, queue: queue, messages: messages, events: events, over: over}
-	c.shared.mutex.RLock()
-	var failure *C.sentinel_error_t
-	status := C.sentinel_status_t(C.SENTINEL_ERR_CLOSED)
-	if c.shared.handle != nil {
-		status = C.sentinel_subscription_new(c.shared.handle, queue.handle, 0, &s.handle, &failure)
+	s := &Subscription{client: c, queue: queue, messages: messages, events: events}
+	handle := c.shared.use()
+	if handle == nil {
+		queue.stop()
+		return nil, closed("the client")
 	}
-	c.shared.mutex.RUnlock()
+	var failure *C.sentinel_error_t
+	status := C.sentinel_subscription_new(handle, queue.handle, 0, &s.handle, &failure)
+	c.shared.done()
 	if status != C.SENTINEL_OK {
 		queue.stop()
 		return nil, takeError(status, failure)
 	}
+	// Until it has ended it keeps its client and the deployment: a program may have nothing but the channel.
 	db.queues.add(queue, func() {
-		close(messages)
-		close(events)
+		close(s.messages)
+		close(s.events)
 	})
-	runtime.SetFinalizer(s, func(s *Subscription) { go s.Close() })
 	if err := s.each(channels, kind, true); err != nil {
 		s.Close()
 		return nil, err
@@ -192,8 +191,6 @@ func (s *Subscription) each(names []string, kind C.int32_t, add bool) error {
 // Close ends the subscription and closes its channel.
 func (s *Subscription) Close() {
 	s.once.Do(func() {
-		runtime.SetFinalizer(s, nil)
-		close(s.over)
 		s.mutex.Lock()
 		C.sentinel_subscription_free(s.handle)
 		s.handle = nil
