@@ -127,7 +127,7 @@ impl Who {
 
     /// Nothing of what was known counts. Those who were first are remembered with where they were, unless others were given in
     /// their place.
-    fn leave_all_behind(&mut self, for_good: bool) {
+    pub(super) fn leave_all_behind(&mut self, for_good: bool) {
         let places = self.peers.drain().filter_map(|(run_id, peer)| Some((run_id, peer.at?)));
         let left: HashMap<RunId, Endpoint> = places.collect();
         if self.first.is_empty() {
@@ -139,8 +139,14 @@ impl Who {
         self.believe_others();
     }
 
+    /// Those who were first are believed again.
+    pub(super) fn they_are_back(&mut self) {
+        self.first.clear();
+        self.believe_others();
+    }
+
     /// Nor are the nodes of those who were believed ours.
-    pub(super) fn believe_others(&mut self) {
+    fn believe_others(&mut self) {
         self.beliefs += 1;
         self.ways.values_mut().for_each(|way| way.kin = false);
     }

@@ -162,16 +162,19 @@ impl Who {
             .collect();
         if !expelled.is_empty() {
             let most = clans.iter().max_by_key(|clan| self.weight(clan));
+            let is_back = most.is_some_and(|clan| self.ways_of(clan).any(|way| self.was_first(way)));
             let most = most.and_then(BTreeSet::first).copied();
             for &link in &expelled {
                 self.expel(link);
             }
+            let others_are_believed = self.voices().next().is_none();
+            match (others_are_believed, is_back) {
+                (true, true) => self.they_are_back(),
+                (true, false) => self.leave_all_behind(false),
+                (false, _) => {}
+            }
             self.forget_whom_they_told_of(&expelled);
-            if let Some(first) = most.filter(|_| self.voices().next().is_none()) {
-                if self.ways.get(&first).is_some_and(|way| self.was_first(way)) {
-                    self.first.clear();
-                    self.believe_others();
-                }
+            if let Some(first) = most.filter(|_| others_are_believed) {
                 self.admit(first);
             }
             self.admit_all();

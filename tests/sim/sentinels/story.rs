@@ -434,7 +434,7 @@ impl Client {
             let asked = commands.iter().filter(|(_, of)| *of == slot).count();
             // Two, and what events of others add; a slow one that lost its link is greeted, and asked everything once.
             let is_new = self.tale.slow && greeted.contains(&slot);
-            let most = seconds * 5 / 2 + if is_new { 14 } else { 0 };
+            let most = seconds * 5 / 2 + 2 + if is_new { 14 } else { 0 };
             // And where one of the others is lost this one is asked where it is by now.
             let most = most + if self.tale.slow { 8 } else { 0 };
             assert!(
