@@ -41,15 +41,37 @@ class SentinelRedis
     SECRETS = %w[password username sentinel.password sentinel.username].freeze
 
     def self.with(url = nil, sentinels: [], **keys)
-      options = FFI::AutoPointer.new(Native.options_new, Native.method(:options_free))
+      options = Native.undisturbed { Native::Handle.new(Native.options_new, Native.method(:options_free)) }
       Native.failing { |error| Native.options_parse_url(options, url, error) } if url
-      sentinels.each do |address|
-        host, port = address.match(/\A\[?(.+?)\]?(?::(\d+))?\z/).captures
-        Native.failing { |error| Native.options_add_sentinel(options, host, Integer(port || 26_379, 10), error) }
+      addresses(sentinels).each do |host, port|
+        Native.failing { |error| Native.options_add_sentinel(options, host, port, error) }
       end
       keys.each { |key, value| set(options, key.to_s.gsub("__", "."), value) }
       yield options
     end
+
+    # Hosts and ports of "host:port", "host", or { host:, port: }, one or several.
+    def self.addresses(sentinels)
+      sentinels = [sentinels] unless sentinels.is_a?(Array)
+      sentinels.map do |given|
+        host, port = given.is_a?(Hash) ? given.transform_keys(&:to_sym).values_at(:host, :port) : split(given)
+        port = Integer(port || 26_379, exception: false)
+        unless host.is_a?(String) && !host.empty? && !host.include?("\0") && port&.between?(1, 65_535)
+          raise UsageError.new("sentinels are \"host:port\" or { host:, port: }, not #{given.inspect}", status: -101)
+        end
+
+        [host, port]
+      end
+    end
+
+    def self.split(text)
+      return [nil, nil] unless text.is_a?(String) && text.valid_encoding?
+
+      text.match(/\A(?:\[([^\]]+)\]|([^:\[\]]+)|([0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*))(?::(\d+))?\z/) do |match|
+        return [match[1] || match[2] || match[3], match[4]]
+      end
+    end
+    private_class_method :addresses, :split
 
     def self.set(options, key, value)
       if SECRETS.include?(key)
@@ -67,6 +89,7 @@ class SentinelRedis
   def initialize(url = nil, **options)
     @url = url
     @options = options
+    @updates = {}
     @opening = Mutex.new
     @tickets = []
     @inboxes = ObjectSpace::WeakMap.new
@@ -79,6 +102,9 @@ class SentinelRedis
   # A client of the replicas of a service: each command goes to one of them, and to the primary when there is none,
   # unless replica__fallback_to_primary is false.
   def replica(service = nil, **overrides) = Client.new(self, :replica_for, service, overrides)
+
+  # Runs one command on the primary of the service of the URL; see Client#call.
+  def call(...) = (@primary ||= primary).call(...)
 
   # The Node that the Sentinels name. Programs that use clients need none of this.
   def discover_primary(service = nil) = discover(:discover_primary, service).first
@@ -93,10 +119,11 @@ class SentinelRedis
 
   # These Sentinels, each as "host:port", take the place of those given before; no call fails for it.
   def update_sentinels(*sentinels)
-    Options.with(sentinels: sentinels) do |options|
-      Native.failing { |error| Native.update_sentinels(handle, options, error) }
+    renew(:update_sentinels) do |deployment|
+      Options.with(sentinels: sentinels.flatten(1)) do |options|
+        Native.failing { |error| Native.update_sentinels(deployment, options, error) }
+      end
     end
-    nil
   end
 
   # What happens to the deployment from now on: primaries, replicas and Sentinels that change, connections. names are of
@@ -115,11 +142,18 @@ class SentinelRedis
 
   # Ends every call on the deployment and its clients with ClosedError.
   def close
-    Native.close(handle, 0)
+    return if @closed
+
+    deployment = handle
+    @closed = true
+    Native.close(deployment, 0)
     # A queue's descriptor tells of what is in it, and not of its end.
     @inboxes.each_key(&:close)
     nil
   end
+
+  # What it is, without the URL and the options, which hold passwords.
+  def inspect = "#<#{self.class}#{" closed" if @closed}>"
 
   # For the library: the handle of this process.
   def handle
@@ -128,8 +162,12 @@ class SentinelRedis
     # Forked: what was inherited is of no use here, and is freed with the objects that hold it.
     @opening.synchronize do
       return @handle if @pid == Process.pid
+      raise ClosedError.new("the deployment is closed", status: -503) if @closed
 
-      @handle = Options.with(@url, **@options) { |options| Native.make(:free, :open, options) }
+      opened = Options.with(@url, **@options) { |options| Native.make(:free, :open, options) }
+      # What was told the parent since it was opened holds for the child.
+      @updates.each_value { |update| update.call(opened) }
+      @handle = opened
       # After the handle, by which the tickets that other threads give back are known to be old.
       @tickets = []
       @pid = Process.pid
@@ -160,13 +198,24 @@ class SentinelRedis
 
   def update(function, username, password)
     bytes = password.to_s.b
-    Native.failing { |error| Native.public_send(function, handle, username, bytes, bytes.bytesize, error) }
+    renew(function) do |deployment|
+      Native.failing { |error| Native.public_send(function, deployment, username, bytes, bytes.bytesize, error) }
+    end
+  end
+
+  # Does it now, and in children after fork.
+  def renew(what, &update)
+    update.call(handle)
+    @updates[what] = update
     nil
   end
 
   def discover(function, service)
-    out = FFI::MemoryPointer.new(:pointer)
-    Native.failing { |error| Native.public_send(function, handle, service, 0, out, error) }
-    Node.take(out.read_pointer)
+    deployment = handle
+    Native.aside do
+      out = FFI::MemoryPointer.new(:pointer)
+      Native.failing { |error| Native.public_send(function, deployment, service, 0, out, error) }
+      Node.take(out.read_pointer)
+    end
   end
 end

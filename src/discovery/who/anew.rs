@@ -139,6 +139,12 @@ impl Who {
         self.believe_others();
     }
 
+    /// Whether there have been some of ours for so long as ours must be silent for others to be.
+    pub(super) fn were_believed(&self, now: Instant) -> bool {
+        let is_long_ago = |at: Instant| now.saturating_duration_since(at) >= ANEW_AFTER;
+        self.voices_since.is_some_and(is_long_ago)
+    }
+
     /// Those who were first are believed again.
     pub(super) fn they_are_back(&mut self) {
         self.first.clear();

@@ -170,8 +170,9 @@ impl Who {
             let others_are_believed = self.voices().next().is_none();
             match (others_are_believed, is_back) {
                 (true, true) => self.they_are_back(),
-                (true, false) => self.leave_all_behind(false),
-                (false, _) => {}
+                // Whoever answered first, and no more than that, was never anybody.
+                (true, false) if self.were_believed(now) => self.leave_all_behind(false),
+                _ => {}
             }
             self.forget_whom_they_told_of(&expelled);
             if let Some(first) = most.filter(|_| others_are_believed) {

@@ -24,9 +24,9 @@ class SentinelRedis
     # have the write; wait_aof: until the primary, and so many replicas, have it on disk; retry_unknown: repeat even what
     # may have been executed; no_retry: never repeat.
     def call(*arguments, timeout: nil, replicas: 0, wait_aof: false, retry_unknown: false, no_retry: false)
-      lengths, data = Command.pack(arguments)
+      count, lengths, data = Command.pack(arguments)
       call = options(timeout, replicas, wait_aof, retry_unknown, no_retry)
-      run { |ticket, client| ticket.command(client, arguments.size, lengths, data, call) }
+      run { |ticket, client| ticket.command(client, count, lengths, data, call) }
     end
 
     # Sends the commands of the block in one write and gives their replies. The first that is an error is raised, unless
@@ -55,14 +55,22 @@ class SentinelRedis
 
     # Yields a connection of one's own: for WATCH, MULTI by hand, and anything else with state.
     def acquire(timeout: nil)
-      connection = Connection.new(Native.make(:connection_release, :client_acquire, handle, Native.milliseconds(timeout)))
-      return connection unless block_given?
-
-      begin
-        yield connection
-      ensure
-        connection.release
+      limit = Native.milliseconds(timeout)
+      client = handle
+      connection = nil
+      handed_over = false
+      # Whoever gives the wait up gives the connection back, also when it is here and the caller has not got it yet.
+      Native.undisturbed do
+        connection = Connection.new(
+          Native.aside(undo: :free.to_proc) { Native.make(:connection_release, :client_acquire, client, limit) }
+        )
       end
+      return yield(connection) if block_given?
+
+      handed_over = true
+      connection
+    ensure
+      connection&.release unless handed_over
     end
 
     # Subscribes to channels, and to patterns. With a block, yields each message until the block breaks; without, gives
@@ -81,7 +89,9 @@ class SentinelRedis
 
     # Finds the node and makes a first connection, for programs that want to fail at their start.
     def connect(timeout: nil)
-      Native.failing { |error| Native.client_connect(handle, Native.milliseconds(timeout), error) }
+      limit = Native.milliseconds(timeout)
+      client = handle
+      Native.aside { Native.failing { |error| Native.client_connect(client, limit, error) } }
       self
     end
 
@@ -93,6 +103,9 @@ class SentinelRedis
 
       Node.take(out.read_pointer).first
     end
+
+    # What it is, without the options, which hold passwords.
+    def inspect = "#<#{self.class} #{@maker == :primary_for ? "primary" : "replica"} of #{@service || "the URL's service"}>"
 
     private
 
@@ -109,7 +122,10 @@ class SentinelRedis
     end
 
     def options(timeout, replicas, wait_aof, retry_unknown, no_retry)
-      return DEFAULT_CALL if timeout.nil? && replicas.zero? && !wait_aof && !retry_unknown && !no_retry
+      return DEFAULT_CALL if timeout.nil? && replicas == 0 && !wait_aof && !retry_unknown && !no_retry
+      unless replicas.is_a?(Integer) && replicas.between?(0, 2**32 - 1)
+        raise UsageError.new("replicas is a number of them from 0 on, not #{replicas.inspect}")
+      end
 
       flags = (retry_unknown ? RETRY_UNKNOWN : 0) | (no_retry ? NO_RETRY : 0) | (wait_aof ? WAIT_AOF : 0)
       [Native::CALL_SIZE, flags, Native.milliseconds(timeout), replicas, 0].pack(Native::CALL)
@@ -153,13 +169,13 @@ class SentinelRedis
     attr_reader :handle
 
     def initialize(kind)
-      @handle = FFI::AutoPointer.new(Native.batch_new(kind), Native.method(:batch_free))
+      @handle = Native.undisturbed { Native::Handle.new(Native.batch_new(kind), Native.method(:batch_free)) }
       @size = 0
     end
 
     def call(*arguments)
-      lengths, data = Command.pack(arguments)
-      status = Native.batch_add_packed(@handle, arguments.size, lengths, data, data.bytesize)
+      count, lengths, data = Command.pack(arguments)
+      status = Native.batch_add_packed(@handle, count, lengths, data, data.bytesize)
       raise Error.take(status, FFI::Pointer::NULL) unless status == Native::OK
 
       @size += 1

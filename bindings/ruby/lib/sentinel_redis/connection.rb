@@ -10,18 +10,24 @@ class SentinelRedis
     def call(*arguments, timeout: nil)
       raise ClosedError.new("the connection was given back", status: -503) unless @handle
 
-      argv, lengths = Native.argv(arguments)
+      words = Command.words(arguments)
+      argv, lengths = Native.argv(words)
       call = [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL)
       reply = FFI::MemoryPointer.new(:pointer)
-      Native.failing do |error|
-        Native.connection_command(@handle, arguments.size, argv, lengths, call, reply, error)
+      Native.undisturbed do
+        Native.failing do |error|
+          Native.connection_command(@handle, words.size, argv, lengths, call, reply, error)
+        end
+        Reply.take(reply.read_pointer.address)
       end
-      Reply.take(reply.read_pointer.address)
     end
 
     def release
       @handle&.free
       @handle = nil
     end
+
+    # What it is, without what it holds.
+    def inspect = "#<#{self.class}#{" given back" unless @handle}>"
   end
 end

@@ -20,9 +20,9 @@ class SentinelRedis
                  too_few_sentinels].freeze
     OUTCOMES = %i[not_sent refused unknown].freeze
 
-    def initialize(message, status: 0, reason: :none, outcome: :not_sent, server_code: nil, endpoint: nil, attempts: [])
+    def initialize(message = nil, status: nil, reason: :none, outcome: :not_sent, server_code: nil, endpoint: nil, attempts: [])
       super(message)
-      @status = status
+      @status = status || CLASSES.key(self.class) || 0
       @reason = reason
       @outcome = outcome
       @server_code = server_code
@@ -50,7 +50,8 @@ class SentinelRedis
 
     # The error that an element of a batch or of EXEC is. NOTSENT and UNKNOWN stand where a batch was cut.
     def self.element(text)
-      code = text[/\A\S+/]
+      # Of bytes, which need not be text.
+      code = text.b[/\A[^\s]+/]&.force_encoding(Encoding::UTF_8)
       case code
       when "NOTSENT" then ConnectionLostError.new(text, status: -301, outcome: :not_sent)
       when "UNKNOWN" then ConnectionLostError.new(text, status: -301, outcome: :unknown)

@@ -107,24 +107,55 @@ class SentinelRedis
     function :subscription_remove, %i[pointer int32 buffer_in size_t pointer], :int32
     function :subscription_free, [:pointer], :void
 
+    # What C gave and Ruby gives back, once: by free, or when it is dropped.
+    class Handle < FFI::AutoPointer
+      # An exception of another thread, or a Timeout, comes before this or after it, and not between its halves.
+      def free = Native.undisturbed { super }
+    end
+
+    NEVER = { Object => :never }.freeze
+    AT_ONCE = { Object => :immediate }.freeze
+
+    # Runs the block without the exceptions that others send to this thread, so that nothing that C gave is lost between two
+    # lines; those come when it is over, or where it says that they may. Under a fiber scheduler they come at its waits only.
+    def self.undisturbed
+      return yield if Fiber.scheduler
+
+      Thread.handle_interrupt(NEVER) { yield }
+    end
+
+    # The part of such a block that may be left.
+    def self.disturbed
+      return yield if Fiber.scheduler
+
+      Thread.handle_interrupt(AT_ONCE) { yield }
+    end
+
     # Calls a function that gives an object through its last but one argument; frees it with `free` when Ruby drops it.
     def self.make(free, name, *arguments)
-      out = FFI::MemoryPointer.new(:pointer)
-      failing { |error| public_send(name, *arguments, out, error) }
-      FFI::AutoPointer.new(out.read_pointer, method(free))
+      undisturbed do
+        out = FFI::MemoryPointer.new(:pointer)
+        failing { |error| public_send(name, *arguments, out, error) }
+        Handle.new(out.read_pointer, method(free))
+      end
     end
+
+    # More is no limit: 30,000 years.
+    LONGEST = 10**12
 
     # 0 is the library's "default", -1 its "no limit".
     def self.milliseconds(seconds)
       return 0 if seconds.nil?
-      return -1 if seconds == Float::INFINITY
+      raise UsageError.new("timeout is a number of seconds, not #{seconds.inspect}") unless seconds.is_a?(Numeric) && seconds.real?
+      raise UsageError.new("timeout is more than 0 seconds; Float::INFINITY is no limit") unless seconds.positive?
+      return -1 if seconds > LONGEST
 
       [(seconds * 1000).ceil, 1].max
     end
 
     # argv and its lengths, for the functions that take no packed arguments. Keep both while C has them.
     def self.argv(arguments)
-      texts = arguments.map { |argument| FFI::MemoryPointer.from_string(Command.bytes(argument)) }
+      texts = arguments.map { |argument| FFI::MemoryPointer.from_string(argument) }
       argv = FFI::MemoryPointer.new(:pointer, texts.size).write_array_of_pointer(texts)
       # Nothing else holds on to the texts.
       argv.instance_variable_set(:@texts, texts)
@@ -132,12 +163,44 @@ class SentinelRedis
     end
 
     # Runs a call that holds its thread on a thread of its own: whoever waits for it can be interrupted, and a fiber
-    # scheduler sees the wait. A call that was given up runs to its end there, with the memory it uses.
-    def self.aside(&call)
+    # scheduler sees the wait. A call that was given up runs to its end there, with the memory it uses; what it gives then
+    # is undone.
+    def self.aside(undo: nil, &call)
+      undisturbed do
+        thread = start(&call)
+        given_up = true
+        begin
+          # Raises what the call has raised.
+          disturbed { thread.join }
+          given_up = false
+        ensure
+          undo_later(thread, undo) if given_up && undo
+        end
+        thread.value
+      end
+    end
+
+    def self.undo_later(thread, undo)
+      start do
+        undo.call(thread.value)
+      rescue StandardError
+        nil # It has failed, and gave nothing.
+      end
+    end
+
+    # Waits for a thread, and leaves what it raised to whoever takes its value.
+    def self.ended(thread)
+      thread.join
+    rescue StandardError
+      raise if thread.alive?
+    end
+
+    # The thread of such a call.
+    def self.start(&call)
       Thread.new do
         Thread.current.report_on_exception = false
-        call.call
-      end.value
+        Thread.handle_interrupt(NEVER, &call)
+      end
     end
 
     # Raises what the block's status and the error behind its argument say.

@@ -22,6 +22,12 @@ class SentinelRedis
       Native.reply_free_at(reply)
     end
 
+    # That of the program; UTF-8 where the environment names none (LANG=C).
+    def self.encoding
+      external = Encoding.default_external
+      external == Encoding::US_ASCII ? Encoding::UTF_8 : external
+    end
+
     # Reads the nodes, depth first; six fields each.
     class Reader
       def initialize(fields)
@@ -51,7 +57,7 @@ class SentinelRedis
       def text(data, length)
         return String.new if length.zero?
 
-        FFI::Pointer.new(data).read_bytes(length).force_encoding(Encoding.default_external)
+        FFI::Pointer.new(data).read_bytes(length).force_encoding(Reply.encoding)
       end
 
       def map(length)
@@ -64,12 +70,26 @@ class SentinelRedis
 
   # Makes the bytes of commands.
   module Command
-    # Lengths and bytes, as sentinel_command_packed takes them.
+    # How many there are, their lengths and bytes, as sentinel_command_packed takes them.
     def self.pack(arguments)
-      raise UsageError.new("a command has at least its name", status: -101) if arguments.empty?
+      texts = words(arguments)
+      [texts.size, texts.map(&:bytesize).pack("Q*"), texts.pack("a*" * texts.size)]
+    end
 
-      texts = arguments.map { |argument| argument.is_a?(String) ? argument : bytes(argument) }
-      [texts.map(&:bytesize).pack("Q*"), texts.pack("a*" * texts.size)]
+    # The words of a command: an Array stands for its elements, a Hash for its keys and values by turns.
+    def self.words(arguments)
+      words = arguments.all?(String) ? arguments : arguments.flat_map { |argument| flat(argument) }
+      raise UsageError.new("a command has at least its name", status: -101) if words.empty?
+
+      words
+    end
+
+    def self.flat(argument)
+      case argument
+      when Array then argument.flat_map { |element| flat(element) }
+      when Hash then argument.flat_map { |key, value| flat(key) + flat(value) }
+      else [bytes(argument)]
+      end
     end
 
     def self.bytes(argument)
@@ -78,6 +98,8 @@ class SentinelRedis
       when Symbol, Integer, Float then argument.to_s
       when true then "1"
       when false then "0"
+      when Rational then argument.to_f.to_s
+      when defined?(BigDecimal) && BigDecimal then argument.to_s("F")
       else raise UsageError.new("#{argument.class} is no value of a command", status: -101)
       end
     end

@@ -16,9 +16,8 @@ class SentinelRedis
       arguments.push("MATCH", match) if match
       arguments.push("COUNT", count) if count
       arguments.push("TYPE", type) if type
-      @handle = Native.make(:scan_free, :scan_new, client, arguments.size, *Native.argv(arguments))
-      # A page that was given up is still under way.
-      @lock = Mutex.new
+      words = Command.words(arguments)
+      @handle = Native.make(:scan_free, :scan_new, client, words.size, *Native.argv(words))
     end
 
     # Every element; of hashes and sorted sets pairs, as the server gives them.
@@ -31,15 +30,27 @@ class SentinelRedis
       self
     end
 
-    # The next elements as the server gives them, perhaps none; nil at the end.
+    # The next elements as the server gives them, perhaps none; nil at the end. A page whose wait was ended by a Timeout or an
+    # exception from outside is not lost: the next call gives it.
     def next_page(timeout: nil)
       call = timeout ? [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL) : DEFAULT_CALL
-      Native.aside { @lock.synchronize { page(call) } }
+      Native.undisturbed do
+        # In a child after fork there is no such thread any more.
+        @coming = nil if @pid != Process.pid
+        @pid = Process.pid
+        @coming ||= Native.start { page(call) }
+        coming = @coming
+        Native.disturbed { Native.ended(coming) }
+        @coming = nil
+        coming.value
+      end
     end
 
     # Back to the beginning, on whatever node serves the client then.
     def restart
-      @lock.synchronize { Native.scan_restart(@handle) }
+      Native.ended(@coming) if @coming
+      @coming = nil
+      Native.scan_restart(@handle)
       self
     end
 

@@ -30,17 +30,21 @@ class SentinelRedis
       @tag = 0
     end
 
-    # Runs one command and gives its value.
+    # Runs one command and gives its value. From the submission to the value it is left where it waits, and nowhere else: so
+    # nothing is lost, and a call that was given up is cancelled.
     def command(client, count, lengths, data, call)
-      @tag += 1
-      status = Native.submit_queued(client, count, lengths, data, data.bytesize, call, @queue, @tag, @id, @error)
-      finish(client, status)
+      Native.undisturbed do
+        @tag += 1
+        finish(client, Native.submit_queued(client, count, lengths, data, data.bytesize, call, @queue, @tag, @id, @error))
+      end
     end
 
     # Runs a batch and gives its values.
     def batch(client, batch, call)
-      @tag += 1
-      finish(client, Native.submit_batch(client, batch, call, @queue, @tag, @id, @error))
+      Native.undisturbed do
+        @tag += 1
+        finish(client, Native.submit_batch(client, batch, call, @queue, @tag, @id, @error))
+      end
     end
 
     # Whether it has become slow for a thread: its queue has a descriptor, which every completion raises.
@@ -71,12 +75,22 @@ class SentinelRedis
         found = taken
         return found if found
       end
-      @io ||= IO.for_fd(Native.queue_fd(@queue), autoclose: false)
       loop do
-        @io.wait_readable
+        linger
         Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
         found = taken
         return found if found
+      end
+    end
+
+    # Waits for the descriptor, or for a moment where the process can have no more of them: the command has been sent.
+    def linger
+      Native.disturbed do
+        @io ||= begin
+          descriptor = Native.queue_fd(@queue)
+          descriptor.negative? ? nil : IO.for_fd(descriptor, autoclose: false)
+        end
+        @io ? @io.wait_readable : sleep(SHORT / 1000.0)
       end
     end
 
