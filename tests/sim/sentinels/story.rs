@@ -26,6 +26,7 @@ const STORM: u64 = 60_000 * MS;
 const FINDS: u64 = 35_000 * MS;
 /// All Sentinels have this port.
 const PORT: u16 = 26_379;
+const SETTLED: u64 = 12_000 * MS;
 const QUIET: u64 = 20_000 * MS;
 pub(super) const END: u64 = STORM + FINDS + QUIET;
 
@@ -251,7 +252,10 @@ impl Client {
             Mischief::Failover => court(Court::fail_over),
             Mischief::Update => self.update(),
             Mischief::Eclipse if self.victim().is_some() => absence::eclipse(),
-            Mischief::Detour if self.tale.by_name && self.victim().is_some() => absence::detour(),
+            // Ours are remembered when they have been believed for a while.
+            Mischief::Detour if self.tale.by_name && kernel().now() > SETTLED && self.victim().is_some() => {
+                absence::detour();
+            }
             Mischief::Eclipse | Mischief::Detour => {}
             Mischief::Again => {
                 if self.victim().is_some() {
