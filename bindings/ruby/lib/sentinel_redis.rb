@@ -5,6 +5,7 @@ require_relative "sentinel_redis/native"
 require_relative "sentinel_redis/errors"
 require_relative "sentinel_redis/reply"
 require_relative "sentinel_redis/ticket"
+require_relative "sentinel_redis/switchboard"
 require_relative "sentinel_redis/connection"
 require_relative "sentinel_redis/script"
 require_relative "sentinel_redis/scan"
@@ -182,11 +183,20 @@ class SentinelRedis
     inbox
   end
 
-  # For the library: a Ticket that nobody else has until it is given back.
-  def take_ticket = @tickets.pop || Ticket.new(handle)
+  # For the library: a Ticket that nobody else has until it is given back, or what all fibers share.
+  def take_ticket
+    return @tickets.pop || Ticket.new(handle) unless Fiber.scheduler
+
+    deployment = handle
+    return @switchboard if @switchboard&.deployment.equal?(deployment)
+
+    @switchboard = Switchboard.new(deployment)
+  end
 
   # One that is worn, or from before a fork, is of no more use.
   def give_ticket(ticket)
+    return if ticket.is_a?(Switchboard)
+
     if ticket.deployment.equal?(@handle) && !ticket.worn?
       @tickets.push(ticket)
     else

@@ -2,11 +2,14 @@
 
 require_relative "helper"
 
-# The smallest scheduler that Ruby's hooks allow: fibers that wait for a descriptor or a time, and select.
+# The smallest scheduler that Ruby's hooks allow: fibers that wait for a descriptor, a time or another thread, and select.
 class SmallScheduler
   def initialize
     @readable = {}
     @sleeping = {}
+    @blocked = {}
+    @unblocked = Thread::Queue.new
+    @wake, @woken = IO.pipe
   end
 
   def io_wait(io, _events, _timeout)
@@ -19,9 +22,22 @@ class SmallScheduler
     Fiber.yield
   end
 
-  # A lock is never held across a wait here.
-  def block(_blocker, _timeout = nil) = raise("a fiber blocks the thread")
-  def unblock(_blocker, _fiber) = nil
+  def block(_blocker, _timeout = nil)
+    @blocked[Fiber.current] = true
+    Fiber.yield
+  end
+
+  # Ends the wait of a fiber by an exception.
+  def end_of(fiber)
+    @blocked.delete(fiber)
+    fiber.raise(Interrupt)
+  end
+
+  # By any thread.
+  def unblock(_blocker, fiber)
+    @unblocked.push(fiber)
+    @woken.write_nonblock(".", exception: false)
+  end
 
   def fiber(&block)
     fiber = Fiber.new(blocking: false, &block)
@@ -32,14 +48,18 @@ class SmallScheduler
   def close = run
 
   def run
-    until @readable.empty? && @sleeping.empty?
-      ready, = IO.select(@readable.keys, nil, nil, @sleeping.empty? ? nil : 0.001)
+    until @readable.empty? && @sleeping.empty? && @blocked.empty?
+      ready, = IO.select(@readable.keys + [@wake], nil, nil, @sleeping.empty? ? nil : 0.001)
+      @wake.read_nonblock(4096, exception: false) if ready&.delete(@wake)
+      resume(@unblocked.pop) until @unblocked.empty?
       (ready || []).each { |io| @readable.delete(io).resume(IO::READABLE) }
       @sleeping.select { |_, at| at <= now }.each_key { |fiber| @sleeping.delete(fiber) && fiber.resume }
     end
   end
 
   private
+
+  def resume(fiber) = @blocked.delete(fiber) && fiber.resume
 
   def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 end
@@ -72,5 +92,58 @@ class TestFibers < Minitest::Test
     end
     assert thread.join(PATIENCE), "the fibers do not end"
     assert_equal Array.new(200, &:to_s).sort, answers.sort
+  end
+
+  # However many wait, they have one descriptor.
+  def test_many_fibers_under_a_low_limit
+    script = <<~'RUBY'
+      require "helper"
+      require "test_fibers"
+      Minitest.class_variable_set(:@@installed_at_exit, true)
+      redis = SentinelRedis.new(sentinels: ENV["SENTINELS"].split(","))
+      client = redis.primary(ENV["SERVICE"])
+      client.connect
+      Process.setrlimit(:NOFILE, 64)
+      answers = Hash.new(0)
+      2.times do
+        Thread.new do
+          Fiber.set_scheduler(SmallScheduler.new)
+          150.times do |n|
+            Fiber.schedule do
+              answers[:right] += 1 if client.call("BLPOP", "rb:low:#{n}", 0.01, timeout: 60).nil?
+              answers[:right] += 1 if client.call("ECHO", n, timeout: 60) == n.to_s
+            end
+          end
+        end.join
+      end
+      puts answers[:right]
+      $stdout.flush
+      exit!(0)
+    RUBY
+    paths = [File.expand_path("../lib", __dir__), __dir__].map { |path| "-I#{path}" }
+    output, = Open3.capture2e("ruby", *paths, "-e", script)
+    assert_equal "600", output.strip.lines.last&.strip, output
+  end
+
+  # A fiber that is ended while it waits leaves nothing to the next one.
+  def test_a_fiber_that_was_ended
+    client = primary
+    order = []
+    thread = Thread.new do
+      Fiber.set_scheduler(SmallScheduler.new)
+      waiting = Fiber.schedule do
+        client.call("BLPOP", "rb:ended", 0)
+      rescue Interrupt
+        order << "ended"
+      end
+      Fiber.schedule do
+        sleep 0.05
+        Fiber.scheduler.end_of(waiting)
+        order << client.call("ECHO", "next")
+      end
+    end
+    assert thread.join(PATIENCE), "the fibers do not end"
+    assert_equal %w[ended next], order
+    eventually("a call that was given up goes on") { blocked_clients.zero? }
   end
 end

@@ -7,8 +7,7 @@ class SentinelRedis
   #
   # Most replies are there after some microseconds, so a caller first waits inside the library, without the lock of the VM
   # and without a system call for a descriptor. Ruby cannot end that wait, so it is short. Then the caller waits for the
-  # queue's descriptor as for any IO: Timeout, Thread#raise and Thread#kill end the wait, and under a fiber scheduler,
-  # which sees nothing else, it is so from the start.
+  # queue's descriptor as for any IO: Timeout, Thread#raise and Thread#kill end the wait. Fibers have the Switchboard.
   class Ticket
     # Calls that were given up complete as well; more than a few are never under way.
     CAPACITY = 64
@@ -48,7 +47,7 @@ class SentinelRedis
     end
 
     # Whether it has become slow for a thread: its queue has a descriptor, which every completion raises.
-    def worn? = !@io.nil? && Fiber.scheduler.nil?
+    def worn? = !@io.nil?
 
     # At once, for a descriptor is not to wait for the garbage collector.
     def close = @queue.free
@@ -70,11 +69,10 @@ class SentinelRedis
 
     # The completion of this call: status, and the addresses of reply and error.
     def wait
-      unless Fiber.scheduler
-        Native.queue_wait(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, SHORT, @count)
-        found = taken
-        return found if found
-      end
+      Native.queue_wait(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, SHORT, @count)
+      found = taken
+      return found if found
+
       loop do
         linger
         Native.queue_poll(@queue, @entries, Native::COMPLETION_SIZE, ENTRIES, 0, @count)
