@@ -11,8 +11,10 @@ use crate::net::Endpoint;
 use crate::topology::{Word, Words, is_final};
 
 mod agenda;
+mod belief;
 
 use agenda::Agenda;
+pub use belief::stranger;
 
 /// How long those who ask wait for further answers when one Sentinel names a primary and no majority has spoken yet.
 const GRACE: Duration = Duration::from_millis(25);
@@ -75,6 +77,8 @@ pub struct Council {
     /// Nodes of the service, by what those who have a say list, and the primaries there have been.
     known: HashSet<Endpoint>,
     past: Vec<Endpoint>,
+    /// Those of the deployment that was believed before others were.
+    first: HashSet<Endpoint>,
     round: Option<Round>,
     agenda: Agenda,
     /// Rounds since one named a primary.
@@ -89,6 +93,7 @@ impl Council {
             adopted: None,
             known: HashSet::new(),
             past: Vec::new(),
+            first: HashSet::new(),
             round: None,
             agenda: Agenda::new(refresh),
             fruitless: 0,
@@ -206,7 +211,7 @@ impl Council {
     /// others are asked a little later, unless what it says settles it.
     pub fn primary_event(&mut self, link: LinkId, in_line: bool, now: Instant, jitter: f64) -> Vec<Act> {
         if self.agenda.is_one_too_many(link, now) {
-            return self.view_event(link, in_line, now, jitter);
+            return Vec::new();
         }
         self.agenda.ask_others(link, now, jitter);
         if in_line && self.agenda.owes_lists(link) {
@@ -227,26 +232,6 @@ impl Council {
         }
         self.agenda.read_lists_of(link, now, jitter);
         self.due(now, jitter)
-    }
-
-    /// Others are believed than before: nothing that those told counts, nor that they told of it.
-    pub fn begin_anew(
-        &mut self,
-        is_ours: impl Fn(LinkId) -> bool,
-        callers: bool,
-        now: Instant,
-        jitter: f64,
-    ) -> Vec<Act> {
-        for (_, seat) in self.seats.iter_mut().filter(|(link, _)| !is_ours(**link)) {
-            seat.named = None;
-            if matches!(seat.word, Word::Names { .. }) {
-                seat.word = stranger(&seat.word);
-            }
-        }
-        self.adopted = None;
-        self.known.clear();
-        self.past.clear();
-        self.conclude(callers, now, jitter)
     }
 
     /// A Sentinel answered or failed. `callers`: whether some wait.
@@ -476,14 +461,6 @@ impl Council {
             }
         }
         acts
-    }
-}
-
-/// What somebody says who has no say.
-pub fn stranger(word: &Word) -> Word {
-    match word {
-        Word::Names { primary, epoch, .. } => Word::Stranger(Some((primary.clone(), *epoch))),
-        _ => Word::Stranger(None),
     }
 }
 

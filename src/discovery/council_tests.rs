@@ -154,6 +154,6 @@ fn a_storm_of_events_is_no_storm_of_questions() {
         }
         last = if asks(&acts, 0) > 0 { now } else { last };
     }
-    assert!(asked.iter().all(|&questions| questions <= 200), "{asked:?} in 10 s");
+    assert!(asked.iter().all(|&questions| questions <= 300), "{asked:?} in 10 s");
     assert!(begin + Duration::from_millis(11_000) < last);
 }

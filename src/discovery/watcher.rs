@@ -180,7 +180,7 @@ impl Watcher {
     /// Where others are believed by now, nothing counts that was told of the service before.
     fn believe(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let members = Rc::clone(self.discovery.members());
-        let belief = members.with(|who| who.belief(&self.service));
+        let (belief, remembers) = members.with(|who| (who.belief(&self.service), who.remembers_others()));
         if std::mem::replace(&mut self.belief, belief) == belief {
             return Vec::new();
         }
@@ -188,6 +188,7 @@ impl Watcher {
         let is_ours = |link: LinkId| members.standing(link).has_a_say();
         self.answers.retain(|link, _| is_ours(*link));
         self.is_news = true;
+        self.council.remember_the_first(remembers);
         self.council.begin_anew(is_ours, callers, now, jitter)
     }
 
@@ -211,10 +212,15 @@ impl Watcher {
         let (settings, members) = (self.discovery.settings(), self.discovery.members());
         let (map, min_peers) = (&settings.address_map, settings.min_other_sentinels);
         if answer.depth == Depth::Lists {
-            let is_kin = answer.primary_at(map).is_some_and(|at| self.council.knows(&at));
+            let named = answer.primary_at(map);
+            let is_kin = named.as_ref().is_some_and(|at| self.council.knows(at));
+            let is_of_the_first = named.is_some_and(|at| self.council.knew_first(&at));
             let is_news = members.with(|who| {
                 if is_kin {
                     who.is_kin(link);
+                }
+                if is_of_the_first {
+                    who.is_of_the_first(link);
                 }
                 match &answer.peers {
                     Some(_) => who.lists(link, &self.service, answer.entries(map), now),

@@ -123,6 +123,8 @@ struct Way {
     expelled: bool,
     /// It names a node that the deployment has, for one of the services.
     kin: bool,
+    /// It names a node that the deployment had before others were believed.
+    of_the_first: bool,
     /// That it is a stranger was told, on this connection.
     announced: bool,
     /// It was asked about a service, and has answered.
@@ -194,6 +196,8 @@ pub struct Who {
     /// The same ones were given again while none of ours answered: whoever is there now is meant.
     given_again: bool,
     learns: bool,
+    /// When somebody who had been tried in vain was given the place of another one last.
+    tried_again: Option<Instant>,
     changes: Vec<Change>,
 }
 
@@ -216,6 +220,7 @@ impl Who {
             voices_since: None,
             given_again: false,
             learns,
+            tried_again: None,
             changes: Vec::new(),
         }
     }
@@ -253,6 +258,7 @@ impl Who {
             doubted: false,
             expelled: false,
             kin: false,
+            of_the_first: false,
             announced: false,
             answered: false,
             lists: HashMap::new(),
@@ -317,7 +323,7 @@ impl Who {
         // What it said before it was lost is old.
         way.lists.clear();
         way.denies.clear();
-        (way.kin, way.announced, way.answered) = (false, false, false);
+        (way.kin, way.of_the_first, way.announced, way.answered) = (false, false, false, false);
         way.told = run_id;
         self.judge(now);
     }
@@ -460,9 +466,15 @@ impl Who {
             .is_some_and(|peer| !peer.down)
     }
 
-    /// Whether one of ours answers, on another link than this one.
+    /// Whether one of ours answers, on another link than this one, and can tell of what ours told there.
     pub fn others_answer(&self, link: LinkId) -> bool {
-        self.voices().any(|(id, _)| id != link)
+        let watched = self.ways.get(&link).map(|way| &way.watched);
+        let tells = |voice: &Way| {
+            watched.is_none_or(|watched| {
+                watched.is_empty() || !watched.iter().all(|service| voice.denies.contains(service))
+            })
+        };
+        self.voices().any(|(id, voice)| id != link && tells(voice))
     }
 
     /// What has changed since this was asked last.

@@ -20,10 +20,10 @@ const MIN_BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// whether those who contradict each other still do, however seldom anything else is asked.
 const MIN_BETWEEN_DOUBTS: Duration = Duration::from_secs(1);
 
-/// So many events of one of them in a second are followed by a question each: a failover makes eight. What is told beyond that
-/// is read from its lists.
-const MOST_EVENTS: u32 = 12;
-const WITHIN: Duration = Duration::from_secs(1);
+/// So many events of one of them are followed by a question each at once: a failover makes eight. Those beyond that are by one
+/// each so often.
+const EVENTS_AT_ONCE: u32 = 12;
+const BETWEEN_EVENTS: Duration = Duration::from_millis(40);
 
 /// What is to be asked, and when.
 #[derive(Debug)]
@@ -48,8 +48,9 @@ pub(super) struct Agenda {
     lists_read: BTreeMap<LinkId, Instant>,
     /// Those that were asked for their lists, and have not answered yet.
     owed: BTreeSet<LinkId>,
-    /// How many events each has told, in the second that began then.
-    events: BTreeMap<LinkId, (Instant, u32)>,
+    /// When each may be asked for an event, were there none at once; and who is to be asked for one then.
+    events: BTreeMap<LinkId, Instant>,
+    told: BTreeMap<LinkId, Instant>,
 }
 
 impl Agenda {
@@ -70,13 +71,15 @@ impl Agenda {
             lists_read: BTreeMap::new(),
             owed: BTreeSet::new(),
             events: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
     /// When something is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let others = self.others.map(|(at, _)| at);
-        [self.poll, self.retry, self.look, others, self.lists]
+        let told = self.told.values().min().copied();
+        [self.poll, self.retry, self.look, others, self.lists, told]
             .into_iter()
             .flatten()
             .min()
@@ -171,17 +174,23 @@ impl Agenda {
         self.lists_read.retain(|&link, _| keep(link));
         self.owed.retain(|&link| keep(link));
         self.events.retain(|&link, _| keep(link));
+        self.told.retain(|&link, _| keep(link));
         self.tellers.retain(|&link| keep(link));
     }
 
-    /// One more event; whether it is one of too many.
+    /// One more event. Where there have been too many it is looked into a little later, with those that come until then.
     pub(super) fn is_one_too_many(&mut self, link: LinkId, now: Instant) -> bool {
-        let (since, count) = self.events.entry(link).or_insert((now, 0));
-        if now.saturating_duration_since(*since) >= WITHIN {
-            (*since, *count) = (now, 0);
+        if self.told.contains_key(&link) {
+            return true;
         }
-        *count += 1;
-        *count > MOST_EVENTS
+        let saved = BETWEEN_EVENTS * (EVENTS_AT_ONCE - 1);
+        let next = self.events.get(&link).map_or(now, |next| (*next).max(now));
+        let later = next.checked_sub(saved).filter(|at| *at > now);
+        self.events.insert(link, next + BETWEEN_EVENTS);
+        if let Some(at) = later {
+            self.told.insert(link, at);
+        }
+        later.is_some()
     }
 
     /// All but `link` are to be asked, unless what it says settles it.
@@ -227,6 +236,16 @@ impl Agenda {
         jitter: f64,
     ) -> Vec<(LinkId, Depth)> {
         let mut asked = Vec::new();
+        let told: Vec<LinkId> = self
+            .told
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(&link, _)| link)
+            .collect();
+        for link in told {
+            self.told.remove(&link);
+            asked.push((link, Depth::Epoch));
+        }
         if let Some((_, link)) = self.others.take_if(|(at, _)| *at <= now) {
             asked.extend(
                 up.iter()

@@ -1,10 +1,10 @@
 //! When nothing of what was known counts any more: for all that was given, or for one service; and who was ours before that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{ANEW_AFTER, RunId, Standing, Way, Who};
+use super::{ANEW_AFTER, LinkId, RunId, Standing, Way, Who};
 use crate::net::Endpoint;
 
 impl Way {
@@ -39,6 +39,11 @@ impl Who {
     /// What was given is given once more: whoever is there now is meant, where ours are silent.
     pub fn give_again(&mut self) {
         self.given_again = self.somebody_is_missed();
+        if !self.first.is_empty() {
+            // Or where others are believed than those who were first: whoever is there decides.
+            let given = self.ways.values_mut().filter(|way| way.decides());
+            given.for_each(|way| way.decides_anew = way.standing == Standing::Stranger);
+        }
     }
 
     /// Whoever answers at an address that was given is believed, and nothing of what was known before counts.
@@ -46,8 +51,9 @@ impl Who {
         self.begun = Some(now);
         self.nobody_is_late = false;
         self.given_again = false;
+        let are_back = self.first_are_back();
         if !self.peers.is_empty() {
-            self.leave_all_behind(self.is_given_anew());
+            self.leave_all_behind(self.is_given_anew() || are_back);
         }
         self.friends.clear();
         for way in self.ways.values_mut() {
@@ -70,12 +76,20 @@ impl Who {
             return;
         }
         let is_long_ago = |at: &Instant| now.saturating_duration_since(*at) >= ANEW_AFTER;
-        let silent = self.heard_of.iter().filter(|(_, at)| is_long_ago(at));
-        let is_over = |service: &&Rc<str>| {
-            let shows = |way: &Way| way.lists.contains_key(*service);
-            self.is_missed(service) && self.most_are_meant(shows, |way| way.watched.contains(*service))
+        let strangers = self.ways.values().filter(|way| way.is_a_candidate() && way.decides());
+        let shown: HashSet<&Rc<str>> = strangers.flat_map(|way| way.lists.keys()).collect();
+        let is_over = |service: &Rc<str>| match self.heard_of.get(service) {
+            Some(at) => {
+                let shows = |way: &Way| way.lists.contains_key(service);
+                is_long_ago(at) && self.most_are_meant(shows, |way| way.watched.contains(service))
+            }
+            // Nobody was ever asked for it before: it is of those who know it.
+            None => true,
         };
-        let over: Vec<Rc<str>> = silent.map(|(service, _)| service).filter(is_over).cloned().collect();
+        let over = shown
+            .into_iter()
+            .filter(|service| self.is_missed(service) && is_over(service));
+        let over: Vec<Rc<str>> = over.cloned().collect();
         for service in over {
             for way in self.ways.values_mut() {
                 if way.is_a_candidate() && way.lists.contains_key(&service) {
@@ -101,8 +115,17 @@ impl Who {
     pub(super) fn may_begin_anew(&self, now: Instant) -> bool {
         let Some(heard) = self.heard else { return true };
         let alone = self.ways.values().filter(|way| way.decides()).count() == 1 && self.peers.len() <= 1;
-        self.most_are_meant(|_| true, |way| way.was_ours)
-            && (alone || now.saturating_duration_since(heard) >= ANEW_AFTER)
+        let is_long_ago = now.saturating_duration_since(heard) >= ANEW_AFTER;
+        self.first_are_back() || (self.most_are_meant(|_| true, |way| way.was_ours) && (alone || is_long_ago))
+    }
+
+    /// Whether most of the addresses that lead to somebody lead to those who were first.
+    fn first_are_back(&self) -> bool {
+        let there = self.ways.values().filter(|way| way.decides() && way.shows());
+        let (all, first) = there.fold((0, 0), |(all, first), way| {
+            (all + 1, first + usize::from(self.was_first(way)))
+        });
+        first * 2 > all
     }
 
     /// Whether most of the addresses that led to ours, or lead to somebody now, lead to others who are meant: who watch our
@@ -154,21 +177,35 @@ impl Who {
     /// Nor are the nodes of those who were believed ours.
     fn believe_others(&mut self) {
         self.beliefs += 1;
-        self.ways.values_mut().for_each(|way| way.kin = false);
+        for way in self.ways.values_mut() {
+            (way.kin, way.of_the_first) = (false, false);
+        }
     }
 
-    /// Whoever has no voice was ours before others were believed for having been at most of the addresses, is where it was then,
-    /// and its address is given: where most of the addresses lead to such as these, as the name has them again, they are ours
-    /// again. Whoever does not say who it is lists some of those.
+    /// Whether there were others before those who are believed.
+    pub fn remembers_others(&self) -> bool {
+        !self.first.is_empty()
+    }
+
+    /// Whoever is at the end of the link names a node of those who were believed first.
+    pub fn is_of_the_first(&mut self, link: LinkId) {
+        if let Some(way) = self.ways.get_mut(&link) {
+            way.of_the_first = true;
+        }
+    }
+
+    /// Whoever has no voice was ours before others were believed for having been at most of the addresses, or watches the nodes
+    /// of those who were, and its address is given: where most of the addresses lead to such as these, as the name has them
+    /// again, they are ours again. Whoever does not say who it is, and is where one of them was, lists some of those.
     pub(super) fn was_first(&self, way: &Way) -> bool {
         let is_one = || match &way.told {
-            Some(run_id) => self.first.get(run_id).is_some_and(|at| way.leads_to(at)),
+            Some(run_id) => self.first.contains_key(run_id),
             None => {
                 let mut listed = way.entries();
                 self.first.values().any(|at| way.leads_to(at))
                     && listed.any(|entry| self.first.contains_key(&entry.run_id))
             }
         };
-        way.standing == Standing::Stranger && way.decides() && is_one()
+        way.standing == Standing::Stranger && way.decides() && !self.first.is_empty() && (way.of_the_first || is_one())
     }
 }

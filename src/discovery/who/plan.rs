@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Change, FORGOTTEN_AFTER, LinkId, Peer, RunId, Standing, Way, Who};
 use crate::net::Endpoint;
@@ -12,6 +12,9 @@ const MOST_OPEN: usize = 5;
 
 /// After so many failures a link may have to make room for one to somebody who was tried less often.
 const TRIED_ENOUGH: u32 = 2;
+
+/// And where that one was tried before, no more often than this while others answer.
+const TRIED_AGAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// The links to open and to close.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,12 @@ impl Who {
         for (run_id, at, tries) in self.wanted() {
             let room = self.learnt().count() + open.len() < MOST_OPEN;
             if !room {
+                // Whoever was tried already is tried again now and then, as long as others answer.
+                let lately = |at: Instant| now.saturating_duration_since(at) < TRIED_AGAIN_EVERY;
+                if tries > 0 && self.voices().next().is_some() && self.tried_again.is_some_and(lately) {
+                    break;
+                }
+                self.tried_again = (tries > 0).then_some(now).or(self.tried_again);
                 let Some(tired) = self.most_tired(tries) else { break };
                 self.close(tired);
                 close.push(tired);

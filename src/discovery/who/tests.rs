@@ -3,12 +3,10 @@
 use super::*;
 
 /// Plays `steps` and tells what follows.
-///
 /// `+1@A`: link 1 to address A was given. `+1`: an address that link 1 leads to was given. `-1`: it is not given any more.
-/// `1=a`: a answers there, `1=?`: somebody who does not tell. `1:b@B,!c@C`: it lists b at B, and c at C as down. `1/t:`: for
-/// the service t; `1/t!`: it does not know that service. `1+`: it names a node of ours. `1x`: the connection is lost, or not to
-/// be had. `1#`: its name has its address no more, `1##`: again. `~9`: nine seconds pass. `plan`: links are opened, from 11
-/// on, and closed.
+/// `1=a`: a answers there, `1=?`: somebody who does not tell. `1:b@B,!c@C`: it lists b at B, c at C as down; `1/t:` for service t;
+/// `1/t!`: it does not know t. `1+`: it names a node of ours, `1++`: of those who were first. `1x`: the connection is lost. `1#`: its
+/// name has its address no more, `1##`: again. `~9`: nine seconds pass. `plan`: links are opened (11...) and closed.
 pub(super) struct Stage {
     pub(super) who: Who,
     now: Instant,
@@ -45,6 +43,8 @@ impl Stage {
             self.who.settle(now);
         } else if let Some(link) = step.strip_prefix('+') {
             self.who.give_known(number(link));
+        } else if let Some(link) = step.strip_suffix("++") {
+            self.who.is_of_the_first(number(link));
         } else if let Some(link) = step.strip_suffix('+') {
             self.who.is_kin(number(link));
             self.who.settle(now);
