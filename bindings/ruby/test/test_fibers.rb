@@ -101,7 +101,7 @@ class TestFibers < Minitest::Test
       require "test_fibers"
       Minitest.class_variable_set(:@@installed_at_exit, true)
       redis = SentinelRedis.new(sentinels: ENV["SENTINELS"].split(","))
-      client = redis.primary(ENV["SERVICE"])
+      client = redis.primary(ENV["SERVICE"], pool__max_connections: 8)
       client.connect
       Process.setrlimit(:NOFILE, 64)
       answers = Hash.new(0)
