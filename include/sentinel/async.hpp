@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <future>
+#include <mutex>
 
 #if defined(__cpp_impl_coroutine)
 #include <coroutine>
@@ -120,6 +121,9 @@ public:
  * The coroutine goes on on the thread `sentinel-cb`, or at once where the submission is refused: a blocking call there
  * is would_deadlock, and a long one delays every other callback. Throws like client::command. Arguments are copied when
  * it is made, so it may be kept and then awaited, once; the client must live until then, and need not after.
+ *
+ * A coroutine that is destroyed while it waits is not resumed: its call is cancelled, and its reply goes nowhere. The client
+ * must be alive then; and as with any coroutine, nobody may destroy it while it is being resumed.
  */
 class awaitable_command {
 public:
@@ -131,32 +135,67 @@ public:
     }
     awaitable_command(const awaitable_command &) = delete;
     awaitable_command &operator=(const awaitable_command &) = delete;
+    ~awaitable_command() {
+        if (const std::optional<std::uint64_t> id = shared_->leave())
+            sentinel_cancel(client_, *id);
+    }
 
     bool await_ready() const noexcept { return false; }
     bool await_suspend(std::coroutine_handle<> waiter) {
-        // Once it is accepted, another thread may have resumed the coroutine and destroyed *this: only `submitted`,
-        // which is on this stack, is looked at then.
-        const auto submitted = detail::waiting<resumption>::submit(client_, args_, options_, resumption{this, waiter});
-        if (!submitted)
-            answer_.emplace(submitted.error());
+        // Once it is accepted, another thread may have resumed the coroutine and destroyed *this: only what is on this stack
+        // is looked at then.
+        const std::shared_ptr<meeting> shared = shared_;
+        shared->waiter = waiter;
+        const auto submitted = detail::waiting<resumption>::submit(client_, args_, options_, resumption{shared});
+        if (submitted)
+            shared->submitted(submitted.value());
+        else
+            shared->answer.emplace(submitted.error());
         return submitted.ok();
     }
-    reply await_resume() { return std::move(*answer_).value(); }
+    reply await_resume() { return std::move(*shared_->answer).value(); }
 
 private:
-    struct resumption {
-        awaitable_command *command;
+    /* Where the coroutine and the callback meet: it outlives both. */
+    struct meeting {
+        std::mutex mutex;
         std::coroutine_handle<> waiter;
+        std::optional<std::uint64_t> id;
+        std::optional<result<reply>> answer;
+        bool left = false;
+
+        void submitted(std::uint64_t call) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            id = call;
+        }
+        /* The coroutine is no more. The call that it still waits for, if any. */
+        std::optional<std::uint64_t> leave() {
+            const std::lock_guard<std::mutex> lock(mutex);
+            left = true;
+            return answer ? std::nullopt : id;
+        }
+        /* Whom to resume, if it is there yet. */
+        std::coroutine_handle<> arrive(result<reply> arrived) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (left)
+                return nullptr;
+            answer.emplace(std::move(arrived));
+            return waiter;
+        }
+    };
+
+    struct resumption {
+        std::shared_ptr<meeting> shared;
         void operator()(result<reply> answer) const {
-            command->answer_.emplace(std::move(answer));
-            waiter.resume();
+            if (const std::coroutine_handle<> waiter = shared->arrive(std::move(answer)))
+                waiter.resume();
         }
     };
 
     sentinel_client_t *client_;
     std::vector<std::string> args_;
     call_options options_;
-    std::optional<result<reply>> answer_;
+    std::shared_ptr<meeting> shared_ = std::make_shared<meeting>();
 };
 
 #endif

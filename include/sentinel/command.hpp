@@ -35,12 +35,16 @@ struct is_range_of_text<T, std::void_t<decltype(std::begin(std::declval<const T 
 
 } // namespace detail
 
-/** One argument of a command: a text of any bytes, or a number, which is sent as its decimal text. */
+/** One argument of a command: a text of any bytes, a number, which is sent as its decimal text, or a bool, sent as 1 or 0. */
 class argument {
 public:
-    /** A text; borrowed. */
+    /** A text; borrowed. A null pointer is none: usage_error. */
     template <class T, std::enable_if_t<detail::is_text<T>, int> = 0>
-    argument(const T &text) : text_(text) {}
+    argument(const T &text) : text_(there(text)) {}
+
+    /** 1 or 0. */
+    template <class T, std::enable_if_t<std::is_same_v<T, bool>, char> = 0>
+    argument(T truth) noexcept : text_(truth ? "1" : "0") {}
 
     /** A number; of a floating point one as many digits as it takes to read the same number again. */
     template <class T, std::enable_if_t<detail::is_number<T>, long> = 0>
@@ -66,6 +70,14 @@ public:
     bool is_number() const noexcept { return is_number_; }
 
 private:
+    template <class T> static std::string_view there(const T &text) {
+        if constexpr (std::is_pointer_v<T>) {
+            if (text == nullptr)
+                failure(status::invalid_argument, "an argument of a command is a null pointer").raise();
+        }
+        return text;
+    }
+
     std::string_view text_;
     std::array<char, 48> digits_; // 64 bits are 20 characters, a long double 44 at most
     std::size_t len_ = 0;

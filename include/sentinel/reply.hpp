@@ -296,6 +296,8 @@ template <class T> struct reading<T, std::enable_if_t<std::is_floating_point_v<T
         const std::string_view text = of.text();
         if (text == "inf" || text == "+inf" || text == "-inf")
             return text[0] == '-' ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
+        if (text == "nan" || text == "-nan")
+            return std::numeric_limits<T>::quiet_NaN();
         std::istringstream stream{std::string(text)};
         stream.imbue(std::locale::classic()); // a point stays a point
         T number{};

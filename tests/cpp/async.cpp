@@ -122,7 +122,47 @@ static begun<int> fail(const sentinel::client &client) {
     co_return reply.as<int>();
 }
 
+/* A coroutine that its owner may destroy. */
+struct owned {
+    struct promise_type {
+        owned get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void return_void() {}
+        void unhandled_exception() { std::terminate(); }
+    };
+    std::coroutine_handle<promise_type> handle;
+};
+
+static owned wait_for_ever(const sentinel::client &client, std::shared_ptr<int> kept) {
+    const auto reply = co_await client.co_command("BLPOP", "cpp:never", 0);
+    *kept += reply.is_nil() ? 1 : 2;
+}
+
+/* Destroyed while it waits, it is never resumed, and its call ends. */
+static void coroutines_may_be_destroyed(const sentinel::client &client) {
+    const auto blocked = [&] {
+        const std::string info = client.command({"INFO", "clients"}).str();
+        const std::size_t at = info.find("blocked_clients:");
+        return info.compare(at, 17, "blocked_clients:0") != 0;
+    };
+    const auto resumed = std::make_shared<int>(0);
+    for (int i = 0; i < 40; i++) {
+        const owned waiting = wait_for_ever(client, resumed);
+        if (i % 2 == 0)
+            std::this_thread::sleep_for(std::chrono::milliseconds(i / 4));
+        CHECK(!waiting.handle.done());
+        waiting.handle.destroy();
+    }
+    for (int tries = 0; tries < 3000 && blocked(); tries++)
+        std::this_thread::sleep_for(10ms);
+    CHECK(!blocked());
+    CHECK_EQUAL(1, resumed.use_count());
+    CHECK_EQUAL(0, *resumed);
+}
+
 static void coroutines_await(const sentinel::client &client) {
+    coroutines_may_be_destroyed(client);
     CHECK_EQUAL(42, add_twice(client, "cpp:coroutine").future.get());
     CHECK_THROWS(sentinel::server_error, fail(client).future.get());
 }

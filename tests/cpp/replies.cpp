@@ -70,6 +70,12 @@ static void numbers_keep_their_size_and_digits(const sentinel::client &client) {
     client.command({"ZADD", "cpp:z", 1.25, "m", "-inf", "low"});
     CHECK_EQUAL(1.25, client.command({"ZSCORE", "cpp:z", "m"}).as<double>());
     CHECK_EQUAL(-std::numeric_limits<double>::infinity(), client.command({"ZSCORE", "cpp:z", "low"}).as<double>());
+    const double none = client.command({"ECHO", "nan"}).as<double>();
+    CHECK(none != none);
+    CHECK_EQUAL("1", client.command({"ECHO", true}).str());
+    CHECK_EQUAL("0", client.command({"ECHO", false}).str());
+    const char *missing = nullptr;
+    CHECK_THROWS(sentinel::usage_error, client.command({"ECHO", missing}));
 }
 
 static void bytes_are_kept(const sentinel::client &client) {

@@ -32,7 +32,8 @@ static_assert(!std::is_base_of_v<sentinel::connection_error, sentinel::server_er
 static_assert(std::is_constructible_v<sentinel::argument, const char *>);
 static_assert(std::is_constructible_v<sentinel::argument, std::string>);
 static_assert(std::is_constructible_v<sentinel::argument, long> && std::is_constructible_v<sentinel::argument, double>);
-static_assert(!std::is_constructible_v<sentinel::argument, bool> && !std::is_constructible_v<sentinel::argument, char>);
+static_assert(std::is_constructible_v<sentinel::argument, bool> && !std::is_constructible_v<sentinel::argument, char>);
+static_assert(!std::is_constructible_v<sentinel::argument, const int *>, "no pointer is a truth");
 static_assert(!std::is_constructible_v<sentinel::argument, std::nullptr_t>);
 static_assert(std::is_convertible_v<std::vector<std::string>, sentinel::arguments>);
 static_assert(std::is_convertible_v<std::vector<const char *>, sentinel::arguments>);
