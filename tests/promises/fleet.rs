@@ -284,7 +284,23 @@ impl Fleet {
         let watching = sentinels.iter().filter(|host| self.watches(**host));
         let mut views = watching.map(|host| self.view(*host));
         let first = views.next()??;
-        views.all(|view| view == Some(first)).then_some(first)
+        (views.all(|view| view == Some(first)) && self.follow_closely(first)).then_some(first)
+    }
+
+    /// Whether the replicas have what the primary had just now. One whose link is up may have the stream of a second still to
+    /// come, and takes that with it when it is promoted.
+    fn follow_closely(&self, primary: Host) -> bool {
+        let offset = |host: Host, name: &str| -> Option<u64> {
+            let info = self.try_ask(host, "INFO replication").ok()?.as_text();
+            let line = info.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_start_matches(':').trim().parse().ok()
+        };
+        let Some(written) = offset(primary, "master_repl_offset") else {
+            return false;
+        };
+        let replicas = self.nodes().into_iter().filter(|host| *host != primary);
+        let mut offsets = replicas.map(|host| offset(host, "slave_repl_offset"));
+        offsets.all(|read| read.is_some_and(|read| read >= written))
     }
 
     /// The primary as a Sentinel sees it, if it sees everything in order.
