@@ -23,7 +23,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Client is bound to the primary or to the replicas of a service and follows them through every failover.
@@ -200,28 +199,13 @@ func (c *Client) run(ctx context.Context, submit func(*C.sentinel_client_t, *C.s
 	return takeReply(entry.reply), nil
 }
 
-// graceAfterDeadline is how long the library's own end of a call is waited for when the context's deadline, which is the
-// call's, has passed: the library says where it was tried and why it failed, the context says nothing.
-const graceAfterDeadline = 20 * time.Millisecond
-
 // wait gives the completion of a call that was submitted. The context's cancel ends the call.
 func (c *Client) wait(ctx context.Context, done <-chan completion, id C.uint64_t) completion {
 	if ctx.Done() == nil {
 		return <-done
 	}
-	select {
-	case entry := <-done:
+	if entry, ok := waitFor(ctx, done); ok {
 		return entry
-	case <-ctx.Done():
-	}
-	if ctx.Err() == context.DeadlineExceeded {
-		grace := time.NewTimer(graceAfterDeadline)
-		defer grace.Stop()
-		select {
-		case entry := <-done:
-			return entry
-		case <-grace.C:
-		}
 	}
 	if handle := c.shared.stillUse(); handle != nil {
 		C.sentinel_cancel(handle, id)

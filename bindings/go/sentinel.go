@@ -212,10 +212,14 @@ func start[T any](call func() (T, error)) chan ended[T] {
 	return done
 }
 
+// graceAfterDeadline is how long the library's own end of a call is waited for when the context's deadline, which is the
+// call's, has passed: the library says where it was tried and why it failed, the context says nothing.
+const graceAfterDeadline = 20 * time.Millisecond
+
 // waitFor waits no longer than the context lets it, and a little longer for the library's own end of a call at the deadline.
-func waitFor[T any](ctx context.Context, done <-chan ended[T]) (ended[T], bool) {
+func waitFor[T any](ctx context.Context, done <-chan T) (end T, ok bool) {
 	select {
-	case end := <-done:
+	case end = <-done:
 		return end, true
 	case <-ctx.Done():
 	}
@@ -223,12 +227,12 @@ func waitFor[T any](ctx context.Context, done <-chan ended[T]) (ended[T], bool) 
 		grace := time.NewTimer(graceAfterDeadline)
 		defer grace.Stop()
 		select {
-		case end := <-done:
+		case end = <-done:
 			return end, true
 		case <-grace.C:
 		}
 	}
-	return ended[T]{}, false
+	return end, false
 }
 
 // blocking starts a call and waits for it as long as the context lets it; what comes later is undone. Whether it goes on.

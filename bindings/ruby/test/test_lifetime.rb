@@ -68,7 +68,7 @@ class TestLifetime < Minitest::Test
       page = nil
       waiting = Thread.current
       tries += 1
-      helper = tries % 2 == 1 ? Thread.new { sleep 0.0001; waiting.raise(slow) } : nil # rubocop:disable Style
+      helper = tries % 2 == 1 ? Thread.new { sleep 0.0001; waiting.raise(slow) } : nil
       begin
         # Whatever comes, comes while it waits, or when the page is here.
         Thread.handle_interrupt(slow => :on_blocking) do

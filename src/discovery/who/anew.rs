@@ -70,14 +70,22 @@ impl Who {
     }
 
     /// Those of a service of which none of ours has told for long: whoever most of the addresses lead to that led to them. What
-    /// else was known counts still.
+    /// else was known counts still, and whoever is foreign to one of ours for another service stays so.
     pub(super) fn begin_services_anew(&mut self, now: Instant) {
         if self.voices().next().is_none() {
             return;
         }
         let is_long_ago = |at: &Instant| now.saturating_duration_since(*at) >= ANEW_AFTER;
-        let strangers = self.ways.values().filter(|way| way.is_a_candidate() && way.decides());
-        let shown: HashSet<&Rc<str>> = strangers.flat_map(|way| way.lists.keys()).collect();
+        let is_foreign = |way: &Way| self.voices().any(|(_, voice)| self.are_foreign(way, voice));
+        let strangers = self
+            .ways
+            .iter()
+            .filter(|(_, way)| way.is_a_candidate() && way.decides());
+        let strangers: Vec<(LinkId, &Way)> = strangers
+            .filter(|(_, way)| !is_foreign(way))
+            .map(|(&link, way)| (link, way))
+            .collect();
+        let shown: HashSet<&Rc<str>> = strangers.iter().flat_map(|(_, way)| way.lists.keys()).collect();
         let is_over = |service: &Rc<str>| match self.heard_of.get(service) {
             Some(at) => {
                 let shows = |way: &Way| way.lists.contains_key(service);
@@ -90,12 +98,13 @@ impl Who {
             .into_iter()
             .filter(|service| self.is_missed(service) && is_over(service));
         let over: Vec<Rc<str>> = over.cloned().collect();
+        let strangers: Vec<LinkId> = strangers.into_iter().map(|(link, _)| link).collect();
         for service in over {
-            for way in self.ways.values_mut() {
-                if way.is_a_candidate() && way.lists.contains_key(&service) {
-                    way.begin_anew();
-                }
-            }
+            let of_it = self
+                .ways
+                .iter_mut()
+                .filter(|(link, way)| strangers.contains(link) && way.lists.contains_key(&service));
+            of_it.for_each(|(_, way)| way.begin_anew());
             *self.begun_anew.entry(service).or_default() += 1;
         }
         self.admit_all();

@@ -187,6 +187,17 @@ fn whose_words_count_when_those_of_one_service_are_silent() {
     }
 }
 
+/// A service that ours do not know is no reason to believe somebody who is foreign to them for another one.
+#[test]
+fn whoever_is_foreign_stays_so_for_every_service() {
+    let mut stage = Stage::play(&format!("{OURS} 1/t! 2/t! 3/t! 3x 3=f 3:g@G,h@H"));
+    for _ in 0..3 {
+        stage.step("3/t:g@G");
+        assert_eq!(stage.standings(), "1=voice 2=voice 3=stranger");
+        assert_eq!(stage.who.belief("t"), 0, "others are believed of it");
+    }
+}
+
 /// Who watches our nodes is a newcomer, and no news until it has joined.
 #[test]
 fn a_newcomer_is_not_told_of_as_a_stranger() {
