@@ -183,9 +183,6 @@ struct Slot {
     call: Call,
 }
 
-/// Calls that have completed among those that wait behind a question, besides one for each that has not.
-const STALE: usize = 1024;
-
 /// The slots that keep the buffer of their last request for the next one, and how large it may be.
 const KEEP_BUFFERS: u32 = 1024;
 const KEEP_BYTES: usize = 1024;
@@ -335,21 +332,6 @@ impl Book {
         self.slots.len() - self.free.len()
     }
 
-    /// Has a call wait behind a question. Those that have completed meanwhile do not gather.
-    pub(super) fn hold(&mut self, id: CallId) {
-        if self.held.len() >= 2 * self.live() + STALE {
-            let mut held = std::mem::take(&mut self.held);
-            held.retain(|id| self.get(*id).is_some());
-            self.held = held;
-        }
-        self.held.push_back(id);
-    }
-
-    /// Whether a call that comes now waits behind a question.
-    pub(super) fn holds(&self) -> bool {
-        self.asker.is_some() || self.releasing || !self.held.is_empty()
-    }
-
     /// The numbers of all of them.
     pub(super) fn ids(&self) -> Vec<CallId> {
         let live = (0u32..).zip(&self.slots).filter(|(_, slot)| !slot.call.is_free());
@@ -445,20 +427,6 @@ mod tests {
         let (third, _) = book.enter(target, |call| call.life = under_way(Shape::Pipeline(2)));
         assert!(!finish(&mut book, third), "a batch has more than its reply left");
         assert!(book.take(third).is_some());
-    }
-
-    #[test]
-    fn calls_that_completed_while_they_were_held_do_not_gather() {
-        let mut book = Book::default();
-        let (first, _) = enter(&mut book, Deadline::NEVER);
-        book.hold(first);
-        for _ in 0..100_000 {
-            let (id, _) = enter(&mut book, Deadline::NEVER);
-            book.hold(id);
-            assert!(book.take(id).is_some());
-        }
-        assert!(book.held.len() <= 2 * 2 + STALE, "{}", book.held.len());
-        assert_eq!(book.held.front(), Some(&first));
     }
 
     #[test]

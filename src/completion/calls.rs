@@ -138,6 +138,9 @@ impl Calls {
         let held = book.holds();
         if held {
             book.hold(id);
+        } else if !simple {
+            // Before the next one is entered.
+            book.ask(id, &self.learnt);
         }
         let sent = !held && lane.as_ref().is_some_and(|lane| hand_over(&mut book, id, lane).is_ok());
         if pool.role == Role::Primary && lane.is_some() {
@@ -148,7 +151,7 @@ impl Calls {
             self.changed.notify_one();
         }
         if !sent && !held {
-            self.start(pool, id);
+            self.dispatch(pool, id);
         }
         Ok(id)
     }

@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) burst: u64,
     pub(crate) queue: usize,
     pub(crate) replica_clients: bool,
+    /// All threads begin at once, with commands that the library does not know.
+    pub(crate) overture: bool,
     pub(crate) storm: u64,
     pub(crate) pause: u64,
     pub(crate) mischief: Vec<Mischief>,
@@ -97,6 +99,7 @@ impl Plan {
             pending: [4, 64, 65_536][rng.usize(..3)],
             protocol: 2 + rng.i64(0..2),
             chatty: one_in(rng, 3, 5),
+            overture: rng.u64(..6) == 0,
         }
     }
 

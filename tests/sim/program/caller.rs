@@ -18,6 +18,9 @@ const MS: u64 = 1_000_000;
 pub(super) fn run(program: &Rc<Program>) {
     let kernel = kernel();
     let (mut client, mut line) = program.client();
+    if program.plan.overture {
+        overture(program, &client, line);
+    }
     for _ in 0..program.plan.calls {
         if program.phase() != Phase::Storm {
             break;
@@ -41,6 +44,14 @@ pub(super) fn run(program: &Rc<Program>) {
     drop(client);
     go_on(program);
     program.busy.set(program.busy.get() - 1);
+}
+
+/// Nobody has asked yet what these commands do.
+fn overture(program: &Rc<Program>, client: &Arc<Client>, line: Option<u64>) {
+    let first = kernel().pick(&[Sort::UnknownRead, Sort::UnknownWrite]);
+    for sort in [first, Sort::Write, first, Sort::Write, Sort::Write] {
+        program.submitted.submit(client, sort, &program.terms(), line);
+    }
 }
 
 /// One thing that a program may do.
