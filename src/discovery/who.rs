@@ -123,6 +123,8 @@ struct Way {
     expelled: bool,
     /// It names a node that the deployment has, for one of the services.
     kin: bool,
+    /// It named one when who is ours was found out anew.
+    was_kin: bool,
     /// It names a node that the deployment had before others were believed.
     of_the_first: bool,
     /// That it is a stranger was told, on this connection.
@@ -193,6 +195,8 @@ pub struct Who {
     nobody_is_late: bool,
     /// Since when there has been one all the time.
     voices_since: Option<Instant>,
+    /// Those who are believed have spoken for so long as ours must be silent for others to be.
+    spoke_for_long: bool,
     /// The same ones were given again while none of ours answered: whoever is there now is meant.
     given_again: bool,
     learns: bool,
@@ -218,6 +222,7 @@ impl Who {
             begun: None,
             nobody_is_late: false,
             voices_since: None,
+            spoke_for_long: false,
             given_again: false,
             learns,
             tried_again: None,
@@ -258,6 +263,7 @@ impl Who {
             doubted: false,
             expelled: false,
             kin: false,
+            was_kin: false,
             of_the_first: false,
             announced: false,
             answered: false,
@@ -323,7 +329,8 @@ impl Who {
         // What it said before it was lost is old.
         way.lists.clear();
         way.denies.clear();
-        (way.kin, way.of_the_first, way.announced, way.answered) = (false, false, false, false);
+        (way.kin, way.was_kin, way.of_the_first) = (false, false, false);
+        (way.announced, way.answered) = (false, false);
         way.told = run_id;
         self.judge(now);
     }

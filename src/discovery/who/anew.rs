@@ -52,12 +52,19 @@ impl Who {
         self.nobody_is_late = false;
         self.given_again = false;
         let are_back = self.first_are_back();
+        let kin: Vec<LinkId> = self
+            .ways
+            .iter()
+            .filter(|(_, way)| way.kin)
+            .map(|(&link, _)| link)
+            .collect();
         if !self.peers.is_empty() {
             self.leave_all_behind(self.is_given_anew() || are_back);
         }
         self.friends.clear();
-        for way in self.ways.values_mut() {
+        for (link, way) in &mut self.ways {
             way.begin_anew();
+            way.was_kin = kin.contains(link);
         }
         self.admit_all();
         if let Some(first) = self.first_unnamed().filter(|_| self.voices().next().is_none()) {
@@ -171,10 +178,10 @@ impl Who {
         self.believe_others();
     }
 
-    /// Whether there have been some of ours for so long as ours must be silent for others to be.
+    /// Whether those who are believed have spoken for so long, once, as ours must be silent for others to be.
     pub(super) fn were_believed(&self, now: Instant) -> bool {
         let is_long_ago = |at: Instant| now.saturating_duration_since(at) >= ANEW_AFTER;
-        self.voices_since.is_some_and(is_long_ago)
+        self.spoke_for_long || self.voices_since.is_some_and(is_long_ago)
     }
 
     /// Those who were first are believed again.
@@ -186,8 +193,10 @@ impl Who {
     /// Nor are the nodes of those who were believed ours.
     fn believe_others(&mut self) {
         self.beliefs += 1;
+        self.spoke_for_long = false;
+        self.voices_since = None;
         for way in self.ways.values_mut() {
-            (way.kin, way.of_the_first) = (false, false);
+            (way.kin, way.was_kin, way.of_the_first) = (false, false, false);
         }
     }
 

@@ -57,6 +57,23 @@ fn whose_words_count_when_all_whom_we_knew_are_silent() {
             "+1@A +2@B +3@C +4@D +5@E 1=a 1:!b@B,!c@C 4=x 4:y@E 5=y 5:x@D",
             "1=voice 2=- 3=- 4=stranger 5=stranger",
         ),
+        // Of two with as many of the addresses whoever was believed for long is ours, else whoever was given first.
+        (
+            "",
+            "+1@A +2@B +3@N +4@M 2=b 2:c@C ~6 1=x 1:y@Y",
+            "1=stranger 2=voice 3=- 4=-",
+        ),
+        (
+            "",
+            "+1@A +2@B +3@N +4@M 2=b 2:c@C ~4 1=x 1:y@Y",
+            "1=voice 2=stranger 3=- 4=-",
+        ),
+        // Where it is found out anew, whoever watches our nodes.
+        (
+            "",
+            "+1@A +2@B +3@N +4@M 2=b 2:c@C 2x ~6 2=d 2:e@E 2+ 1=x 1:y@Y",
+            "1=stranger 2=voice 3=- 4=-",
+        ),
         // Who does not know a service is no stranger for that.
         ("", "+1@A +2@B 1=a 1/s:x@X 1/t! 2=b 2/s! 2/t:y@Y", "1=voice 2=voice"),
         ("", "+1@A +2@B 2=b 2/t:y@Y 2/s! 1=a 1/t! 1/s:x@X", "1=voice 2=voice"),

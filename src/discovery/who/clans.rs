@@ -149,7 +149,9 @@ impl Who {
         let clans = self.clans(now);
         // Whoever is foreign to one that has more of the given addresses.
         let is_less = |clan: &&Clan| {
-            let more = clans.iter().filter(|other| self.weight(other) > self.weight(clan));
+            let more = clans
+                .iter()
+                .filter(|other| self.weight(other, now) > self.weight(clan, now));
             more.into_iter().any(|other| self.have_foreigners(clan, other))
         };
         let less = clans.iter().filter(is_less).flatten().copied();
@@ -161,7 +163,7 @@ impl Who {
             .filter(|link| self.standing(*link) == Standing::Voice)
             .collect();
         if !expelled.is_empty() {
-            let most = clans.iter().max_by_key(|clan| self.weight(clan));
+            let most = clans.iter().max_by_key(|clan| self.weight(clan, now));
             let is_back = most.is_some_and(|clan| self.ways_of(clan).any(|way| self.was_first(way)));
             let most = most.and_then(BTreeSet::first).copied();
             for &link in &expelled {
@@ -233,9 +235,10 @@ impl Who {
     }
 
     /// How many addresses that were given lead to it, or led to a friend of it until that fell silent, whoever is there now, or
-    /// have led nowhere yet and are those of whom it alone lists; of two alike the one that is believed, where the other was
-    /// once, the one that lists somebody, or that was given first. All whom we know are friends.
-    fn weight(&self, clan: &Clan) -> (usize, bool, bool, Reverse<Option<LinkId>>) {
+    /// have led nowhere yet and are those of whom it alone lists; of two alike the one that has been believed for long, or whose
+    /// nodes were ours, the one that is believed, where the other was once, the one that lists somebody, or that was given
+    /// first. All whom we know are friends.
+    fn weight(&self, clan: &Clan, now: Instant) -> (usize, [bool; 4], Reverse<Option<LinkId>>) {
         // Whoever does not say who it is is whom it was connected to for.
         let known_as = |way: &Way| way.run_id.clone().or(way.was.clone()).or(way.learnt_as.clone());
         let members: Vec<RunId> = self.ways_of(clan).filter_map(known_as).collect();
@@ -250,10 +253,11 @@ impl Who {
             .filter(|(link, way)| clan.contains(link) || led_to_a_friend(way) || self.is_only_listed_by(clan, way));
         let has_company = self.ways_of(clan).any(|way| way.entries().next().is_some());
         let is_back = self.ways_of(clan).any(|way| self.was_first(way));
+        let is_believed = self.were_believed(now) && self.ways_of(clan).any(|way| way.standing == Standing::Voice);
+        let was_kin = self.ways_of(clan).any(|way| way.was_kin);
         (
             leads_there.count(),
-            !is_back,
-            has_company,
+            [is_believed, was_kin, !is_back, has_company],
             Reverse(clan.first().copied()),
         )
     }

@@ -64,7 +64,7 @@ impl Who {
         let first = |is_one: &dyn Fn(&Way) -> bool| {
             let strangers = self.ways.iter().filter(|(_, way)| way.is_a_candidate());
             let ours = strangers.filter(|(_, way)| is_one(way));
-            ours.min_by_key(|(link, way)| (!way.given, **link))
+            ours.min_by_key(|(link, way)| (!way.given, !way.was_kin, **link))
                 .map(|(&link, _)| link)
         };
         first(&|way| self.is_known(way)).or_else(|| first(&|way| self.is_believed(way)))

@@ -114,6 +114,7 @@ impl Who {
     pub(super) fn speak(&mut self, now: Instant) {
         let speaking: Vec<RunId> = self.voices().filter_map(|(_, voice)| voice.run_id.clone()).collect();
         self.keep_in_touch(now);
+        self.spoke_for_long = self.were_believed(now);
         if self.voices().next().is_some() {
             self.begun.get_or_insert(now);
             if self.voices_since.replace(self.voices_since.unwrap_or(now)).is_none() {

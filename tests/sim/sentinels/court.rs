@@ -70,6 +70,8 @@ pub(super) struct Court {
     pub(super) told: Vec<Told>,
     /// Where ours run, by their name.
     pub(super) published: Vec<usize>,
+    /// The lookups of it in a row that told nothing.
+    pub(super) lookups_failed: u32,
     /// Their name leads to another deployment, and the client may be there until then.
     pub(super) diverted: bool,
     pub(super) elsewhere_until: u64,
@@ -93,6 +95,7 @@ impl Court {
             over: false,
             told: Vec::new(),
             published: Vec::new(),
+            lookups_failed: 0,
             diverted: false,
             elsewhere_until: 0,
             named: 0,
