@@ -281,7 +281,9 @@ impl Runtime {
 
     /// There are new credentials, of the nodes or of the Sentinels: whoever refused the old ones is asked again at once.
     pub(crate) fn renew_logins(&self) {
-        self.post(|core| core.common.gate.forgive_logins());
+        // Before any call that comes after this one is told of a refusal.
+        let refused = self.troubles.forgive_logins();
+        self.post(move |core| core.common.gate.forgive(&refused));
         for pool in self.pools.lock().iter().filter_map(Weak::upgrade) {
             pool.renew_logins();
         }

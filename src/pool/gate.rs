@@ -98,6 +98,19 @@ impl Troubles {
     pub fn of(&self, endpoint: &Endpoint) -> Option<DialError> {
         self.0.lock().get(endpoint).cloned()
     }
+
+    /// There are new credentials: that the old ones were refused is no trouble from here on. Where they were.
+    pub fn forgive_logins(&self) -> Vec<Endpoint> {
+        let mut refused = Vec::new();
+        self.0.lock().retain(|endpoint, error| {
+            let was_refused = error.stage == Stage::Auth;
+            if was_refused {
+                refused.push(endpoint.clone());
+            }
+            !was_refused
+        });
+        refused
+    }
 }
 
 /// The addresses of all pools of a deployment.
@@ -237,16 +250,12 @@ impl Gate {
         }
     }
 
-    /// There are new credentials: whoever refused the old ones may be dialled at once.
-    pub fn forgive_logins(&self) {
+    /// These may be dialled at once.
+    pub fn forgive(&self, endpoints: &[Endpoint]) {
         let mut standings = self.standings.borrow_mut();
-        self.troubles.0.lock().retain(|endpoint, error| {
-            let refused = error.stage == Stage::Auth;
-            if refused {
-                standings.remove(endpoint);
-            }
-            !refused
-        });
+        for endpoint in endpoints {
+            standings.remove(endpoint);
+        }
         drop(standings);
         self.tell();
     }

@@ -154,7 +154,8 @@ impl Runtime {
     }
 
     pub(crate) fn renew_logins(&self) {
-        self.post(|common| common.gate.forgive_logins());
+        let refused = self.troubles.forgive_logins();
+        self.post(move |common| common.gate.forgive(&refused));
         for pool in self.live_pools() {
             pool.renew_logins();
         }
