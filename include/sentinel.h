@@ -1000,6 +1000,34 @@ sentinel_status_t sentinel_submit_batch(sentinel_client_t *client,
                                         sentinel_error_t **error);
 
 /**
+ * Runs one command on a connection that the calling thread has to itself, for at most `wait_ms` milliseconds; if it is not
+ * done by then, it goes on as a submission.
+ *
+ * SENTINEL_OK with `*reply`, or a failure, when the call ended here: nothing appears in `queue`. SENTINEL_EMPTY when it
+ * goes on: `*call_id` is for sentinel_cancel, and its one completion appears in `queue` with `tag`, perhaps before this
+ * function returns. So it is at once where `pool.direct` calls are under way or no such connection is free, for commands
+ * that wait in the server or for a confirmation, for large ones, with `wait_ms` 0, and in a callback. Nothing is sent twice;
+ * deadline, repetition and outcome are those of one call (sentinel_command). What is done here is in no order with what
+ * the thread has submitted before.
+ *
+ * Arguments as sentinel_command_packed. `reply` NULL: the reply is discarded when the call ends here. INVALID_ARGUMENT for
+ * a negative `wait_ms`; QUEUE_FULL when `queue` has no room for a completion.
+ */
+SENTINEL_MUST_CHECK
+sentinel_status_t sentinel_try_command(sentinel_client_t *client,
+                                       size_t argc,
+                                       const size_t *lens,
+                                       const void *data,
+                                       size_t data_len,
+                                       const sentinel_call_t *call,
+                                       int64_t wait_ms,
+                                       sentinel_queue_t *queue,
+                                       uint64_t tag,
+                                       uint64_t *call_id,
+                                       sentinel_reply_t **reply,
+                                       sentinel_error_t **error);
+
+/**
  * Asks for the end of a submitted call: it completes with CANCELLED, unless it has completed already.
  *
  * The completion comes the usual way; its outcome says whether the command may have been executed. OK also for a call

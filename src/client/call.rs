@@ -53,7 +53,7 @@ pub(super) fn run(
 
 /// Counts how a whole call ended.
 #[cold]
-fn counted(pool: &Pool, result: Result<(Reply, Timing)>) -> Result<Reply> {
+pub(super) fn counted(pool: &Pool, result: Result<(Reply, Timing)>) -> Result<Reply> {
     let timing = result.as_ref().map_or(Timing::default(), |(_, timing)| *timing);
     pool.calls.call_ended(&result, timing);
     result.map(|(reply, _)| reply)
@@ -217,7 +217,7 @@ impl<'a, 'p> Waiting<'a, 'p> {
         kept.map_or_else(|| self.pool.lend(want, self.deadline), Ok)
     }
 
-    fn tell(&self, life: &mut Life, lent: Option<&Lent<'_>>, came: Ended) -> Next {
+    pub(super) fn tell(&self, life: &mut Life, lent: Option<&Lent<'_>>, came: Ended) -> Next {
         let closed = self.pool.is_closed();
         if came.done.is_err() && !closed && lent.is_some_and(Lent::was_moved) {
             return life.on(Event::TakenBack(None));

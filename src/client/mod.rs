@@ -14,6 +14,7 @@ pub(crate) mod reading;
 pub(crate) mod replication;
 pub mod scan;
 pub mod script;
+pub mod trying;
 
 use std::sync::{Arc, OnceLock};
 
@@ -31,6 +32,7 @@ pub use connection::Connection;
 pub use learnt::Learnt;
 pub use scan::Scan;
 pub use script::Script;
+pub use trying::Tried;
 
 use call::{Letter, Waiting};
 use commands::Class;

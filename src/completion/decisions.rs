@@ -180,7 +180,7 @@ impl Calls {
     }
 
     /// Sends what follows on the same connection.
-    fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) -> Option<EndOf> {
+    pub(super) fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) -> Option<EndOf> {
         // One of a retired generation takes no more, nor one that went to another call while this was decided.
         let is_ours = !lane.is_own() || lane.carries(id);
         let sent = match lane.generation().is_retired() || !is_ours {

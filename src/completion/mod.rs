@@ -4,6 +4,7 @@
 
 mod agenda;
 mod attempt;
+mod begun;
 mod book;
 pub mod callbacks;
 pub mod calls;
@@ -17,6 +18,7 @@ mod queues;
 pub mod subscription;
 mod untaken;
 
+pub(crate) use begun::{Begun, Stands};
 pub use book::{CallId, Target};
 pub use calls::Calls;
 pub use queue::Queue;

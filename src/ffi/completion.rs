@@ -7,6 +7,7 @@
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::time::Duration;
 
 use super::batch::sentinel_batch_t;
 use super::bytes::Args;
@@ -17,8 +18,10 @@ use super::guard;
 use super::handle::{self, Callable, missing};
 use super::queue::sentinel_queue_t;
 use super::reply::{self, sentinel_reply_t};
-use super::status::{SENTINEL_OK, sentinel_status_t};
+use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
+use crate::client::Tried;
 use crate::completion::{Entry, EntryKind, Target};
+use crate::error::Error;
 
 /// The end of a call that was submitted.
 pub const SENTINEL_COMPLETION_CALL: i32 = 1;
@@ -223,6 +226,68 @@ pub unsafe extern "C" fn sentinel_submit_batch(
             put_id(call_id, client.core.submit_batch(&batch.core, &options, target)?);
             Ok(())
         })
+    }
+}
+
+/// Runs one command on a connection that the calling thread has to itself, for at most `wait_ms` milliseconds; if it is not
+/// done by then, it goes on as a submission.
+///
+/// SENTINEL_OK with `*reply`, or a failure, when the call ended here: nothing appears in `queue`. SENTINEL_EMPTY when it
+/// goes on: `*call_id` is for sentinel_cancel, and its one completion appears in `queue` with `tag`, perhaps before this
+/// function returns. So it is at once where `pool.direct` calls are under way or no such connection is free, for commands
+/// that wait in the server or for a confirmation, for large ones, with `wait_ms` 0, and in a callback. Nothing is sent twice;
+/// deadline, repetition and outcome are those of one call (sentinel_command). What is done here is in no order with what
+/// the thread has submitted before.
+///
+/// Arguments as sentinel_command_packed. `reply` NULL: the reply is discarded when the call ends here. INVALID_ARGUMENT for
+/// a negative `wait_ms`; QUEUE_FULL when `queue` has no room for a completion.
+///
+/// # Safety
+/// `client` and `queue` are live or NULL, `lens` has `argc` elements or is NULL, `data` has `data_len` bytes or is NULL,
+/// `call` is readable or NULL, `call_id`, `reply` and `error` may be written or are NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_try_command(
+    client: *mut sentinel_client_t,
+    argc: usize,
+    lens: *const usize,
+    data: *const c_void,
+    data_len: usize,
+    call: *const sentinel_call_t,
+    wait_ms: i64,
+    queue: *mut sentinel_queue_t,
+    tag: u64,
+    call_id: *mut u64,
+    reply: *mut *mut sentinel_reply_t,
+    error: *mut *mut sentinel_error_t,
+) -> sentinel_status_t {
+    let mut goes_on = false;
+    // SAFETY: the handles are live or NULL, `lens` has `argc` elements and `data` `data_len` bytes or are NULL, `call` is
+    // readable or NULL, the outputs may be written or are NULL.
+    let status = unsafe {
+        guard::shared(client, error, |client| {
+            let mut args = Args::new();
+            let args = args.read_packed(argc, lens, data, data_len)?;
+            let options = call_options(call)?;
+            let wait = u64::try_from(wait_ms).map_err(|_| {
+                let problem = format!("is {wait_ms}, takes 0 (nothing waits) or more");
+                Error::invalid("wait_ms", problem)
+            })?;
+            let queue = handle::share(queue)?;
+            let wait = Duration::from_millis(wait);
+            match client.core.try_command(args, &options, wait, queue.queue()?, tag)? {
+                Tried::Done(answer) => reply::put(reply, answer),
+                Tried::GoesOn(id) => {
+                    put_id(call_id, id);
+                    goes_on = true;
+                }
+            }
+            Ok(())
+        })
+    };
+    match status {
+        SENTINEL_OK if goes_on => SENTINEL_EMPTY,
+        status => status,
     }
 }
 

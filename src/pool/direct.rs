@@ -1,16 +1,18 @@
 //! A connection on which the caller's own thread sends and receives.
 
+mod trying;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::alarm::{self, Alarm, Alarms, Rang};
+use super::alarm::{self, Rang};
 use super::generation::{ConnectionId, Generation};
-use super::hangup::HangupWatch;
 use super::keeper::Common;
 use super::outgoing::Outgoing;
 use super::silence::{Patience, SILENT};
+use super::watchers::Watchers;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::clock::Moment;
@@ -54,15 +56,11 @@ const MOST_LOOKS: usize = 16;
 /// A verified connection in one thread's hands at a time.
 #[derive(Debug)]
 pub struct Direct {
-    id: ConnectionId,
+    watchers: Watchers,
     stream: Stream,
     decoder: Decoder,
     rooms: Rooms,
     out: Vec<u8>,
-    generation: Arc<Generation>,
-    hangups: Arc<HangupWatch>,
-    alarms: Arc<Alarms>,
-    alarm: Arc<Alarm>,
     healthy: bool,
     /// It was given up by its user and not lost.
     dismissed: bool,
@@ -88,19 +86,13 @@ impl Direct {
         } = greeted;
         let (watching, decoder) = wire.into_parts();
         let stream = watching.stream;
-        let id = next_id();
-        let live = generation.enter(id, stream.socket());
-        let alarms = Arc::clone(&common.alarms);
+        let (watchers, live) = Watchers::post(generation, stream.socket(), common);
         let direct = Direct {
-            id,
-            alarm: alarms.add(id, stream.socket(), &generation.endpoint),
-            alarms,
+            watchers,
             stream,
             decoder,
             rooms: Rooms::default(),
             out: Vec::new(),
-            generation,
-            hangups: Arc::clone(&common.hangups),
             healthy: true,
             dismissed: false,
             end: None,
@@ -116,12 +108,12 @@ impl Direct {
 
     /// Its number, unique in this process.
     pub fn id(&self) -> ConnectionId {
-        self.id
+        self.watchers.id
     }
 
     /// The node and epoch it belongs to.
     pub fn generation(&self) -> &Arc<Generation> {
-        &self.generation
+        &self.watchers.generation
     }
 
     /// The RESP version in force on it.
@@ -147,16 +139,16 @@ impl Direct {
     /// Whether another call may use it: nothing is left of an earlier one, the service has not moved on, and no newer
     /// credentials are in force.
     pub fn is_usable(&self) -> bool {
-        self.is_alive() && self.generation.takes(self.login)
+        self.is_alive() && self.watchers.generation.takes(self.login)
     }
 
     fn is_alive(&self) -> bool {
-        self.healthy && !self.generation.is_retired()
+        self.healthy && !self.watchers.generation.is_retired()
     }
 
     /// How long it may owe the replies to what is asked next.
     pub(super) fn be(&mut self, patience: Patience) {
-        self.alarm.be(patience);
+        self.watchers.alarm.be(patience);
     }
 
     /// Gives up the connection: no later call may use it.
@@ -218,23 +210,28 @@ impl Direct {
         out.clear();
         request.split(&mut out, &mut large);
         let done = self.run_watched(&Outgoing::new(&out, &large), count, (began, deadline), &mut take);
+        self.ends(out, began, &done);
+        done
+    }
+
+    /// After an exchange, which took its bytes from `out`.
+    fn ends(&mut self, out: Vec<u8>, began: Moment, done: &Result<(), Error>) {
         self.out = out;
         self.out.shrink_to(KEEP_OUT);
         self.decoder.trim();
         self.used = Moment::now();
         self.micros = short_micros(self.used.since(began));
-        if let Err(error) = &done {
+        if let Err(error) = done {
             self.end = Some(error.kind().cause());
             self.spoil();
         } else if !self.is_quiet() {
             self.spoil();
         }
-        done
     }
 
     /// An error when it is too late for a call to begin: then nothing touches the connection, and it is as good as before.
     fn is_in_time(&mut self, now: Moment, deadline: Deadline, request: &Request<'_>) -> Result<(), Error> {
-        if deadline.at() > now || self.generation.is_retired() {
+        if deadline.at() > now || self.watchers.generation.is_retired() {
             return Ok(());
         }
         (self.begin, self.len) = (self.stream.taken(), request.size());
@@ -283,11 +280,11 @@ impl Direct {
         // A call without a limit waits as long: for a moment that never comes.
         let watched = deadline.at().is_beyond(began, alarm::FAR);
         if watched {
-            self.alarm.set(deadline.at(), began);
+            self.watchers.alarm.set(deadline.at(), began);
         }
         let done = self.run(out, count, (began, deadline, watched), take);
         let rang = match watched {
-            true => self.alarm.unset(),
+            true => self.watchers.alarm.unset(),
             false => Rang::Not,
         };
         if rang == Rang::Not {
@@ -313,7 +310,7 @@ impl Direct {
         let single = count == 1 && !self.decoder.is_gathering();
         let mut room = if single { self.rooms.bring() } else { None };
         (self.begin, self.len) = (self.stream.taken(), out.len);
-        if self.generation.is_retired() {
+        if self.watchers.generation.is_retired() {
             return Err(self.lost("the service has another primary now", Outcome::NotSent));
         }
         if now.is_beyond(self.used, IDLE) {
@@ -336,7 +333,7 @@ impl Direct {
             if missing > 0 {
                 now = Moment::now();
                 if watched {
-                    self.alarm.goes_on(now);
+                    self.watchers.alarm.goes_on(now);
                 }
             }
         }
@@ -420,7 +417,7 @@ impl Direct {
         take: &mut impl FnMut(Reply),
     ) -> Result<usize, Error> {
         // Of replies that are gathered into one, none that comes now may count.
-        if self.generation.is_retired() && self.decoder.is_gathering() {
+        if self.watchers.generation.is_retired() && self.decoder.is_gathering() {
             return Err(self.lost("the service moved to another node meanwhile", Outcome::Unknown));
         }
         while missing > 0 {
@@ -429,7 +426,7 @@ impl Direct {
                 Ok(Some(reply)) if reply.kind() == Kind::Push => {}
                 Ok(Some(reply)) => {
                     // An error stays what it is: the old node did not do it.
-                    if self.generation.is_retired() && reply.kind() != Kind::Error {
+                    if self.watchers.generation.is_retired() && reply.kind() != Kind::Error {
                         return Err(self.lost("the service moved to another node meanwhile", Outcome::Unknown));
                     }
                     if missing == 1 && self.unsent() > 0 {
@@ -460,7 +457,7 @@ impl Direct {
 
     #[cold]
     fn lost(&self, cause: &str, outcome: Outcome) -> Error {
-        let retired = self.generation.is_retired();
+        let retired = self.watchers.generation.is_retired();
         let cause = if retired {
             "the service moved to another node".to_owned()
         } else {
@@ -483,14 +480,6 @@ impl Direct {
     fn failed(&self, kind: ErrorKind, outcome: Outcome) -> Error {
         Error::new(kind)
             .with_outcome(outcome)
-            .at(self.generation.endpoint.to_string())
-    }
-}
-
-impl Drop for Direct {
-    fn drop(&mut self) {
-        self.hangups.remove(self.id);
-        self.alarms.remove(self.id);
-        self.generation.leave(self.id);
+            .at(self.watchers.generation.endpoint.to_string())
     }
 }

@@ -109,6 +109,16 @@ impl Driver {
         }
     }
 
+    /// A call is due that was begun at `begin` before the connection came here, and `rest` of its request is to be sent.
+    pub(super) fn owe(&mut self, call: Call, begin: u64, rest: Vec<u8>) {
+        self.begin = begin;
+        self.flying.push_back(call);
+        if !rest.is_empty() {
+            self.writing.push_back(Piece::Together(rest));
+        }
+        self.silence.asked(begin, Moment::now());
+    }
+
     /// Runs until the connection ends, or the lane is left and empty.
     pub(super) async fn run(mut self) {
         let driven = poll_fn(|cx| self.drive(cx)).await;

@@ -113,6 +113,7 @@ impl Keeper {
             changes.mark_unchanged();
             gate.mark_unchanged();
             self.apply();
+            self.take_over();
             let timer = self.work();
             self.pool.run_errands();
             if self.more {
@@ -199,7 +200,8 @@ impl Keeper {
             wanted.extend((unshown && route.dialling == 0).then(|| (Use::Direct, generation())));
             let open = route.generation.shared() + route.dialling + usize::from(unshown);
             let room = settings.direct.saturating_sub(open);
-            let more = demand.calls.saturating_sub(route.dialling).min(room);
+            let calls = demand.calls.max(usize::from(demand.missed));
+            let more = calls.saturating_sub(route.dialling).min(room);
             wanted.extend((0..more).map(|_| (Use::Direct, generation())));
             // Who would still wait then shares a lane.
             let crowd = demand.lanes > route.dialling + more;

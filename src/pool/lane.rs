@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use super::Pool;
 use super::generation::{ConnectionId, Generation};
 use super::outbox::{Apart, Outbox, Parcel};
+use super::passed::BEGUN;
 use super::seat::{End, Failure, Ticket, Wakes};
 use super::silence::Patience;
 use crate::error::{Error, ErrorKind, Outcome};
@@ -243,6 +244,13 @@ impl Lane {
             outbox: Mutex::default(),
             driver: OnceLock::new(),
         }
+    }
+
+    /// One whose connection already carries a call of its own. It is none of the pool's, and ends with that call.
+    pub(super) fn begun(id: ConnectionId, generation: &Arc<Generation>, socket: &Arc<Socket>, login: u64) -> Lane {
+        let lane = Lane::new(id, Arc::clone(generation), socket, login, true);
+        lane.outbox.lock().begin_behind(BEGUN);
+        lane
     }
 
     /// Its number, unique in this process.

@@ -33,6 +33,22 @@ pub struct Lent<'p> {
     pub(super) patience: Patience,
 }
 
+impl<'p> Lent<'p> {
+    /// Nothing yet; the call counts until this is dropped.
+    #[inline]
+    pub(super) fn none(pool: &'p Arc<Pool>, want: Want) -> Lent<'p> {
+        Lent {
+            pool: Cow::Borrowed(pool),
+            want,
+            line: None,
+            unsent: 0,
+            moved: false,
+            timing: Timing::default(),
+            patience: Patience::Usual,
+        }
+    }
+}
+
 impl Lent<'_> {
     /// The same for as long as its holder likes.
     pub fn kept(mut self) -> Lent<'static> {
@@ -100,6 +116,18 @@ impl Lent<'_> {
             None => Err(Error::new(ErrorKind::Closed)),
         };
         done.map_err(|error| self.pool.closed_under(error))
+    }
+
+    /// Sends `request` on a connection of the caller's own and receives its reply until `until`, which comes before its
+    /// deadline. `None` when that is still to come then: all that is left to do is to pass it on.
+    pub(crate) fn try_exchange(&mut self, request: &Request<'_>, until: Deadline) -> Option<Result<Reply, Error>> {
+        let Some(direct) = self.direct() else {
+            return Some(Err(Error::new(ErrorKind::Closed)));
+        };
+        let done = direct.try_exchange(request, until);
+        let unsent = direct.unsent();
+        self.unsent = unsent;
+        Some(done?.map_err(|error| self.pool.closed_under(error)))
     }
 
     /// The same with all replies in one array; of an exchange that fails, those that came before.

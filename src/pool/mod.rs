@@ -19,6 +19,7 @@ mod nudge;
 mod outbox;
 mod outgoing;
 mod own;
+mod passed;
 mod routing;
 pub mod seat;
 #[cfg(test)]
@@ -31,8 +32,8 @@ mod state;
 mod trust;
 pub mod view;
 mod waiters;
+mod watchers;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -52,6 +53,7 @@ pub(crate) use lane::Sink;
 pub use lane::{Answers, Ended, Lane, Refused, Submissions, Waiter};
 pub use lent::{Lent, want_for};
 pub(crate) use outbox::{Apart, Parcel};
+pub(crate) use passed::{BEGUN, Passed};
 pub use sentry::Sentries;
 pub use silence::Patience;
 pub use state::Want;
@@ -66,7 +68,7 @@ use crate::handoff::{Giver, handoff};
 use crate::net::clock;
 use crate::net::clock::Moment;
 use crate::net::{DialError, Endpoint};
-use crate::observe::{CallStats, Observer, Timing};
+use crate::observe::{CallStats, Observer};
 use crate::options::{ClientSettings, Shown, Vault};
 use crate::topology::{Hint, InUse, Role, Service, is_final, turned_away, unknown_primary};
 use state::{Line, Route, State};
@@ -150,16 +152,7 @@ impl Pool {
             let before = before.map_err(|_| Error::new(ErrorKind::QueueFull { limit }))?;
             crowded = before >= self.settings.direct;
         }
-        // The call counts until this is dropped.
-        let mut lent = Lent {
-            pool: Cow::Borrowed(self),
-            want,
-            line: None,
-            unsent: 0,
-            moved: false,
-            timing: Timing::default(),
-            patience: Patience::Usual,
-        };
+        let mut lent = Lent::none(self, want);
         loop {
             lent.line = Some(self.find(want, crowded, deadline)?);
             if lent.is_trusted(deadline) {
@@ -228,12 +221,14 @@ impl Pool {
 
     /// Ends every call and drops every connection.
     pub fn close(self: &Arc<Pool>) {
-        {
+        let passed = {
             let mut state = self.state.lock();
             state.closed = true;
             state.refuse(&Error::new(ErrorKind::Closed));
             state.drop_idle_leases();
-        }
+            std::mem::take(&mut state.passed)
+        };
+        drop(passed);
         self.run_all_errands();
         // While their lanes can still be found: what did not go out yet never will.
         self.end_submissions();

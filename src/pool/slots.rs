@@ -81,7 +81,8 @@ impl State {
     /// would have to be asked whether it is still there.
     fn rest_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
         if !self.own_lanes.rest(lane.id, idle_until.min(clock::now() + TRUSTED)) {
-            return;
+            // One that was begun elsewhere, for the call that it has done.
+            return self.leave_lanes([Arc::clone(lane)]);
         }
         lane.carry(0);
         if !is_routed(&self.routes, &lane.generation) {
@@ -91,9 +92,11 @@ impl State {
     }
 
     /// Lets go of an own connection, and gives its slot free.
-    pub(super) fn drop_own_lane(&mut self, lane: &Lane) {
-        let gone = self.own_lanes.remove(lane.id);
-        self.left_own_lanes(gone.into_iter().collect());
+    pub(super) fn drop_own_lane(&mut self, lane: &Arc<Lane>) {
+        match self.own_lanes.remove(lane.id) {
+            Some(gone) => self.left_own_lanes(vec![gone]),
+            None => self.leave_lanes([Arc::clone(lane)]),
+        }
     }
 
     /// The same for some of the idle ones.

@@ -10,6 +10,7 @@ use super::generation::{ConnectionId, Generation};
 use super::lane::{self, Lane};
 use super::line::WaitingLine;
 use super::own::OwnLanes;
+use super::passed::Passed;
 use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
 use crate::error::{Attempt, Error};
@@ -94,7 +95,7 @@ impl Route {
         self.generation.shared() > 0 || !self.lanes.is_empty()
     }
 
-    fn take_idle(&mut self) -> Option<Box<Direct>> {
+    pub(super) fn take_idle(&mut self) -> Option<Box<Direct>> {
         while let Some(direct) = self.idle.pop() {
             if direct.is_usable() {
                 return Some(direct);
@@ -135,6 +136,10 @@ pub(super) struct State {
     /// Who waits for one of `max_connections`.
     pub(super) claims: Claims,
     pub(super) max_connections: usize,
+    /// Connections that go over to sentinel-io with what is due on them.
+    pub(super) passed: Vec<Passed>,
+    /// Somebody would have had a connection at once, had there been another one.
+    pub(super) missed: bool,
     /// Submitted calls that wait for a lane.
     pub(super) lane_waiters: WaitingLine,
     /// Connections of submitted calls' own, counted among the leases.
@@ -169,6 +174,8 @@ impl State {
             callers: Callers::default(),
             claims: Claims::default(),
             max_connections,
+            passed: Vec::new(),
+            missed: false,
             lane_waiters: WaitingLine::default(),
             own_lanes: OwnLanes::default(),
             going_out: Vec::new(),
@@ -462,6 +469,7 @@ impl State {
             lanes: self.callers.of_lanes(),
             submitted: self.lane_waiters.len(),
             leases: self.claims.len(),
+            missed: std::mem::take(&mut self.missed),
         }
     }
 }
@@ -477,6 +485,8 @@ pub(super) struct Demand {
     pub(super) submitted: usize,
     /// For a connection of their own.
     pub(super) leases: usize,
+    /// Somebody did not wait for a connection to itself, and would have had one.
+    pub(super) missed: bool,
 }
 
 impl Demand {

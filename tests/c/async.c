@@ -252,6 +252,43 @@ static void *block_on(void *connection)
     return NULL;
 }
 
+/* Each call ends once, here or in the queue, with the reply to its own argument. */
+static void tried(sentinel_t *sentinel, sentinel_client_t *client)
+{
+    sentinel_queue_t *queue = new_queue(sentinel, 16);
+    const size_t lens[] = {4, 6};
+    int here = 0, there = 0;
+
+    for (unsigned number = 100000; number < 102000; number++) {
+        sentinel_reply_t *reply = NULL;
+        sentinel_error_t *error = NULL;
+        sentinel_completion_t entry;
+        uint64_t id = 0;
+        char data[16], *argument = data + 4;
+        size_t count = 0;
+        sentinel_status_t status;
+
+        snprintf(data, sizeof data, "ECHO%u", number);
+        status = sentinel_try_command(client, 2, lens, data, 10, NULL, number % 3, queue, number, &id, &reply, &error);
+        if (status == SENTINEL_EMPTY) {
+            CHECK(id != 0 && reply == NULL && error == NULL);
+            CHECK_STATUS(SENTINEL_OK, sentinel_queue_poll(queue, &entry, sizeof entry, 1, 30000, &count));
+            CHECK_EQUAL(number, entry.tag);
+            CHECK_EQUAL(SENTINEL_OK, entry.status);
+            reply = entry.reply;
+            there++;
+        } else {
+            CHECK_OK(status, &error);
+            CHECK(id == 0);
+            here++;
+        }
+        CHECK_TEXT(argument, reply);
+        sentinel_reply_free(reply);
+    }
+    CHECK(here > 0 && there > 600);
+    sentinel_queue_free(queue);
+}
+
 /*
  * A client that is freed ends what was submitted through it, though a connection of it is in use; closing the deployment
  * ends what runs on that.
@@ -296,6 +333,7 @@ int main(int argc, char **argv)
     a_thousand_calls_at_once(sentinel, client);
     failures_batches_and_cancelled_calls(sentinel, client);
     callbacks(sentinel, argv[1]);
+    tried(sentinel, client);
     wakes_and_frees(argc, argv);
     ends_with_its_client(argc, argv);
     sentinel_client_free(client);

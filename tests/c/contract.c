@@ -284,6 +284,10 @@ static sentinel_status_t (*const the_submit_queued)(sentinel_client_t *client, s
         const size_t *lens, const void *data, size_t data_len, const sentinel_call_t *call,
         sentinel_queue_t *queue, uint64_t tag, uint64_t *call_id,
         sentinel_error_t **error) = sentinel_submit_queued;
+static sentinel_status_t (*const the_try_command)(sentinel_client_t *client, size_t argc,
+        const size_t *lens, const void *data, size_t data_len, const sentinel_call_t *call, int64_t wait_ms,
+        sentinel_queue_t *queue, uint64_t tag, uint64_t *call_id, sentinel_reply_t **reply,
+        sentinel_error_t **error) = sentinel_try_command;
 static sentinel_status_t (*const the_submit_batch)(sentinel_client_t *client, const sentinel_batch_t *batch,
         const sentinel_call_t *call, sentinel_queue_t *queue, uint64_t tag, uint64_t *call_id,
         sentinel_error_t **error) = sentinel_submit_batch;
@@ -383,6 +387,7 @@ int main(void)
         (any_fn)the_connection_release,
         (any_fn)the_submit,
         (any_fn)the_submit_queued,
+        (any_fn)the_try_command,
         (any_fn)the_submit_batch,
         (any_fn)the_cancel,
         (any_fn)the_queue_new,

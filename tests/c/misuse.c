@@ -107,6 +107,8 @@ static void null_handles_are_named(void)
     CHECK_FAILS(NULL_ARGUMENT, "client", sentinel_submit(NULL, 1, ping, NULL, NULL, NULL, NULL, NULL, &error), &error);
     CHECK_FAILS(NULL_ARGUMENT, "client",
                 sentinel_submit_queued(NULL, 1, lens, "PING", 4, NULL, NULL, 0, NULL, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "client",
+                sentinel_try_command(NULL, 1, lens, "PING", 4, NULL, 5, NULL, 0, NULL, NULL, &error), &error);
     CHECK_FAILS(NULL_ARGUMENT, "client", sentinel_submit_batch(NULL, NULL, NULL, NULL, 0, NULL, &error), &error);
     CHECK_STATUS(NULL_ARGUMENT, sentinel_cancel(NULL, 0));
     CHECK_FAILS(NULL_ARGUMENT, "sentinel", sentinel_queue_new(NULL, 1, NULL, &error), &error);
@@ -330,6 +332,7 @@ static void submissions_are_checked(void)
     const char *const argv[] = {"PING"};
     const size_t lens[] = {4};
     sentinel_completion_t entry;
+    sentinel_reply_t *reply = NULL;
     uint64_t id = 0;
     char text[8];
 
@@ -349,6 +352,15 @@ static void submissions_are_checked(void)
     CHECK_STATUS(SENTINEL_EMPTY, sentinel_queue_poll(queue, NULL, sizeof entry, 0, 0, NULL));
     CHECK_FAILS(INVALID, "data_len", sentinel_submit_queued(client, 1, lens, "PING", 3, NULL, queue, 0, &id, &error),
                 &error);
+    CHECK_FAILS(INVALID, "data_len",
+                sentinel_try_command(client, 1, lens, "PING", 3, NULL, 5, queue, 0, &id, &reply, &error), &error);
+    CHECK_FAILS(INVALID, "wait_ms",
+                sentinel_try_command(client, 1, lens, "PING", 4, NULL, -1, queue, 0, &id, &reply, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "queue",
+                sentinel_try_command(client, 1, lens, "PING", 4, NULL, 5, NULL, 0, &id, &reply, &error), &error);
+    CHECK_FAILS(INVALID, "argc", sentinel_try_command(client, 0, lens, "PING", 4, NULL, 5, queue, 0, &id, &reply, &error),
+                &error);
+    CHECK(reply == NULL);
     CHECK_FAILS(NULL_ARGUMENT, "batch", sentinel_submit_batch(client, NULL, NULL, queue, 0, &id, &error), &error);
     CHECK_STATUS(INVALID, sentinel_cancel(client, 1));
     CHECK(id == 0);

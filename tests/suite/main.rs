@@ -69,5 +69,6 @@ mod tls_records;
 mod tls_slow;
 mod tls_storm;
 mod tls_traffic;
+mod trying;
 mod turns;
 mod updates;

@@ -306,7 +306,7 @@ fn replicas_are_waited_for_where_the_write_was_or_not_at_all() {
                 .collect();
             errors.extend(batch(BatchKind::Pipeline, &[]).add(&words(command)).err());
             errors.extend(batch(BatchKind::Transaction, &[]).add(&words(command)).err());
-            assert_eq!(errors.len(), 4, "{command}");
+            assert_eq!(errors.len(), WAYS.len() + 2, "{command}");
             for error in errors {
                 assert!(matches!(error.kind(), ErrorKind::UnsupportedCommand { .. }), "{error}");
                 assert!(error.to_string().contains("sentinel_call_t.replicas"), "{error}");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use sentinel::client::{Batch, BatchKind};
+use sentinel::client::{Batch, BatchKind, Tried};
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{Entry, Queue, Target};
 use sentinel::deadline::Deadline;
@@ -117,12 +117,18 @@ pub(crate) fn batch(kind: BatchKind, commands: &[&str]) -> Batch {
 /// A way to run a command of words, with a queue for completions.
 pub(crate) type Way = fn(&Client, &Arc<Queue>, &str, &CallOptions) -> Result<Reply>;
 
-/// Both ways: what holds for the one holds for the other.
-pub(crate) const WAYS: [(&str, Way); 2] = [
+/// All ways: what holds for the one holds for the others.
+pub(crate) const WAYS: [(&str, Way); 3] = [
     ("waiting", |client, _, text, call| client.command(&words(text), call)),
     ("submitted", |client, queue, text, call| {
         client.submit(&words(text), call, Target::Queue(queue, 0))?;
         completion(queue)
+    }),
+    ("trying", |client, queue, text, call| {
+        match client.try_command(&words(text), call, Duration::from_millis(5), queue, 0)? {
+            Tried::Done(reply) => Ok(reply),
+            Tried::GoesOn(_) => completion(queue),
+        }
     }),
 ];
 

@@ -4,6 +4,8 @@
 mod agenda;
 #[path = "../../../src/completion/attempt.rs"]
 mod attempt;
+#[path = "../../../src/completion/begun.rs"]
+mod begun;
 #[path = "../../../src/completion/book.rs"]
 mod book;
 #[path = "../callbacks.rs"]
@@ -27,6 +29,7 @@ pub mod subscription;
 #[path = "../../../src/completion/untaken.rs"]
 mod untaken;
 
+pub(crate) use begun::{Begun, Stands};
 pub use book::{CallId, Target};
 pub use calls::Calls;
 pub use queue::Queue;

@@ -59,7 +59,8 @@ fn one(program: &Rc<Program>, client: &Arc<Client>, line: Option<u64>) {
     let kernel = kernel();
     let mut terms = program.terms();
     match kernel.below(program.plan.mix) {
-        0..6 => wait(client, sort(), &terms),
+        0..3 => wait(client, sort(), &terms),
+        3..6 => program.submitted.try_one(client, sort(), &terms),
         6..8 => many(client, &terms),
         8..9 => acquire(client, &terms),
         9..10 => {

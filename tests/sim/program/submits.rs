@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::ask::{Ask, Many, Sort};
 use super::caller::must_succeed;
 use super::in_time;
-use crate::client::{CallOptions, Client};
+use crate::client::{CallOptions, Client, Tried};
 use crate::completion::{CallId, Queue, Target};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
@@ -101,6 +101,25 @@ impl Submitted {
         tell(|| format!("submits call {id} with {} ms", terms.timeout_ms));
         let result = client.submit(&args, terms, Target::Queue(&self.queue, tag));
         self.accepted(tag, client, result);
+    }
+
+    /// One that the thread waits for only so long.
+    pub(super) fn try_one(&self, client: &Arc<Client>, sort: Sort, terms: &CallOptions) {
+        let ask = Ask::new(sort, terms, None);
+        let args = ask.args.clone();
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let id = ask.id;
+        let wait = kernel().pick(&[0, 1, 1, 3, 20, 400]);
+        let tag = self.enter(What::One(ask), terms, false);
+        tell(|| format!("tries call {id} for {wait} of {} ms", terms.timeout_ms));
+        let began = kernel().now();
+        let tried = client.try_command(&args, terms, Duration::from_millis(wait), &self.queue, tag);
+        in_time("a trial", began, i64::try_from(wait).unwrap_or(0));
+        match tried {
+            Ok(Tried::Done(reply)) => ended(tag, &Ok(reply)),
+            Ok(Tried::GoesOn(call)) => self.accepted(tag, client, Ok(call)),
+            Err(error) => ended(tag, &Err(error)),
+        }
     }
 
     pub(super) fn submit_many(&self, client: &Arc<Client>, terms: &CallOptions, line: Option<u64>) {

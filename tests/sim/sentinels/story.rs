@@ -251,7 +251,10 @@ impl Client {
         match what {
             Mischief::Failover => court(Court::fail_over),
             Mischief::Update => self.update(),
-            Mischief::Eclipse if self.victim().is_some() => absence::eclipse(),
+            // While the last word of the name is that it leads elsewhere, others may be believed once ours are silent.
+            Mischief::Eclipse if self.victim().is_some() && court(|court| court.elsewhere_until) <= kernel().now() => {
+                absence::eclipse();
+            }
             // Ours are remembered when they have been believed for a while.
             Mischief::Detour if self.tale.by_name && kernel().now() > SETTLED && self.victim().is_some() => {
                 absence::detour();

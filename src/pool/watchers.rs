@@ -1,0 +1,45 @@
+//! What keeps watch over a direct connection while it is there, whoever has it.
+
+use std::sync::Arc;
+
+use super::alarm::{Alarm, Alarms};
+use super::direct::next_id;
+use super::generation::{ConnectionId, Generation};
+use super::hangup::HangupWatch;
+use super::keeper::Common;
+use crate::net::Socket;
+
+/// All of them; they leave when it is dropped.
+#[derive(Debug)]
+pub(super) struct Watchers {
+    pub(super) id: ConnectionId,
+    pub(super) generation: Arc<Generation>,
+    pub(super) alarm: Arc<Alarm>,
+    alarms: Arc<Alarms>,
+    hangups: Arc<HangupWatch>,
+}
+
+impl Watchers {
+    /// Those of a new connection; and whether its generation is still one that calls go to.
+    pub(super) fn post(generation: Arc<Generation>, socket: &Arc<Socket>, common: &Common) -> (Watchers, bool) {
+        let id = next_id();
+        let live = generation.enter(id, socket);
+        let alarms = Arc::clone(&common.alarms);
+        let watchers = Watchers {
+            id,
+            alarm: alarms.add(id, socket, &generation.endpoint),
+            generation,
+            alarms,
+            hangups: Arc::clone(&common.hangups),
+        };
+        (watchers, live)
+    }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        self.hangups.remove(self.id);
+        self.alarms.remove(self.id);
+        self.generation.leave(self.id);
+    }
+}
