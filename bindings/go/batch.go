@@ -8,7 +8,7 @@ static submitted submit_batch(sentinel_client_t *client, int32_t kind, size_t co
                               const size_t *lens, const char *data, int64_t timeout_ms, uint32_t flags,
                               uint32_t replicas, sentinel_queue_t *queue, uint64_t tag) {
 	sentinel_call_t call = SENTINEL_CALL_INIT;
-	submitted end = {SENTINEL_OK, 0, NULL};
+	submitted end = {SENTINEL_OK, false, 0, NULL, NULL};
 	sentinel_batch_t *batch = sentinel_batch_new(kind);
 	call.timeout_ms = timeout_ms;
 	call.flags = flags;

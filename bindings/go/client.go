@@ -3,15 +3,24 @@ package sentinel
 /*
 #include "submitted.h"
 
-// One crossing a call.
+// One crossing a call. It waits here for wait_ms at most; 0: not at all.
 static submitted submit(sentinel_client_t *client, size_t argc, const size_t *lens, const void *data, size_t data_len,
-                        int64_t timeout_ms, uint32_t flags, uint32_t replicas, sentinel_queue_t *queue, uint64_t tag) {
+                        int64_t timeout_ms, uint32_t flags, uint32_t replicas, int64_t wait_ms, sentinel_queue_t *queue,
+                        uint64_t tag) {
 	sentinel_call_t call = SENTINEL_CALL_INIT;
-	submitted end = {SENTINEL_OK, 0, NULL};
+	submitted end = {SENTINEL_OK, false, 0, NULL, NULL};
 	call.timeout_ms = timeout_ms;
 	call.flags = flags;
 	call.replicas = replicas;
-	end.status = sentinel_submit_queued(client, argc, lens, data, data_len, &call, queue, tag, &end.id, &end.error);
+	if (wait_ms == 0) {
+		end.status = sentinel_submit_queued(client, argc, lens, data, data_len, &call, queue, tag, &end.id, &end.error);
+		return end;
+	}
+	end.status = sentinel_try_command(client, argc, lens, data, data_len, &call, wait_ms, queue, tag, &end.id, &end.reply,
+	                                  &end.error);
+	end.done = end.status != SENTINEL_EMPTY;
+	if (!end.done)
+		end.status = SENTINEL_OK;
 	return end;
 }
 */
@@ -36,8 +45,24 @@ type Client struct {
 type clientHandle struct {
 	db     *DB
 	users  atomic.Int64 // and isClosed
+	calls  atomic.Int64 // under way
 	freed  sync.Once
 	handle *C.sentinel_client_t
+}
+
+// Few calls at a time each have a connection and a thread of the system to themselves, for so many milliseconds: a reply
+// comes back without a change of threads. More of them share a connection, and no thread waits for them.
+const (
+	fewCalls     = 2
+	fewCallsWait = 20
+)
+
+// begin counts a call until it is over, and tells for how long C may keep it.
+func (h *clientHandle) begin() C.int64_t {
+	if h.calls.Add(1) <= fewCalls {
+		return fewCallsWait
+	}
+	return 0
 }
 
 const isClosed = math.MinInt64
@@ -158,10 +183,12 @@ func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 		return Reply{}, err
 	}
 	lens, data := packed.pointers()
+	wait := c.shared.begin()
 	reply, err := c.run(ctx, func(handle *C.sentinel_client_t, q *C.sentinel_queue_t, tag uint64) C.submitted {
 		return C.submit(handle, C.size_t(len(packed.lens)), lens, data, C.size_t(len(packed.data)),
-			timeoutOf(ctx), C.uint32_t(c.flags), C.uint32_t(c.needed), q, C.uint64_t(tag))
+			timeoutOf(ctx), C.uint32_t(c.flags), C.uint32_t(c.needed), wait, q, C.uint64_t(tag))
 	})
+	c.shared.calls.Add(-1)
 	packed.release()
 	return reply, err
 }
@@ -186,6 +213,13 @@ func (c *Client) run(ctx context.Context, submit func(*C.sentinel_client_t, *C.s
 	submitted := submit(handle, calls.queue.handle, tag)
 	<-calls.gate
 	c.shared.done()
+	if submitted.done {
+		calls.forget(tag, done)
+		if submitted.status == C.SENTINEL_OK {
+			return takeReply(submitted.reply), nil
+		}
+		return Reply{}, withContext(ctx, takeError(submitted.status, submitted.error))
+	}
 	if submitted.status != C.SENTINEL_OK {
 		calls.forget(tag, done)
 		return Reply{}, takeError(submitted.status, submitted.error)

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::driver::Driver;
 use super::keeper::{Common, Keeper};
@@ -15,6 +16,7 @@ use super::state::{Line, State};
 use super::{Direct, Pool, Want, direct};
 use crate::deadline::Deadline;
 use crate::error::Outcome;
+use crate::net::clock::Moment;
 use crate::net::dial::plain;
 use crate::net::stream::Watching;
 use crate::resp::Request;
@@ -22,6 +24,9 @@ use crate::tasks;
 
 /// The number of a call on a lane that carried it before its driver was there: it can never be taken back.
 pub(crate) const BEGUN: u64 = 0;
+
+/// Where a call took longer than its thread waited the next ones may, and each costs a connection: so long none is begun.
+const AFTER_SLOW: Duration = Duration::from_millis(250);
 
 /// What is due on a connection that is passed on.
 #[derive(Debug)]
@@ -173,6 +178,7 @@ impl Pool {
         if state.closed {
             return false;
         }
+        state.passed_at = Some(Moment::now());
         state.passed.push(passed);
         drop(state);
         self.demand.notify_one();
@@ -184,6 +190,12 @@ impl State {
     /// An idle connection of shared use, unless others wait for one. Where there is none: whether that is news.
     fn take_free(&mut self) -> (Option<Box<Direct>>, bool) {
         self.used = true;
+        if self
+            .passed_at
+            .is_some_and(|at| !Moment::now().is_beyond(at, AFTER_SLOW))
+        {
+            return (None, false);
+        }
         let count = self.routes.len();
         let first = if count > 1 { self.first() } else { 0 };
         let mut places = (0..count).map(|step| (first + step) % count);

@@ -15,7 +15,7 @@ use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
 use crate::error::{Attempt, Error};
 use crate::handoff::Giver;
-use crate::net::clock;
+use crate::net::clock::{self, Moment};
 use crate::net::{Endpoint, Part};
 use crate::options::Select;
 
@@ -138,6 +138,8 @@ pub(super) struct State {
     pub(super) max_connections: usize,
     /// Connections that go over to sentinel-io with what is due on them.
     pub(super) passed: Vec<Passed>,
+    /// When one did last.
+    pub(super) passed_at: Option<Moment>,
     /// Somebody would have had a connection at once, had there been another one.
     pub(super) missed: bool,
     /// Submitted calls that wait for a lane.
@@ -175,6 +177,7 @@ impl State {
             claims: Claims::default(),
             max_connections,
             passed: Vec::new(),
+            passed_at: None,
             missed: false,
             lane_waiters: WaitingLine::default(),
             own_lanes: OwnLanes::default(),
