@@ -15,6 +15,8 @@ class SentinelRedis
       @maker = maker
       @service = service
       @overrides = overrides
+      # Without a lock: a guess that is wrong costs time and nothing else.
+      @calls = 0
       handle
     end
 
@@ -26,7 +28,7 @@ class SentinelRedis
     def call(*arguments, timeout: nil, replicas: 0, wait_aof: false, retry_unknown: false, no_retry: false)
       count, lengths, data = Command.pack(arguments)
       call = options(timeout, replicas, wait_aof, retry_unknown, no_retry)
-      run { |ticket, client| ticket.command(client, count, lengths, data, call) }
+      run { |ticket, client, few| ticket.command(client, count, lengths, data, call, few) }
     end
 
     # Sends the commands of the block in one write and gives their replies. The first that is an error is raised, unless
@@ -118,6 +120,7 @@ class SentinelRedis
         Native.make(:client_free, @maker, deployment, @service, @overrides.empty? ? nil : overrides)
       end
       @made_in = deployment
+      @calls = 0
       @handle
     end
 
@@ -148,13 +151,20 @@ class SentinelRedis
       run { |ticket, client| ticket.batch(client, batch.handle, call) }
     end
 
-    # Yields a ticket and the client's handle. The library itself knows those from before a fork.
+    # So many calls at a time have a connection and a thread to themselves.
+    FEW = 2
+    private_constant :FEW
+
+    # Yields a ticket, the client's handle, and whether few others are under way. The library itself knows those from before
+    # a fork.
     def run
       client = @handle
       ticket = @deployment.take_ticket
+      @calls += 1
       begin
-        yield ticket, client
+        yield ticket, client, @calls <= FEW
       ensure
+        @calls -= 1
         @deployment.give_ticket(ticket)
       end
     rescue ForkedError

@@ -73,6 +73,9 @@ class SentinelRedis
 
     function :submit_queued,
              %i[pointer size_t buffer_in buffer_in size_t buffer_in pointer uint64 pointer pointer], :int32
+    function :try_command,
+             %i[pointer size_t buffer_in buffer_in size_t buffer_in int64 pointer uint64 pointer pointer pointer], :int32,
+             blocking: true
     function :submit_batch, %i[pointer pointer buffer_in pointer uint64 pointer pointer], :int32
     function :cancel, %i[pointer uint64], :int32
     function :batch_new, [:int32], :pointer

@@ -8,18 +8,38 @@ class SentinelRedis
   module Reply
     NIL, STATUS, STRING, INTEGER, DOUBLE, BOOL, ARRAY, MAP, SET, VERBATIM, BIG_NUMBER, PUSH, ERROR = (0..12).to_a
 
-    # Copies the whole tree by one crossing, and frees the reply at this address. sizes is room for two numbers, which a
+    # Copies the whole tree by two crossings, and frees the reply at this address. sizes is room for two numbers, which a
     # busy caller keeps.
     def self.take(reply, sizes = FFI::MemoryPointer.new(:size_t, 2))
       nodes = Native.reply_nodes_at(reply, sizes, sizes + 8)
       count, stride = sizes.read_array_of_uint64(2)
       # One value is the most frequent reply.
-      return Reader.new(nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)).value if count == 1
+      return one(*nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)) if count == 1
 
-      format = "#{Native::NODE}x#{stride - Native::NODE_SIZE}" * count
-      Reader.new(nodes.read_bytes(stride * count).unpack(format)).value
+      Reader.new(nodes.read_bytes(stride * count), count, stride).value
     ensure
       Native.reply_free_at(reply)
+    end
+
+    def self.one(type, _depth, length, data, integer, number)
+      case type
+      when STRING, STATUS, VERBATIM then text(data, length, encoding)
+      when INTEGER then integer
+      when NIL then nil
+      when ARRAY, PUSH then []
+      when MAP then {}
+      when SET then Set.new
+      when DOUBLE then number
+      when BOOL then integer == 1
+      when BIG_NUMBER then Integer(text(data, length, Encoding::BINARY), 10)
+      when ERROR then Error.element(text(data, length, encoding))
+      end
+    end
+
+    def self.text(data, length, encoding)
+      return String.new(encoding: encoding) if length.zero?
+
+      FFI::Pointer.new(data).read_bytes(length).force_encoding(encoding)
     end
 
     # That of the program; UTF-8 where the environment names none (LANG=C).
@@ -28,42 +48,99 @@ class SentinelRedis
       external == Encoding::US_ASCII ? Encoding::UTF_8 : external
     end
 
-    # Reads the nodes, depth first; six fields each.
+    # Reads many nodes, depth first. Their texts are copied together and cut: a crossing for each would cost more than all
+    # else.
     class Reader
-      def initialize(fields)
-        @fields = fields
-        @at = 0
+      # Longer ones on average are copied one by one, so that none is copied twice.
+      SHORT = 512
+      # Nodes that are unpacked at once.
+      SOME = 256
+      private_constant :SHORT, :SOME
+
+      def initialize(bytes, count, stride)
+        @bytes = bytes
+        @stride = stride
+        @encoding = Reply.encoding
+        @types = column("lx#{stride - 4}", count)
+        @lengths = column("x8Qx#{stride - 16}", count)
+        @data = column("x16Qx#{stride - 24}", count)
+        @at = -1
+        gather(count)
       end
 
       def value
-        type, _depth, length, data, integer, number = @fields[@at, 6]
-        @at += 6
-        case type
-        when STRING, STATUS, VERBATIM then text(data, length)
-        when INTEGER then integer
-        when NIL then nil
-        when ARRAY, PUSH then Array.new(length) { value }
-        when MAP then map(length / 2)
-        when SET then Set.new(Array.new(length) { value })
-        when DOUBLE then number
-        when BOOL then integer == 1
-        when BIG_NUMBER then Integer(text(data, length), 10)
-        when ERROR then Error.element(text(data, length))
+        at = @at += 1
+        case @types[at]
+        when STRING, STATUS, VERBATIM then text(at)
+        when ARRAY, PUSH then list(@lengths[at])
+        when MAP then map(@lengths[at] / 2)
+        when SET then Set.new(list(@lengths[at]))
+        when ERROR then Error.element(text(at))
+        else Reply.one(*@bytes.byteslice(at * @stride, Native::NODE_SIZE).unpack(Native::NODE))
         end
       end
 
       private
 
-      def text(data, length)
-        return String.new if length.zero?
+      def column(format, count)
+        some = @bytes.unpack(format * [count, SOME].min)
+        done = SOME
+        while done < count
+          some.concat(@bytes.byteslice(done * @stride, SOME * @stride).unpack(format * [count - done, SOME].min))
+          done += SOME
+        end
+        some
+      end
 
-        FFI::Pointer.new(data).read_bytes(length).force_encoding(Reply.encoding)
+      # The texts of a reply lie behind each other.
+      def gather(count)
+        # The first node has others and no text.
+        data = @data.drop(1)
+        data = data.reject(&:zero?) if data.include?(0)
+        @base, last = data.minmax
+        size = last ? last - @base + @lengths[@data.rindex(last)] : 0
+        @texts = FFI::Pointer.new(@base).read_bytes(size).force_encoding(@encoding) if size.between?(1, count * SHORT)
+      end
+
+      def text(at)
+        data = @data[at]
+        return Reply.text(data, @lengths[at], @encoding) if @texts.nil? || data.zero?
+
+        @texts.byteslice(data - @base, @lengths[at])
+      end
+
+      def list(length)
+        values = Array.new(length)
+        index = 0
+        while index < length
+          at = @at + 1
+          if @texts && @types[at] == STRING
+            @at = at
+            values[index] = text(at)
+          else
+            values[index] = value
+          end
+          index += 1
+        end
+        values
       end
 
       def map(length)
-        pairs = Array.new(length) { [value, value] }
-        hash = pairs.to_h
-        hash.size == pairs.size ? hash : pairs
+        before = @at
+        hash = {}
+        index = 0
+        while index < length
+          key = value
+          # A frozen one is taken as it is.
+          key.freeze if key.is_a?(String)
+          hash[key] = value
+          index += 1
+        end
+        return hash if hash.size == length
+
+        # A key came twice.
+        @at = before
+        Array.new(length) { [value, value] }
       end
     end
   end

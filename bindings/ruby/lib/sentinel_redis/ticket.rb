@@ -6,8 +6,9 @@ class SentinelRedis
   # A queue of the library with the buffers of one call at a time.
   #
   # Most replies are there after some microseconds, so a caller first waits inside the library, without the lock of the VM
-  # and without a system call for a descriptor. Ruby cannot end that wait, so it is short. Then the caller waits for the
-  # queue's descriptor as for any IO: Timeout, Thread#raise and Thread#kill end the wait. Fibers have the Switchboard.
+  # and without a system call for a descriptor: one of few on a connection of its own, one of many for the queue. Ruby
+  # cannot end that wait, so it is short. Then the caller waits for the queue's descriptor as for any IO: Timeout,
+  # Thread#raise and Thread#kill end the wait. Fibers have the Switchboard.
   class Ticket
     # Calls that were given up complete as well; more than a few are never under way.
     CAPACITY = 64
@@ -24,6 +25,7 @@ class SentinelRedis
       @entries = FFI::MemoryPointer.new(Native::COMPLETION_SIZE * ENTRIES)
       @count = FFI::MemoryPointer.new(:size_t)
       @id = FFI::MemoryPointer.new(:uint64)
+      @reply = FFI::MemoryPointer.new(:pointer)
       @error = FFI::MemoryPointer.new(:pointer)
       @sizes = FFI::MemoryPointer.new(:size_t, 2)
       @tag = 0
@@ -31,9 +33,11 @@ class SentinelRedis
 
     # Runs one command and gives its value. From the submission to the value it is left where it waits, and nowhere else: so
     # nothing is lost, and a call that was given up is cancelled.
-    def command(client, count, lengths, data, call)
+    def command(client, count, lengths, data, call, few)
       Native.undisturbed do
         @tag += 1
+        next try(client, count, lengths, data, call) if few
+
         finish(client, Native.submit_queued(client, count, lengths, data, data.bytesize, call, @queue, @tag, @id, @error))
       end
     end
@@ -53,6 +57,13 @@ class SentinelRedis
     def close = @queue.free
 
     private
+
+    def try(client, count, lengths, data, call)
+      status = Native.try_command(client, count, lengths, data, data.bytesize, call, SHORT, @queue, @tag, @id, @reply, @error)
+      return Reply.take(@reply.read_uint64, @sizes) if status == Native::OK
+
+      finish(client, status == Native::EMPTY ? Native::OK : status)
+    end
 
     def finish(client, status)
       raise Error.take(status, @error.read_pointer) unless status == Native::OK
