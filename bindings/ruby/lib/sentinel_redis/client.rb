@@ -26,9 +26,8 @@ class SentinelRedis
     # have the write; wait_aof: until the primary, and so many replicas, have it on disk; retry_unknown: repeat even what
     # may have been executed; no_retry: never repeat.
     def call(*arguments, timeout: nil, replicas: 0, wait_aof: false, retry_unknown: false, no_retry: false)
-      count, lengths, data = Command.pack(arguments)
       call = options(timeout, replicas, wait_aof, retry_unknown, no_retry)
-      run { |ticket, client, few| ticket.command(client, count, lengths, data, call, few) }
+      run { |ticket, client, few| ticket.command(client, arguments, call, few) }
     end
 
     # Sends the commands of the block in one write and gives their replies. The first that is an error is raised, unless

@@ -24,7 +24,8 @@ class SentinelRedis
     end
 
     # Runs one command and gives its value.
-    def command(client, count, lengths, data, call, _few)
+    def command(client, arguments, call, _few)
+      count, lengths, data = Command.pack(arguments)
       run(client) do |tag, id, error|
         Native.submit_queued(client, count, lengths, data, data.bytesize, call, @queue, tag, id, error)
       end

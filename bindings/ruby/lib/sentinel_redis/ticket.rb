@@ -22,6 +22,7 @@ class SentinelRedis
     def initialize(deployment)
       @deployment = deployment
       @queue = Native.make(:queue_free, :queue_new, deployment, CAPACITY)
+      @queue_address = @queue.address
       @entries = FFI::MemoryPointer.new(Native::COMPLETION_SIZE * ENTRIES)
       @count = FFI::MemoryPointer.new(:size_t)
       @id = FFI::MemoryPointer.new(:uint64)
@@ -33,7 +34,8 @@ class SentinelRedis
 
     # Runs one command and gives its value. From the submission to the value it is left where it waits, and nowhere else: so
     # nothing is lost, and a call that was given up is cancelled.
-    def command(client, count, lengths, data, call, few)
+    def command(client, arguments, call, few)
+      count, lengths, data = Command.pack(arguments)
       Native.undisturbed do
         @tag += 1
         next try(client, count, lengths, data, call) if few

@@ -1,0 +1,17 @@
+# frozen_string_literal: true
+
+require "mkmf"
+
+# The fast way through the library. Without a compiler, Ruby's headers or sentinel.h nothing is built, and calls go through
+# ffi.
+dir_config("sentinel")
+pkg_config("sentinel")
+if RUBY_ENGINE == "ruby" && have_header("sentinel.h") && have_type("sentinel_reply_node_t", "sentinel.h") &&
+   have_func("rb_nogvl", "ruby/thread.h")
+  # Its functions come from the library that ffi loads.
+  $libs = ""
+  $LDFLAGS = $LDFLAGS.gsub(/-lsentinel\b/, "")
+  create_makefile("sentinel_redis/fast_ext")
+else
+  File.write("Makefile", "all install clean:\n\t@:\n")
+end

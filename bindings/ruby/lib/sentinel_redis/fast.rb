@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+class SentinelRedis
+  # The extension in C, where it was built: calls without ffi, values in one pass. SENTINEL_REDIS_FFI=1 leaves it out.
+  module Fast
+    # The functions that it calls, in its order.
+    FUNCTIONS = %w[try_command queue_poll queue_wake cancel reply_nodes reply_free error_free].freeze
+
+    class << self
+      # Whether it is there.
+      def load
+        return false if ENV["SENTINEL_REDIS_FFI"]
+
+        require "sentinel_redis/fast_ext"
+        bind(FUNCTIONS.map { |name| address("sentinel_#{name}") })
+        true
+      rescue LoadError
+        false
+      end
+
+      # A pointer for the parts that are Ruby's.
+      def at(address) = FFI::Pointer.new(address)
+
+      private
+
+      def address(name)
+        found = Native.ffi_libraries.filter_map { |library| library.find_function(name) }.first
+        found.address
+      end
+    end
+  end
+
+  # Whether calls go through the extension.
+  FAST = Fast.load
+
+  if FAST
+    Ticket.prepend(Module.new do
+      # Runs one command and gives its value; the wait ends with whatever another thread raises here.
+      def command(client, arguments, call, few)
+        Fast.command(client.address, @queue_address, arguments, call, few ? Ticket::SHORT : 0, @tag += 1)
+      end
+    end)
+    Reply.singleton_class.prepend(Module.new { def take(...) = Fast.take(...) })
+  end
+end
