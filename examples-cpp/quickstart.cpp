@@ -49,7 +49,7 @@ static void show(const char *service, const sentinel::options &options) {
     const sentinel::client primary = deployment.primary_for(service);
     // A client inherits the options of its deployment. What is set here is different for this client only.
     const sentinel::client replica = deployment.replica_for(service, sentinel::options().set("timeout_ms", 1s));
-    std::cout << "SET foo bar: " << primary.command({"SET", "foo", "bar"}).text() << '\n';
+    std::cout << "SET foo bar: " << primary.command({"SET", "foo", "bar"}).str() << '\n';
     std::cout << "GET foo: " << read_until(replica, "foo", "bar").value_or("(not replicated yet)") << '\n';
 
     // One write for all, one reply with an element for each.

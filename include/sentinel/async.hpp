@@ -1,19 +1,11 @@
 /*
- * Calls that do not wait: queue and completion, and what the callbacks of client::submit, client::async and
- * client::co_command run. Included by <sentinel.hpp>.
+ * Calls that do not wait: queue and completion, and what the callbacks of client::submit run. Included by
+ * <sentinel.hpp>.
  */
 #ifndef SENTINEL_ASYNC_HPP
 #define SENTINEL_ASYNC_HPP
 
 #include <sentinel/command.hpp>
-
-#include <functional>
-#include <future>
-#include <mutex>
-
-#if defined(__cpp_impl_coroutine)
-#include <coroutine>
-#endif
 
 namespace sentinel {
 
@@ -38,11 +30,18 @@ struct completion {
 namespace detail {
 
 /* Takes over what the entry owns. */
-inline result<reply> taken(sentinel_completion_t &entry) {
-    if (entry.status >= 0)
-        return reply(std::exchange(entry.reply, nullptr));
-    return failure(entry.status, std::exchange(entry.error, nullptr));
-}
+result<reply> taken(sentinel_completion_t &entry);
+
+/* What client::async gives; in <sentinel/future.hpp>. */
+template <class Answer> struct future_of {
+    static_assert(sizeof(Answer) == 0,
+                  "async() needs <sentinel/future.hpp>, and exceptions; without them there is try_async()");
+    using type = void;
+};
+
+/* The id of a call whose completion `done` is told. */
+result<std::uint64_t> submitted(sentinel_client_t *client, const arguments &args, const call_options &options,
+                                sentinel_done_fn done, void *user_data);
 
 /* Waits for one completion. Frees itself when it has come, or when there is none to come. */
 template <class Done> class waiting {
@@ -50,15 +49,10 @@ public:
     /* Submits; a failure is returned, and `done` never called. */
     static result<std::uint64_t> submit(sentinel_client_t *client, const arguments &args, const call_options &options,
                                         Done done) {
-        const sentinel_call_t call = options.raw();
-        std::uint64_t id = 0;
-        sentinel_error_t *error = nullptr;
         auto self = std::make_unique<waiting>(std::move(done));
-        const sentinel_status_t status = sentinel_submit(client, args.size(), args.data(), args.lens(), &call,
-                                                         completed, self.get(), &id, &error);
-        if (status < 0)
-            return failure(status, error);
-        static_cast<void>(self.release()); // completed() has it, and may have freed it already
+        auto id = submitted(client, args, options, completed, self.get());
+        if (id)
+            static_cast<void>(self.release()); // completed() has it, and may have freed it already
         return id;
     }
 
@@ -86,7 +80,8 @@ public:
     using handle::handle;
 
     /** A queue for up to `capacity` completions. */
-    queue(const deployment &of, std::size_t capacity);
+    queue(const deployment &of, std::size_t capacity) : queue(try_make(of, capacity).value()) {}
+    static result<queue> try_make(const deployment &of, std::size_t capacity);
 
     /** Readable while completions wait. It belongs to the queue: never read, write or close it. */
     int fd() const noexcept { return sentinel_queue_fd(get()); }
@@ -96,110 +91,17 @@ public:
      *
      * `timeout`: how long to wait for the first one; 0: not at all; no_limit.
      */
-    std::vector<completion> poll(std::size_t max_entries, std::chrono::milliseconds timeout) const {
-        std::vector<completion> taken;
-        std::vector<sentinel_completion_t> entries(max_entries);
-        taken.reserve(max_entries); // before anything is owned that an exception would lose
-        std::size_t count = 0;
-        detail::checked(sentinel_queue_poll(get(), entries.data(), sizeof(sentinel_completion_t), entries.size(),
-                                            timeout.count(), &count))
-            .value();
-        for (std::size_t i = 0; i < count; i++)
-            taken.push_back({entries[i].tag, static_cast<completion_kind>(entries[i].kind), detail::taken(entries[i])});
-        return taken;
-    }
+    std::vector<completion> poll(std::size_t max_entries, std::chrono::milliseconds timeout) const;
+    result<std::vector<completion>> try_poll(std::size_t max_entries, std::chrono::milliseconds timeout) const;
 
     /** Makes one poll() that waits return. */
-    void wake() const { detail::checked(sentinel_queue_wake(get())).value(); }
+    void wake() const;
 };
-
-#if defined(__cpp_impl_coroutine)
-
-/**
- * A command that is submitted when it is awaited: `reply = co_await client.co_command("GET", key);`.
- *
- * The coroutine goes on on the thread `sentinel-cb`, or at once where the submission is refused: a blocking call there
- * is would_deadlock, and a long one delays every other callback. Throws like client::command. Arguments are copied when
- * it is made, so it may be kept and then awaited, once; the client must live until then, and need not after.
- *
- * A coroutine that is destroyed while it waits is not resumed: its call is cancelled, and its reply goes nowhere. The client
- * must be alive then; and as with any coroutine, nobody may destroy it while it is being resumed.
- */
-class awaitable_command {
-public:
-    awaitable_command(sentinel_client_t *client, const arguments &args, const call_options &options)
-        : client_(client), options_(options) {
-        args_.reserve(args.size());
-        for (std::size_t i = 0; i < args.size(); i++)
-            args_.emplace_back(args[i]);
-    }
-    awaitable_command(const awaitable_command &) = delete;
-    awaitable_command &operator=(const awaitable_command &) = delete;
-    ~awaitable_command() {
-        if (const std::optional<std::uint64_t> id = shared_->leave())
-            sentinel_cancel(client_, *id);
-    }
-
-    bool await_ready() const noexcept { return false; }
-    bool await_suspend(std::coroutine_handle<> waiter) {
-        // Once it is accepted, another thread may have resumed the coroutine and destroyed *this: only what is on this stack
-        // is looked at then.
-        const std::shared_ptr<meeting> shared = shared_;
-        shared->waiter = waiter;
-        const auto submitted = detail::waiting<resumption>::submit(client_, args_, options_, resumption{shared});
-        if (submitted)
-            shared->submitted(submitted.value());
-        else
-            shared->answer.emplace(submitted.error());
-        return submitted.ok();
-    }
-    reply await_resume() { return std::move(*shared_->answer).value(); }
-
-private:
-    /* Where the coroutine and the callback meet: it outlives both. */
-    struct meeting {
-        std::mutex mutex;
-        std::coroutine_handle<> waiter;
-        std::optional<std::uint64_t> id;
-        std::optional<result<reply>> answer;
-        bool left = false;
-
-        void submitted(std::uint64_t call) {
-            const std::lock_guard<std::mutex> lock(mutex);
-            id = call;
-        }
-        /* The coroutine is no more. The call that it still waits for, if any. */
-        std::optional<std::uint64_t> leave() {
-            const std::lock_guard<std::mutex> lock(mutex);
-            left = true;
-            return answer ? std::nullopt : id;
-        }
-        /* Whom to resume, if it is there yet. */
-        std::coroutine_handle<> arrive(result<reply> arrived) {
-            const std::lock_guard<std::mutex> lock(mutex);
-            if (left)
-                return nullptr;
-            answer.emplace(std::move(arrived));
-            return waiter;
-        }
-    };
-
-    struct resumption {
-        std::shared_ptr<meeting> shared;
-        void operator()(result<reply> answer) const {
-            if (const std::coroutine_handle<> waiter = shared->arrive(std::move(answer)))
-                waiter.resume();
-        }
-    };
-
-    sentinel_client_t *client_;
-    std::vector<std::string> args_;
-    call_options options_;
-    std::shared_ptr<meeting> shared_ = std::make_shared<meeting>();
-};
-
-#endif
 
 } // namespace sentinel
+
+#if defined(SENTINEL_HPP_DEFINITIONS)
+#include <sentinel/async_source.hpp>
+#endif
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * Why a call failed: status, failure, result, and the exceptions. Included by <sentinel.hpp>.
+ * Why a call failed: status, failure, and the exceptions. Included by <sentinel.hpp>.
  */
 #ifndef SENTINEL_ERROR_HPP
 #define SENTINEL_ERROR_HPP
 
-#include <sentinel.h>
+#include <sentinel/config.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -15,8 +15,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <variant>
 #include <vector>
 
 namespace sentinel {
@@ -81,88 +79,63 @@ enum class outcome : std::int32_t {
 /** The name of a status, such as `PRIMARY_NOT_FOUND`; static. */
 inline std::string_view name(status of) noexcept { return sentinel_status_name(static_cast<sentinel_status_t>(of)); }
 
-/** All that is known of a failure. Copies share one immutable object; texts are borrowed from it. */
+/** All that is known of a failure. Copies share one immutable object; texts are borrowed from it, or from a copy. */
 class failure {
 public:
     /** Takes over `object`, which may be NULL. */
-    explicit failure(sentinel_status_t status, sentinel_error_t *object = nullptr)
-        : status_(static_cast<sentinel::status>(status)),
-          object_(object != nullptr ? std::shared_ptr<const sentinel_error_t>(object, sentinel_error_free) : nullptr) {}
+    explicit failure(sentinel_status_t status, sentinel_error_t *object = nullptr);
 
     /** One that the C library does not know of, in words. */
-    failure(sentinel::status status, std::string text)
-        : status_(status), text_(std::make_shared<const std::string>(std::move(text))) {}
+    failure(sentinel::status status, std::string text, sentinel::outcome outcome = outcome::unknown);
 
     /** The status that the call returned. */
     sentinel::status status() const noexcept { return status_; }
 
     /** The detail behind primary_not_found and replica_not_found; none for other statuses. */
-    sentinel::reason reason() const noexcept {
-        return object_ ? static_cast<sentinel::reason>(sentinel_error_reason(object_.get())) : reason::none;
-    }
+    sentinel::reason reason() const noexcept;
 
     /** What became of the command; unknown where nothing is known. */
-    sentinel::outcome outcome() const noexcept {
-        if (object_)
-            return static_cast<sentinel::outcome>(sentinel_error_outcome(object_.get()));
-        return first_word() == "NOTSENT" ? outcome::not_sent : outcome::unknown;
-    }
+    sentinel::outcome outcome() const noexcept;
 
-    /** What went wrong, for a log. */
-    std::string_view message() const noexcept {
-        if (!object_)
-            return text_ ? std::string_view(*text_) : sentinel_status_message(static_cast<sentinel_status_t>(status_));
-        return text(sentinel_error_message).value_or(std::string_view());
-    }
+    /** What went wrong, for a log; borrowed. */
+    std::string_view message() const & noexcept SENTINEL_HPP_BORROWED;
+    std::string_view message() const && = delete;
+    /** A copy of message(). */
+    std::string str() const;
 
-    /** The first word of the server's error reply, such as `WRONGTYPE`. */
-    std::optional<std::string_view> server_code() const noexcept {
-        if (object_ || status_ != status::server)
-            return text(sentinel_error_server_code);
-        return first_word();
-    }
+    /** The first word of the server's error reply, such as `WRONGTYPE`; borrowed. */
+    std::optional<std::string_view> server_code() const & noexcept SENTINEL_HPP_BORROWED;
+    std::optional<std::string_view> server_code() const && = delete;
 
-    /** `host:port` of the node at which the call failed. */
-    std::optional<std::string_view> endpoint() const noexcept { return text(sentinel_error_endpoint); }
+    /** `host:port` of the node at which the call failed; borrowed. */
+    std::optional<std::string_view> endpoint() const & noexcept SENTINEL_HPP_BORROWED;
+    std::optional<std::string_view> endpoint() const && = delete;
 
-    /** Every Sentinel and node that was tried, one line each: where, at which stage, why it failed. */
-    std::vector<std::string_view> attempts() const {
-        std::vector<std::string_view> lines(object_ ? sentinel_error_attempts(object_.get()) : 0);
-        for (std::size_t i = 0; i < lines.size(); i++) {
-            std::size_t len = 0;
-            const char *line = sentinel_error_attempt(object_.get(), i, &len);
-            if (line != nullptr)
-                lines[i] = std::string_view(line, len);
-        }
-        return lines;
-    }
+    /** Every Sentinel and node that was tried, one line each: where, at which stage, why it failed; borrowed. */
+    std::vector<std::string_view> attempts() const & SENTINEL_HPP_BORROWED;
+    std::vector<std::string_view> attempts() const && = delete;
 
     /** Whether it means "no connection to the service": every -2xx and -3xx status. */
     bool is_connection_error() const noexcept {
         return sentinel_status_is_connection_error(static_cast<sentinel_status_t>(status_)) != 0;
     }
 
-    /** Throws the exception that goes with the status. */
+    /** Throws the exception that goes with the status; with -fno-exceptions, says the message and terminates. */
     [[noreturn]] void raise() const;
 
+#if defined(SENTINEL_HPP_EXCEPTIONS)
     /** The same exception, to be thrown elsewhere. */
     std::exception_ptr exception() const;
+#endif
 
 private:
     using text_of = const char *(*)(const sentinel_error_t *, std::size_t *);
 
-    std::optional<std::string_view> text(text_of get) const noexcept {
-        std::size_t len = 0;
-        const char *data = object_ ? get(object_.get(), &len) : nullptr;
-        return data != nullptr ? std::optional<std::string_view>(std::in_place, data, len) : std::nullopt;
-    }
-
-    std::string_view first_word() const noexcept {
-        const std::string_view all = text_ ? std::string_view(*text_) : std::string_view();
-        return all.substr(0, all.find(' '));
-    }
+    std::optional<std::string_view> text(text_of get) const noexcept;
+    std::string_view first_word() const noexcept;
 
     sentinel::status status_;
+    sentinel::outcome outcome_ = outcome::unknown;
     std::shared_ptr<const sentinel_error_t> object_;
     std::shared_ptr<const std::string> text_;
 };
@@ -170,7 +143,7 @@ private:
 /** The base of all exceptions of the library: what() is the message, the rest is that of failure. */
 class error : public std::runtime_error, public failure {
 public:
-    explicit error(const failure &why) : std::runtime_error(std::string(why.message())), failure(why) {}
+    explicit error(const failure &why) : std::runtime_error(why.str()), failure(why) {}
 };
 
 /** -1xx: the call was not used as it must be. */
@@ -179,7 +152,7 @@ struct usage_error : error { using error::error; };
 struct unavailable : usage_error { using usage_error::usage_error; };
 /** The command cannot run on a shared connection; the message says what to use instead. */
 struct unsupported_command : usage_error { using usage_error::usage_error; };
-/** A value of a reply was asked for as a type that it is not. Its status is invalid_argument. */
+/** A value of a reply was asked for as a type that it is not. Its status is invalid_argument, its outcome unknown. */
 struct type_mismatch : usage_error { using usage_error::usage_error; };
 
 /** -2xx and -3xx: no connection to the service. A program that treats them alike catches only this. */
@@ -215,154 +188,10 @@ struct closed : error { using error::error; };
 /** -9xx, or a status of a later library. */
 struct internal_error : error { using error::error; };
 
-inline void failure::raise() const {
-    switch (status_) {
-    case status::unavailable: throw unavailable(*this);
-    case status::unsupported_command: throw unsupported_command(*this);
-    case status::primary_not_found: throw primary_not_found(*this);
-    case status::replica_not_found: throw replica_not_found(*this);
-    case status::connection_lost: throw connection_lost(*this);
-    case status::auth: throw auth_error(*this);
-    case status::protocol: throw protocol_error(*this);
-    case status::timeout: throw sentinel::timeout(*this);
-    case status::readonly: throw readonly_error(*this);
-    case status::transaction_aborted: throw transaction_aborted(*this);
-    case status::not_replicated: throw not_replicated(*this);
-    case status::pool_exhausted:
-    case status::queue_full: throw limit_error(*this);
-    case status::cancelled: throw cancelled(*this);
-    case status::closed: throw closed(*this);
-    default: break; // by its hundred, so that a status of a later library finds its family
-    }
-    const auto number = static_cast<std::int32_t>(status_);
-    if (is_connection_error())
-        throw connection_error(*this);
-    if (number <= -400 && number > -500)
-        throw server_error(*this);
-    if (number <= -100 && number > -200)
-        throw usage_error(*this);
-    throw internal_error(*this);
-}
-
-inline std::exception_ptr failure::exception() const {
-    try {
-        raise();
-    } catch (...) {
-        return std::current_exception();
-    }
-}
-
-/** A value, or why there is none. */
-template <class T> class [[nodiscard]] result {
-public:
-    result(T value) : held_(std::in_place_index<0>, std::move(value)) {}
-    result(failure why) : held_(std::in_place_index<1>, std::move(why)) {}
-
-    bool ok() const noexcept { return held_.index() == 0; }
-    explicit operator bool() const noexcept { return ok(); }
-
-    /** The value; throws the exception of the failure when there is none. */
-    T &value() & { return check(), *std::get_if<0>(&held_); }
-    const T &value() const & { return check(), *std::get_if<0>(&held_); }
-    T value() && { return check(), std::move(*std::get_if<0>(&held_)); }
-    T &operator*() & { return value(); }
-    const T &operator*() const & { return value(); }
-    T *operator->() { return &value(); }
-    const T *operator->() const { return &value(); }
-
-    /** The failure; throws std::bad_variant_access when there is none. */
-    const failure &error() const & { return std::get<1>(held_); }
-    failure error() && { return std::get<1>(std::move(held_)); }
-
-private:
-    void check() const {
-        if (const auto *why = std::get_if<1>(&held_))
-            why->raise();
-    }
-
-    std::variant<T, failure> held_;
-};
-
-/** Success, or why there is none. */
-template <> class [[nodiscard]] result<void> {
-public:
-    result() = default;
-    result(failure why) : why_(std::move(why)) {}
-
-    bool ok() const noexcept { return !why_.has_value(); }
-    explicit operator bool() const noexcept { return ok(); }
-
-    /** Throws the exception of the failure, if there is one. */
-    void value() const {
-        if (why_)
-            why_->raise();
-    }
-
-    /** The failure; throws std::bad_optional_access when there is none. */
-    const failure &error() const & { return why_.value(); }
-    failure error() && { return std::move(why_).value(); }
-
-private:
-    std::optional<failure> why_;
-};
-
-namespace detail {
-
-/* Owns one object of the C library. */
-template <class T, void (*Free)(T *)> class handle {
-public:
-    /** Takes over an object of the C library; NULL for a handle without one. */
-    explicit handle(T *owned) noexcept : owned_(owned) {}
-
-    /** The object, for the functions of sentinel.h; it stays with the handle. */
-    T *get() const noexcept { return owned_.get(); }
-
-    /** Gives the object away: the caller frees it. */
-    [[nodiscard]] T *detach() noexcept { return owned_.release(); }
-
-    /** Whether there is an object, which a moved-from handle has not. */
-    explicit operator bool() const noexcept { return owned_ != nullptr; }
-
-private:
-    struct freed {
-        void operator()(T *object) const noexcept { Free(object); }
-    };
-
-    std::unique_ptr<T, freed> owned_;
-};
-
-inline result<void> checked(sentinel_status_t status, sentinel_error_t *error = nullptr) {
-    if (status < 0)
-        return failure(status, error);
-    return {};
-}
-
-/* What `call(&out, &error)` makes, as a Handle. */
-template <class Handle, class Call> result<Handle> made(Call call) {
-    std::remove_pointer_t<decltype(std::declval<const Handle &>().get())> *out = nullptr;
-    sentinel_error_t *error = nullptr;
-    const sentinel_status_t status = call(&out, &error);
-    if (status < 0)
-        return failure(status, error);
-    return Handle(out);
-}
-
-/* `call(&error)` for what it does. */
-template <class Call> result<void> done(Call call) {
-    sentinel_error_t *error = nullptr;
-    const sentinel_status_t status = call(&error);
-    return checked(status, error);
-}
-
-/* Text for a parameter that ends with NUL; one inside would cut it short unseen. */
-inline std::string terminated(std::string_view text) {
-    if (text.find('\0') != std::string_view::npos)
-        failure(status::invalid_argument, "a name or option has a NUL inside").raise();
-    return std::string(text);
-}
-
-} // namespace detail
-
 } // namespace sentinel
+
+#if defined(SENTINEL_HPP_DEFINITIONS)
+#include <sentinel/error_source.hpp>
+#endif
 
 #endif

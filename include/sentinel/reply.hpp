@@ -6,13 +6,8 @@
 
 #include <sentinel/error.hpp>
 
-#include <charconv>
 #include <iterator>
 #include <limits>
-#include <locale>
-#include <sstream>
-#include <stdexcept>
-#include <system_error>
 #include <type_traits>
 
 namespace sentinel {
@@ -67,7 +62,11 @@ private:
     std::size_t index_ = 0;
 };
 
-template <class T, class = void> struct reading;
+/* How a value is read as a T; here as what it cannot be. */
+template <class T, class = void> struct reading {
+    static_assert(sizeof(T) == 0, "as<T>(): T is a std::string, a bool, an integer, a floating point type, or a "
+                                  "std::optional, list, set or map of those; a view of a reply is text()");
+};
 
 } // namespace detail
 
@@ -76,12 +75,10 @@ template <class T, class = void> struct reading;
  *
  * Accessors that do not convert never fail: of a wrong type, or beyond the end, they answer nil, 0 or nothing.
  */
-class value {
+class SENTINEL_HPP_VIEW value {
 public:
     value() = default;
     explicit value(const sentinel_reply_t *borrowed) noexcept : raw_(borrowed) {}
-    /** A value of a reply that is gone at the end of the line is refused: keep the reply. */
-    value(reply &&) = delete;
 
     /** The value for the functions of sentinel.h; NULL for nil that is in no reply. */
     const sentinel_reply_t *get() const noexcept { return raw_; }
@@ -97,11 +94,7 @@ public:
     /** The bytes of a string, status, error, verbatim string, big number or double; borrowed, and any bytes. */
     std::string_view text() const noexcept { return text_if().value_or(std::string_view()); }
     /** The same, and nothing for types without bytes, nil among them. */
-    std::optional<std::string_view> text_if() const noexcept {
-        std::size_t len = 0;
-        const char *data = sentinel_reply_data(raw_, &len);
-        return data != nullptr ? std::optional<std::string_view>(std::in_place, data, len) : std::nullopt;
-    }
+    std::optional<std::string_view> text_if() const noexcept;
     /** A copy of text(). */
     std::string str() const { return std::string(text()); }
     /** The number of an integer, 1 or 0 of a boolean; else 0. */
@@ -109,10 +102,7 @@ public:
     /** The number of a double; else 0. */
     double number() const noexcept { return sentinel_reply_double(raw_); }
     /** The format of a verbatim string, such as `txt`; else empty. */
-    std::string_view format() const noexcept {
-        const char *format = sentinel_reply_verbatim_format(raw_);
-        return format != nullptr ? std::string_view(format, 3) : std::string_view();
-    }
+    std::string_view format() const noexcept;
 
     /**
      * A copy of it as a T: std::string, bool, an integer or floating type (a string that is a number counts),
@@ -128,26 +118,15 @@ public:
     }
 
     /** Of an error inside a reply, as a batch or EXEC has it: the failure, to be looked at or thrown. */
-    failure why() const {
-        const std::string_view code = text().substr(0, text().find(' '));
-        const bool cut = code == "NOTSENT" || code == "UNKNOWN"; // the words of sentinel_batch_run, no server's
-        return failure(cut ? status::connection_lost : status::server, str());
-    }
+    failure why() const;
 
     /** How many elements begin() to end() walks: of an array, set or push; of a map its keys and values. */
-    std::size_t size() const noexcept {
-        const std::size_t len = sentinel_reply_len(raw_);
-        return type() == type::map ? 2 * len : len;
-    }
+    std::size_t size() const noexcept;
     bool empty() const noexcept { return size() == 0; }
     /** An element; nil beyond the last. In a map keys and values alternate. */
     value operator[](std::size_t index) const noexcept { return value(sentinel_reply_at(raw_, index)); }
-    /** An element; std::out_of_range beyond the last. */
-    value at(std::size_t index) const {
-        if (index >= size())
-            throw std::out_of_range("sentinel::value::at");
-        return (*this)[index];
-    }
+    /** An element; usage_error beyond the last. */
+    value at(std::size_t index) const;
     using iterator = detail::indexed<value, value>;
     using const_iterator = iterator;
     iterator begin() const noexcept;
@@ -158,14 +137,14 @@ public:
     /** The value of the first pair of a map whose key has these bytes. Takes time with the size of the map. */
     std::optional<value> find(std::string_view key) const noexcept;
     /** The same; nil when there is none. */
-    value operator[](std::string_view key) const noexcept { return find(key).value_or(value()); }
+    value operator[](std::string_view key) const noexcept;
 
-protected:
+private:
     const sentinel_reply_t *raw_ = nullptr;
 };
 
 /** The pairs of a map, in the server's order, duplicates included. Borrowed, like value. */
-class pair_range {
+class SENTINEL_HPP_VIEW pair_range {
 public:
     using element = std::pair<value, value>;
     using iterator = detail::indexed<pair_range, element>;
@@ -183,42 +162,69 @@ private:
     value map_;
 };
 
+inline value::iterator value::begin() const noexcept { return {*this, 0}; }
+inline value::iterator value::end() const noexcept { return {*this, size()}; }
+inline pair_range value::pairs() const noexcept { return pair_range(*this); }
+inline value value::operator[](std::string_view key) const noexcept { return find(key).value_or(value()); }
+
 /**
- * A reply: owns its values. Reads like value.
+ * A reply: owns its values. Reads like value, and converts to one that is borrowed from it.
  *
- * What would outlive a reply that nobody keeps does not compile: `client.command(...)[0]`. Keep the reply in a
- * variable, or take a copy by as() or str().
+ * What would outlive a reply that nobody keeps does not compile: `client.command(...).text()`, or `[0]`. Keep the reply
+ * in a variable, or take a copy: `client.command(...).str()`, `client.command(...).as<T>()`.
  */
-class reply : public value {
+class reply {
 public:
     /** Nil, without an object. */
     reply() = default;
     /** Takes over a reply of the C library. */
-    explicit reply(sentinel_reply_t *owned) noexcept : value(owned), owned_(owned) {}
-    reply(reply &&other) noexcept : value(std::exchange(other.raw_, nullptr)), owned_(std::move(other.owned_)) {}
-    reply &operator=(reply &&other) noexcept {
-        owned_ = std::move(other.owned_);
-        other.raw_ = nullptr;
-        raw_ = owned_.get(); // last, for an assignment to itself
-        return *this;
-    }
+    explicit reply(sentinel_reply_t *owned) noexcept : owned_(owned) {}
 
     /** The reply for the functions of sentinel.h; it stays with its owner. */
-    sentinel_reply_t *get() const noexcept { return owned_.get(); }
+    sentinel_reply_t *get() const & noexcept SENTINEL_HPP_BORROWED { return owned_.get(); }
+    sentinel_reply_t *get() const && = delete;
     /** Gives it away: the caller frees it. */
-    [[nodiscard]] sentinel_reply_t *detach() noexcept {
-        raw_ = nullptr;
-        return owned_.release();
-    }
+    [[nodiscard]] sentinel_reply_t *detach() noexcept { return owned_.release(); }
 
-    value operator[](std::size_t index) const & noexcept { return value::operator[](index); }
-    value operator[](std::string_view key) const & noexcept { return value::operator[](key); }
-    value at(std::size_t index) const & { return value::at(index); }
-    pair_range pairs() const & noexcept { return value::pairs(); }
-    std::optional<value> find(std::string_view key) const & noexcept { return value::find(key); }
+    /** The whole of it; borrowed. */
+    operator value() const & noexcept SENTINEL_HPP_BORROWED { return all(); }
+    operator value() const && = delete;
+
+    /* As of value. */
+    sentinel::type type() const noexcept { return all().type(); }
+    bool is_nil() const noexcept { return all().is_nil(); }
+    bool is_error() const noexcept { return all().is_error(); }
+    explicit operator bool() const noexcept { return !is_nil(); }
+    std::string str() const { return all().str(); }
+    std::int64_t integer() const noexcept { return all().integer(); }
+    double number() const noexcept { return all().number(); }
+    template <class T> T as() const { return all().as<T>(); }
+    failure why() const { return all().why(); }
+    std::size_t size() const noexcept { return all().size(); }
+    bool empty() const noexcept { return size() == 0; }
+
+    /* As of value; borrowed. */
+    using iterator = value::iterator;
+    using const_iterator = iterator;
+    std::string_view text() const & noexcept SENTINEL_HPP_BORROWED { return all().text(); }
+    std::optional<std::string_view> text_if() const & noexcept SENTINEL_HPP_BORROWED { return all().text_if(); }
+    std::string_view format() const & noexcept SENTINEL_HPP_BORROWED { return all().format(); }
+    value operator[](std::size_t index) const & noexcept SENTINEL_HPP_BORROWED { return all()[index]; }
+    value operator[](std::string_view key) const & noexcept SENTINEL_HPP_BORROWED { return all()[key]; }
+    value at(std::size_t index) const & SENTINEL_HPP_BORROWED { return all().at(index); }
+    iterator begin() const & noexcept SENTINEL_HPP_BORROWED { return all().begin(); }
+    iterator end() const & noexcept SENTINEL_HPP_BORROWED { return all().end(); }
+    pair_range pairs() const & noexcept SENTINEL_HPP_BORROWED { return all().pairs(); }
+    std::optional<value> find(std::string_view key) const & noexcept SENTINEL_HPP_BORROWED { return all().find(key); }
+
+    std::string_view text() const && = delete;
+    std::optional<std::string_view> text_if() const && = delete;
+    std::string_view format() const && = delete;
     value operator[](std::size_t index) const && = delete;
     value operator[](std::string_view key) const && = delete;
     value at(std::size_t index) const && = delete;
+    iterator begin() const && = delete;
+    iterator end() const && = delete;
     pair_range pairs() const && = delete;
     std::optional<value> find(std::string_view key) const && = delete;
 
@@ -227,82 +233,47 @@ private:
         void operator()(sentinel_reply_t *object) const noexcept { sentinel_reply_free(object); }
     };
 
+    value all() const noexcept { return value(owned_.get()); }
+
     std::unique_ptr<sentinel_reply_t, freed> owned_;
 };
 
-inline value::iterator value::begin() const noexcept { return {value(raw_), 0}; }
-
-inline value::iterator value::end() const noexcept { return {value(raw_), size()}; }
-
-inline pair_range value::pairs() const noexcept { return pair_range(value(raw_)); }
-
-inline std::optional<value> value::find(std::string_view key) const noexcept {
-    const sentinel_reply_t *found = sentinel_reply_get(raw_, key.data(), key.size());
-    return found != nullptr ? std::optional<value>(std::in_place, found) : std::nullopt;
-}
-
 namespace detail {
 
-[[noreturn]] inline void mismatch(value of, const char *wanted) {
-    const auto number = std::to_string(static_cast<std::int32_t>(of.type()));
-    throw type_mismatch(failure(status::invalid_argument, "a value of type " + number + " is no " + wanted));
-}
-
-inline bool is_list(value of) noexcept {
-    return of.type() == type::array || of.type() == type::set || of.type() == type::push;
-}
+[[noreturn]] void mismatch(value of, const char *wanted);
+bool is_list(value of) noexcept;
+std::string read_text(value of);
+bool read_truth(value of);
+/* An integer that a type with these limits holds, from its digits too. */
+std::int64_t read_signed(value of, std::int64_t least, std::int64_t most);
+std::uint64_t read_unsigned(value of, std::uint64_t most);
+void read_number(value of, float &number);
+void read_number(value of, double &number);
+void read_number(value of, long double &number);
 
 template <> struct reading<std::string> {
-    static std::string from(value of) {
-        const auto text = of.text_if();
-        if (!text && of.type() != type::integer)
-            mismatch(of, "string");
-        return text ? std::string(*text) : std::to_string(of.integer());
-    }
+    static std::string from(value of) { return read_text(of); }
 };
 
 template <> struct reading<bool> {
-    static bool from(value of) {
-        if (of.type() != type::boolean && of.type() != type::integer)
-            mismatch(of, "boolean");
-        return of.integer() != 0;
-    }
+    static bool from(value of) { return read_truth(of); }
 };
 
 template <class T> struct reading<T, std::enable_if_t<std::is_integral_v<T>>> {
     static T from(value of) {
-        if (of.type() == type::integer || of.type() == type::boolean) {
-            const T number = static_cast<T>(of.integer());
-            // Equal after the way back, and of the same sign: nothing was lost.
-            if (static_cast<std::int64_t>(number) != of.integer() || (number < T{}) != (of.integer() < 0))
-                mismatch(of, "integer of this size");
-            return number;
-        }
-        const std::string_view text = of.text();
-        T number{};
-        const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), number);
-        if (text.empty() || wrong != std::errc() || end != text.data() + text.size())
-            mismatch(of, "integer of this size");
-        return number;
+        using limits = std::numeric_limits<T>;
+        static_assert(sizeof(T) <= sizeof(std::int64_t), "a reply has no integers of more than 64 bits");
+        if constexpr (std::is_signed_v<T>)
+            return static_cast<T>(read_signed(of, limits::min(), limits::max()));
+        else
+            return static_cast<T>(read_unsigned(of, limits::max()));
     }
 };
 
 template <class T> struct reading<T, std::enable_if_t<std::is_floating_point_v<T>>> {
     static T from(value of) {
-        if (of.type() == type::floating)
-            return static_cast<T>(of.number());
-        if (of.type() == type::integer)
-            return static_cast<T>(of.integer());
-        const std::string_view text = of.text();
-        if (text == "inf" || text == "+inf" || text == "-inf")
-            return text[0] == '-' ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
-        if (text == "nan" || text == "-nan")
-            return std::numeric_limits<T>::quiet_NaN();
-        std::istringstream stream{std::string(text)};
-        stream.imbue(std::locale::classic()); // a point stays a point
         T number{};
-        if (!(stream >> std::noskipws >> number) || stream.peek() != std::istringstream::traits_type::eof())
-            mismatch(of, "floating point number");
+        read_number(of, number);
         return number;
     }
 };
@@ -348,5 +319,9 @@ template <class T> struct reading<T, std::enable_if_t<is_map<T>::value>> {
 } // namespace detail
 
 } // namespace sentinel
+
+#if defined(SENTINEL_HPP_DEFINITIONS)
+#include <sentinel/reply_source.hpp>
+#endif
 
 #endif

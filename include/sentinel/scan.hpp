@@ -8,6 +8,19 @@
 
 namespace sentinel {
 
+/** What scan::next gives: a std::optional<reply> of which nothing is borrowed that would not outlive the line. */
+class page : public std::optional<reply> {
+public:
+    using optional::optional;
+
+    reply &operator*() & noexcept SENTINEL_HPP_BORROWED { return optional::operator*(); }
+    const reply &operator*() const & noexcept SENTINEL_HPP_BORROWED { return optional::operator*(); }
+    reply operator*() && { return std::move(*this).optional::operator*(); }
+    reply *operator->() & noexcept SENTINEL_HPP_BORROWED { return optional::operator->(); }
+    const reply *operator->() const & noexcept SENTINEL_HPP_BORROWED { return optional::operator->(); }
+    const reply *operator->() const && = delete;
+};
+
 /**
  * `SCAN`, or `HSCAN`, `SSCAN` or `ZSCAN` with the key, as a range: `for (const auto key : scan(client, {"SCAN"}))`.
  *
@@ -64,22 +77,12 @@ public:
 
     /** The command without a cursor, `{"SCAN", "MATCH", "user:*"}`; `each_page`: how each page is asked for. No I/O. */
     scan(const client &of, const arguments &args, const call_options &each_page = {})
-        : handle(detail::made<handle>([&](auto **out, auto **error) {
-              return sentinel_scan_new(of.get(), args.size(), args.data(), args.lens(), out, error);
-          }).value()),
-          each_page_(each_page) {}
+        : scan(try_make(of, args, each_page).value()) {}
+    static result<scan> try_make(const client &of, const arguments &args, const call_options &each_page = {});
 
     /** The next page, an array which may be empty; nothing at the end. Use pages or elements, not both. */
-    std::optional<reply> next() { return try_next().value(); }
-    result<std::optional<reply>> try_next() {
-        const sentinel_call_t call = each_page_.raw();
-        sentinel_reply_t *page = nullptr;
-        sentinel_error_t *error = nullptr;
-        const sentinel_status_t status = sentinel_scan_next(get(), &call, &page, &error);
-        if (status < 0)
-            return failure(status, error);
-        return status == SENTINEL_EMPTY ? std::optional<reply>() : std::optional<reply>(std::in_place, page);
-    }
+    page next();
+    result<page> try_next();
 
     /**
      * The elements of all pages, each borrowed until the iterator goes on.
@@ -87,31 +90,22 @@ public:
      * To begin and to go on ask for pages, and throw as next() does. A range to be walked once: begin() goes on at the
      * element at which a loop was left.
      */
-    iterator begin() { return iterator(this); }
-    iterator end() noexcept { return {}; }
+    iterator begin() & SENTINEL_HPP_BORROWED { return iterator(this); }
+    iterator end() & noexcept { return {}; }
+    iterator begin() && = delete;
+    iterator end() && = delete;
     /** The same two by two: field and value of `HSCAN`, member and score of `ZSCAN`. */
-    walk<pair_iterator> pairs() & noexcept { return walk<pair_iterator>(this); }
+    walk<pair_iterator> pairs() & noexcept SENTINEL_HPP_BORROWED { return walk<pair_iterator>(this); }
     walk<pair_iterator> pairs() && = delete;
 
     /** Back to the beginning, on whatever node serves the client then. Does no I/O. */
-    void restart() noexcept {
-        sentinel_scan_restart(get());
-        page_ = reply();
-        index_ = 0;
-    }
+    void restart() noexcept;
 
 private:
+    scan(sentinel_scan_t *owned, const call_options &each_page) noexcept : handle(owned), each_page_(each_page) {}
+
     /* Whether there is an element at hand, for which pages are asked for until one has some. */
-    bool has_more() {
-        while (index_ >= page_.size()) {
-            std::optional<reply> page = next(); // when it throws, the old page stays used up
-            index_ = 0;
-            page_ = page ? std::move(*page) : reply();
-            if (!page)
-                return false;
-        }
-        return true;
-    }
+    bool has_more();
 
     call_options each_page_;
     reply page_;
@@ -119,5 +113,9 @@ private:
 };
 
 } // namespace sentinel
+
+#if defined(SENTINEL_HPP_DEFINITIONS)
+#include <sentinel/scan_source.hpp>
+#endif
 
 #endif

@@ -1,8 +1,10 @@
 /*
- * needs: topology. Calls that do not wait: callbacks, futures, queues, subscriptions, events, coroutines. Ends with
+ * needs: topology. Calls that do not wait: callbacks, futures, queues, subscriptions, events. Ends with
  * status 77 (skipped) when the library does not have some of them.
  */
 #include "check.hpp"
+
+#include <sentinel/future.hpp>
 
 #include <poll.h>
 #include <thread>
@@ -92,83 +94,6 @@ static void events_and_metrics(const sentinel::deployment &deployment, const sen
     CHECK_EQUAL('{', deployment.describe().at(0));
 }
 
-#if defined(__cpp_impl_coroutine)
-
-/* A coroutine that begins at once and keeps its result, or what it threw. */
-template <class T> struct begun {
-    struct promise_type {
-        std::promise<T> kept;
-        begun get_return_object() { return {kept.get_future()}; }
-        std::suspend_never initial_suspend() const noexcept { return {}; }
-        std::suspend_never final_suspend() const noexcept { return {}; }
-        void return_value(T value) { kept.set_value(std::move(value)); }
-        void unhandled_exception() { kept.set_exception(std::current_exception()); }
-    };
-    std::future<T> future;
-};
-
-static begun<int> add_twice(const sentinel::client &client, std::string key) {
-    sentinel::reply reply = co_await client.co_command("SET", key, 40);
-    for (int i = 0; i < 2; i++) {
-        const sentinel::arguments increment{"INCR", key};
-        auto kept = client.co_command(increment, {30s});
-        reply = co_await kept;
-    }
-    co_return reply.as<int>();
-}
-
-static begun<int> fail(const sentinel::client &client) {
-    const auto reply = co_await client.co_command("SET", "cpp:key");
-    co_return reply.as<int>();
-}
-
-/* A coroutine that its owner may destroy. */
-struct owned {
-    struct promise_type {
-        owned get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-        std::suspend_never initial_suspend() const noexcept { return {}; }
-        std::suspend_always final_suspend() const noexcept { return {}; }
-        void return_void() {}
-        void unhandled_exception() { std::terminate(); }
-    };
-    std::coroutine_handle<promise_type> handle;
-};
-
-static owned wait_for_ever(const sentinel::client &client, std::shared_ptr<int> kept) {
-    const auto reply = co_await client.co_command("BLPOP", "cpp:never", 0);
-    *kept += reply.is_nil() ? 1 : 2;
-}
-
-/* Destroyed while it waits, it is never resumed, and its call ends. */
-static void coroutines_may_be_destroyed(const sentinel::client &client) {
-    const auto blocked = [&] {
-        const std::string info = client.command({"INFO", "clients"}).str();
-        const std::size_t at = info.find("blocked_clients:");
-        return info.compare(at, 17, "blocked_clients:0") != 0;
-    };
-    const auto resumed = std::make_shared<int>(0);
-    for (int i = 0; i < 40; i++) {
-        const owned waiting = wait_for_ever(client, resumed);
-        if (i % 2 == 0)
-            std::this_thread::sleep_for(std::chrono::milliseconds(i / 4));
-        CHECK(!waiting.handle.done());
-        waiting.handle.destroy();
-    }
-    for (int tries = 0; tries < 3000 && blocked(); tries++)
-        std::this_thread::sleep_for(10ms);
-    CHECK(!blocked());
-    CHECK_EQUAL(1, resumed.use_count());
-    CHECK_EQUAL(0, *resumed);
-}
-
-static void coroutines_await(const sentinel::client &client) {
-    coroutines_may_be_destroyed(client);
-    CHECK_EQUAL(42, add_twice(client, "cpp:coroutine").future.get());
-    CHECK_THROWS(sentinel::server_error, fail(client).future.get());
-}
-
-#endif
-
 /* Returns 1 when the library says that it does not have what the test needs. */
 template <class Test> static int skips(const char *name, Test test) {
     try {
@@ -190,9 +115,6 @@ int main(int argc, char **argv) {
         skipped += skips("queues", [&] { queues_hold_completions(deployment, client); });
         skipped += skips("subscriptions", [&] { messages_arrive(deployment, client); });
         skipped += skips("events and metrics", [&] { events_and_metrics(deployment, client); });
-#if defined(__cpp_impl_coroutine)
-        skipped += skips("coroutines", [&] { coroutines_await(client); });
-#endif
     });
     return failed != 0 ? failed : skipped > 0 ? 77 : 0;
 }

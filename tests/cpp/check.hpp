@@ -71,6 +71,8 @@ inline sentinel::options options_of(int argc, char **argv) {
     return options;
 }
 
+#if defined(__cpp_exceptions)
+
 /* Runs `main` and says what it threw. */
 template <class Main> int run(Main main) {
     try {
@@ -85,6 +87,8 @@ template <class Main> int run(Main main) {
     }
     return 1;
 }
+
+#endif
 
 } // namespace check
 

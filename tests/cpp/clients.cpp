@@ -14,9 +14,9 @@ static void commands_take_texts_numbers_and_ranges(const sentinel::client &clien
     const std::string key = "cpp:key";
     const std::string_view view = key;
     client.command({"SET", key, 7});
-    CHECK_EQUAL("7", client.command({"GET", view}).text());
-    CHECK_EQUAL("7", client.command(std::vector<std::string>{"GET", key}).text());
-    CHECK_EQUAL("7", client.command(std::list<const char *>{"GET", "cpp:key"}).text());
+    CHECK_EQUAL("7", client.command({"GET", view}).str());
+    CHECK_EQUAL("7", client.command(std::vector<std::string>{"GET", key}).str());
+    CHECK_EQUAL("7", client.command(std::list<const char *>{"GET", "cpp:key"}).str());
     std::vector<std::string> keys;
     for (int i = 0; i < 100; i++)
         keys.push_back("cpp:built:" + std::to_string(i));
@@ -25,7 +25,7 @@ static void commands_take_texts_numbers_and_ranges(const sentinel::client &clien
         built.add(keys[i]).add(i);
     const sentinel::arguments moved = std::move(built); // the numbers it made texts of move along
     CHECK_EQUAL(201u, moved.size());
-    CHECK_EQUAL("OK", client.command(moved).text());
+    CHECK_EQUAL("OK", client.command(moved).str());
     CHECK_EQUAL(99, client.command({"GET", "cpp:built:99"}).as<int>());
     CHECK_THROWS_AND(sentinel::usage_error, client.command({}), CHECK(!caught.is_connection_error()));
 }
@@ -45,10 +45,10 @@ static void failures_are_thrown_or_returned(const sentinel::client &client) {
     CHECK_THROWS(sentinel::server_error, wrong.value());
     const auto right = client.try_command({"GET", "cpp:key"});
     CHECK(right && right->text() == "text" && (*right).str() == "text");
-    CHECK_EQUAL("text", client.try_command({"GET", "cpp:key"}).value().text());
-    CHECK_THROWS(std::bad_variant_access, right.error());
+    CHECK_EQUAL("text", client.try_command({"GET", "cpp:key"}).value().str());
+    CHECK_THROWS_AND(sentinel::usage_error, right.error(), CHECK(caught.status() == sentinel::status::wrong_state));
     CHECK(client.try_connect().ok());
-    CHECK_THROWS(std::bad_optional_access, client.try_connect().error());
+    CHECK_THROWS(sentinel::usage_error, client.try_connect().error());
 
     CHECK_THROWS(sentinel::unsupported_command, client.command({"MULTI"}));
     CHECK_THROWS_AND(sentinel::unsupported_command, client.command({"SELECT", 1}),
@@ -64,11 +64,11 @@ static void call_options_reach_the_call(const sentinel::client &client, std::siz
     sentinel::call_options sure{sentinel::no_limit};
     sure.retry_unknown = true;
     sure.replicas = static_cast<std::uint32_t>(replicas);
-    CHECK_EQUAL("OK", client.command({"SET", "cpp:sure", 1}, sure).text());
+    CHECK_EQUAL("OK", client.command({"SET", "cpp:sure", 1}, sure).str());
     sentinel::call_options impossible{2s};
     impossible.replicas = 99;
     CHECK_THROWS(sentinel::not_replicated, client.command({"SET", "cpp:sure", 2}, impossible));
-    CHECK_EQUAL("2", client.command({"GET", "cpp:sure"}).text()); // the write was done
+    CHECK_EQUAL("2", client.command({"GET", "cpp:sure"}).str()); // the write was done
 }
 
 static void batches_and_transactions(const sentinel::client &client) {
@@ -101,7 +101,7 @@ static void batches_and_transactions(const sentinel::client &client) {
     const auto refused = sentinel::batch(sentinel::batch_kind::transaction).add({"SET", "cpp:n", 2}).add({"NO-SUCH"});
     CHECK_THROWS(sentinel::transaction_aborted, client.run(refused));
     CHECK(client.try_run(refused).error().status() == sentinel::status::transaction_aborted);
-    CHECK_EQUAL("10", client.command({"GET", "cpp:n"}).text());
+    CHECK_EQUAL("10", client.command({"GET", "cpp:n"}).str());
     CHECK_THROWS(sentinel::usage_error, sentinel::batch(static_cast<sentinel::batch_kind>(9)));
 }
 
@@ -111,16 +111,16 @@ static void connections_keep_their_state(const sentinel::client &client) {
     own.command({"WATCH", "cpp:watched"});
     client.command({"SET", "cpp:watched", 2});
     own.command({"MULTI"});
-    CHECK_EQUAL("QUEUED", own.command({"SET", "cpp:watched", 3}).text());
+    CHECK_EQUAL("QUEUED", own.command({"SET", "cpp:watched", 3}).str());
     CHECK_THROWS(sentinel::transaction_aborted, own.command({"EXEC"}));
     sentinel::connection same = std::move(own);
     CHECK(!own && same);
     CHECK_THROWS_AND(sentinel::usage_error, own.command({"PING"}),
                      CHECK(caught.status() == sentinel::status::null_argument));
     same.command({"SELECT", 1});
-    CHECK(same.try_command({"GET", "cpp:watched"})->is_nil());
+    CHECK(same.try_command({"GET", "cpp:watched"}).value().is_nil());
     same = client.acquire(5s); // the first one goes back
-    CHECK_EQUAL("2", same.command({"GET", "cpp:watched"}).text());
+    CHECK_EQUAL("2", same.command({"GET", "cpp:watched"}).str());
 }
 
 static void nodes_are_listed(const sentinel::deployment &deployment, const sentinel::client &client,
@@ -154,9 +154,9 @@ static void owners_move_and_die_in_any_order(const sentinel::options &options, c
     std::optional<sentinel::reply> reply(second.command({"ECHO", "kept"}));
     std::optional<sentinel::connection> own(second.acquire());
     deployment.reset();
-    CHECK_EQUAL("PONG", second.command({"PING"}).text());
+    CHECK_EQUAL("PONG", second.command({"PING"}).str());
     second = sentinel::client(nullptr);
-    CHECK_EQUAL("PONG", own->command({"PING"}).text());
+    CHECK_EQUAL("PONG", own->command({"PING"}).str());
     own.reset();
     CHECK_EQUAL("kept", reply->text());
 }
@@ -166,12 +166,12 @@ static void a_url_names_the_service(int argc, char **argv) {
     for (int i = 2; i < argc; i++)
         url += std::string(i > 2 ? "," : "") + argv[i];
     const sentinel::deployment deployment(url + '/' + argv[1] + "/0?timeout_ms=60000&sentinel.timeout_ms=5000");
-    CHECK_EQUAL("PONG", deployment.primary_for().command({"PING"}).text());
+    CHECK_EQUAL("PONG", deployment.primary_for().command({"PING"}).str());
     const char *unset = nullptr;
-    CHECK_EQUAL("PONG", deployment.primary_for(nullptr).command({"PING"}).text());
+    CHECK_EQUAL("PONG", deployment.primary_for(nullptr).command({"PING"}).str());
     CHECK_EQUAL(1u, deployment.discover_primary(unset).size());
     const sentinel::client replica = deployment.replica_for({}, sentinel::options().set("timeout_ms", 1min));
-    CHECK_EQUAL("PONG", replica.command({"PING"}).text());
+    CHECK_EQUAL("PONG", replica.command({"PING"}).str());
     deployment.close(10s);
     CHECK_THROWS(sentinel::closed, deployment.discover_primary());
     CHECK_THROWS(sentinel::closed, deployment.primary_for().command({"PING"}));

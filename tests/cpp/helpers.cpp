@@ -21,7 +21,7 @@ static void scripts_run_by_name(const sentinel::client &client, const sentinel::
         CHECK(counts[0].as<int>() == 1 && counts[1].as<int>() == 2 && counts[2].text() == "7");
     }
     const sentinel::script reader("return redis.call('GET', KEYS[1])", sentinel::script_kind::read_only);
-    CHECK_EQUAL("a\0b"sv, client.run(reader, {"cpp:script"}, {}, {30s}).text());
+    CHECK_EQUAL("a\0b"sv, client.run(reader, {"cpp:script"}, {}, {30s}).str());
     CHECK(replica.try_run(reader, {"cpp:script"}).ok());
     const sentinel::script liar(source, sentinel::script_kind::read_only);
     CHECK_THROWS(sentinel::server_error, client.run(liar, {"cpp:script"}, {"x", "y"}));
@@ -29,7 +29,7 @@ static void scripts_run_by_name(const sentinel::client &client, const sentinel::
     const auto failed = client.try_run(failing, {"cpp:script"});
     CHECK(!failed && failed.error().status() == sentinel::status::server);
     CHECK(failed.error().outcome() == sentinel::outcome::unknown);
-    CHECK_EQUAL("half", client.command({"GET", "cpp:script"}).text());
+    CHECK_EQUAL("half", client.command({"GET", "cpp:script"}).str());
     CHECK_THROWS(sentinel::usage_error, sentinel::script("return 1", static_cast<sentinel::script_kind>(8)));
     sentinel::script moved("return 2");
     const sentinel::script owner = std::move(moved);
@@ -92,7 +92,8 @@ static void scans_begin_at_any_page(const sentinel::client &client) {
         check::fail(__FILE__, __LINE__, element.str());
     CHECK_THROWS(sentinel::usage_error, sentinel::scan(client, {"KEYS", "*"}));
     sentinel::scan wrong(client, {"SSCAN", "cpp:scanned"});
-    CHECK(wrong.try_next().error().server_code() == "WRONGTYPE");
+    const auto refused = wrong.try_next();
+    CHECK(refused.error().server_code() == "WRONGTYPE");
     CHECK_THROWS(sentinel::server_error, wrong.begin());
 }
 
@@ -145,7 +146,7 @@ static void disks_confirm_or_nothing_is_written(const sentinel::client &client) 
 
 static void becomes(const sentinel::client &client, std::string_view user) {
     const auto deadline = std::chrono::steady_clock::now() + 60s;
-    while (client.command({"ACL", "WHOAMI"}).text() != user)
+    while (client.command({"ACL", "WHOAMI"}).str() != user)
         CHECK(std::chrono::steady_clock::now() < deadline);
 }
 

@@ -14,16 +14,21 @@ static void control(const std::string &verb) {
     CHECK_EQUAL(0, std::system(('"' + std::string(lab) + "\" ctl " + verb + " >/dev/null").c_str()));
 }
 
+static std::string serving(const sentinel::client &client) {
+    const sentinel::nodes nodes = client.node();
+    return nodes[0].endpoint();
+}
+
 static void a_killed_primary_is_followed(const sentinel::client &client) {
     client.command({"SET", "cpp:lost", "before"});
-    const std::string old = client.node()[0].endpoint();
+    const std::string old = serving(client);
     control("kill-primary");
     // With retry_unknown the call goes on also where the first write may have been executed.
     sentinel::call_options sure{60s};
     sure.retry_unknown = true;
-    CHECK_EQUAL("OK", client.command({"SET", "cpp:lost", "after"}, sure).text());
-    CHECK(client.node()[0].endpoint() != old);
-    CHECK_EQUAL("after", client.command({"GET", "cpp:lost"}).text());
+    CHECK_EQUAL("OK", client.command({"SET", "cpp:lost", "after"}, sure).str());
+    CHECK(serving(client) != old);
+    CHECK_EQUAL("after", client.command({"GET", "cpp:lost"}).str());
 }
 
 static void without_data_nodes_there_is_no_primary(const sentinel::client &client, int nodes) {

@@ -15,7 +15,7 @@ using sentinel::type;
 
 static void scalars(const sentinel::client &client) {
     CHECK(client.command({"SET", "cpp:key", "bar"}).type() == type::status);
-    CHECK_EQUAL("OK", client.command({"SET", "cpp:key", "bar"}).text());
+    CHECK_EQUAL("OK", client.command({"SET", "cpp:key", "bar"}).str());
     const sentinel::reply string = client.command({"GET", "cpp:key"});
     CHECK(string.type() == type::string && string && !string.is_nil() && !string.is_error());
     CHECK_EQUAL("bar", string.str());
@@ -47,7 +47,7 @@ static void numbers_keep_their_size_and_digits(const sentinel::client &client) {
         sentinel::arguments args{"ECHO"};
         return client.command(args.add(one));
     };
-    CHECK_EQUAL("-128", sent(static_cast<signed char>(-128)).text());
+    CHECK_EQUAL("-128", sent(static_cast<signed char>(-128)).str());
     CHECK_EQUAL(-128, sent(-128).as<signed char>());
     CHECK_THROWS(sentinel::type_mismatch, sent(-129).as<signed char>());
     CHECK_THROWS(sentinel::type_mismatch, sent(-1).as<unsigned>());
@@ -61,7 +61,7 @@ static void numbers_keep_their_size_and_digits(const sentinel::client &client) {
     CHECK_EQUAL(-1, minus.as<short>());
     CHECK_THROWS(sentinel::type_mismatch, minus.as<std::uint64_t>());
     CHECK_EQUAL(0.1, sent(0.1).as<double>());
-    CHECK_EQUAL("0.1", sent(0.1).text());
+    CHECK_EQUAL("0.1", sent(0.1).str());
     for (const double number : {std::numeric_limits<double>::min(), std::numeric_limits<double>::max(), -1e-300 / 3})
         CHECK_EQUAL(number, sent(number).as<double>());
     CHECK_THROWS(sentinel::type_mismatch, sent("0,1").as<double>());
@@ -85,14 +85,14 @@ static void bytes_are_kept(const sentinel::client &client) {
     client.command({"SET", "cpp:\0key"sv, all});
     CHECK(client.command({"GET", "cpp:\0key"sv}).str() == all);
     CHECK(client.command({"GET", "cpp:"}).is_nil());
-    CHECK_EQUAL("\r\n$-1\r\n"sv, client.command({"ECHO", "\r\n$-1\r\n"}).text());
+    CHECK_EQUAL("\r\n$-1\r\n"sv, client.command({"ECHO", "\r\n$-1\r\n"}).str());
     // Empty is not nil, with an address or without.
     client.command({"SET", "cpp:empty", std::string_view()});
     const sentinel::reply empty = client.command({"GET", "cpp:empty"});
     CHECK(empty.type() == type::string && empty && empty.text_if() == "" && empty.as<std::string>().empty());
     const std::string large(1 << 20, 'x');
     client.command({"SET", "cpp:large", large});
-    CHECK(client.command({"GET", "cpp:large"}).text() == large);
+    CHECK(client.command({"GET", "cpp:large"}).str() == large);
     CHECK_EQUAL(1, client.command({"DEL", "cpp:large"}).integer());
 }
 
@@ -109,7 +109,7 @@ static void lists_are_ranges(const sentinel::client &client) {
     CHECK_EQUAL("a", list[0].text());
     CHECK_EQUAL("c", list.at(2).text());
     CHECK(list[4].is_nil());
-    CHECK_THROWS(std::out_of_range, list.at(4));
+    CHECK_THROWS(sentinel::usage_error, list.at(4));
     CHECK_EQUAL(4, std::distance(list.begin(), list.end()));
     CHECK((list.as<std::vector<std::string>>() == std::vector<std::string>{"a", "b", "c", "4"}));
     CHECK((list.as<std::list<std::string>>().back() == "4"));
@@ -169,7 +169,8 @@ static void nested_values(const sentinel::client &client) {
     const sentinel::value wrong = reply[2];
     CHECK(wrong.is_error() && wrong);
     CHECK_EQUAL("OOPS four", wrong.text());
-    CHECK_EQUAL("OOPS", wrong.why().server_code().value_or(""));
+    const sentinel::failure why = wrong.why();
+    CHECK_EQUAL("OOPS", why.server_code().value_or(""));
     CHECK_THROWS_AND(sentinel::server_error, wrong.as<int>(), CHECK_EQUAL("OOPS four", std::string(caught.what())));
     CHECK_THROWS(sentinel::server_error, wrong.as<std::optional<std::string>>());
 }
@@ -187,10 +188,10 @@ static void replies_move(const sentinel::client &client) {
     CHECK_EQUAL("third", second.text());
     auto &same = first;
     first = std::move(same);
-    CHECK(first.is_nil() || first.text() == "first");
+    CHECK_EQUAL("first", first.text());
     sentinel_reply_t *raw = second.detach();
     CHECK(second.is_nil());
-    CHECK_EQUAL("third", sentinel::reply(raw).text());
+    CHECK_EQUAL("third", sentinel::reply(raw).str());
     CHECK(sentinel::reply().is_nil() && sentinel::value().is_nil() && !sentinel::value().find("x"));
 }
 

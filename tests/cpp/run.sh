@@ -8,6 +8,9 @@
 #   compile only       compiling it is the test
 #   needs: nothing     run without arguments
 #   needs: topology    run inside `lab run`, with the arguments SERVICE HOST:PORT...; $LAB is the lab's program
+#   flags: -f...       it and the headers' definitions are compiled with these too
+#
+# What must not compile is in tests/cpp/must-not-compile.
 #
 # Exit status 77 of a program, or of a compiler that is not there: skipped.
 set -eu
@@ -17,7 +20,7 @@ export CXX LAB RELEASE SOVERSION LIBS_PRIVATE
 step=tests/scripts/step.sh
 out=build/cpp
 strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
-standards='c++17 c++20'
+standards='c++17 c++20 c++2b'
 
 have() {
     if ! command -v "${1%% *}" >/dev/null 2>&1; then
@@ -29,10 +32,15 @@ have() {
 # headers COMPILER STANDARD
 headers() {
     have "$1"
-    for header in sentinel.hpp $(cd include && echo sentinel/*.hpp); do
+    for header in sentinel.hpp $(cd include && ls sentinel/*.hpp | grep -v _source); do
         # shellcheck disable=SC2086
         printf '#include <%s>\n#include <%s>\n' "$header" "$header" |
             $1 -std="$2" $strict -Iinclude -fsyntax-only -x c++ -
+    done
+    for flags in -fno-exceptions -fno-rtti -DSENTINEL_HPP_SEPARATE -DSENTINEL_HPP_SOURCE; do
+        # shellcheck disable=SC2086
+        printf '#include <sentinel.hpp>\n#include <sentinel/future.hpp>\n' |
+            $1 -std="$2" $strict $flags -Iinclude -fsyntax-only -x c++ -
     done
     # shellcheck disable=SC2086
     $1 -std="$2" $strict -O2 ${CXXFLAGS:-} -Iinclude -c -o /dev/null tests/cpp/types.cpp
@@ -45,7 +53,9 @@ toolchain() {
     case $1 in
         shared) compiler="$CXX -std=c++17 -O1 -g1" libraries=$shared ;;
         static) compiler="$CXX -std=c++20 -O2" libraries="$library/libsentinel.a $LIBS_PRIVATE" ;;
-        clang) compiler="clang++ -std=c++20 -O1 -g1" libraries=$shared ;;
+        clang) # with the definitions in one file, second.cpp
+            compiler="clang++ -std=c++20 -O1 -g1 -DSENTINEL_HPP_SEPARATE" libraries=$shared
+            ;;
         sanitized)
             # Optimized it is compiled three times as long, and sees less.
             compiler="$CXX -std=c++20 -O0 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" libraries=$shared
@@ -55,18 +65,29 @@ toolchain() {
     compiler="$compiler $strict ${CXXFLAGS:-} -pthread -Iinclude"
 }
 
-# second VARIANT: the headers once more. It is a part of each program, so that nothing in them is defined twice.
+# second VARIANT: the headers once more, and what is used of them. It is a part of each program, so that nothing in them
+# is defined twice, or not at all.
 second() {
     toolchain "$1"
-    printf '#include <sentinel.hpp>\n' >"$out/$1/second.cpp"
+    cat >"$out/$1/second.cpp" <<'END'
+#if defined(SENTINEL_HPP_SEPARATE)
+#define SENTINEL_HPP_SOURCE
+#endif
+#include <sentinel.hpp>
+std::size_t second(const sentinel::client &client);
+std::size_t second(const sentinel::client &client) { return client.try_command({"PING", 1}).ok(); }
+END
     $compiler -c "$out/$1/second.cpp" -o "$out/$1/second.o"
 }
 
 # compile VARIANT SOURCE PROGRAM
 compile() {
     toolchain "$1"
+    flags=$(sed -n -e 's/^ \* .*flags: \(-[^.]*\)\..*/\1/p' "$2")
+    second=$out/$1/second.o
+    [ -z "$flags" ] || second=$out/$1/second.cpp
     # shellcheck disable=SC2086
-    $compiler "$2" "$out/$1/second.o" -o "$3" $libraries ${LDFLAGS:-}
+    $compiler $flags "$2" "$second" -o "$3" $libraries ${LDFLAGS:-}
 }
 
 # in_lab SCRIPT PROGRAM: SCRIPT finds the program as $1, and the topology in its environment.
@@ -127,6 +148,11 @@ case ${1:-} in
         headers "$2" "$3"
         exit 0
         ;;
+    --refused)
+        have "$2"
+        tests/cpp/must-not-compile.sh "$2"
+        exit
+        ;;
     --second)
         # Without it, each program's step says what is wrong.
         second "$2" || true
@@ -166,6 +192,10 @@ for compiler in "$CXX" clang++; do
         "$step" "C++ headers ($compiler, $standard)" "$0" --headers "$compiler" "$standard" &
         checks="$checks $!"
     done
+done
+for compiler in "$CXX" clang++; do
+    "$step" "C++ that must not compile ($compiler)" "$0" --refused "$compiler" &
+    checks="$checks $!"
 done
 for check in $checks; do
     wait "$check" || failed=1

@@ -29,16 +29,33 @@ static_assert(std::is_base_of_v<sentinel::connection_error, sentinel::timeout>);
 static_assert(!std::is_base_of_v<sentinel::connection_error, sentinel::server_error>);
 
 // Arguments: texts and numbers; nothing that says neither.
-static_assert(std::is_constructible_v<sentinel::argument, const char *>);
-static_assert(std::is_constructible_v<sentinel::argument, std::string>);
-static_assert(std::is_constructible_v<sentinel::argument, long> && std::is_constructible_v<sentinel::argument, double>);
-static_assert(std::is_constructible_v<sentinel::argument, bool> && !std::is_constructible_v<sentinel::argument, char>);
-static_assert(!std::is_constructible_v<sentinel::argument, const int *>, "no pointer is a truth");
-static_assert(!std::is_constructible_v<sentinel::argument, std::nullptr_t>);
+template <class... Ts> constexpr bool are_arguments = (sentinel::is_argument_v<Ts> && ...);
+template <class... Ts> constexpr bool are_none = (!sentinel::is_argument_v<Ts> && ...);
+enum plain { one };
+enum class scoped { one };
+
+static_assert(are_arguments<const char *, char *, const char (&)[4], std::string, std::string &, std::string_view>);
+static_assert(are_arguments<bool, short, unsigned, long, unsigned long long, float, double, long double, signed char>);
+static_assert(are_arguments<std::optional<int>, std::optional<std::string>, std::pair<const std::string, double>>);
+static_assert(are_arguments<std::vector<std::string>, std::vector<int> &, const std::vector<bool> &, int (&)[3]>);
+static_assert(are_arguments<std::map<std::string, std::optional<int>>, std::vector<std::vector<std::string_view>>>);
+static_assert(are_none<char, wchar_t, char16_t, std::nullptr_t, plain, scoped, std::byte, std::chrono::seconds>);
+static_assert(are_none<const int *, void *, bool *, const unsigned char *>, "no pointer is a truth");
+static_assert(are_none<std::vector<char>, std::vector<unsigned char>, std::vector<std::byte>>, "no bytes are numbers");
+static_assert(are_none<std::optional<char>, std::vector<scoped>, std::map<std::string, const int *>, std::nullopt_t>);
+static_assert(are_none<sentinel::reply, sentinel::value, sentinel::client>);
 static_assert(std::is_convertible_v<std::vector<std::string>, sentinel::arguments>);
 static_assert(std::is_convertible_v<std::vector<const char *>, sentinel::arguments>);
+static_assert(std::is_convertible_v<const std::vector<std::string> &, sentinel::arguments>);
 static_assert(!std::is_convertible_v<std::string, sentinel::arguments>, "no list of characters");
 static_assert(!std::is_convertible_v<std::vector<int>, sentinel::arguments>);
+
+// A result has what std::expected has, and no more undefined behaviour.
+static_assert(std::is_same_v<sentinel::result<int>::value_type, int>);
+static_assert(std::is_same_v<decltype(*std::declval<sentinel::result<sentinel::reply>>()), sentinel::reply>);
+static_assert(std::is_same_v<decltype(*std::declval<sentinel::result<int> &>()), int &>);
+static_assert(!std::is_copy_constructible_v<sentinel::result<sentinel::reply>>);
+static_assert(std::is_copy_constructible_v<sentinel::result<std::string>>);
 
 // A reply that nobody keeps gives away nothing that is borrowed from it.
 template <class T, class = void> constexpr bool indexable = false;

@@ -1,0 +1,56 @@
+/*
+ * The definitions of <sentinel/async.hpp>, which includes it.
+ */
+#ifndef SENTINEL_ASYNC_SOURCE_HPP
+#define SENTINEL_ASYNC_SOURCE_HPP
+
+#include <sentinel/async.hpp>
+
+namespace sentinel {
+
+namespace detail {
+
+SENTINEL_HPP_INLINE result<reply> taken(sentinel_completion_t &entry) {
+    if (entry.status >= 0)
+        return reply(std::exchange(entry.reply, nullptr));
+    return failure(entry.status, std::exchange(entry.error, nullptr));
+}
+
+SENTINEL_HPP_INLINE result<std::uint64_t> submitted(sentinel_client_t *client, const arguments &args,
+                                                    const call_options &options, sentinel_done_fn done,
+                                                    void *user_data) {
+    if (args.refused() != nullptr)
+        return failure(status::invalid_argument, args.refused(), outcome::not_sent);
+    const sentinel_call_t call = options.raw();
+    output<std::uint64_t> to;
+    return to.made(sentinel_submit(client, args.size(), args.data(), args.lens(), &call, done, user_data, &to.number,
+                                   &to.error));
+}
+
+} // namespace detail
+
+SENTINEL_HPP_INLINE std::vector<completion> queue::poll(std::size_t max_entries,
+                                                        std::chrono::milliseconds timeout) const {
+    return try_poll(max_entries, timeout).value();
+}
+
+SENTINEL_HPP_INLINE result<std::vector<completion>> queue::try_poll(std::size_t max_entries,
+                                                                    std::chrono::milliseconds timeout) const {
+    std::vector<completion> taken;
+    std::vector<sentinel_completion_t> entries(max_entries);
+    taken.reserve(max_entries); // before anything is owned that an exception would lose
+    std::size_t count = 0;
+    const auto polled = detail::checked(sentinel_queue_poll(get(), entries.data(), sizeof(sentinel_completion_t),
+                                                            entries.size(), timeout.count(), &count));
+    if (!polled)
+        return polled.error();
+    for (std::size_t i = 0; i < count; i++)
+        taken.push_back({entries[i].tag, static_cast<completion_kind>(entries[i].kind), detail::taken(entries[i])});
+    return taken;
+}
+
+SENTINEL_HPP_INLINE void queue::wake() const { detail::checked(sentinel_queue_wake(get())).value(); }
+
+} // namespace sentinel
+
+#endif

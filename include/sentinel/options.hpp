@@ -1,0 +1,98 @@
+/*
+ * What a deployment or a client is made of: options, names. Included by <sentinel.hpp>.
+ */
+#ifndef SENTINEL_OPTIONS_HPP
+#define SENTINEL_OPTIONS_HPP
+
+#include <sentinel/command.hpp>
+
+namespace sentinel {
+
+/** What a deployment or a client is made of; the keys are those of docs/options.md. One thread at a time. */
+class options : public detail::handle<sentinel_options_t, sentinel_options_free> {
+public:
+    /** The default of every key, and no Sentinel. */
+    options() : handle(sentinel_options_new()) {}
+
+    /** Adds a Sentinel to ask: a host name or address, and its port. */
+    options &add_sentinel(std::string_view host, std::uint16_t port = 26379) & {
+        return after(try_add_sentinel(host, port));
+    }
+    options add_sentinel(std::string_view host, std::uint16_t port = 26379) && {
+        return std::move(add_sentinel(host, port));
+    }
+    result<void> try_add_sentinel(std::string_view host, std::uint16_t port = 26379);
+
+    /** Sets everything that a URL says: `redis+sentinel://[user[:password]@]host[:port][,...]/service[/database]`. */
+    options &url(std::string_view from) & { return after(try_url(from)); }
+    options url(std::string_view from) && { return std::move(url(from)); }
+    result<void> try_url(std::string_view from);
+
+    /** Sets an option by text. */
+    options &set(std::string_view key, std::string_view value) & { return after(try_set(key, value)); }
+    options set(std::string_view key, std::string_view value) && { return std::move(set(key, value)); }
+    result<void> try_set(std::string_view key, std::string_view value);
+
+    /** Sets an option that is a number: a count, bytes, milliseconds or a flag. */
+    options &set(std::string_view key, std::int64_t value) & { return after(try_set(key, value)); }
+    options set(std::string_view key, std::int64_t value) && { return std::move(set(key, value)); }
+    result<void> try_set(std::string_view key, std::int64_t value);
+
+    /** Sets an option that is a time; its name ends with `_ms`. */
+    options &set(std::string_view key, std::chrono::milliseconds value) & { return after(try_set(key, value)); }
+    options set(std::string_view key, std::chrono::milliseconds value) && { return std::move(set(key, value)); }
+    result<void> try_set(std::string_view key, std::chrono::milliseconds value);
+
+    /** Sets a password (or a user name) from any bytes; none of them: no password. Wiping `secret` is the caller's. */
+    options &set_secret(std::string_view key, std::string_view secret) & { return after(try_set_secret(key, secret)); }
+    options set_secret(std::string_view key, std::string_view secret) && { return std::move(set_secret(key, secret)); }
+    result<void> try_set_secret(std::string_view key, std::string_view secret);
+
+    /** The log up to `max_level` (`SENTINEL_LOG_*`) goes to a function; see sentinel_options_set_log for its duties. */
+    options &log(std::int32_t max_level, sentinel_log_fn to, void *user_data) & {
+        return after(try_log(max_level, to, user_data));
+    }
+    options log(std::int32_t max_level, sentinel_log_fn to, void *user_data) && {
+        return std::move(log(max_level, to, user_data));
+    }
+    result<void> try_log(std::int32_t max_level, sentinel_log_fn to, void *user_data);
+
+private:
+    options &after(const result<void> &done);
+};
+
+/** A name, or nothing or a null pointer where there is one to be taken by default. */
+class name_or_default {
+public:
+    name_or_default() = default;
+    name_or_default(std::nullptr_t) {}
+    template <class T, std::enable_if_t<detail::is_text<T>, int> = 0> name_or_default(const T &name) {
+        if constexpr (std::is_convertible_v<const T &, const char *>) {
+            if (const char *text = name; text == nullptr)
+                return;
+        }
+        set(name);
+    }
+
+    /** For the functions of sentinel.h; borrowed. */
+    const char *c_str() const & noexcept SENTINEL_HPP_BORROWED { return text_ ? text_->c_str() : nullptr; }
+    const char *c_str() const && = delete;
+
+private:
+    void set(std::string_view name);
+
+    std::optional<std::string> text_;
+};
+
+/** Whose service; by default that of the URL. */
+using service_name = name_or_default;
+/** Whose login; by default that of the user `default`. */
+using user_name = name_or_default;
+
+} // namespace sentinel
+
+#if defined(SENTINEL_HPP_DEFINITIONS)
+#include <sentinel/options_source.hpp>
+#endif
+
+#endif
