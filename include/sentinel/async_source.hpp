@@ -20,7 +20,7 @@ SENTINEL_HPP_INLINE result<std::uint64_t> submitted(sentinel_client_t *client, c
                                                     const call_options &options, sentinel_done_fn done,
                                                     void *user_data) {
     if (args.refused() != nullptr)
-        return failure(status::invalid_argument, args.refused(), outcome::not_sent);
+        return not_sent(args.refused());
     const sentinel_call_t call = options.raw();
     output<std::uint64_t> to;
     return to.made(sentinel_submit(client, args.size(), args.data(), args.lens(), &call, done, user_data, &to.number,

@@ -10,8 +10,6 @@ namespace sentinel {
 
 namespace detail {
 
-inline failure not_sent(const char *why) { return failure(status::invalid_argument, why, outcome::not_sent); }
-
 inline std::optional<std::string_view> text_of(const char *text) noexcept {
     return text != nullptr ? std::optional<std::string_view>(text) : std::nullopt;
 }

@@ -67,7 +67,7 @@ SENTINEL_HPP_INLINE void arguments::append(const argument &one) {
 
 SENTINEL_HPP_INLINE batch::batch(batch_kind kind) : handle(sentinel_batch_new(static_cast<std::int32_t>(kind))) {
     if (get() == nullptr)
-        failure(status::invalid_argument, "no such kind of batch", outcome::not_sent).raise();
+        detail::not_sent("no such kind of batch").raise();
 }
 
 SENTINEL_HPP_INLINE batch &batch::add(const arguments &args) & {
@@ -77,14 +77,14 @@ SENTINEL_HPP_INLINE batch &batch::add(const arguments &args) & {
 
 SENTINEL_HPP_INLINE result<void> batch::try_add(const arguments &args) {
     if (args.refused() != nullptr)
-        return failure(status::invalid_argument, args.refused(), outcome::not_sent);
+        return detail::not_sent(args.refused());
     return detail::checked(sentinel_batch_add(get(), args.size(), args.data(), args.lens()));
 }
 
 SENTINEL_HPP_INLINE script::script(std::string_view source, script_kind kind)
     : handle(sentinel_script_new(source.data(), source.size(), static_cast<std::uint32_t>(kind))) {
     if (get() == nullptr)
-        failure(status::invalid_argument, "no such kind of script", outcome::not_sent).raise();
+        detail::not_sent("no such kind of script").raise();
 }
 
 SENTINEL_HPP_INLINE std::string_view script::sha1() const & noexcept {

@@ -41,12 +41,14 @@ public:
     /* The answer of what cannot be sent. */
     void refuse(const char *why) {
         const std::lock_guard<std::mutex> lock(mutex_);
-        answer_.emplace(failure(status::invalid_argument, why, outcome::not_sent));
+        answer_.emplace(not_sent(why));
     }
 
     /* The coroutine is no more: nobody is resumed, and nothing waited for. */
     void leave() {
+        std::shared_ptr<executor> gone; // with this thread, not with the reply's
         const std::lock_guard<std::mutex> lock(mutex_);
+        gone = std::move(executor_);
         left_ = true;
         stop();
     }

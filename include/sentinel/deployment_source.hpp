@@ -12,18 +12,24 @@ namespace detail {
 
 inline result<client> client_by(decltype(sentinel_primary_for) *make, sentinel_t *of, const service_name &service,
                                 const sentinel_options_t *overrides) {
+    if (service.refused() != nullptr)
+        return not_sent(service.refused());
     output<client> to;
     return to.made(make(of, service.c_str(), overrides, &to.object, &to.error));
 }
 
 inline result<nodes> discovered(decltype(sentinel_discover_primary) *ask, sentinel_t *of, const service_name &service,
                                 std::chrono::milliseconds timeout) {
+    if (service.refused() != nullptr)
+        return not_sent(service.refused());
     output<nodes> to;
     return to.made(ask(of, service.c_str(), timeout.count(), &to.object, &to.error));
 }
 
 inline result<void> updated(decltype(sentinel_update_credentials) *with, sentinel_t *of, const user_name &user,
                             std::string_view password) {
+    if (user.refused() != nullptr)
+        return not_sent(user.refused());
     output<void> to;
     return to.done(with(of, user.c_str(), password.data(), password.size(), &to.error));
 }

@@ -74,6 +74,8 @@ public:
         set(name);
     }
 
+    /** Why it is no name, as one with a NUL inside is none; otherwise NULL. Static. */
+    const char *refused() const noexcept { return refused_; }
     /** For the functions of sentinel.h; borrowed. */
     const char *c_str() const & noexcept SENTINEL_HPP_BORROWED { return text_ ? text_->c_str() : nullptr; }
     const char *c_str() const && = delete;
@@ -82,6 +84,7 @@ private:
     void set(std::string_view name);
 
     std::optional<std::string> text_;
+    const char *refused_ = nullptr;
 };
 
 /** Whose service; by default that of the URL. */

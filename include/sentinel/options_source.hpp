@@ -61,7 +61,11 @@ SENTINEL_HPP_INLINE result<void> options::try_log(std::int32_t max_level, sentin
     return detail::checked(sentinel_options_set_log(get(), max_level, to, user_data));
 }
 
-SENTINEL_HPP_INLINE void name_or_default::set(std::string_view name) { text_ = detail::terminated(name).value(); }
+SENTINEL_HPP_INLINE void name_or_default::set(std::string_view name) {
+    text_.emplace(name);
+    if (name.find('\0') != std::string_view::npos)
+        refused_ = "a name has a NUL inside";
+}
 
 } // namespace sentinel
 

@@ -234,6 +234,9 @@ private:
 /* Success, or the failure that a call reports, whose error it takes over. */
 result<void> checked(sentinel_status_t status, sentinel_error_t *error = nullptr);
 
+/* The failure of a call that is not made, for what it was given. `why` is static. */
+failure not_sent(const char *why);
+
 /* Where a call of C puts what it makes, a Handle, and its error: `to.made(call(..., &to.object, &to.error))`. */
 template <class Handle> struct output {
     std::remove_pointer_t<decltype(std::declval<const Handle &>().get())> *object = nullptr;

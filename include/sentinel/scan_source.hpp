@@ -11,7 +11,7 @@ namespace sentinel {
 SENTINEL_HPP_INLINE result<scan> scan::try_make(const client &of, const arguments &args,
                                                 const call_options &each_page) {
     if (args.refused() != nullptr)
-        return failure(status::invalid_argument, args.refused(), outcome::not_sent);
+        return detail::not_sent(args.refused());
     sentinel_scan_t *made = nullptr;
     sentinel_error_t *error = nullptr;
     const sentinel_status_t status =

@@ -122,6 +122,11 @@ static void what_is_nothing_is_refused() {
     CHECK_THROWS(sentinel::usage_error, client.command({"GET", empty}));
     CHECK_THROWS(sentinel::usage_error, client.async({"GET", empty}).get());
     CHECK(!client.try_async({"GET", empty}).get());
+    const std::string_view cut("my\0master", 9);
+    CHECK(deployment.try_primary_for(cut).error().status() == sentinel::status::invalid_argument);
+    CHECK(deployment.try_discover_primary(cut).error().outcome() == sentinel::outcome::not_sent);
+    CHECK(!deployment.try_update_credentials(cut, "") && !deployment.try_metric(cut));
+    CHECK_THROWS(sentinel::usage_error, deployment.primary_for(cut));
     CHECK(arguments().refused() == nullptr && arguments({"GET", ""}).refused() == nullptr);
 }
 

@@ -1,6 +1,6 @@
 /*
- * needs: topology. Coroutines: where they go on, what ends their wait, and who may be destroyed meanwhile. Nothing where
- * the language has none.
+ * needs: topology. Coroutines: where they go on, what ends their wait, and who may be destroyed meanwhile. Nothing
+ * where the language has none.
  */
 #include "check.hpp"
 
