@@ -12,6 +12,9 @@
 namespace sentinel {
 
 template <class T> class result;
+class value;
+class pair_range;
+class node;
 
 namespace detail {
 
@@ -21,6 +24,20 @@ template <class T> struct is_result : std::false_type {};
 template <class T> struct is_result<result<T>> : std::true_type {};
 
 template <class T> using bare = std::remove_cv_t<std::remove_reference_t<T>>;
+
+/* What is borrowed from an owner, or a result of it. */
+template <class T> struct is_borrowed : std::false_type {};
+template <> struct is_borrowed<std::string_view> : std::true_type {};
+template <> struct is_borrowed<value> : std::true_type {};
+template <> struct is_borrowed<pair_range> : std::true_type {};
+template <> struct is_borrowed<node> : std::true_type {};
+template <class T> struct is_borrowed<std::optional<T>> : is_borrowed<T> {};
+template <class T> struct is_borrowed<result<T>> : is_borrowed<T> {};
+
+/* Whether a To out of a From that is a temporary has what it is borrowed from. */
+template <class From, class To>
+inline constexpr bool outlives = std::is_lvalue_reference_v<From> || !is_borrowed<To>::value ||
+                                 is_borrowed<typename bare<From>::value_type>::value;
 
 /* `next` of the value of `from`, which has one. */
 template <class From, class Next> decltype(auto) continued(From &&from, Next &&next) {
@@ -33,6 +50,7 @@ template <class From, class Next> decltype(auto) continued(From &&from, Next &&n
 template <class From, class Next> auto and_then(From &&from, Next &&next) {
     using to = bare<decltype(continued(std::forward<From>(from), std::forward<Next>(next)))>;
     static_assert(is_result<to>::value, "and_then() takes a function that returns a sentinel::result");
+    static_assert(outlives<From, to>, "what is borrowed from the value of a temporary result is gone with it");
     if constexpr (is_result<to>::value) {
         if (from.ok())
             return to(continued(std::forward<From>(from), std::forward<Next>(next)));
@@ -42,6 +60,7 @@ template <class From, class Next> auto and_then(From &&from, Next &&next) {
 
 template <class From, class Next> auto transform(From &&from, Next &&next) {
     using to = bare<decltype(continued(std::forward<From>(from), std::forward<Next>(next)))>;
+    static_assert(outlives<From, to>, "what is borrowed from the value of a temporary result is gone with it");
     if (!from.ok())
         return result<to>(std::forward<From>(from).error());
     if constexpr (std::is_void_v<to>)

@@ -38,7 +38,8 @@ refused tests/cpp/must-not-compile/arguments.cpp '(required from here|note: in i
 for message in \
     'an argument of a command is a text .what converts to std::string_view., a number, a bool, or' \
     'as<T>..: T is a std::string, a bool, an integer, a floating point type, or a std::optional' \
-    'and_then.. takes a function that returns a sentinel::result'; do
+    'and_then.. takes a function that returns a sentinel::result' \
+    'what is borrowed from the value of a temporary result is gone with it'; do
     if ! grep "$message" "$log" >/dev/null; then
         echo "nothing says: $message"
         failed=1

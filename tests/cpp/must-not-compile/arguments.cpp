@@ -15,6 +15,7 @@
 enum class color { red };
 enum number { one };
 struct widget {};
+sentinel::result<std::string_view> borrowing(const sentinel::reply &reply);
 
 void arguments(const sentinel::client &client) {
     const std::string key = "key";
@@ -49,4 +50,17 @@ void results(sentinel::result<int> result) {
     const auto twice = result.and_then([](int number) { return sentinel::result<int>(2 * number); });
     WRONG(result.and_then([](int number) { return 2 * number; }));
     static_cast<void>(twice);
+}
+
+void steps(const sentinel::client &client) {
+    using sentinel::reply;
+    const auto kept = client.try_command({"GET", "key"});
+    const auto text = kept.transform([](const reply &reply) { return reply.text(); });
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply.text(); }));
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply[0]; }));
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply.text_if(); }));
+    WRONG(client.try_command({"GET", "key"}).and_then([](const reply &reply) { return borrowing(reply); }));
+    const auto copy = client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply.str(); });
+    const auto size = text.transform([](std::string_view text) { return text.substr(1); }).value_or("").size();
+    static_cast<void>(size + copy.value_or("").size());
 }
