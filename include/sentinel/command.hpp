@@ -289,7 +289,8 @@ struct call_options {
 
     /** The same for the functions of sentinel.h. */
     sentinel_call_t raw() const noexcept {
-        sentinel_call_t call = SENTINEL_CALL_INIT;
+        sentinel_call_t call{};
+        call.struct_size = sizeof call;
         call.flags = (retry_unknown ? SENTINEL_CALL_RETRY_UNKNOWN : 0u) | (no_retry ? SENTINEL_CALL_NO_RETRY : 0u) |
                      (wait_aof ? SENTINEL_CALL_WAIT_AOF : 0u);
         call.timeout_ms = timeout.count();

@@ -26,6 +26,7 @@ public:
             self->answer_.emplace(failure(status::cancelled, "cancelled before it was sent", outcome::not_sent));
             return false;
         }
+        self->answer_.reset();
         self->client_ = client;
         self->executor_ = std::move(with);
         self->waiter_ = waiter;
@@ -120,6 +121,10 @@ SENTINEL_HPP_INLINE awaiting::~awaiting() {
 SENTINEL_HPP_INLINE bool awaiting::await_suspend(std::coroutine_handle<> waiter) {
     // Once it is accepted, another thread may have resumed the coroutine and destroyed *this: only what is on this
     // stack is looked at then.
+    if (!shared_) { // moved from
+        shared_ = std::make_shared<meeting>();
+        refused_ = "a command that was moved away is awaited";
+    }
     const std::shared_ptr<meeting> shared = shared_;
     if (refused_ != nullptr)
         return shared->refuse(refused_), false;
@@ -135,9 +140,14 @@ SENTINEL_HPP_INLINE void resumption::operator()() const {
         waiter.resume();
 }
 
-SENTINEL_HPP_INLINE std::coroutine_handle<> resumption::release() const { return of_->take_waiter(); }
+SENTINEL_HPP_INLINE std::coroutine_handle<> resumption::release() const {
+    return of_ ? of_->take_waiter() : std::coroutine_handle<>();
+}
 
-SENTINEL_HPP_INLINE void canceller::cancel() const { of_->cancel(); }
+SENTINEL_HPP_INLINE void canceller::cancel() const {
+    if (of_)
+        of_->cancel();
+}
 
 } // namespace sentinel
 

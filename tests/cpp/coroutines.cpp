@@ -197,8 +197,19 @@ static begun<int> cancelled_after(const sentinel::client &client, std::optional<
     co_return reply.as<int>();
 }
 
+static begun<int> moved_from(const sentinel::client &client) {
+    auto wait = client.co_try_command("ECHO", 8);
+    auto kept = std::move(wait);
+    wait.canceller().cancel(); // of nothing
+    const auto nothing = co_await wait;
+    CHECK(!nothing && nothing.error().status() == sentinel::status::invalid_argument);
+    const auto answer = co_await kept;
+    co_return answer->as<int>();
+}
+
 static void cancelling_is_always_allowed(const sentinel::client &client, const sentinel::deployment &deployment,
                                          const char *service) {
+    CHECK_EQUAL(8, moved_from(client).future.get());
     client.command({"DEL", "cpp:unsent"});
     CHECK_EQUAL(1, cancelled_before(client).future.get());
     CHECK(client.command({"GET", "cpp:unsent"}).is_nil());
