@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,7 +25,11 @@ const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// A connected stream socket. Any thread.
 #[derive(Debug)]
-pub struct Socket(TcpStream);
+pub struct Socket {
+    stream: TcpStream,
+    /// For how long a receive that sleeps does so, in microseconds; 0: for ever. It is the kernel's to keep.
+    sleeps: AtomicU32,
+}
 
 impl Socket {
     /// Connects to `address`, on sentinel-io; the caller sets the limit.
@@ -35,12 +40,15 @@ impl Socket {
     /// Takes over a connected socket.
     pub fn new(stream: TcpStream) -> io::Result<Socket> {
         stream.set_nonblocking(false)?;
-        Ok(Socket(stream))
+        Ok(Socket {
+            stream,
+            sleeps: AtomicU32::new(0),
+        })
     }
 
     /// Sets the socket options. A kernel that refuses one costs its effect, not the connection.
     pub fn configure(&self, tcp: &TcpSettings) {
-        let socket = SockRef::from(&self.0);
+        let socket = SockRef::from(&self.stream);
         let _ = socket.set_tcp_nodelay(tcp.nodelay);
         if let Some(after) = tcp.keepalive {
             let every = (after / 3).max(Duration::from_secs(1));
@@ -56,17 +64,17 @@ impl Socket {
 
     /// The address it is connected to.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.0.peer_addr().ok()
+        self.stream.peer_addr().ok()
     }
 
     /// Hands over what the kernel takes of `bytes` now; `WouldBlock` when that is nothing.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        SockRef::from(&self.0).send_with_flags(bytes, SEND_FLAGS)
+        SockRef::from(&self.stream).send_with_flags(bytes, SEND_FLAGS)
     }
 
     /// The same with parts that lie apart.
     pub fn send_parts(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        SockRef::from(&self.0).send_vectored_with_flags(parts, SEND_FLAGS)
+        SockRef::from(&self.stream).send_vectored_with_flags(parts, SEND_FLAGS)
     }
 
     /// Receives what is there; `WouldBlock` when nothing is, 0 at the end of the stream.
@@ -76,7 +84,27 @@ impl Socket {
 
     /// The same, and sleeps until there is something. Whoever else cuts the socket ends that.
     pub fn receive_waiting(&self, room: &mut [u8]) -> io::Result<usize> {
+        self.sleep_for(Duration::ZERO)?;
         self.receive_with(room, 0)
+    }
+
+    /// The same for so long at the most: `WouldBlock` when nothing has come by then. One system call, where the one before
+    /// slept as long.
+    pub fn receive_within(&self, limit: Duration, room: &mut [u8]) -> io::Result<usize> {
+        self.sleep_for(limit.max(Duration::from_micros(1)))?;
+        self.receive_with(room, 0)
+    }
+
+    /// Only whoever receives on it changes that.
+    fn sleep_for(&self, limit: Duration) -> io::Result<()> {
+        let micros = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
+        if self.sleeps.load(Ordering::Relaxed) == micros {
+            return Ok(());
+        }
+        let limit = (micros > 0).then_some(Duration::from_micros(u64::from(micros)));
+        SockRef::from(&self.stream).set_read_timeout(limit)?;
+        self.sleeps.store(micros, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Looks at what is there and leaves it.
@@ -102,30 +130,30 @@ impl Socket {
 
     /// Ends it in both directions, under whoever uses it.
     pub fn cut(&self) {
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// The same, and the close that follows drops what the kernel has not delivered.
     pub fn abort(&self) {
-        let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         self.cut();
     }
 
     /// Nothing more will be sent.
     pub fn finish(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
+        self.stream.shutdown(Shutdown::Write)
     }
 }
 
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.stream.as_raw_fd()
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.stream.as_fd()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::records::Records;
 use super::socket::{Socket, Watched};
@@ -179,6 +180,11 @@ impl Stream {
     /// The same, and sleeps until something comes; whoever cuts the socket ends that.
     pub fn pull_waiting(&mut self, decoder: &mut Decoder) -> io::Result<bool> {
         self.pull_by(decoder, Socket::receive_waiting, usize::MAX)
+    }
+
+    /// The same for so long at the most.
+    pub fn pull_within(&mut self, limit: Duration, decoder: &mut Decoder) -> io::Result<bool> {
+        self.pull_by(decoder, |socket, room| socket.receive_within(limit, room), usize::MAX)
     }
 
     fn pull_by(

@@ -22,6 +22,7 @@ use crate::net::sys::Ready;
 use crate::net::{Greeted, Socket, Stream};
 use crate::observe::short_micros;
 use crate::resp::{Decoder, Kind, Reply, Request, Room, Rooms};
+use trying::Sleep;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -282,7 +283,8 @@ impl Direct {
         if watched {
             self.watchers.alarm.set(deadline.at(), began);
         }
-        let done = self.run(out, count, (began, deadline, watched), take);
+        let sleep = if watched { Sleep::Watched } else { Sleep::Polls };
+        let done = self.run(out, count, (began, deadline, sleep), take);
         let rang = match watched {
             true => self.watchers.alarm.unset(),
             false => Rang::Not,
@@ -303,7 +305,7 @@ impl Direct {
         &mut self,
         out: &Outgoing<'_>,
         count: usize,
-        (mut now, deadline, watched): (Moment, Deadline, bool),
+        (mut now, deadline, mut sleep): (Moment, Deadline, Sleep),
         take: &mut impl FnMut(Reply),
     ) -> Result<(), Error> {
         let mut missing = count;
@@ -324,7 +326,7 @@ impl Direct {
                     .map_err(|error| self.lost(&plain(&error), self.outcome()))?;
             }
             if !self
-                .receive((now, deadline, watched), blocked)
+                .receive((now, deadline, sleep), blocked)
                 .map_err(|cause| self.lost(&cause, self.outcome()))?
             {
                 return Err(self.timed_out(self.outcome()));
@@ -332,8 +334,9 @@ impl Direct {
             missing = self.take_whole((missing, &mut room), take)?;
             if missing > 0 {
                 now = Moment::now();
-                if watched {
-                    self.watchers.alarm.goes_on(now);
+                match sleep {
+                    Sleep::Watched => self.watchers.alarm.goes_on(now),
+                    Sleep::Polls | Sleep::Within(_) => sleep = Sleep::Polls,
                 }
             }
         }
@@ -378,10 +381,10 @@ impl Direct {
     }
 
     /// Waits for bytes, or for room to send on, and receives what there is; false at the deadline.
-    fn receive(&mut self, (now, deadline, watched): (Moment, Deadline, bool), blocked: bool) -> Result<bool, String> {
-        // One system call where a reply is all that is missing, and sentinel-io ends the wait in time.
+    fn receive(&mut self, (now, deadline, sleep): (Moment, Deadline, Sleep), blocked: bool) -> Result<bool, String> {
+        // One system call where a reply is all that is missing, and sentinel-io or the kernel ends the wait in time.
         let sends = self.is_sending();
-        let pulled = if sends || !watched {
+        let pulled = if sends || sleep == Sleep::Polls {
             let ready = match sends {
                 false => Ready::Read,
                 true => Ready::ReadOrWrite,
@@ -400,6 +403,8 @@ impl Direct {
             self.stream.pull(&mut self.decoder)
         } else if deadline.at() <= now {
             return Ok(false);
+        } else if let Sleep::Within(limit) = sleep {
+            self.stream.pull_within(limit, &mut self.decoder)
         } else {
             self.stream.pull_waiting(&mut self.decoder)
         };

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::clock::Moment;
 use super::sys::Ready;
@@ -80,6 +81,13 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 received => return received,
             }
+        }
+    }
+
+    pub fn receive_within(&self, limit: Duration, room: &mut [u8]) -> io::Result<usize> {
+        match self.wait(Ready::Read, Moment::now().plus(limit))? {
+            true => self.receive(room),
+            false => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
