@@ -1,23 +1,32 @@
 # frozen_string_literal: true
 
-# bench_ruby.rb LIBRARY THREADS SECONDS: GET and SET of 64 bytes by turns, on threads of Ruby. LIBRARY: sentinel, one
-# client for all threads; shared, redis-rb, one client for all; each, redis-rb, a client a thread. SERVICE and SENTINELS
-# as `lab run` sets them. Prints operations a second, p50 and p99 in microseconds, processor microseconds an operation.
-library, threads, seconds = ARGV
+# bench_ruby.rb LIBRARY THREADS SECONDS [WHAT]: on threads of Ruby, GET and SET of 64 bytes by turns, or WHAT: lrange or
+# hgetall, of 1,000 elements. LIBRARY: sentinel, one client for all threads; client, redis-client, a client a thread; shared,
+# redis-rb, one client for all; each, redis-rb, a client a thread. SERVICE and SENTINELS as `lab run` sets them. Prints
+# operations a second, p50 and p99 in microseconds, processor microseconds an operation.
+library, threads, seconds, what = ARGV
 threads = Integer(threads)
 seconds = Float(seconds)
 service = ENV.fetch("SERVICE")
 sentinels = ENV.fetch("SENTINELS").split(",")
 VALUE = "0123456789abcdef" * 4
+addresses = sentinels.map { |address| address.split(":").then { |host, port| { host: host, port: Integer(port) } } }
 
-if library == "sentinel"
+case library
+when "sentinel"
   require "sentinel_redis"
   client = SentinelRedis.new(sentinels: sentinels).primary(service)
   call = ->(command, *rest) { client.call(command, *rest) }
   make = -> { call }
+when "client"
+  require "redis_client"
+  config = RedisClient.sentinel(name: service, sentinels: addresses, role: :master)
+  make = lambda do
+    mine = config.new_client
+    ->(command, *rest) { mine.call(command, *rest) }
+  end
 else
   require "redis"
-  addresses = sentinels.map { |address| address.split(":").then { |host, port| { host: host, port: Integer(port) } } }
   open = -> { Redis.new(url: "redis://#{service}", sentinels: addresses, role: :master) }
   one = open.call if library == "shared"
   make = lambda do
@@ -35,12 +44,28 @@ workers = Array.new(threads) do |i|
   Thread.new do
     mine = make.call
     key = "bench:rb:#{i}"
-    mine.call("SET", key, VALUE)
+    case what
+    when "lrange"
+      mine.call("DEL", key)
+      mine.call("RPUSH", key, *(1..1000).map(&:to_s))
+      command = ["LRANGE", key, "0", "-1"]
+    when "hgetall"
+      mine.call("DEL", key)
+      mine.call("HSET", key, *(1..1000).flat_map { |n| ["field:#{n}", n.to_s] })
+      command = ["HGETALL", key]
+    else
+      mine.call("SET", key, VALUE)
+    end
     ready << true
     start.pop
     took = []
     until stop
       before = now
+      if command
+        abort "another size" unless mine.call(*command).size == 1000
+        took << (now - before) / 1000
+        next
+      end
       mine.call("SET", key, VALUE)
       between = now
       abort "another value" unless mine.call("GET", key) == VALUE

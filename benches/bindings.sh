@@ -1,9 +1,10 @@
 #!/bin/sh
-# bindings.sh: `make bench-bindings`. The Go and Ruby bindings against go-redis and redis-rb with Sentinel, each in turn in
-# a topology of its own, ROUNDS times (5) for SECONDS_EACH (2) seconds; medians as a table, and in OUT (benches) as
-# bindings.txt. Fails when a program does, never because of a figure.
+# bindings.sh: `make bench-bindings`. The Go and Ruby bindings beside what their languages have, each in turn in a topology of
+# its own, ROUNDS times (5) for SECONDS_EACH (2) seconds; medians as a table, and in OUT (benches) as bindings.txt. Fails when
+# a program does, never because of a figure. With CPU=1 everything runs on that processor.
 #
-# go-redis is the one that the distribution has (golang-gopkg-redis.v5-dev), redis-rb too (ruby-redis).
+# Go: a bare net.Conn for each call, and go-redis as the distribution has it (golang-gopkg-redis.v5-dev). Ruby: with the
+# extension (ext) and by ffi; redis-client and redis-rb where they are installed (RUBY_PEERS=-I... tells where from).
 set -eu
 : "${ROUNDS:=5}" "${SECONDS_EACH:=2}" "${BUILD:=build/bench-bindings}" "${OUT:=benches}"
 : "${LAB:=target/debug/lab}" "${MAKE_COMMAND:=make}"
@@ -11,7 +12,7 @@ unset MAKEFLAGS MFLAGS
 root=$(pwd)
 prefix=$root/build/prefix
 rm -rf "$BUILD"
-mkdir -p "$BUILD/sentinel" "$BUILD/src/goredis"
+mkdir -p "$BUILD/sentinel" "$BUILD/bare" "$BUILD/src/goredis" "$BUILD/ext/sentinel_redis"
 build=$(cd "$BUILD" && pwd)
 "$MAKE_COMMAND" --no-print-directory install DESTDIR= PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include" \
     MANDIR="$prefix/share/man" >/dev/null
@@ -20,38 +21,69 @@ export LD_LIBRARY_PATH="$prefix/lib" LIBSENTINEL="$prefix/lib/libsentinel.so"
 # Each program is its library's file and the common one, without the mark that keeps that out of other builds.
 cp benches/go/sentinel/* "$build/sentinel"
 sed -i "s|../../../bindings/go|$root/bindings/go|" "$build/sentinel/go.mod"
+cp benches/go/bare/main.go "$build/bare"
+printf 'module bare\n\ngo 1.19\n' >"$build/bare/go.mod"
 cp benches/go/goredis/main.go "$build/src/goredis"
-for folder in sentinel src/goredis; do
+for folder in sentinel bare src/goredis; do
     sed 1,2d benches/go/crowd.go >"$build/$folder/crowd.go"
 done
-(cd "$build/sentinel" && PKG_CONFIG_PATH="$prefix/lib/pkgconfig" GOFLAGS=-mod=mod GOPROXY=off go build -o ../bench_sentinel .)
-jobs="go:sentinel:100 go:sentinel:10000"
+for library in sentinel bare; do
+    (cd "$build/$library" && PKG_CONFIG_PATH="$prefix/lib/pkgconfig" GOFLAGS=-mod=mod GOPROXY=off \
+        go build -o "../bench_$library" .)
+done
+few="go:sentinel:1 go:bare:1 go:sentinel:8 go:bare:8"
+jobs="$few go:sentinel:100 go:sentinel:10000"
 if GOPATH=$build:/usr/share/gocode GO111MODULE=off go build -o "$build/bench_goredis" goredis; then
-    jobs="go:sentinel:100 go:goredis:100 go:sentinel:10000 go:goredis:10000"
+    jobs="$few go:sentinel:100 go:goredis:100 go:sentinel:10000 go:goredis:10000"
 else
     echo "go-redis is not installed (golang-gopkg-redis.v5-dev)" >&2
 fi
-jobs="$jobs ruby:sentinel:16"
-if ruby -e 'require "redis"' 2>/dev/null; then
+ways=ffi
+if (cd "$build/ext" && ruby "$root/bindings/ruby/ext/sentinel_redis/extconf.rb" --with-sentinel-include="$prefix/include" &&
+    make && cp fast_ext.so sentinel_redis/) >"$build/errors" 2>&1; then
+    ways="ext ffi"
+else
+    echo "the extension could not be built (ruby-dev)" >&2
+fi
+: "${RUBY_PEERS:=}"
+# shellcheck disable=SC2086
+if ruby $RUBY_PEERS -e 'require "redis_client"' 2>/dev/null; then
+    ways="$ways client"
+else
+    echo "redis-client is not installed (ruby-redis-client)" >&2
+fi
+for work in 1 16 1:lrange 1:hgetall; do
+    for way in $ways; do
+        jobs="$jobs ruby:$way:$work"
+    done
+done
+# shellcheck disable=SC2086
+if ruby $RUBY_PEERS -e 'require "redis"' 2>/dev/null; then
     jobs="$jobs ruby:each:16 ruby:shared:16"
 else
     echo "redis-rb is not installed (ruby-redis)" >&2
 fi
+pin=
+[ -z "${CPU:-}" ] || pin="taskset -c $CPU"
 
 : >"$build/figures"
 round=0
 while [ "$round" -lt "$ROUNDS" ]; do
     for job in $jobs; do
         language=${job%%:*} rest=${job#*:}
-        library=${rest%:*} callers=${rest#*:}
-        case $language in
-            go) program="$build/bench_$library" ;;
-            ruby) program="ruby -Ibindings/ruby/lib benches/bench_ruby.rb $library" ;;
+        library=${rest%%:*} callers=${rest#*:} what=
+        case $callers in *:*) what=${callers#*:} callers=${callers%%:*} ;; esac
+        case $language.$library in
+            go.*) program="$build/bench_$library" ;;
+            ruby.ext) program="ruby -I$build/ext -Ibindings/ruby/lib benches/bench_ruby.rb sentinel" ;;
+            ruby.ffi) program="ruby -Ibindings/ruby/lib benches/bench_ruby.rb sentinel" ;;
+            ruby.*) program="ruby $RUBY_PEERS benches/bench_ruby.rb $library" ;;
         esac
         # go-redis says on standard error which node it follows.
         # shellcheck disable=SC2086
-        figures=$("$LAB" run -- $program "$callers" "$SECONDS_EACH" 2>"$build/errors") || { cat "$build/errors"; exit 1; }
-        echo "$language $library $callers $figures" >>"$build/figures"
+        figures=$($pin "$LAB" run -- $program "$callers" "$SECONDS_EACH" $what 2>"$build/errors") ||
+            { cat "$build/errors"; exit 1; }
+        echo "$language $library $callers${what:+:$what} $figures" >>"$build/figures"
     done
     round=$((round + 1))
 done
@@ -69,11 +101,11 @@ awk '
         for (i = 4; i <= NF; i++) all[key, i] = all[key, i] " " $i
     }
     END {
-        printf "%-8s %-9s %7s %9s %9s %9s %9s %8s\n", "language", "library", "callers", "ops/s", "p50 us", "p99 us", \
+        printf "%-8s %-9s %9s %9s %9s %9s %9s %8s\n", "language", "library", "callers", "ops/s", "p50 us", "p99 us", \
             "cpu us/op", "threads"
         for (j = 1; j <= jobs; j++) {
             split(order[j], word, " ")
-            printf "%-8s %-9s %7d", word[1], word[2], word[3]
+            printf "%-8s %-9s %9s", word[1], word[2], word[3]
             printf " %9d %9d %9d %9.2f", median(all[order[j], 4]), median(all[order[j], 5]), median(all[order[j], 6]), \
                 median(all[order[j], 7])
             printf " %8s\n", (order[j], 8) in all ? median(all[order[j], 8]) : "-"

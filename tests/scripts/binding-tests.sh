@@ -77,13 +77,29 @@ go_step() {
     esac
 }
 
+# ruby_tests OPTION...: with or without the extension, as FAST says.
+ruby_tests() {
+    export FAST
+    in_lab 300 ruby -w "$@" -Ibindings/ruby/lib -Ibindings/ruby/test \
+        -e 'Dir["./bindings/ruby/test/test_*.rb"].each { |file| require file }'
+}
+
 ruby_step() {
     case $1 in
-        tests) in_lab 300 ruby -w -Ibindings/ruby/lib -Ibindings/ruby/test \
-            -e 'Dir["./bindings/ruby/test/test_*.rb"].each { |file| require file }' ;;
+        tests) FAST=0 ruby_tests ;;
+        # As `gem install` makes it, and the same tests through it.
+        extension)
+            ruby -rrbconfig -e 'exit File.exist?(File.join(RbConfig::CONFIG["rubyhdrdir"], "ruby.h"))' || {
+                echo "Ruby's headers are not installed (ruby-dev)" >&2
+                exit 77
+            }
+            rm -rf "$out/gems"
+            (cd bindings/ruby && gem build --silent sentinel_redis.gemspec -o "$out/sentinel_redis.gem")
+            gem install --local --ignore-dependencies --no-document --silent -i "$out/gems" "$out/sentinel_redis.gem"
+            FAST=1 ruby_tests -I"$(dirname "$(dirname "$(find "$out/gems/extensions" -name fast_ext.so)")")"
+            ;;
         forks) in_lab $((120 + ${FORKS:-0})) ruby -w -Ibindings/ruby/lib -Ibindings/ruby/test \
             bindings/ruby/test/test_forks.rb ;;
-        gem) (cd bindings/ruby && gem build --silent sentinel_redis.gemspec -o "$out/sentinel_redis.gem") ;;
         *) run_example "$1" ruby -w -Ibindings/ruby/lib "bindings/ruby/examples/$1.rb" ;;
     esac
 }
@@ -120,7 +136,7 @@ one() {
 case ${1:-} in
     --one) one "$2" "$3" ;;
     go) steps="vet tests race quickstart failover pipeline pubsub" ;;
-    ruby) steps="tests gem quickstart failover pipeline pubsub" ;;
+    ruby) steps="tests extension quickstart failover pipeline pubsub" ;;
     *)
         echo "usage: binding-tests.sh go|ruby [STEP]" >&2
         exit 2

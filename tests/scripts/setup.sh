@@ -88,6 +88,7 @@ if [ "$1" = test ]; then
     want golang-go have go
     want ruby have ruby
     want ruby-ffi ruby -e 'require "ffi"'
+    want ruby-dev ruby -rrbconfig -e 'exit File.exist?(File.join(RbConfig::CONFIG["rubyhdrdir"], "ruby.h"))'
     want groff-base have groff
 fi
 if [ "$1" = bench ]; then

@@ -10,6 +10,12 @@ class TestReplies < Minitest::Test
     @client = primary
   end
 
+  def test_the_extension_is_in_use_where_it_is_to_be
+    skip "not said" unless ENV["FAST"]
+
+    assert_equal ENV["FAST"] == "1", SentinelRedis::FAST
+  end
+
   # A value, and the Lua that returns it.
   def random_value(random, depth)
     case random.rand(depth.zero? ? 5 : 8)
