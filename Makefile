@@ -106,8 +106,13 @@ unit: ## unit tests
 	@$(STEP) "unit tests" $(CARGO) test --workspace --lib --bins
 	@$(STEP) "documentation tests" $(CARGO) test --package sentinel --doc
 
+# All but the suite, whose tests mostly wait for servers, four at a time.
+TESTS = $(patsubst tests/%/main.rs,--test %,$(filter-out tests/suite/%,$(wildcard tests/*/main.rs))) \
+	$(patsubst tests/lab/tests/%.rs,--test %,$(wildcard tests/lab/tests/*.rs))
+
 integration: ## integration tests, against real servers
-	@$(STEP) "integration tests" $(CARGO) test --workspace --test '*'
+	@$(STEP) "suite" env RUST_TEST_THREADS=4 $(CARGO) test --test suite
+	@$(STEP) "integration tests" $(CARGO) test --workspace $(TESTS)
 
 sim: ## the data path over a simulated kernel (SEEDS=2000 FROM=n; SEED=n: one with its story)
 	@SEEDS=$${SEEDS:-2000} $(CARGO) test --profile sim --test sim

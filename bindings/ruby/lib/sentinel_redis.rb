@@ -162,17 +162,11 @@ class SentinelRedis
     return @handle if @pid == Process.pid
 
     # Forked: what was inherited is of no use here, and is freed with the objects that hold it.
-    @opening.synchronize do
-      return @handle if @pid == Process.pid
-      raise ClosedError.new("the deployment is closed", status: -503) if @closed
-
-      opened = Options.with(@url, **@options) { |options| Native.make(:free, :open, options) }
-      # What was told the parent since it was opened holds for the child.
-      @updates.each_value { |update| update.call(opened) }
-      @handle = opened
-      # After the handle, by which the tickets that other threads give back are known to be old.
-      @tickets = []
-      @pid = Process.pid
+    begin
+      @opening.synchronize { @pid == Process.pid || reopen }
+    rescue ThreadError
+      # A trap handler may take no lock. Whom it has interrupted may be here too: what is opened last counts.
+      reopen
     end
     @handle
   end
@@ -206,6 +200,18 @@ class SentinelRedis
   end
 
   private
+
+  def reopen
+    raise ClosedError.new("the deployment is closed", status: -503) if @closed
+
+    opened = Options.with(@url, **@options) { |options| Native.make(:free, :open, options) }
+    # What was told the parent since it was opened holds for the child.
+    @updates.each_value { |update| update.call(opened) }
+    @handle = opened
+    # After the handle, by which the tickets that other threads give back are known to be old.
+    @tickets = []
+    @pid = Process.pid
+  end
 
   def update(function, username, password)
     bytes = password.to_s.b

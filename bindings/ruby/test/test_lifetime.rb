@@ -221,4 +221,30 @@ class TestLifetime < Minitest::Test
   ensure
     redis&.close
   end
+
+  def test_a_trap_handler_may_call_also_as_the_first_in_a_child
+    client = primary
+    client.call("SET", "rb:trap", "value")
+    got = []
+    old = trap("USR1") { got << client.call("GET", "rb:trap") }
+    Process.kill("USR1", Process.pid)
+    eventually("the handler") { got.any? }
+    reader, writer = IO.pipe
+    child = fork do
+      got.clear
+      Process.kill("USR1", Process.pid)
+      eventually("the handler in the child") { got.any? }
+      writer.write(got.inspect)
+    rescue Exception => e
+      writer.write(e.inspect)
+    ensure
+      exit!(0)
+    end
+    writer.close
+    Process.wait(child)
+    assert_equal '["value"]', reader.read
+    assert_equal ["value"], got
+  ensure
+    trap("USR1", old || "DEFAULT")
+  end
 end
