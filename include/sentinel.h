@@ -759,6 +759,13 @@ sentinel_status_t sentinel_batch_add_packed(sentinel_batch_t *batch,
                                             const void *data,
                                             size_t data_len);
 
+/**
+ * Why the last command that was to be added was not: what to use instead of it, as the message of sentinel_command says.
+ *
+ * The caller frees it with sentinel_error_free. NULL when it was added, for a batch without one, and for NULL.
+ */
+sentinel_error_t *sentinel_batch_refusal(const sentinel_batch_t *batch);
+
 /** How many commands the batch holds; 0 for NULL. */
 size_t sentinel_batch_len(const sentinel_batch_t *batch);
 

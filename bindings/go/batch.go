@@ -21,6 +21,7 @@ static submitted submit_batch(sentinel_client_t *client, int32_t kind, size_t co
 		lens += argcs[i];
 		data += bytes;
 	}
+	end.error = sentinel_batch_refusal(batch);
 	if (end.status == SENTINEL_OK)
 		end.status = sentinel_submit_batch(client, batch, &call, queue, tag, &end.id, &end.error);
 	sentinel_batch_free(batch);

@@ -115,6 +115,10 @@ func TestErrorsSayWhatTheyAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "UNSUPPORTED_COMMAND", failure.Status.String())
+	_, err = client.Pipeline().Do("GET", "go:text").Do("SUBSCRIBE", "x").Run(background)
+	if !errors.As(err, &failure) || failure.Status != StatusUnsupportedCommand || !strings.Contains(failure.Message, "sentinel_subscription_new") {
+		t.Fatal(err)
+	}
 	_, err = client.Do(background, "SET", "go:x", struct{}{})
 	if !errors.As(err, &failure) || failure.Status != StatusInvalidArgument {
 		t.Fatal(err)

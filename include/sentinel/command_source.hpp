@@ -78,7 +78,8 @@ SENTINEL_HPP_INLINE batch &batch::add(const arguments &args) & {
 SENTINEL_HPP_INLINE result<void> batch::try_add(const arguments &args) {
     if (args.refused() != nullptr)
         return detail::not_sent(args.refused());
-    return detail::checked(sentinel_batch_add(get(), args.size(), args.data(), args.lens()));
+    const auto status = sentinel_batch_add(get(), args.size(), args.data(), args.lens());
+    return detail::checked(status, status != SENTINEL_OK ? sentinel_batch_refusal(get()) : nullptr);
 }
 
 SENTINEL_HPP_INLINE script::script(std::string_view source, script_kind kind)

@@ -8,12 +8,13 @@ use std::ptr;
 use super::bytes::Args;
 use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
-use super::error::sentinel_error_t;
-use super::guard;
+use super::error::{Failure, sentinel_error_t};
+use super::guard::{self, Outcome};
 use super::handle::{self, Callable, Handle, InBox, Poison};
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
 use crate::client::{Batch, BatchKind};
+use crate::error::{Error, Result};
 
 /// The commands run one after the other; others may come between them.
 pub const SENTINEL_BATCH_PIPELINE: i32 = 1;
@@ -24,7 +25,17 @@ pub const SENTINEL_BATCH_TRANSACTION: i32 = 2;
 #[derive(Debug)]
 pub struct sentinel_batch_t {
     pub(super) core: Batch,
+    /// Why the last command was not added.
+    refusal: Option<Error>,
     poison: Poison,
+}
+
+impl sentinel_batch_t {
+    fn add(&mut self, args: Result<&[&[u8]]>) -> Outcome {
+        let added = args.and_then(|args| self.core.add(args));
+        self.refusal = added.as_ref().err().cloned();
+        Ok(added?)
+    }
 }
 
 impl Handle for sentinel_batch_t {
@@ -51,6 +62,7 @@ pub extern "C" fn sentinel_batch_new(kind: i32) -> *mut sentinel_batch_t {
         };
         Some(sentinel_batch_t {
             core: Batch::new(kind),
+            refusal: None,
             poison: Poison::default(),
         })
     })
@@ -72,8 +84,7 @@ pub unsafe extern "C" fn sentinel_batch_add(
     unsafe {
         guard::exclusive(batch, ptr::null_mut(), |batch| {
             let mut args = Args::new();
-            let args = args.read_pointers(argc, argv, argvlen)?;
-            Ok(batch.core.add(args)?)
+            batch.add(args.read_pointers(argc, argv, argvlen))
         })
     }
 }
@@ -94,10 +105,22 @@ pub unsafe extern "C" fn sentinel_batch_add_packed(
     unsafe {
         guard::exclusive(batch, ptr::null_mut(), |batch| {
             let mut args = Args::new();
-            let args = args.read_packed(argc, lens, data, data_len)?;
-            Ok(batch.core.add(args)?)
+            batch.add(args.read_packed(argc, lens, data, data_len))
         })
     }
+}
+
+/// Why the last command that was to be added was not: what to use instead of it, as the message of sentinel_command says.
+///
+/// The caller frees it with sentinel_error_free. NULL when it was added, for a batch without one, and for NULL.
+///
+/// # Safety
+/// `batch` is live or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_batch_refusal(batch: *const sentinel_batch_t) -> *mut sentinel_error_t {
+    // SAFETY: `batch` is live or NULL.
+    let refusal = unsafe { guard::read(batch, None, |batch| Some(batch.refusal.clone())) };
+    guard::make(|| Some(sentinel_error_t::new(&Failure::Core(refusal?))))
 }
 
 /// How many commands the batch holds; 0 for NULL.

@@ -166,6 +166,13 @@ static void a_pipeline_keeps_order_and_errors(sentinel_client_t *client)
     CHECK_STATUS(SENTINEL_OK, sentinel_batch_add(batch, SENTINEL_ARGS("SET", "commands:batch", "1"), NULL));
     CHECK_STATUS(SENTINEL_OK, sentinel_batch_add(batch, SENTINEL_ARGS("LPUSH", "commands:batch", "2"), NULL));
     CHECK_STATUS(SENTINEL_OK, sentinel_batch_add(batch, SENTINEL_ARGS("INCR", "commands:batch"), NULL));
+    CHECK(sentinel_batch_refusal(batch) == NULL);
+    CHECK_STATUS(SENTINEL_ERR_UNSUPPORTED_COMMAND, sentinel_batch_add(batch, SENTINEL_ARGS("SUBSCRIBE", "x"), NULL));
+    error = sentinel_batch_refusal(batch);
+    CHECK_EQUAL(SENTINEL_ERR_UNSUPPORTED_COMMAND, sentinel_error_status(error));
+    CHECK(strstr(sentinel_error_message(error, NULL), "sentinel_subscription_new") != NULL);
+    sentinel_error_free(error);
+    error = NULL;
     CHECK_EQUAL(3, sentinel_batch_len(batch));
     CHECK_OK(sentinel_batch_run(client, batch, NULL, &reply, &error), &error);
     CHECK_EQUAL(SENTINEL_REPLY_ARRAY, sentinel_reply_type(reply));

@@ -65,6 +65,7 @@ static void accessors_of_null_answer_nothing(void)
     CHECK(sentinel_reply_nodes(NULL, &len, &stride) == NULL && len == 0 && stride >= sizeof(sentinel_reply_node_t));
 
     CHECK_EQUAL(0, sentinel_batch_len(NULL));
+    CHECK(sentinel_batch_refusal(NULL) == NULL);
     CHECK(sentinel_script_sha1(NULL) == NULL);
     CHECK(sentinel_script_new("return 1", 8, 0x8u) == NULL);
     CHECK(sentinel_script_new(NULL, 8, 0) == NULL);

@@ -46,6 +46,9 @@ class TestClient < Minitest::Test
     assert_equal ["WRONGTYPE", :refused], [error.server_code, error.outcome]
     refute error.connection_error?
     assert_raises(SentinelRedis::UnsupportedCommandError) { client.call("SELECT", 1) }
+    # What to use is told also where one of many is refused.
+    refused = assert_raises(SentinelRedis::UnsupportedCommandError) { client.pipelined { |batch| batch.call("SUBSCRIBE", "x") } }
+    assert_includes refused.message, "sentinel_subscription_new"
     assert_raises(SentinelRedis::UsageError) { client.call }
     assert_raises(SentinelRedis::UsageError) { client.call("SET", "x", Object.new) }
     assert_raises(SentinelRedis::UsageError) { SentinelRedis.new("redis+sentinel://127.0.0.1/x?no.such=1") }

@@ -185,7 +185,7 @@ class SentinelRedis
     def call(*arguments)
       count, lengths, data = Command.pack(arguments)
       status = Native.batch_add_packed(@handle, count, lengths, data, data.bytesize)
-      raise Error.take(status, FFI::Pointer::NULL) unless status == Native::OK
+      raise Native.undisturbed { Error.take(status, Native.batch_refusal(@handle)) } unless status == Native::OK
 
       @size += 1
       self

@@ -80,6 +80,7 @@ class SentinelRedis
     function :cancel, %i[pointer uint64], :int32
     function :batch_new, [:int32], :pointer
     function :batch_add_packed, %i[pointer size_t buffer_in buffer_in size_t], :int32
+    function :batch_refusal, [:pointer], :pointer
     function :batch_free, [:pointer], :void
 
     function :client_acquire, %i[pointer int64 pointer pointer], :int32, blocking: true
