@@ -214,6 +214,8 @@ pub struct Lane {
     pub(super) socket: Weak<Socket>,
     /// It carries one submitted call at a time, which may wait in the server.
     pub(super) own: bool,
+    /// It was a connection of a thread's own, and is none of the pool's.
+    pub(super) begun: bool,
     /// That call, while there is one. Written under the pool's lock.
     carried: AtomicU64,
     /// The number of the credentials it logged in with.
@@ -238,6 +240,7 @@ impl Lane {
             generation,
             socket: Arc::downgrade(socket),
             own,
+            begun: false,
             carried: AtomicU64::new(0),
             login,
             gone: AtomicBool::new(false),
@@ -248,7 +251,10 @@ impl Lane {
 
     /// One whose connection already carries a call of its own. It is none of the pool's, and ends with that call.
     pub(super) fn begun(id: ConnectionId, generation: &Arc<Generation>, socket: &Arc<Socket>, login: u64) -> Lane {
-        let lane = Lane::new(id, Arc::clone(generation), socket, login, true);
+        let lane = Lane {
+            begun: true,
+            ..Lane::new(id, Arc::clone(generation), socket, login, true)
+        };
         lane.outbox.lock().begin_behind(BEGUN);
         lane
     }

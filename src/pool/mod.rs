@@ -226,7 +226,7 @@ impl Pool {
             state.closed = true;
             state.refuse(&Error::new(ErrorKind::Closed));
             state.drop_idle_leases();
-            std::mem::take(&mut state.passed)
+            std::mem::take(&mut state.passing.passed)
         };
         drop(passed);
         self.run_all_errands();
@@ -371,6 +371,10 @@ impl Pool {
 
     /// Nothing is under way on a lane any more.
     fn lane_done(&self, lane: &Lane) {
+        if lane.begun {
+            let passing = &mut self.state.lock().passing;
+            passing.away = passing.away.saturating_sub(1);
+        }
         if let Some(submissions) = self.submissions.get() {
             submissions.forget(lane);
         }

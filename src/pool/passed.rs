@@ -46,6 +46,26 @@ pub(crate) struct Passed {
     due: Option<Due>,
 }
 
+/// Those of a pool.
+#[derive(Debug, Default)]
+pub(super) struct Passing {
+    /// They wait for the keeper.
+    pub(super) passed: Vec<Passed>,
+    /// When one was passed on last, and how many have not done what was due on them.
+    last: Option<Moment>,
+    pub(super) away: usize,
+    /// Somebody would have had a connection at once, had there been another one.
+    pub(super) missed: bool,
+}
+
+impl Passing {
+    /// Whether calls take longer than threads wait, as far as the last ones tell.
+    fn is_slow(&self, most: usize) -> bool {
+        let lately = self.last.is_some_and(|at| !Moment::now().is_beyond(at, AFTER_SLOW));
+        lately || self.away >= most
+    }
+}
+
 impl Passed {
     /// The lane that it is from now on.
     pub(crate) fn lane(&self) -> &Arc<Lane> {
@@ -160,7 +180,7 @@ impl Pool {
         counted.ok()?;
         let mut lent = Lent::none(self, Want::Shared);
         loop {
-            let (direct, is_news) = self.state.lock().take_free();
+            let (direct, is_news) = self.state.lock().take_free(self.settings.direct);
             if is_news {
                 self.demand.notify_one();
             }
@@ -178,8 +198,9 @@ impl Pool {
         if state.closed {
             return false;
         }
-        state.passed_at = Some(Moment::now());
-        state.passed.push(passed);
+        state.passing.last = Some(Moment::now());
+        state.passing.away += 1;
+        state.passing.passed.push(passed);
         drop(state);
         self.demand.notify_one();
         true
@@ -187,13 +208,11 @@ impl Pool {
 }
 
 impl State {
-    /// An idle connection of shared use, unless others wait for one. Where there is none: whether that is news.
-    fn take_free(&mut self) -> (Option<Box<Direct>>, bool) {
+    /// An idle connection of shared use, unless others wait for one, or `most` are away with calls that took long. Where there
+    /// is none: whether that is news.
+    fn take_free(&mut self, most: usize) -> (Option<Box<Direct>>, bool) {
         self.used = true;
-        if self
-            .passed_at
-            .is_some_and(|at| !Moment::now().is_beyond(at, AFTER_SLOW))
-        {
+        if self.passing.is_slow(most) {
             return (None, false);
         }
         let count = self.routes.len();
@@ -210,14 +229,14 @@ impl State {
             self.calls = self.calls.wrapping_add(1);
             return (Some(direct), false);
         }
-        (None, !std::mem::replace(&mut self.missed, true))
+        (None, !std::mem::replace(&mut self.passing.missed, true))
     }
 }
 
 impl Keeper {
     /// Takes over what was passed on.
     pub(super) fn take_over(&self) {
-        let passed = std::mem::take(&mut self.pool.state.lock().passed);
+        let passed = std::mem::take(&mut self.pool.state.lock().passing.passed);
         for one in passed {
             one.drive(&self.pool, &self.common);
         }

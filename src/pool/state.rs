@@ -10,12 +10,12 @@ use super::generation::{ConnectionId, Generation};
 use super::lane::{self, Lane};
 use super::line::WaitingLine;
 use super::own::OwnLanes;
-use super::passed::Passed;
+use super::passed::Passing;
 use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
 use crate::error::{Attempt, Error};
 use crate::handoff::Giver;
-use crate::net::clock::{self, Moment};
+use crate::net::clock;
 use crate::net::{Endpoint, Part};
 use crate::options::Select;
 
@@ -136,12 +136,8 @@ pub(super) struct State {
     /// Who waits for one of `max_connections`.
     pub(super) claims: Claims,
     pub(super) max_connections: usize,
-    /// Connections that go over to sentinel-io with what is due on them.
-    pub(super) passed: Vec<Passed>,
-    /// When one did last.
-    pub(super) passed_at: Option<Moment>,
-    /// Somebody would have had a connection at once, had there been another one.
-    pub(super) missed: bool,
+    /// Connections that go over to sentinel-io.
+    pub(super) passing: Passing,
     /// Submitted calls that wait for a lane.
     pub(super) lane_waiters: WaitingLine,
     /// Connections of submitted calls' own, counted among the leases.
@@ -176,9 +172,7 @@ impl State {
             callers: Callers::default(),
             claims: Claims::default(),
             max_connections,
-            passed: Vec::new(),
-            passed_at: None,
-            missed: false,
+            passing: Passing::default(),
             lane_waiters: WaitingLine::default(),
             own_lanes: OwnLanes::default(),
             going_out: Vec::new(),
@@ -472,7 +466,7 @@ impl State {
             lanes: self.callers.of_lanes(),
             submitted: self.lane_waiters.len(),
             leases: self.claims.len(),
-            missed: std::mem::take(&mut self.missed),
+            missed: std::mem::take(&mut self.passing.missed),
         }
     }
 }

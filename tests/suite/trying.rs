@@ -129,6 +129,27 @@ fn a_call_that_takes_longer_goes_on_and_is_executed_once() {
     assert_nothing_in(queue);
 }
 
+/// Where a node is slow each call that is begun costs a connection: few are, and the others are submitted at once.
+#[test]
+fn a_slow_node_costs_no_more_connections_than_threads_may_have() {
+    let world = World::new(Config::default());
+    let (client, queue) = (&world.client, &world.queue);
+    world.pause(800);
+    let (start, mut tag, mut waited) = (Instant::now(), 0, 0);
+    wait_until("half a second and more", PATIENCE, || {
+        tag += 1;
+        let (tried, took) = timed(|| try_now(client, queue, tag, &format!("ECHO {tag}")));
+        goes_on(tried);
+        waited += usize::from(took >= WAIT);
+        tag == 60 || start.elapsed() > Duration::from_millis(700)
+    });
+    assert!((1..=2).contains(&waited), "{waited} of {tag}");
+    for (tag, end) in completions(queue, usize::try_from(tag).unwrap()) {
+        assert_eq!(end.unwrap().text(), tag.to_string());
+    }
+    warm(client, queue);
+}
+
 #[test]
 fn what_goes_on_has_the_deadline_and_the_cancel_of_one_call() {
     let world = World::new(Config::default());
