@@ -105,6 +105,10 @@ impl Passed {
             Ok(watching) => watching,
             Err(error) => return give_up(pool, &lane, due, &plain(&error)),
         };
+        if due.is_none() && lane.outbox.lock().is_empty() {
+            // The call was given up before what follows was sent.
+            lane.leave();
+        }
         let (gate, sentries) = (&common.gate, &common.sentries);
         let driver = Driver::new(lane, pool, (gate, sentries), (watching, decoder));
         tasks::start(driver.owing(due).run());
