@@ -53,8 +53,10 @@ type Scan struct {
 	mutex  sync.Mutex // held while C has the handle: a page that nobody waits for is still under way
 	handle *C.sentinel_scan_t
 	coming chan ended[[]Reply] // the page that a Next has asked for and did not wait for
-	page   []Reply
-	err    error
+	// limited: by the deadline of that Next, and not by the client's
+	limited bool
+	page    []Reply
+	err     error
 }
 
 // Scan prepares a walk by SCAN, or by HSCAN, SSCAN or ZSCAN with the key, without a cursor; then come the options of the
@@ -89,17 +91,27 @@ func (s *Scan) Next(ctx context.Context) bool {
 		s.err = notSent(err)
 		return false
 	}
-	if s.coming == nil {
-		timeout := timeoutOf(ctx)
-		s.coming = start(func() ([]Reply, error) { return s.ask(timeout) })
+	asked := s.coming != nil && s.limited
+	for {
+		if s.coming == nil {
+			timeout := timeoutOf(ctx)
+			s.limited = timeout != 0
+			s.coming = start(func() ([]Reply, error) { return s.ask(timeout) })
+		}
+		end, ok := waitFor(ctx, s.coming)
+		if !ok {
+			s.err = interrupted(ctx)
+			return false
+		}
+		s.coming = nil
+		if end.err != nil && asked {
+			// It failed by the deadline of an earlier Next: this one has its own.
+			asked = false
+			continue
+		}
+		s.page, s.err = end.value, withContext(ctx, end.err)
+		break
 	}
-	end, ok := waitFor(ctx, s.coming)
-	if !ok {
-		s.err = interrupted(ctx)
-		return false
-	}
-	s.coming = nil
-	s.page, s.err = end.value, withContext(ctx, end.err)
 	runtime.KeepAlive(s)
 	return s.page != nil
 }
