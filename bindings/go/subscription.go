@@ -89,6 +89,7 @@ func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, er
 	}
 	// Until it has ended it keeps its client and the deployment: a program may have nothing but the channel.
 	db.queues.add(queue, func() {
+		s.Close() // for a program that closes its deployment only
 		close(s.messages)
 		close(s.events)
 	})
