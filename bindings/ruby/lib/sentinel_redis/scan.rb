@@ -38,11 +38,15 @@ class SentinelRedis
         # In a child after fork there is no such thread any more.
         @coming = nil if @pid != Process.pid
         @pid = Process.pid
-        @coming ||= Native.start { page(call) }
-        coming = @coming
-        Native.disturbed { Native.ended(coming) }
-        @coming = nil
-        coming.value
+        asked = @coming && @limited
+        begin
+          come(call, timeout)
+        rescue Error
+          raise unless asked
+
+          # It failed by the timeout of an earlier call: this one has its own.
+          come(call, timeout)
+        end
       end
     end
 
@@ -55,6 +59,18 @@ class SentinelRedis
     end
 
     private
+
+    # The page that is under way, or else one that is asked for now.
+    def come(call, timeout)
+      unless @coming
+        @limited = !timeout.nil?
+        @coming = Native.start { page(call) }
+      end
+      coming = @coming
+      Native.disturbed { Native.ended(coming) }
+      @coming = nil
+      coming.value
+    end
 
     def page(call)
       out = FFI::MemoryPointer.new(:pointer, 2)
