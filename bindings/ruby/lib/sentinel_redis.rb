@@ -94,7 +94,7 @@ class SentinelRedis
     @updates = {}
     @opening = Mutex.new
     @tickets = []
-    @inboxes = ObjectSpace::WeakMap.new
+    @endings = {}.compare_by_identity
     handle
   end
 
@@ -150,7 +150,7 @@ class SentinelRedis
     @closed = true
     Native.close(deployment, 0)
     # A queue's descriptor tells of what is in it, and not of its end.
-    @inboxes.each_key(&:close)
+    @endings.keys.each(&:close)
     nil
   end
 
@@ -174,9 +174,14 @@ class SentinelRedis
   # For the library: an Inbox, which ends with the deployment.
   def inbox(capacity)
     inbox = Inbox.new(handle, capacity)
-    @inboxes[inbox] = true
+    # No WeakMap: under Thread#raise and Thread#kill that of Ruby 3.1 also gives what has come where another object was.
+    @endings[inbox.ending] = true
+    ObjectSpace.define_finalizer(inbox, SentinelRedis.forgetting(@endings, inbox.ending))
     inbox
   end
+
+  # Refers to no inbox.
+  def self.forgetting(endings, ending) = proc { endings.delete(ending) }
 
   # For the library: a Ticket that nobody else has until it is given back, or what all fibers share.
   def take_ticket

@@ -10,11 +10,28 @@ class SentinelRedis
   class Inbox
     ENTRIES = 64
 
-    attr_reader :queue
+    # What its deployment keeps of it: enough to send its reader away.
+    class Ending
+      attr_reader :io
+
+      def initialize(io)
+        @io = io
+        @over = false
+      end
+
+      def over? = @over
+
+      def close
+        @over = true
+        @io.close
+      end
+    end
+
+    attr_reader :queue, :ending
 
     def initialize(deployment, capacity)
       @queue = Native.make(:queue_free, :queue_new, deployment, capacity)
-      @io = IO.for_fd(Native.queue_fd(@queue), autoclose: false)
+      @ending = Ending.new(Native.io(@queue))
       @entries = FFI::MemoryPointer.new(Native::COMPLETION_SIZE * ENTRIES)
       @count = FFI::MemoryPointer.new(:size_t)
       @found = []
@@ -32,10 +49,10 @@ class SentinelRedis
       alive
       loop do
         found = @found.shift
-        return found if found || @closed
+        return found if found || @ending.over?
 
         left = deadline && (deadline - Inbox.now)
-        return nil if left&.negative? || @io.wait_readable(left).nil?
+        return nil if left&.negative? || @ending.io.wait_readable(left).nil?
         return @found.shift unless take
       end
     rescue IOError
@@ -44,10 +61,7 @@ class SentinelRedis
     end
 
     # Sends the reader away; what has been taken can still be read.
-    def close
-      @closed = true
-      @io.close
-    end
+    def close = @ending.close
 
     # A child shares the descriptor, and would wait for what is its parent's.
     def alive

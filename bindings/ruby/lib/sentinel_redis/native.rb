@@ -144,6 +144,14 @@ class SentinelRedis
       end
     end
 
+    # An IO of a queue's descriptor, which stays the queue's own.
+    def self.io(queue)
+      descriptor = queue_fd(queue)
+      raise Errno::EMFILE, "the queue's descriptor" if descriptor.negative?
+
+      IO.for_fd(descriptor, autoclose: false)
+    end
+
     # More is no limit: 30,000 years.
     LONGEST = 10**12
 

@@ -17,7 +17,7 @@ class SentinelRedis
     def initialize(deployment)
       @deployment = deployment
       @queue = Native.make(:queue_free, :queue_new, deployment, CAPACITY)
-      @io = IO.for_fd(Native.queue_fd(@queue), autoclose: false)
+      @io = Native.io(@queue)
       @waiting = {}
       @lock = Thread::Mutex.new
       @tag = 0
