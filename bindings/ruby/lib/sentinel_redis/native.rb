@@ -113,8 +113,17 @@ class SentinelRedis
 
     # What C gave and Ruby gives back, once: by free, or when it is dropped.
     class Handle < FFI::AutoPointer
-      # An exception of another thread, or a Timeout, comes before this or after it, and not between its halves.
-      def free = Native.undisturbed { super }
+      # An exception of another thread, or a Timeout, comes before this or after it, and not between its halves; whoever
+      # frees it at the same time, and a child of a fork in between, finds nothing to free.
+      def free
+        Native.undisturbed do
+          releaser, @releaser = @releaser, nil
+          next unless releaser
+
+          releaser.autorelease = false
+          releaser.free
+        end
+      end
     end
 
     NEVER = { Object => :never }.freeze
