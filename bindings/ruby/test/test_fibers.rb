@@ -1,68 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "helper"
-
-# The smallest scheduler that Ruby's hooks allow: fibers that wait for a descriptor, a time or another thread, and select.
-class SmallScheduler
-  def initialize
-    @readable = {}
-    @sleeping = {}
-    @blocked = {}
-    @unblocked = Thread::Queue.new
-    @wake, @woken = IO.pipe
-  end
-
-  def io_wait(io, _events, _timeout)
-    @readable[io] = Fiber.current
-    Fiber.yield
-  end
-
-  def kernel_sleep(duration = nil)
-    @sleeping[Fiber.current] = now + (duration || 0)
-    Fiber.yield
-  end
-
-  def block(_blocker, _timeout = nil)
-    @blocked[Fiber.current] = true
-    Fiber.yield
-  end
-
-  # Ends the wait of a fiber by an exception.
-  def end_of(fiber)
-    @blocked.delete(fiber)
-    fiber.raise(Interrupt)
-  end
-
-  # By any thread.
-  def unblock(_blocker, fiber)
-    @unblocked.push(fiber)
-    @woken.write_nonblock(".", exception: false)
-  end
-
-  def fiber(&block)
-    fiber = Fiber.new(blocking: false, &block)
-    fiber.resume
-    fiber
-  end
-
-  def close = run
-
-  def run
-    until @readable.empty? && @sleeping.empty? && @blocked.empty?
-      ready, = IO.select(@readable.keys + [@wake], nil, nil, @sleeping.empty? ? nil : 0.001)
-      @wake.read_nonblock(4096, exception: false) if ready&.delete(@wake)
-      resume(@unblocked.pop) until @unblocked.empty?
-      (ready || []).each { |io| @readable.delete(io).resume(IO::READABLE) }
-      @sleeping.select { |_, at| at <= now }.each_key { |fiber| @sleeping.delete(fiber) && fiber.resume }
-    end
-  end
-
-  private
-
-  def resume(fiber) = @blocked.delete(fiber) && fiber.resume
-
-  def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-end
+require_relative "small_scheduler"
 
 class TestFibers < Minitest::Test
   include Topology
