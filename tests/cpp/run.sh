@@ -10,13 +10,15 @@
 #   needs: topology    run inside `lab run`, with the arguments SERVICE HOST:PORT...; $LAB is the lab's program
 #   flags: -f...       it and the headers' definitions are compiled with these too
 #
+# storm.cpp runs for STORM seconds (20), with the sanitizers only, and with SEED if it is set.
+#
 # What must not compile is in tests/cpp/must-not-compile.
 #
 # Exit status 77 of a program, or of a compiler that is not there: skipped.
 set -eu
-: "${CXX:=g++}" "${LAB:=target/debug/lab}" "${RELEASE:=target/release}" "${SOVERSION:=0}"
+: "${CXX:=g++}" "${LAB:=target/debug/lab}" "${RELEASE:=target/release}" "${SOVERSION:=0}" "${STORM:=20}"
 : "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
-export CXX LAB RELEASE SOVERSION LIBS_PRIVATE
+export CXX LAB RELEASE SOVERSION LIBS_PRIVATE STORM
 step=tests/scripts/step.sh
 out=build/cpp
 strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
@@ -92,7 +94,7 @@ compile() {
 
 # in_lab SCRIPT PROGRAM: SCRIPT finds the program as $1, and the topology in its environment.
 in_lab() {
-    timeout --foreground -k 10 120 "$LAB" run -- sh -c "$1" sh "$2"
+    timeout --foreground -k 10 "$((120 + STORM))" "$LAB" run -- sh -c "$1" sh "$2"
 }
 
 # program VARIANT SOURCE: runs what was compiled.
@@ -108,7 +110,7 @@ program() {
         *"needs: nothing"*) timeout --foreground -k 10 120 "$name" ;;
         examples-cpp/failover*) failover "$name" ;;
         *"needs: topology"* | examples-cpp/*)
-            in_lab 'exec "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' "$name"
+            in_lab 'exec env SECONDS="$STORM" "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' "$name"
             ;;
         *)
             echo "$2: the first comment says neither 'compile only' nor 'needs: nothing' nor 'needs: topology'"
@@ -176,6 +178,7 @@ case ${1:-} in
         status=0
         "$0" --loud "$2" "$3" >"$log" 2>&1 || status=$?
         [ "$status" -eq 0 ] || cat "$log"
+        [ "$status" -ne 0 ] || grep '^storm: .* calls' "$log" || true
         exit "$status"
         ;;
     --loud)
@@ -205,6 +208,7 @@ programs() {
     for source in tests/cpp/*.cpp examples-cpp/*.cpp; do
         case $source in
             examples-cpp/*) variants=shared ;;
+            tests/cpp/storm.cpp) variants=sanitized ;;
             *) variants='shared static clang sanitized' ;;
         esac
         if grep -q '^ \* compile only' "$source"; then continue; fi # with the headers, above

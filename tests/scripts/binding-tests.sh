@@ -4,6 +4,9 @@
 # Go: vet and gofmt, the tests with the checks of cgo, again with the race detector; both against the library as
 # `make install` puts it below build/prefix. Ruby: with warnings, against the same.
 #
+# A storm of everything at once in each language, for STORM seconds (20), with SEED if it is set. The extension of Ruby
+# is that in EXTENSION, a folder with sentinel_redis/fast_ext.so; where there is none its storm is skipped.
+#
 # Exit status 77 of a step: skipped, for the language is not installed.
 set -eu
 : "${LAB:=target/debug/lab}" "${MAKE_COMMAND:=make}"
@@ -13,6 +16,7 @@ export LAB
 step=tests/scripts/step.sh
 prefix=$(pwd)/build/prefix
 out=$(pwd)/build/bindings
+: "${STORM:=20}" "${EXTENSION:=$out/extension}"
 
 # For the programs of both languages.
 environment() {
@@ -67,14 +71,23 @@ go_step() {
         vet)
             [ -z "$(gofmt -l .)" ] || { echo "not formatted: $(gofmt -l .)"; return 1; }
             go vet ./...
+            go vet -tags storm .
             ;;
         tests) in_lab 300 go test -count=1 ./... ;;
         race) in_lab 300 go test -count=1 -race ./... ;;
+        storm) in_lab $((STORM + 300)) env SECONDS="$STORM" \
+            go test -count=1 -race -tags storm -timeout "$((STORM + 240))s" -run '^TestStorm$' -v . ;;
         *)
             go build -o "$out/go-$1" "./examples/$1"
             run_example "$1" "$out/go-$1"
             ;;
     esac
+}
+
+# extension: where its step has put it.
+extension() {
+    found=$(find "$out/gems/extensions" -name fast_ext.so 2>/dev/null)
+    [ -z "$found" ] || dirname "$(dirname "$found")"
 }
 
 # ruby_tests OPTION...: with or without the extension, as FAST says.
@@ -96,12 +109,22 @@ ruby_step() {
             rm -rf "$out/gems"
             (cd bindings/ruby && gem build --silent sentinel_redis.gemspec -o "$out/sentinel_redis.gem")
             gem install --local --ignore-dependencies --no-document --silent -i "$out/gems" "$out/sentinel_redis.gem"
-            FAST=1 ruby_tests -I"$(dirname "$(dirname "$(find "$out/gems/extensions" -name fast_ext.so)")")"
+            FAST=1 ruby_tests -I"$(extension)"
             ;;
         forks) in_lab $((120 + ${FORKS:-0})) ruby -w -Ibindings/ruby/lib -Ibindings/ruby/test \
             bindings/ruby/test/test_forks.rb ;;
+        storm) SENTINEL_REDIS_FFI=1 ruby_storm ;;
+        storm-extension)
+            [ -n "$(extension)" ] || { echo "the extension is not built" >&2; return 77; }
+            ruby_storm -I"$(extension)"
+            ;;
         *) run_example "$1" ruby -w -Ibindings/ruby/lib "bindings/ruby/examples/$1.rb" ;;
     esac
+}
+
+# ruby_storm [OPTION]
+ruby_storm() {
+    in_lab $((STORM + 200)) env SECONDS="$STORM" ruby -w "$@" -Ibindings/ruby/lib bindings/ruby/test/storm.rb
 }
 
 # run_example NAME COMMAND...
@@ -129,14 +152,15 @@ one() {
     status=0
     ("$1_step" "$2") >"$log" 2>&1 || status=$?
     [ "$status" -eq 0 ] || cat "$log"
+    [ "$status" -ne 0 ] || grep '^storm: .* calls' "$log" || true
     grep -i '^ *--- SKIP\|skips$' "$log" | grep -v ' 0 skips' || true
     exit "$status"
 }
 
 case ${1:-} in
     --one) one "$2" "$3" ;;
-    go) steps="vet tests race quickstart failover pipeline pubsub" ;;
-    ruby) steps="tests extension quickstart failover pipeline pubsub" ;;
+    go) steps="vet tests race storm quickstart failover pipeline pubsub" ;;
+    ruby) steps="tests extension storm storm-extension quickstart failover pipeline pubsub" ;;
     *)
         echo "usage: binding-tests.sh go|ruby [STEP]" >&2
         exit 2
