@@ -4,8 +4,8 @@
 # Go: vet and gofmt, the tests with the checks of cgo, again with the race detector; both against the library as
 # `make install` puts it below build/prefix. Ruby: with warnings, against the same.
 #
-# A storm of everything at once in each language, for STORM seconds (20), with SEED if it is set. The extension of Ruby
-# is that in EXTENSION, a folder with sentinel_redis/fast_ext.so; where there is none its storm is skipped.
+# A storm of everything at once in each language, for STORM seconds (20), with SEED if it is set; in Ruby without and with the
+# extension, which the step `extension` builds as `gem install` does.
 #
 # Exit status 77 of a step: skipped, for the language is not installed.
 set -eu
@@ -16,7 +16,7 @@ export LAB
 step=tests/scripts/step.sh
 prefix=$(pwd)/build/prefix
 out=$(pwd)/build/bindings
-: "${STORM:=20}" "${EXTENSION:=$out/extension}"
+: "${STORM:=20}"
 
 # For the programs of both languages.
 environment() {
