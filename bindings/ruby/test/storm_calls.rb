@@ -21,7 +21,7 @@ module StormCalls
   def either(random) = random.rand(3).zero? ? @replica : @primary
 
   # Runs the block in one manner or another with the timeout to give, and judges what comes of it.
-  def try(what, random, manners: MANNERS, may_close: false, &block)
+  def try(what, random, manners: MANNERS, may_close: false, timed: true, &block)
     @calls += 1
     attempt = Try.new(what, manners.sample(random: random), nil, may_close, @unrest, @stall, @stress, now)
     attempt.limit = { plain: nil, long: 3.0 }.fetch(attempt.manner) { random.rand(0.02) + 0.0005 }
@@ -30,6 +30,7 @@ module StormCalls
     rescue SentinelRedis::Error, SystemCallError => e
       e
     end
+    in_time(attempt, result) if timed
     judge(attempt, result)
     result
   end
@@ -74,10 +75,13 @@ module StormCalls
 
   def calm?(attempt) = attempt.unrest.even? && attempt.unrest == @unrest
 
-  def judge(attempt, result)
+  def in_time(attempt, result)
     late = now - attempt.begun - (attempt.limit || Storm::UNLIMITED) - Storm::TURNS * (@stall - attempt.stall)
     slack = attempt.stress.even? && attempt.stress == @stress ? Storm::SLACK : Storm::PATIENCE
     broke("#{attempt.what} is #{late.round(2)} s late: #{attempt}, #{result.inspect}") if late > slack
+  end
+
+  def judge(attempt, result)
     @counts["CUT"] += 1 if result.equal?(CUT)
     return unless result.is_a?(Exception)
 
@@ -240,7 +244,7 @@ module StormCalls
 
   # What is freed is freed once, wherever that is ended.
   def let_go(random, manners: %i[expire raise kill])
-    try("close", random, manners: manners) { 20.times { @primary.subscribe.close } }
+    try("close", random, manners: manners, timed: false) { 20.times { @primary.subscribe.close } }
     sleep random.rand(0.02) # for it leaves nobody else the lock of the VM
   end
 
