@@ -27,7 +27,7 @@ class TestLifetime < Minitest::Test
             when 0 then client.acquire(timeout: 1) { |connection| connection.call("ECHO", n) }
             when 1 then client.subscribe("rb:storm:#{n}").close
             when 2 then client.pipelined { |batch| 3.times { |i| batch.call("ECHO", i) } }
-            else client.scan(count: 10).first(3)
+            else client.scan(count: 10).then { |walk| walk.first(3).tap { walk.close } }
             end
           end
           GC.start if (round % 50).zero?
@@ -62,6 +62,20 @@ class TestLifetime < Minitest::Test
     end
     held.release
     client.acquire(timeout: 5) { |connection| assert_equal "1", connection.call("ECHO", 1) }
+  end
+
+  def test_a_walk_that_is_left_half_way_gives_its_connection_back_when_it_is_closed
+    client = primary(pool__max_connections: 1)
+    client.pipelined { |batch| 100.times { |n| batch.call("SET", "rb:half:#{n}", n) } }
+    10.times do
+      walk = client.scan(count: 1)
+      assert_equal 3, walk.first(3).size
+      walk.close
+      walk.close
+      assert_raises(SentinelRedis::ClosedError) { walk.next_page }
+      assert_raises(SentinelRedis::ClosedError) { walk.restart }
+      client.acquire(timeout: 1) { |connection| assert_equal "1", connection.call("ECHO", 1) }
+    end
   end
 
   def test_an_interrupted_scan_loses_no_page

@@ -3,7 +3,8 @@
 class SentinelRedis
   # A walk through the keys of a node, or the elements of a key. What is there all the time is given at least once, perhaps
   # more than once. A cursor is a node's own: when the node is gone the walk ends with WrongStateError, and restart begins
-  # anew. One thread at a time.
+  # anew. One thread at a time. A walk has one of pool.max_connections until it has come to its end, is closed or collected:
+  # close one that is left half-way.
   class Scan
     include Enumerable
 
@@ -33,6 +34,8 @@ class SentinelRedis
     # The next elements as the server gives them, perhaps none; nil at the end. A page whose wait was ended by a Timeout or an
     # exception from outside is not lost: the next call gives it.
     def next_page(timeout: nil)
+      raise ClosedError.new("the scan is closed", status: -503) if @closed
+
       call = timeout ? [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL) : DEFAULT_CALL
       Native.undisturbed do
         # In a child after fork there is no such thread any more.
@@ -50,8 +53,21 @@ class SentinelRedis
       end
     end
 
+    # Gives its connection back at once; waits for a page that is under way.
+    def close
+      return if @closed
+
+      @closed = true
+      Native.ended(@coming) if @coming && @pid == Process.pid
+      @coming = nil
+      @handle.free
+      nil
+    end
+
     # Back to the beginning, on whatever node serves the client then.
     def restart
+      raise ClosedError.new("the scan is closed", status: -503) if @closed
+
       Native.ended(@coming) if @coming
       @coming = nil
       Native.scan_restart(@handle)
