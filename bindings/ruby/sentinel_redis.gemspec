@@ -11,6 +11,6 @@ Gem::Specification.new do |gem|
   gem.files = Dir["lib/**/*.rb", "ext/**/*.{rb,c}", "README.md", base: __dir__]
   gem.required_ruby_version = ">= 3.0"
   # libsentinel.so.0 is loaded. What is compiled, where there is a compiler, makes calls faster and is missed by nothing.
-  gem.extensions = ["ext/sentinel_redis/extconf.rb"]
+  gem.extensions = ["ext/sentinel_redis/mkrf_conf.rb"]
   gem.add_runtime_dependency "ffi", "~> 1.15"
 end

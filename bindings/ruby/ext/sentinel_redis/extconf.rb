@@ -2,8 +2,7 @@
 
 require "mkmf"
 
-# The fast way through the library. Without a compiler, Ruby's headers or sentinel.h nothing is built, and calls go through
-# ffi.
+# The fast way through the library; see mkrf_conf.rb.
 dir_config("sentinel")
 pkg_config("sentinel")
 if RUBY_ENGINE == "ruby" && have_header("sentinel.h") && have_type("sentinel_reply_node_t", "sentinel.h") &&
@@ -13,5 +12,5 @@ if RUBY_ENGINE == "ruby" && have_header("sentinel.h") && have_type("sentinel_rep
   $LDFLAGS = $LDFLAGS.gsub(/-lsentinel\b/, "")
   create_makefile("sentinel_redis/fast_ext")
 else
-  File.write("Makefile", "all install clean:\n\t@:\n")
+  abort "sentinel.h was not found"
 end
