@@ -49,6 +49,9 @@ pub(super) struct Told {
     pub(super) epoch: u64,
 }
 
+/// So long after the name told where ours are the client may still be elsewhere.
+const BACK_WITHIN: u64 = 5_000 * MS;
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Court {
@@ -70,8 +73,10 @@ pub(super) struct Court {
     pub(super) told: Vec<Told>,
     /// Where ours run, by their name.
     pub(super) published: Vec<usize>,
-    /// The lookups of it in a row that told nothing.
-    pub(super) lookups_failed: u32,
+    /// It is published that it leads elsewhere.
+    published_elsewhere: bool,
+    /// The last lookup that told something told that it leads elsewhere: the client cannot know better.
+    pub(super) told_elsewhere: bool,
     /// Their name leads to another deployment, and the client may be there until then.
     pub(super) diverted: bool,
     pub(super) elsewhere_until: u64,
@@ -95,7 +100,8 @@ impl Court {
             over: false,
             told: Vec::new(),
             published: Vec::new(),
-            lookups_failed: 0,
+            published_elsewhere: false,
+            told_elsewhere: false,
             diverted: false,
             elsewhere_until: 0,
             named: 0,
@@ -108,6 +114,15 @@ impl Court {
     pub(super) fn publish_names(&mut self) {
         let living = self.living(self.diverted).into_iter();
         self.published = living.filter_map(|who| self.sentinels[who].slot).collect();
+        self.published_elsewhere = self.diverted;
+    }
+
+    /// A lookup tells what is published. From the first one that tells where ours are the client has a while to be there.
+    pub(super) fn has_told(&mut self) {
+        let was_elsewhere = std::mem::replace(&mut self.told_elsewhere, self.published_elsewhere);
+        if was_elsewhere && !self.told_elsewhere {
+            self.elsewhere_until = self.elsewhere_until.max(kernel().now() + BACK_WITHIN);
+        }
     }
 
     /// The Sentinel that listens there.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::court::Court;
 use super::{address, court, is_running};
 use crate::kernel::kernel;
 use crate::kernel::trace::tell;
@@ -12,9 +13,6 @@ pub(super) const OURS: &str = "ours.lab";
 
 /// Nobody knows it.
 pub(super) const NOWHERE: &str = "nowhere.lab";
-
-/// So many lookups in a row fail or hang at the most.
-const MOST_FAILED: u32 = 2;
 
 /// What a resolver does.
 pub(crate) enum Found {
@@ -39,16 +37,13 @@ pub(crate) fn look_up(name: &str) -> Found {
     tell(|| format!("{name} is {addresses:?}"));
     // A name that tells nothing at the start is not heard before the first verdict, and that is another story.
     let begun = kernel.now() > 1_000_000_000;
-    // Nor does it fail for ever.
-    let fails = match kernel.between(0, 9) {
-        which @ (0 | 1) if begun && court(|court| court.lookups_failed < MOST_FAILED) => Some(which),
-        _ => None,
-    };
-    court(|court| court.lookups_failed = if fails.is_some() { court.lookups_failed + 1 } else { 0 });
-    match fails {
-        Some(0) => Found::Never,
-        Some(_) => Found::After(soon, Err("Temporary failure in name resolution".to_owned())),
+    match kernel.between(0, 9) {
+        0 if begun => Found::Never,
+        1 if begun => Found::After(soon, Err("Temporary failure in name resolution".to_owned())),
         _ if addresses.is_empty() => Found::After(soon, unknown()),
-        _ => Found::After(soon, Ok(addresses)),
+        _ => {
+            court(Court::has_told);
+            Found::After(soon, Ok(addresses))
+        }
     }
 }

@@ -251,10 +251,7 @@ impl Client {
         match what {
             Mischief::Failover => court(Court::fail_over),
             Mischief::Update => self.update(),
-            // While the last word of the name is that it leads elsewhere, others may be believed once ours are silent.
-            Mischief::Eclipse if self.victim().is_some() && court(|court| court.elsewhere_until) <= kernel().now() => {
-                absence::eclipse();
-            }
+            Mischief::Eclipse if self.victim().is_some() => absence::eclipse(),
             // Ours are remembered when they have been believed for a while.
             Mischief::Detour if self.tale.by_name && kernel().now() > SETTLED && self.victim().is_some() => {
                 absence::detour();
@@ -361,7 +358,7 @@ impl Client {
         };
         let ours = (0..NODES).any(|node| answers::host(false, node) == primary.host);
         let now = kernel().now();
-        let may_be_there = court(|court| now < court.elsewhere_until);
+        let may_be_there = court(|court| court.told_elsewhere || now < court.elsewhere_until);
         if !ours && !may_be_there {
             tell(|| self.discovery.members().with(|who| format!("{who:#?}")));
         }
