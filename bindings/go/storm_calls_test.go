@@ -310,6 +310,30 @@ func (w *worker) forget() {
 	}
 }
 
+// childDescriptors is how many a child of another program has, and which.
+func childDescriptors() (int, []byte, error) {
+	listing, err := exec.Command("ls", "-l", "/proc/self/fd").CombinedOutput()
+	return strings.Count(string(listing), " -> "), listing, err
+}
+
+// children of another program, begun in the middle of everything, have nothing that the library opened.
+func (w *worker) children() {
+	for !w.over.Load() {
+		time.Sleep(w.pause(300 * time.Millisecond))
+		begun := &try{unrest: w.unrest.Load()}
+		count, listing, err := childDescriptors()
+		if err != nil {
+			if w.calm(begun) {
+				w.fail("a child: %v: %s", err, listing)
+			}
+			continue
+		}
+		if w.born.Add(1); count > w.inherited {
+			w.fail("a child has %d descriptors and not %d: %s", count, w.inherited, listing)
+		}
+	}
+}
+
 // open may fail where there is no descriptor.
 func (w *worker) open() (*DB, error) {
 	begun := &try{unrest: w.unrest.Load()}

@@ -45,7 +45,10 @@ type storm struct {
 	stall  atomic.Int64 // by how much, in sum, a plain sleep was late
 	serial atomic.Int64
 	moved  atomic.Int64
+	born   atomic.Int64 // children
 	calls  atomic.Int64
+
+	inherited int // descriptors of a child before anything was opened
 
 	failures atomic.Int64
 	mutex    sync.Mutex
@@ -108,6 +111,9 @@ func TestStorm(t *testing.T) {
 	// The netpoller and the runtime's own threads are there before anything is counted.
 	lab(t, "wait-settled")
 	before := s.holdings(t)
+	inherited, _, err := childDescriptors()
+	check(t, err)
+	s.inherited = inherited
 	s.prepare(t)
 
 	var workers, others sync.WaitGroup
@@ -126,6 +132,7 @@ func TestStorm(t *testing.T) {
 	}
 	run(&workers, 200, (*worker).doom)
 	run(&workers, 201, (*worker).doom)
+	run(&workers, 202, (*worker).children)
 	run(&others, 300, (*worker).clock)
 	run(&others, 400, (*worker).weather)
 	for end := s.begun.Add(seconds); time.Now().Before(end) && !s.over.Load(); {
@@ -200,8 +207,8 @@ func descriptors() map[string]int {
 func (s *storm) figures() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	fmt.Printf("storm: go seed %d, %.0f s, %d calls, %d failovers, errors: %s\n", s.seed, time.Since(s.begun).Seconds(),
-		s.calls.Load(), s.moved.Load(), text(s.errors))
+	fmt.Printf("storm: go seed %d, %.0f s, %d calls, %d failovers, %d children, errors: %s\n", s.seed,
+		time.Since(s.begun).Seconds(), s.calls.Load(), s.moved.Load(), s.born.Load(), text(s.errors))
 	fmt.Printf("rounds: %s; late by %v in all\n", text(s.ops), time.Duration(s.stall.Load()))
 }
 

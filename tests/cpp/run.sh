@@ -10,7 +10,8 @@
 #   needs: topology    run inside `lab run`, with the arguments SERVICE HOST:PORT...; $LAB is the lab's program
 #   flags: -f...       it and the headers' definitions are compiled with these too
 #
-# storm.cpp runs for STORM seconds (20), with the sanitizers only, and with SEED if it is set.
+# storm.cpp runs for STORM seconds (20) with the sanitizers, and half of it without, where it forks; with SEED if it is
+# set.
 #
 # What must not compile is in tests/cpp/must-not-compile.
 #
@@ -109,6 +110,9 @@ program() {
     if [ "$compiled" -ne 0 ]; then return "$compiled"; fi
     # The variables are those of the lab.
     # shellcheck disable=SC2016
+    case "$1 $2" in
+        "static "*/storm.cpp) STORM=$((STORM / 2)) ;;
+    esac
     case "$2 $need" in
         *"needs: nothing"*) timeout --foreground -k 10 120 "$name" ;;
         examples-cpp/failover*) failover "$name" ;;
@@ -211,7 +215,7 @@ programs() {
     for source in tests/cpp/*.cpp examples-cpp/*.cpp; do
         case $source in
             examples-cpp/*) variants=shared ;;
-            tests/cpp/storm.cpp) variants=sanitized ;;
+            tests/cpp/storm.cpp) variants='static sanitized' ;;
             *) variants='shared static clang sanitized' ;;
         esac
         if grep -q '^ \* compile only' "$source"; then continue; fi # with the headers, above

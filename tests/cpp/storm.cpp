@@ -42,6 +42,7 @@ public:
 
     void hear();
     void doom();
+    void children();
 
 private:
     const sentinel::client &either() { return random_.one_in(3) ? replica_ : primary_; }
@@ -365,6 +366,7 @@ static void blow(storm &of) {
     for (int i = 0; i < 16; i++)
         run(i, &worker::work);
     run(100, &worker::hear), run(101, &worker::hear), run(200, &worker::doom);
+    run(201, &worker::children);
     threads.emplace_back([&] {
         while (!of.over)
             of.measure();

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace std::chrono_literals;
@@ -211,7 +212,7 @@ public:
 
     void figures() {
         std::cout << "storm: C++ seed " << seed << ", " << static_cast<int>(seconds()) << " s, " << calls << " calls, "
-                  << moved << " failovers, errors:";
+                  << moved << " failovers, " << children << " children, errors:";
         for (const auto &[name, count] : kinds_)
             std::cout << ' ' << name << ' ' << count << (name == kinds_.rbegin()->first ? "" : ",");
         std::cout << "; late by " << static_cast<double>(stall) / 1e9 << " s in all" << std::endl;
@@ -224,7 +225,7 @@ public:
     std::atomic<bool> over{false};
     std::atomic<long> unrest{0}; // odd while a failover or a shortage of descriptors is under way
     std::atomic<std::int64_t> stall{0}; // ns by which, in sum, a plain sleep was late
-    std::atomic<long> serial{0}, calls{0}, moved{0}, failures{0};
+    std::atomic<long> serial{0}, calls{0}, moved{0}, children{0}, failures{0};
 
 private:
     void lab(const std::string &verb) {

@@ -1,6 +1,6 @@
 /*
- * The part of storm.cpp that waits otherwise: coroutines, subscriptions, and deployments that are closed under their
- * calls.
+ * The part of storm.cpp that waits otherwise: coroutines, subscriptions, deployments that are closed under their calls,
+ * and children of fork().
  */
 #ifndef STORM_WAITS_HPP
 #define STORM_WAITS_HPP
@@ -226,6 +226,53 @@ void worker::doom() {
         if (storm_.calm(unrest))
             storm_.broke(std::string("a deployment: ") + error.what());
     }
+}
+
+/* In a child: what it inherited is refused and let go, and what it opens itself works. Its exit status. */
+inline int inherits(const storm &of, shared &with) {
+    alarm(30);
+    rlimit most{};
+    getrlimit(RLIMIT_NOFILE, &most);
+    most.rlim_cur = most.rlim_max; // a shortage is its parent's
+    setrlimit(RLIMIT_NOFILE, &most);
+    const auto refused = with.primary.try_command({"PING"});
+    if (refused || refused.error().status() != sentinel::status::forked)
+        return 1;
+    try {
+        const std::string want = "child " + std::to_string(getpid());
+        const sentinel::deployment deployment = of.open();
+        const sentinel::client client = deployment.primary_for(of.service);
+        if (client.command({"ECHO", want}, {20000ms}).str() != want)
+            return 2;
+        deployment.close();
+    } catch (const sentinel::error &error) {
+        std::fprintf(stderr, "a child: %s\n", error.what());
+        return 3;
+    }
+    with.~shared(); // the process ends without its owner
+    return 0;
+}
+
+/*
+ * Forks in the middle of everything. Not with AddressSanitizer, whose allocator is left locked in a child where another
+ * thread held it.
+ */
+void worker::children() {
+#if defined(__SANITIZE_ADDRESS__)
+    random_.pause(300ms);
+#else
+    random_.pause(300ms);
+    const long unrest = storm_.unrest;
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(inherits(storm_, const_cast<shared &>(shared_)));
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return storm_.broke("no child");
+    storm_.children++;
+    if (status != 0 && storm_.calm(unrest))
+        storm_.broke("a child ended with " + std::to_string(status));
+#endif
 }
 
 #endif
