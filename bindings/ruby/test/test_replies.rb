@@ -83,6 +83,34 @@ class TestReplies < Minitest::Test
     assert_equal "ERR no", kinds[4].message
   end
 
+  # Large strings are copied while other threads run: each is sent as it was at one moment.
+  def test_large_values_that_other_threads_change_meanwhile
+    short, long = 3 << 20, (3 << 20) + 100_000
+    text = +"a" * short
+    over = false
+    changes = 0
+    changer = Thread.new do
+      until over
+        text << "b" * (long - short)
+        text.slice!(short..)
+        changes += 1
+      end
+    end
+    20.times do |n|
+      primary.call("SET", "large", text, "EX", 100)
+      got = primary.call("GET", "large")
+      assert_includes [short, long], got.bytesize
+      assert_equal "a" * short, got.byteslice(0, short)
+      assert_equal "b" * (got.bytesize - short), got.byteslice(short..)
+      assert_equal Encoding::UTF_8, got.encoding
+      got << n.to_s # it is the caller's own
+    end
+    assert_operator changes, :>, 0
+  ensure
+    over = true
+    changer&.join
+  end
+
   def test_long_replies_are_whole
     @client.call("DEL", "rp:l")
     @client.call("RPUSH", "rp:l", Array.new(5000) { |i| i.even? ? "short#{i}" : "l" * 3000 })

@@ -29,6 +29,38 @@ static struct {
 static VALUE error_class, reply_module, command_module, set_class;
 static ID id_take, id_element, id_words, id_new, id_at;
 
+/* ------------------------------------------------------------- large strings -- */
+
+/* From so many bytes on a string is copied without the lock of the VM. */
+enum { LARGE = 1 << 20 };
+
+struct copy {
+    void *to;
+    const void *from;
+    size_t len;
+    bool done;
+};
+
+static void *copy_now(void *argument)
+{
+    struct copy *copy = argument;
+
+    memcpy(copy->to, copy->from, copy->len);
+    copy->done = true;
+    return NULL;
+}
+
+/* What is copied neither moves nor changes meanwhile. */
+static void copy_bytes(void *to, const void *from, size_t len)
+{
+    struct copy copy = {to, from, len, false};
+
+    if (len >= LARGE)
+        rb_nogvl(copy_now, &copy, NULL, NULL, RB_NOGVL_INTR_FAIL);
+    if (!copy.done && len > 0) /* where an exception waits it is done all the same */
+        copy_now(&copy);
+}
+
 /* ------------------------------------------------------------------- replies -- */
 
 struct tree {
@@ -85,7 +117,14 @@ static VALUE map_of(struct tree *tree, size_t pairs)
 
 static VALUE text_of(const sentinel_reply_node_t *node, rb_encoding *encoding)
 {
-    return rb_enc_str_new(node->data, (long)node->len, encoding);
+    VALUE text;
+
+    if (node->len < LARGE)
+        return rb_enc_str_new(node->data, (long)node->len, encoding);
+    text = rb_enc_str_new(NULL, (long)node->len, encoding);
+    copy_bytes(RSTRING_PTR(text), node->data, node->len);
+    RB_GC_GUARD(text);
+    return text;
 }
 
 static VALUE value_of(struct tree *tree)
@@ -252,15 +291,36 @@ static void finish(struct call *call)
     }
 }
 
+static size_t size_of(VALUE words)
+{
+    size_t size = 0;
+
+    for (long i = 0; i < RARRAY_LEN(words); i++)
+        size += (size_t)RSTRING_LEN(RARRAY_AREF(words, i));
+    return size;
+}
+
+/* The strings as they are now, whatever other threads do to them. Their bytes are shared. */
+static VALUE frozen(VALUE words)
+{
+    VALUE kept = rb_ary_new_capa(RARRAY_LEN(words));
+
+    for (long i = 0; i < RARRAY_LEN(words); i++)
+        rb_ary_push(kept, rb_str_new_frozen(RARRAY_AREF(words, i)));
+    return kept;
+}
+
 /* Packs strings; what is none is made one before. The buffer of a large command, to be freed. */
 static VALUE pack(struct call *call, VALUE words, size_t *lens, char *data)
 {
     VALUE buffer = Qfalse;
-    size_t size = 0, at = 0;
+    size_t size = size_of(words), at = 0;
 
+    if (size >= LARGE) {
+        words = frozen(words);
+        size = size_of(words);
+    }
     call->argc = (size_t)RARRAY_LEN(words);
-    for (size_t i = 0; i < call->argc; i++)
-        size += (size_t)RSTRING_LEN(RARRAY_AREF(words, (long)i));
     call->lens = lens;
     call->data = data;
     if (call->argc > FEW_ARGUMENTS || size > FEW_BYTES) {
@@ -271,11 +331,12 @@ static VALUE pack(struct call *call, VALUE words, size_t *lens, char *data)
         VALUE word = RARRAY_AREF(words, (long)i);
 
         call->lens[i] = (size_t)RSTRING_LEN(word);
-        if (call->lens[i] > 0)
-            memcpy(call->data + at, RSTRING_PTR(word), call->lens[i]);
+        copy_bytes(call->data + at, RSTRING_PTR(word), call->lens[i]);
         at += call->lens[i];
+        RB_GC_GUARD(word);
     }
     call->data_len = size;
+    RB_GC_GUARD(words);
     return buffer;
 }
 
