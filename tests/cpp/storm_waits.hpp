@@ -123,7 +123,8 @@ void worker::awaits() {
 }
 
 /*
- * Each message comes once and in order, or there is a gap, which is told in front of the first message after it.
+ * Each message comes once and in order, or there is a gap, which is told in front of the first message after it. A call
+ * that was given up may publish after the next.
  */
 void worker::hear() {
     enum fate { may_have, reached, nobody, never };
@@ -169,6 +170,7 @@ void worker::hear() {
     if (!listen_until(end, true))
         return;
     std::size_t next = 0;
+    std::set<std::size_t> seen;
     bool gap = false, gaps = false;
     for (const std::string &word : heard) {
         gap = gap || word == "subscription_gap";
@@ -179,6 +181,11 @@ void worker::hear() {
         const auto at = [&](std::size_t index) { return fates.begin() + static_cast<std::ptrdiff_t>(index); };
         if (n < fates.size() && fates[n] == never)
             storm_.broke(channel + ": message " + word + " was never published");
+        const bool late = n < fates.size() && n + 1 < next && fates[n] == may_have;
+        if (!seen.insert(n).second && !gaps)
+            storm_.broke(channel + ": " + word + " came twice");
+        if (late)
+            continue;
         const bool missing = n > next && std::find(at(next), at(n), reached) != at(n);
         if ((missing && !gap) || (n < next && !gaps))
             storm_.broke(channel + ": " + word + " where " + std::to_string(next) + " is due, and no gap was told");

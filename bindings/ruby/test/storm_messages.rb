@@ -69,8 +69,9 @@ module StormMessages
     end
   end
 
+  # A call that was given up may publish after the next.
   def order(channel, heard, fates)
-    last, gap, gaps = -1, false, 0
+    last, gap, gaps, seen = -1, false, 0, Set.new
     heard.each do |word|
       if word == "subscription_gap"
         gap = true
@@ -80,6 +81,9 @@ module StormMessages
         if number >= fates.size || fates[number] == :never
           return broke("#{channel}: message #{number} was never published")
         end
+
+        fresh = seen.add?(number)
+        next if fresh && number < last && fates[number] == :unknown
 
         missing = fates[last + 1...number]&.include?(:reached)
         if missing && !gap || number <= last && gaps.zero?
