@@ -66,7 +66,7 @@ typedef struct sentinel_client_t sentinel_client_t;
 typedef struct sentinel_reply_t sentinel_reply_t;
 /** Commands to be sent in one write. One thread at a time. */
 typedef struct sentinel_batch_t sentinel_batch_t;
-/** A connection of one's own. One thread at a time. */
+/** A connection of one's own. One thread at a time, but for sentinel_connection_cancel. */
 typedef struct sentinel_connection_t sentinel_connection_t;
 /** A script. Immutable; any thread. */
 typedef struct sentinel_script_t sentinel_script_t;
@@ -826,6 +826,15 @@ sentinel_status_t sentinel_connection_command(sentinel_connection_t *connection,
                                               const sentinel_call_t *call,
                                               sentinel_reply_t **reply,
                                               sentinel_error_t **error);
+
+/**
+ * Ends the call that another thread has under way on the connection with CANCELLED, and every later one: it is of no
+ * further use, and is released as ever. Returns at once, and does not wait for the call to end.
+ *
+ * For calls that wait in the server, such as `BLPOP`, where the program does not want to wait any more: the outcome is
+ * UNKNOWN if the command was sent. Any thread, while the connection has not been released.
+ */
+sentinel_status_t sentinel_connection_cancel(sentinel_connection_t *connection);
 
 /** Gives the connection back, reset or dropped; NULL is allowed. Never blocks. */
 void sentinel_connection_release(sentinel_connection_t *connection);

@@ -375,7 +375,12 @@ impl Error {
             | ErrorKind::Readonly { text }
             | ErrorKind::Loading { text }
             | ErrorKind::TransactionAborted { text }
-            | ErrorKind::Auth { cause: text } => text.split(' ').next().filter(|word| !word.is_empty()),
+            | ErrorKind::Auth { cause: text } => {
+                // No word of the server's ends so.
+                text.split(' ')
+                    .next()
+                    .filter(|word| !word.is_empty() && !word.ends_with(':'))
+            }
             _ => None,
         }
     }

@@ -30,7 +30,11 @@ static submitted submit_batch(sentinel_client_t *client, int32_t kind, size_t co
 */
 import "C"
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"strings"
+)
 
 // Batch gathers commands that are sent in one write.
 type Batch struct {
@@ -53,7 +57,7 @@ func (b *Batch) Do(args ...any) *Batch {
 		b.err = misuse("a command has at least its name")
 	}
 	if err := b.packed.add(args); err != nil && b.err == nil {
-		b.err = err
+		b.err = misuse(fmt.Sprintf("command %d: %s", len(b.argcs), strings.TrimPrefix(err.Error(), "sentinel: ")))
 	}
 	b.argcs = append(b.argcs, C.size_t(len(args)))
 	return b
@@ -67,6 +71,9 @@ func (b *Batch) Run(ctx context.Context) ([]Reply, error) {
 	}
 	if len(b.argcs) == 0 {
 		return nil, nil
+	}
+	if b.client == nil {
+		return nil, misuse("a batch is made by Client.Pipeline or Client.Transaction")
 	}
 	lens, data := b.packed.pointers()
 	c := b.client

@@ -34,7 +34,8 @@ import (
 	"sync/atomic"
 )
 
-// Client is bound to the primary or to the replicas of a service and follows them through every failover.
+// Client is bound to the primary or to the replicas of a service and follows them through every failover. A copy is the same
+// client, and the zero value is a closed one.
 type Client struct {
 	shared *clientHandle
 	flags  uint32
@@ -59,6 +60,9 @@ const (
 
 // begin counts a call until it is over, and tells for how long C may keep it.
 func (h *clientHandle) begin() C.int64_t {
+	if h == nil {
+		return 0
+	}
 	if h.calls.Add(1) <= fewCalls {
 		return fewCallsWait
 	}
@@ -67,8 +71,18 @@ func (h *clientHandle) begin() C.int64_t {
 
 const isClosed = math.MinInt64
 
+// end is that of a call that begin has counted.
+func (h *clientHandle) end() {
+	if h != nil {
+		h.calls.Add(-1)
+	}
+}
+
 // use gives the handle until done, or nil when it is closed.
 func (h *clientHandle) use() *C.sentinel_client_t {
+	if h == nil {
+		return nil
+	}
 	if h.users.Add(1) < 0 {
 		h.done()
 		return nil
@@ -96,6 +110,9 @@ func (h *clientHandle) done() {
 }
 
 func (h *clientHandle) close() {
+	if h == nil {
+		return
+	}
 	for {
 		users := h.users.Load()
 		if users < 0 {
@@ -115,6 +132,9 @@ func (h *clientHandle) free() {
 }
 
 func (db *DB) client(service string, options []Option, role Role) (*Client, error) {
+	if !db.isOpen() {
+		return nil, closed("the deployment")
+	}
 	var overrides *C.sentinel_options_t
 	if len(options) > 0 {
 		made, err := newOptions(options)
@@ -175,8 +195,10 @@ func (c *Client) With(options ...CallOption) *Client {
 }
 
 // Do runs one command. The context's deadline is the call's, otherwise the client's timeout_ms; its cancel ends the
-// call. An argument is a string, []byte, number, bool, a type made of one of these (a time.Duration is its nanoseconds), or an
-// encoding.BinaryMarshaler.
+// call. An argument is a string, []byte, number, bool, a type made of one of these (a time.Duration is its nanoseconds: seconds and
+// milliseconds, as EX and PX take them, are for the program to make), a time.Time (RFC 3339), or an encoding.BinaryMarshaler. A
+// command that waits in the server, such as BLPOP, waits as long as its own timeout says, where no deadline is set; 0 is for
+// ever.
 func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 	packed, err := pack(args)
 	if err != nil {
@@ -188,7 +210,7 @@ func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 		return C.submit(handle, C.size_t(len(packed.lens)), lens, data, C.size_t(len(packed.data)),
 			timeoutOf(ctx), C.uint32_t(c.flags), C.uint32_t(c.needed), wait, q, C.uint64_t(tag))
 	})
-	c.shared.calls.Add(-1)
+	c.shared.end()
 	packed.release()
 	return reply, err
 }
@@ -197,6 +219,9 @@ func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 func (c *Client) run(ctx context.Context, submit func(*C.sentinel_client_t, *C.sentinel_queue_t, uint64) C.submitted) (Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return Reply{}, notSent(err)
+	}
+	if c.shared == nil {
+		return Reply{}, closed("the client")
 	}
 	calls := c.shared.db.calls
 	tag, done, err := calls.expect()

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+	"time"
 	"unsafe"
 )
 
@@ -20,8 +21,8 @@ type packed struct {
 
 var buffers = sync.Pool{New: func() any { return new(packed) }}
 
-// pack takes a string, []byte, integer, float, bool (1 or 0), or a type made of one of these, or an encoding.BinaryMarshaler for
-// each argument.
+// pack takes a string, []byte, integer, float, bool (1 or 0), or a type made of one of these, a time.Time, or an
+// encoding.BinaryMarshaler for each argument.
 func pack(args []any) (*packed, error) {
 	p := buffers.Get().(*packed)
 	if err := p.add(args); err != nil {
@@ -49,7 +50,12 @@ func (p *packed) add(args []any) error {
 			} else {
 				p.data = append(p.data, '0')
 			}
+		case time.Time:
+			p.data = arg.AppendFormat(p.data, time.RFC3339Nano)
 		case encoding.BinaryMarshaler:
+			if value := reflect.ValueOf(arg); value.Kind() == reflect.Pointer && value.IsNil() {
+				return misuse(fmt.Sprintf("argument %d is a nil %T", i, arg))
+			}
 			bytes, err := arg.MarshalBinary()
 			if err != nil {
 				return misuse(fmt.Sprintf("argument %d: %v", i, err))
@@ -75,9 +81,9 @@ func appendKind(data []byte, value reflect.Value) ([]byte, bool) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return strconv.AppendUint(data, value.Uint(), 10), true
 	case reflect.Float32:
-		return strconv.AppendFloat(data, value.Float(), 'g', -1, 32), true
+		return strconv.AppendFloat(data, value.Float(), 'f', -1, 32), true
 	case reflect.Float64:
-		return strconv.AppendFloat(data, value.Float(), 'g', -1, 64), true
+		return strconv.AppendFloat(data, value.Float(), 'f', -1, 64), true
 	case reflect.String:
 		return append(data, value.String()...), true
 	case reflect.Bool:

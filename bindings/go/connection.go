@@ -58,8 +58,9 @@ func (c *Client) Acquire(ctx context.Context) (*Conn, error) {
 	return conn, err
 }
 
-// Do runs one command on the connection; it is never repeated. A context that ends before the reply has come costs the
-// connection: it answers ErrClosed from then on.
+// Do runs one command on the connection; it is never repeated. A context that ends before the reply has come ends the call
+// in C too and costs the connection: it answers ErrClosed from then on. A command that waits in the server, such as BLPOP,
+// has no other end than its own timeout or the context.
 func (c *Conn) Do(ctx context.Context, args ...any) (Reply, error) {
 	if c.handle == nil {
 		return Reply{}, closed("the connection")
@@ -93,9 +94,10 @@ func (c *Conn) Do(ctx context.Context, args ...any) (Reply, error) {
 	return reply, err
 }
 
-// abandon gives the connection back when the call that still has it is over.
+// abandon ends the call that still has the connection, and gives that back when it is over.
 func (c *Conn) abandon(over <-chan struct{}) {
 	handle := c.handle
+	C.sentinel_connection_cancel(handle)
 	c.handle = nil
 	runtime.SetFinalizer(c, nil)
 	go func() {

@@ -3,6 +3,26 @@ package sentinel
 /*
 #include <sentinel.h>
 #include <stdlib.h>
+
+// What a deployment tells of itself, in C's memory, for the caller to free.
+static sentinel_status_t text_of(const sentinel_t *sentinel, int what, char **out, size_t *out_len) {
+	size_t size = 0, len = 0;
+	sentinel_status_t status;
+	*out = NULL;
+	do {
+		char *more = realloc(*out, size + 1);
+		if (more == NULL) {
+			free(*out);
+			*out = NULL;
+			return SENTINEL_ERR_INTERNAL;
+		}
+		*out = more;
+		status = (what == 0 ? sentinel_describe : sentinel_metrics_text)(sentinel, *out, size + 1, &len);
+		size = len + len / 4 + 1024; // it grows meanwhile
+	} while (status == SENTINEL_ERR_BUFFER_TOO_SMALL);
+	*out_len = len;
+	return status;
+}
 */
 import "C"
 
@@ -32,6 +52,9 @@ func (db *DB) UpdateSentinelCredentials(username string, password []byte) error 
 // UpdateSentinels lets the Sentinels of these options take the place of those given before, as in
 // db.UpdateSentinels(WithSentinels("10.0.0.7:26379")); no call fails for it. Other options are ignored.
 func (db *DB) UpdateSentinels(options ...Option) error {
+	if !db.isOpen() {
+		return closed("the deployment")
+	}
 	made, err := newOptions(options)
 	if err != nil {
 		return err
@@ -39,7 +62,7 @@ func (db *DB) UpdateSentinels(options ...Option) error {
 	defer C.sentinel_options_free(made)
 	var failure *C.sentinel_error_t
 	status := C.sentinel_update_sentinels(db.handle, made, &failure)
-	runtime.KeepAlive(db)
+	runtime.KeepAlive(db.deployment)
 	if status != C.SENTINEL_OK {
 		return takeError(status, failure)
 	}
@@ -48,6 +71,9 @@ func (db *DB) UpdateSentinels(options ...Option) error {
 
 func (db *DB) update(username string, password []byte,
 	update func(*C.char, unsafe.Pointer, C.size_t, **C.sentinel_error_t) C.sentinel_status_t) error {
+	if !db.isOpen() {
+		return closed("the deployment")
+	}
 	name, free, err := cString("the user name", username)
 	if err != nil {
 		return err
@@ -63,11 +89,32 @@ func (db *DB) update(username string, password []byte,
 	}()
 	var failure *C.sentinel_error_t
 	status := update(name, data, C.size_t(len(password)), &failure)
-	runtime.KeepAlive(db)
+	runtime.KeepAlive(db.deployment)
 	if status != C.SENTINEL_OK {
 		return takeError(status, failure)
 	}
 	return nil
+}
+
+// What text_of gives.
+const (
+	describe C.int = iota
+	metrics
+)
+
+func (db *DB) text(what C.int) (string, error) {
+	if !db.isOpen() {
+		return "", closed("the deployment")
+	}
+	var content *C.char
+	var length C.size_t
+	status := C.text_of(db.handle, what, &content, &length)
+	runtime.KeepAlive(db.deployment)
+	defer C.free(unsafe.Pointer(content))
+	if status != C.SENTINEL_OK {
+		return "", statusError(status)
+	}
+	return C.GoStringN(content, C.int(length)), nil
 }
 
 // EventKind is what a Watch tells of; a sum of them is several.
@@ -103,6 +150,9 @@ type Watch struct {
 
 // Watch tells of changes from now on, until it or its deployment is closed.
 func (db *DB) Watch(kinds EventKind) (*Watch, error) {
+	if !db.isOpen() {
+		return nil, closed("the deployment")
+	}
 	changes := make(chan Change, entriesAtOnce)
 	queue, err := newQueue(db.handle, eventsAtOnce, func(entry *completion, over <-chan struct{}) {
 		C.sentinel_error_free(entry.error)
@@ -137,6 +187,9 @@ func (w *Watch) Changes() <-chan Change { return w.changes }
 // Close ends the watch and closes its channel.
 func (w *Watch) Close() {
 	w.once.Do(func() {
+		if w.queue == nil {
+			return // the zero value
+		}
 		C.sentinel_watch_events(w.db.handle, 0, w.queue.handle, 0, nil)
 		w.queue.stop()
 	})

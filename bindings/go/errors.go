@@ -90,6 +90,8 @@ var (
 	ErrReplicaNotFound    = errors.New("sentinel: no replica could be had")
 	ErrConnection         = errors.New("sentinel: no connection to the service")
 	ErrTimeout            = errors.New("sentinel: the deadline passed")
+	ErrAuth               = errors.New("sentinel: the login was refused")
+	ErrTLS                = errors.New("sentinel: the TLS handshake failed")
 	ErrServer             = errors.New("sentinel: the server answered with an error")
 	ErrTransactionAborted = errors.New("sentinel: the transaction was not executed")
 	ErrNotReplicated      = errors.New("sentinel: too few replicas confirmed the write")
@@ -142,6 +144,10 @@ func (e *Error) Is(target error) bool {
 		return e.IsConnection()
 	case ErrTimeout:
 		return e.Status == StatusTimeout
+	case ErrAuth:
+		return e.Status == StatusAuth || e.Reason == ReasonSentinelAuth
+	case ErrTLS:
+		return e.Status == StatusTLS
 	case ErrServer:
 		return e.Status <= StatusServer && e.Status > StatusServer-100
 	case ErrTransactionAborted:
@@ -176,7 +182,7 @@ func takeError(status C.sentinel_status_t, failure *C.sentinel_error_t) error {
 	}
 	var length C.size_t
 	message := C.sentinel_error_message(failure, &length)
-	result.Message = C.GoStringN(message, C.int(length))
+	result.Message = inGo(C.GoStringN(message, C.int(length)))
 	if code := C.sentinel_error_server_code(failure, &length); code != nil {
 		result.ServerCode = C.GoStringN(code, C.int(length))
 	}
@@ -188,6 +194,26 @@ func takeError(status C.sentinel_status_t, failure *C.sentinel_error_t) error {
 		result.Attempts = append(result.Attempts, C.GoStringN(attempt, C.int(length)))
 	}
 	return result
+}
+
+// goNames are for what the library's messages call by its name in C.
+var goNames = strings.NewReplacer(
+	"sentinel_batch_run with SENTINEL_BATCH_TRANSACTION", "Client.Transaction",
+	"sentinel_options_add_sentinel", "WithSentinels",
+	"sentinel_subscription_new", "Client.Subscribe",
+	"sentinel_call_t.replicas", "Client.With(Replicas(n))",
+	"sentinel_client_acquire", "Client.Acquire",
+	"sentinel_submit_queued", "a goroutine",
+	"sentinel_client_free", "Client.Close",
+	"sentinel_command", "Client.Do",
+	"sentinel_open", "Open",
+)
+
+func inGo(message string) string {
+	if !strings.Contains(message, "sentinel_") {
+		return message
+	}
+	return goNames.Replace(message)
 }
 
 func statusError(status C.sentinel_status_t) error {
@@ -238,6 +264,7 @@ func withContext(ctx context.Context, err error) error {
 	switch {
 	case failure.Status == StatusCancelled && passed:
 		failure.Status, failure.cause = StatusTimeout, context.DeadlineExceeded
+		failure.Message = context.DeadlineExceeded.Error()
 	case failure.Status == StatusCancelled:
 		failure.cause = ctx.Err()
 	case failure.Status == StatusTimeout && limited, passed && failure.endsAtDeadline():

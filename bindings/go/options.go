@@ -77,6 +77,9 @@ func optionText(key string, value any) (string, error) {
 	case string:
 		return value, nil
 	case bool:
+		if strings.HasSuffix(key, "_ms") || strings.HasSuffix(key, "_s") {
+			return "", misuse(key + " is a time.Duration or a number, not a bool")
+		}
 		if value {
 			return "1", nil
 		}
@@ -103,7 +106,7 @@ func durationText(key string, value time.Duration) (string, error) {
 	case strings.HasSuffix(key, "_s"):
 		unit = time.Second
 	default:
-		return "", misuse(key + " is no duration")
+		return value.String(), nil // the library knows what the key takes
 	}
 	if value%unit != 0 {
 		return "", misuse(key + " is a whole number of " + unit.String()[1:] + ", not " + value.String())
@@ -152,6 +155,9 @@ func withURL(url string) Option {
 func newOptions(options []Option) (*C.sentinel_options_t, error) {
 	made := C.sentinel_options_new()
 	for _, option := range options {
+		if option.apply == nil {
+			continue // the zero value
+		}
 		if err := option.apply(made); err != nil {
 			C.sentinel_options_free(made)
 			return nil, err

@@ -4,6 +4,7 @@ package sentinel
 import "C"
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -59,15 +60,42 @@ func (r Reply) Elements() []Reply { return r.elements }
 // Pair is a key and a value of a map.
 type Pair struct{ Key, Value Reply }
 
-// Pairs are those of a map, in the server's order, duplicates and all. An array of keys and values by turns, which
-// older protocols answer, is read as a map.
+// Pairs are those of a map, in the server's order, duplicates and all. An array of keys and values by turns, which older
+// protocols answer, is read as a map, and so is one of arrays of two each, as ZRANGE WITHSCORES has it in RESP3. What is
+// neither has none.
 func (r Reply) Pairs() []Pair {
+	if r.kind != KindMap && r.isOfPairs() {
+		pairs := make([]Pair, len(r.elements))
+		for i, element := range r.elements {
+			pairs[i] = Pair{element.elements[0], element.elements[1]}
+		}
+		return pairs
+	}
+	if len(r.elements)%2 != 0 {
+		return nil
+	}
 	pairs := make([]Pair, 0, len(r.elements)/2)
 	for i := 0; i+1 < len(r.elements); i += 2 {
 		pairs = append(pairs, Pair{r.elements[i], r.elements[i+1]})
 	}
 	return pairs
 }
+
+// isOfPairs is true of a list whose elements are lists of two.
+func (r Reply) isOfPairs() bool {
+	for _, element := range r.elements {
+		if element.kind != KindArray || len(element.elements) != 2 {
+			return false
+		}
+	}
+	return len(r.elements) > 0
+}
+
+// String is the value as text, for people.
+func (r Reply) String() string { return fmt.Sprint(r.Value()) }
+
+// MarshalJSON gives the value.
+func (r Reply) MarshalJSON() ([]byte, error) { return json.Marshal(r.Value()) }
 
 // Value is the reply as Go has it: nil, string, int64, float64, bool, *big.Int, []any, map[string]any (of a map whose
 // keys are text; otherwise []any of keys and values), or error.
@@ -208,16 +236,21 @@ func Strings(r Reply, err error) ([]string, error) {
 	return texts, nil
 }
 
-// StringMap takes what Do returns and gives the pairs of a map, such as HGETALL's. Of several pairs with one key the
-// last counts.
+// StringMap takes what Do returns and gives the pairs of a map, such as HGETALL's or those of ZRANGE WITHSCORES. Of several
+// pairs with one key the last counts. A list of values, such as HMGET's, is none.
 func StringMap(r Reply, err error) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.kind != KindMap && r.kind != KindArray {
+	if !r.isMap() {
 		return nil, r.isNot("a map")
 	}
 	return mapOf(r, Reply.Text)
+}
+
+// isMap is true of what Pairs reads whole.
+func (r Reply) isMap() bool {
+	return r.kind == KindMap || r.kind == KindArray && (len(r.elements)%2 == 0 || r.isOfPairs())
 }
 
 func mapOf[T any](r Reply, value func(Reply) (T, error)) (map[string]T, error) {

@@ -56,7 +56,7 @@ func TestWaitIsAboutTheWritesOfItsOwnConnection(t *testing.T) {
 	client := primaryOf(t)
 	_, err := client.Do(background, "WAIT", 0, 10)
 	var failure *Error
-	if !errors.As(err, &failure) || failure.Status != StatusUnsupportedCommand || !strings.Contains(failure.Message, "sentinel_call_t.replicas") {
+	if !errors.As(err, &failure) || failure.Status != StatusUnsupportedCommand || !strings.Contains(failure.Message, "Replicas(n)") {
 		t.Fatal(err)
 	}
 }

@@ -8,8 +8,8 @@
 //	...
 //	name, err := sentinel.String(primary.Do(ctx, "GET", "name"))
 //
-// A deployment and its clients are used by any number of goroutines at once. A call waits in Go's netpoller, whatever
-// their number: no goroutine holds a thread of the system while it waits.
+// A deployment and its clients are used by any number of goroutines at once. Calls wait in Go's netpoller, whatever their
+// number; one or two at a time, and what says so, hold a thread of the system while they wait.
 package sentinel
 
 /*
@@ -31,8 +31,11 @@ import (
 // room for a few such clients.
 const queueCapacity = 4 * 65536
 
-// DB is a deployment: a set of Sentinels and the services they watch. One for a program is enough.
-type DB struct {
+// DB is a deployment: a set of Sentinels and the services they watch. One for a program is enough; a copy is the same
+// deployment, and the zero value is a closed one.
+type DB struct{ *deployment }
+
+type deployment struct {
 	handle *C.sentinel_t
 	calls  *calls
 	queues *queues
@@ -52,7 +55,7 @@ func Open(url string, options ...Option) (*DB, error) {
 		return nil, err
 	}
 	defer C.sentinel_options_free(made)
-	db := &DB{queues: &queues{open: make(map[*queue]struct{})}}
+	db := &DB{&deployment{queues: &queues{open: make(map[*queue]struct{})}}}
 	var failure *C.sentinel_error_t
 	if status := C.sentinel_open(made, &db.handle, &failure); status != C.SENTINEL_OK {
 		return nil, takeError(status, failure)
@@ -64,25 +67,43 @@ func Open(url string, options ...Option) (*DB, error) {
 	}
 	// The handle lives as long as anything can reach it, so that no call meets a freed one: a client, or a subscription or
 	// watch that was not closed. This is the safety net of a program that forgets Close, too.
-	runtime.SetFinalizer(db, func(db *DB) {
+	runtime.SetFinalizer(db.deployment, func(d *deployment) {
 		go func() {
-			db.Close()
-			C.sentinel_free(db.handle)
+			d.close()
+			C.sentinel_free(d.handle)
 		}()
 	})
 	return db, nil
 }
 
+// isOpen is false of the zero value.
+func (db *DB) isOpen() bool { return db != nil && db.deployment != nil }
+
 // Close ends every call on the deployment and its clients with ErrClosed, and its subscriptions and watches.
 func (db *DB) Close() error {
+	if !db.isOpen() {
+		return nil
+	}
+	err := db.deployment.close()
+	runtime.KeepAlive(db.deployment)
+	return err
+}
+
+func (d *deployment) close() error {
 	var err error
-	db.once.Do(func() {
-		err = statusError(C.sentinel_close(db.handle, 0))
-		db.calls.stop()
-		db.queues.stop()
+	d.once.Do(func() {
+		err = statusError(C.sentinel_close(d.handle, 0))
+		d.calls.stop()
+		d.queues.stop()
 	})
 	return err
 }
+
+// Describe is every Sentinel and node as the library sees it now, and why, as JSON; sentinel.h says what is in it.
+func (db *DB) Describe() (string, error) { return db.text(describe) }
+
+// Metrics is what the library has counted, in the text format of Prometheus.
+func (db *DB) Metrics() (string, error) { return db.text(metrics) }
 
 // Primary gives a client of the primary of a service; "" is the service of the URL. Options override those of the
 // deployment. It does no I/O.
@@ -136,6 +157,9 @@ func (db *DB) DiscoverSentinels(ctx context.Context, service string) ([]Node, er
 }
 
 func (db *DB) discover(ctx context.Context, service string, role Role) ([]Node, error) {
+	if !db.isOpen() {
+		return nil, closed("the deployment")
+	}
 	name, free, err := cString("the service", service)
 	if err != nil {
 		return nil, err
@@ -143,7 +167,7 @@ func (db *DB) discover(ctx context.Context, service string, role Role) ([]Node, 
 	timeout := timeoutOf(ctx)
 	nodes, _, err := blocking(ctx, func() ([]Node, error) {
 		defer free()
-		defer runtime.KeepAlive(db)
+		defer runtime.KeepAlive(db.deployment)
 		var nodes *C.sentinel_nodes_t
 		var failure *C.sentinel_error_t
 		var status C.sentinel_status_t

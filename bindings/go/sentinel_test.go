@@ -116,7 +116,7 @@ func TestErrorsSayWhatTheyAre(t *testing.T) {
 	}
 	equal(t, "UNSUPPORTED_COMMAND", failure.Status.String())
 	_, err = client.Pipeline().Do("GET", "go:text").Do("SUBSCRIBE", "x").Run(background)
-	if !errors.As(err, &failure) || failure.Status != StatusUnsupportedCommand || !strings.Contains(failure.Message, "sentinel_subscription_new") {
+	if !errors.As(err, &failure) || failure.Status != StatusUnsupportedCommand || !strings.Contains(failure.Message, "Client.Subscribe") {
 		t.Fatal(err)
 	}
 	_, err = client.Do(background, "SET", "go:x", struct{}{})

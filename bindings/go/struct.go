@@ -9,7 +9,8 @@ import (
 
 // Struct sets the fields of a struct, to which dest points, from a hash: the answer of HGETALL, or any keys and values by
 // turns. A field of the hash belongs to the struct's field with the tag `redis:"name"`; those without a tag, and fields of the
-// hash that none has, are left alone. A field is a string, []byte, number (a time.Duration is its nanoseconds, as an argument
+// hash that none has, are left alone: a key that is not there leaves the struct as it is. The answer of HMGET holds no names
+// and cannot be read so. A field is a string, []byte, number (a time.Duration is its nanoseconds, as an argument
 // is), bool, an encoding.TextUnmarshaler or BinaryUnmarshaler, or a pointer to one of these, which nil leaves as it is. The
 // error names the field that does not take its value.
 func (r Reply) Struct(dest any) error {
@@ -17,7 +18,7 @@ func (r Reply) Struct(dest any) error {
 	if target.Kind() != reflect.Pointer || target.IsNil() || target.Elem().Kind() != reflect.Struct {
 		return misuse(fmt.Sprintf("dest is a %T, takes a pointer to a struct", dest))
 	}
-	if r.kind != KindMap && (r.kind != KindArray || len(r.elements)%2 != 0) {
+	if !r.isMap() {
 		return r.isNot("a map")
 	}
 	fields := make(map[string]reflect.Value)

@@ -59,6 +59,9 @@ func (c *Client) SSubscribe(channels ...string) (*Subscription, error) {
 }
 
 func (c *Client) subscribe(kind C.int32_t, channels []string) (*Subscription, error) {
+	if c.shared == nil {
+		return nil, closed("the client")
+	}
 	messages, events := make(chan Message, entriesAtOnce), make(chan Event, entriesAtOnce)
 	db := c.shared.db
 	queue, err := newQueue(db.handle, messagesAtOnce, func(entry *completion, over <-chan struct{}) {

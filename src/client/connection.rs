@@ -1,6 +1,7 @@
 //! A connection in one caller's hands: WATCH, MULTI by hand, anything with state.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::call::{ROLE, at_node, exchange_one, exists};
 use super::commands::{self, Class};
@@ -10,20 +11,43 @@ use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::sys::ForkBound;
-use crate::pool::{Lent, Patience};
+use crate::pool::{Breaker, Lent, Patience};
 use crate::resp::{Kind, Reply, Request};
 use crate::runtime::read_timeout;
+use crate::sync::Mutex;
 
 /// A connection of one's own. One thread at a time. Never shared, never silently replaced: when it is lost, it fails.
 #[derive(Debug)]
 pub struct Connection {
-    inner: ForkBound<Inner>,
+    shared: ForkBound<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Locked for the time of a call.
+    inner: Mutex<Inner>,
+    parts: Arc<Parts>,
+    ending: Arc<Ending>,
+}
+
+/// How another thread ends it.
+#[derive(Debug)]
+struct Ending {
+    cancelled: AtomicBool,
+    breaker: Option<Breaker>,
+}
+
+impl Ending {
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Debug)]
 struct Inner {
     lent: Lent<'static>,
     parts: Arc<Parts>,
+    ending: Arc<Ending>,
     /// A command was run that leaves something behind on the connection.
     stateful: bool,
     /// After MULTI: commands are queued.
@@ -32,21 +56,45 @@ struct Inner {
 
 impl Connection {
     pub(super) fn new(lent: Lent<'_>, parts: Arc<Parts>) -> Connection {
+        let mut lent = lent.kept();
+        let ending = Arc::new(Ending {
+            cancelled: AtomicBool::new(false),
+            breaker: lent.direct().map(|direct| direct.breaker()),
+        });
+        let inner = Mutex::new(Inner {
+            lent,
+            parts: Arc::clone(&parts),
+            ending: Arc::clone(&ending),
+            stateful: false,
+            queues: false,
+        });
         Connection {
-            inner: ForkBound::new(Inner {
-                lent: lent.kept(),
-                parts,
-                stateful: false,
-                queues: false,
-            }),
+            shared: ForkBound::new(Shared { inner, parts, ending }),
+        }
+    }
+
+    /// Ends the call that is under way on it with `Cancelled`, and every later one: it is of no further use. Any thread.
+    pub fn cancel(&self) {
+        // The descriptor that a child has is its parent's connection.
+        let ending = &self.shared.ending;
+        if self.shared.is_forked() || ending.cancelled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(breaker) = &ending.breaker {
+            breaker.cut();
         }
     }
 
     /// Runs one command on it; an error reply is an `Err`. Nothing is repeated.
-    pub fn command(&mut self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
-        self.inner.parts.runtime.check_to_wait()?;
+    pub fn command(&self, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
+        let Shared { inner, parts, ending } = &*self.shared;
+        parts.runtime.check_to_wait()?;
         has_name(args)?;
-        let inner = &mut *self.inner;
+        let Some(mut inner) = inner.try_lock() else {
+            let problem = "another call is under way on this connection: one thread uses it at a time".into();
+            return Err(Error::new(ErrorKind::WrongState { problem }));
+        };
+        let inner = &mut *inner;
         let default_ms = inner.parts.pool.settings.timeout_ms;
         let mut deadline = read_timeout(call.timeout_ms, default_ms)?;
         let mut stateful = inner.stateful;
@@ -67,6 +115,9 @@ impl Connection {
             let problem = "use WAIT or WAITAOF on a connection of one's own";
             return Err(Error::invalid(asked_by(call), problem));
         }
+        if ending.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled));
+        }
         // A connection with state is not asked in between: in a transaction the PING would be one of its commands.
         let trusted = inner.stateful || inner.lent.is_trusted(deadline);
         if !trusted || inner.lent.direct().is_none_or(|direct| !direct.is_usable()) {
@@ -80,7 +131,12 @@ impl Connection {
         }
         inner.stateful = stateful;
         inner.lent.be(patience);
-        let result = inner.run(args, deadline);
+        let mut result = inner.run(args, deadline);
+        if let Err(error) = &result {
+            if ending.is_cancelled() && matches!(error.kind(), ErrorKind::ConnectionLost { .. }) {
+                result = Err(Error::new(ErrorKind::Cancelled).with_outcome(error.outcome()));
+            }
+        }
         let timing = inner.lent.timing();
         inner.parts.pool.calls.call_ended(&result, timing);
         result
@@ -130,7 +186,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // State must not reach the next user: a connection that carried any is closed instead of reused.
-        if self.stateful {
+        if self.stateful || self.ending.is_cancelled() {
             if let Some(direct) = self.lent.direct() {
                 direct.dismiss();
             }

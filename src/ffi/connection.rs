@@ -4,18 +4,19 @@
 //! replaced. It comes from the client's pool and goes back, reset or dropped, when it is released.
 
 use std::ffi::c_char;
+use std::ptr;
 
 use super::bytes::{self, Args};
 use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
 use super::error::sentinel_error_t;
 use super::guard;
-use super::handle::{self, Callable, Handle, InBox, Poison};
+use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
 use crate::client::Connection;
 
-/// A connection of one's own. One thread at a time.
+/// A connection of one's own. One thread at a time, but for sentinel_connection_cancel.
 #[derive(Debug)]
 pub struct sentinel_connection_t {
     core: Connection,
@@ -24,7 +25,7 @@ pub struct sentinel_connection_t {
 
 impl Handle for sentinel_connection_t {
     const NAME: &'static str = "connection";
-    type Owner = InBox;
+    type Owner = InArc;
 }
 
 impl Callable for sentinel_connection_t {
@@ -89,11 +90,30 @@ pub unsafe extern "C" fn sentinel_connection_command(
     // SAFETY: `connection` is live or NULL, the arrays have `argc` elements or are NULL, `call` is readable or NULL,
     // the outputs may be written or are NULL.
     unsafe {
-        guard::exclusive(connection, error, |connection| {
+        guard::shared(connection, error, |connection| {
             let mut args = Args::new();
             let args = args.read_pointers(argc, argv, argvlen)?;
             let answer = connection.core.command(args, &call_options(call)?)?;
             reply::put(reply, answer);
+            Ok(())
+        })
+    }
+}
+
+/// Ends the call that another thread has under way on the connection with CANCELLED, and every later one: it is of no
+/// further use, and is released as ever. Returns at once, and does not wait for the call to end.
+///
+/// For calls that wait in the server, such as `BLPOP`, where the program does not want to wait any more: the outcome is
+/// UNKNOWN if the command was sent. Any thread, while the connection has not been released.
+///
+/// # Safety
+/// `connection` is live or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_connection_cancel(connection: *mut sentinel_connection_t) -> sentinel_status_t {
+    // SAFETY: `connection` is live or NULL; no error is written.
+    unsafe {
+        guard::shared(connection, ptr::null_mut(), |connection| {
+            connection.core.cancel();
             Ok(())
         })
     }

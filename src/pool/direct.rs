@@ -12,7 +12,7 @@ use super::generation::{ConnectionId, Generation};
 use super::keeper::Common;
 use super::outgoing::Outgoing;
 use super::silence::{Patience, SILENT};
-use super::watchers::Watchers;
+use super::watchers::{Breaker, Watchers};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::net::clock::Moment;
@@ -135,6 +135,11 @@ impl Direct {
     /// Its socket, for the watch on hang-ups.
     pub fn socket(&self) -> &Arc<Socket> {
         self.stream.socket()
+    }
+
+    /// How another thread ends it.
+    pub(crate) fn breaker(&self) -> Breaker {
+        Breaker::of(&self.watchers, self.socket())
     }
 
     /// Whether another call may use it: nothing is left of an earlier one, the service has not moved on, and no newer

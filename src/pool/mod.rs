@@ -58,6 +58,7 @@ pub use sentry::Sentries;
 pub use silence::Patience;
 pub use state::Want;
 pub use view::PoolView;
+pub(crate) use watchers::Breaker;
 
 pub(crate) use admit::verify;
 pub(crate) use select::readable as readable_replicas;

@@ -43,3 +43,27 @@ impl Drop for Watchers {
         self.generation.leave(self.id);
     }
 }
+
+/// Ends a connection under whoever has it, because its user wants that: it says nothing about the node.
+#[derive(Debug)]
+pub struct Breaker {
+    id: ConnectionId,
+    socket: Arc<Socket>,
+    hangups: Arc<HangupWatch>,
+}
+
+impl Breaker {
+    pub(super) fn of(watchers: &Watchers, socket: &Arc<Socket>) -> Breaker {
+        Breaker {
+            id: watchers.id,
+            socket: Arc::clone(socket),
+            hangups: Arc::clone(&watchers.hangups),
+        }
+    }
+
+    /// Ends it. What the kernel has not delivered is dropped.
+    pub fn cut(&self) {
+        self.hangups.remove(self.id);
+        self.socket.abort();
+    }
+}

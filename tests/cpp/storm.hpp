@@ -28,7 +28,6 @@ using ms = std::chrono::milliseconds;
 
 constexpr int slots = 4;         // pool.max_connections
 constexpr int members = 500;     // of the set that is walked through
-constexpr ms slack = 500ms;      // how late a call may be on a machine that is not
 constexpr ms unlimited = 10s;    // timeout_ms
 constexpr long megabytes = 800;  // with what AddressSanitizer keeps back
 
@@ -36,6 +35,9 @@ inline long number(const char *name, long otherwise) {
     const char *text = std::getenv(name);
     return text != nullptr && *text != '\0' ? std::atol(text) : otherwise;
 }
+
+/* How late a call may be on a machine that is not; more, by SLACK in ms, where it has other things to do. */
+inline const ms slack{number("SLACK", 500)};
 
 struct holdings {
     std::size_t descriptors = 0, threads = 0;

@@ -196,6 +196,17 @@ void worker::hear() {
     }
 }
 
+/* Threads that are waited for in any case: a close may fail. */
+struct joined {
+    std::vector<std::thread> threads;
+    ~joined() { join(); }
+    void join() {
+        for (std::thread &thread : threads)
+            thread.join();
+        threads.clear();
+    }
+};
+
 /* A whole deployment, closed under its calls, a subscription, and what nobody waits for. */
 void worker::doom() {
     const long unrest = storm_.unrest;
@@ -206,9 +217,9 @@ void worker::doom() {
         const sentinel::subscription subscription(client, queue, 1);
         subscription.add("storm:doom");
         deployment.watch_events(SENTINEL_EVENT_CONNECTION, queue, 2);
-        std::vector<std::thread> threads;
+        joined callers;
         for (int i = random_.below(10); i >= 0; i--)
-            threads.emplace_back([this, &client, seed = random_.seed()] {
+            callers.threads.emplace_back([this, &client, seed = random_.seed()] {
                 worker other(storm_, shared_, seed);
                 while (other.echo_on(client, true) != sentinel::status::closed) {
                 }
@@ -222,8 +233,7 @@ void worker::doom() {
         random_.pause(60ms);
         const auto before = clock_type::now();
         deployment.close(random_.one_in(2) ? 0ms : 5000ms);
-        for (std::thread &thread : threads)
-            thread.join();
+        callers.join();
         if (clock_type::now() - before > 10s)
             storm_.broke("a close, or a call on what was closed, took 10 s");
         while (!waits.done() && random_.below(3) != 0)

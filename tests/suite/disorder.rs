@@ -135,7 +135,7 @@ impl Shelf {
             31..=34 => put(&self.connections, place, None),
             35..=42 => {
                 let own = self.connections[place].lock().unwrap().take();
-                if let Some(mut own) = own {
+                if let Some(own) = own {
                     self.check("an own command", own.command(&words("GET k"), &within(timeout_ms)));
                     put(&self.connections, place, Some(own));
                 }

@@ -217,7 +217,7 @@ fn only_a_single_write_to_a_primary_is_confirmed() {
     let call = on_disk(0, 2000);
     let pipeline = batch(BatchKind::Pipeline, &["SET k v"]);
     let target = || Target::Queue(&queue, 0);
-    let mut own = client.acquire(2000).unwrap();
+    let own = client.acquire(2000).unwrap();
     let replica = open(&[sentinel.port()]).replica_for(Some(SERVICE), None).unwrap();
     let errors = [
         client.batch(&pipeline, &call).unwrap_err(),

@@ -120,7 +120,7 @@ fn move_to(client: &Client, sentinel: &FakeSentinel, node: &FakeNode) {
 #[test]
 fn a_transaction_by_hand_ends_with_its_node() {
     let ([old, new], sentinel, client) = pair(&[]);
-    let mut own = client.acquire(5000).unwrap();
+    let own = client.acquire(5000).unwrap();
     let call = CallOptions::default();
     assert_eq!(own.command(&words("MULTI"), &call).unwrap().text(), "OK");
     assert_eq!(own.command(&words("QUEUE a 1"), &call).unwrap().text(), "QUEUED");
@@ -131,7 +131,7 @@ fn a_transaction_by_hand_ends_with_its_node() {
         assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
     }
     drop(own);
-    let mut own = client.acquire(5000).unwrap();
+    let own = client.acquire(5000).unwrap();
     assert_eq!(own.command(&words("MULTI"), &call).unwrap().text(), "OK");
     assert_eq!((old.count("EXEC"), new.count("EXEC"), new.count("QUEUE")), (0, 0, 0));
 }
@@ -145,7 +145,7 @@ fn the_database_is_selected_at_every_primary() {
             move_to(&client, &sentinel, node);
         }
         assert_eq!(run(&client, "WHERE").unwrap().integer(), 4);
-        let mut own = client.acquire(5000).unwrap();
+        let own = client.acquire(5000).unwrap();
         assert_eq!(
             own.command(&words("WHERE"), &CallOptions::default()).unwrap().integer(),
             4

@@ -64,7 +64,7 @@ fn inherited(handles: Handles) -> std::result::Result<(), String> {
     let Handles {
         deployment,
         client,
-        mut connection,
+        connection,
     } = handles;
     let ping = words("PING");
     forked("command", client.command(&ping, &CallOptions::default()))?;
@@ -108,7 +108,7 @@ fn a_child_is_told_that_it_was_forked_and_disturbs_nothing() {
             inherited(unsafe { std::ptr::read(&raw const **kept) })
         });
         // SAFETY: the child's copy was in the child's memory; this is the only owner here.
-        let mut handles = unsafe { std::ptr::read(&raw const **kept) };
+        let handles = unsafe { std::ptr::read(&raw const **kept) };
         assert_eq!(text(&handles.client, "GET k"), "v");
         assert_eq!(
             handles

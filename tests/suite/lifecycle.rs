@@ -267,7 +267,7 @@ fn handles_are_dropped_in_any_order_by_any_thread_while_calls_run() {
                                 assert_eq!(text(&client, &format!("SET {at} {turn}")), "OK");
                             }
                             drop(client);
-                            if let Some(mut own) = own {
+                            if let Some(own) = own {
                                 let reply = own.command(&words("PING"), &within(2000));
                                 assert!(
                                     reply.is_ok()

@@ -11,6 +11,7 @@
 mod balanced;
 mod batches;
 mod bulk;
+mod cancelled;
 mod clients;
 mod counting;
 mod crowded;

@@ -93,7 +93,7 @@ fn calls_are_counted_by_how_they_end() {
         ..CallOptions::default()
     };
     client.command(&words("PING"), &unlimited).unwrap();
-    let mut own = client.acquire(0).unwrap();
+    let own = client.acquire(0).unwrap();
     own.command(&words("PING"), &CallOptions::default()).unwrap();
     drop(own);
     assert_eq!(metric(&deployment, "calls_total{result=\"ok\"}"), 5);

@@ -66,7 +66,7 @@ fn what_a_script_makes_up_is_believed_nowhere() {
     let client = deployment.primary_for(Some(SERVICE), None).unwrap();
     let queue = deployment.queue(8).unwrap();
     text(&client, "SET warm up");
-    let mut own = client.acquire(2000).unwrap();
+    let own = client.acquire(2000).unwrap();
     let _ = client
         .submit(&words("PING"), &within(2000), Target::Queue(&queue, 0))
         .unwrap();
@@ -127,7 +127,7 @@ fn a_forged_noscript_does_not_run_a_script_twice() {
     let by_name: [&[u8]; 3] = [b"EVALSHA", script.sha1().as_bytes(), b"0"];
     let error = client.command(&by_name, &within(2000)).unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
-    let mut own = client.acquire(2000).unwrap();
+    let own = client.acquire(2000).unwrap();
     assert_eq!(
         own.command(&by_name, &within(2000)).unwrap_err().outcome(),
         Outcome::Unknown
@@ -277,7 +277,7 @@ fn a_script_that_a_demoted_node_refuses_runs_on_the_one_that_took_over() {
     let queue = deployment.queue(8).unwrap();
     let target = || Target::Queue(&queue, 0);
     client.submit(&words("SET warm up"), &within(2000), target()).unwrap();
-    let mut own = client.acquire(2000).unwrap();
+    let own = client.acquire(2000).unwrap();
     completions(&queue, 1);
     world.demote();
     // On a connection of one's own it is told, and not repeated.
@@ -314,7 +314,7 @@ fn replicas_are_waited_for_where_the_write_was_or_not_at_all() {
             }
         }
     }
-    let mut own = primary.acquire(2000).unwrap();
+    let own = primary.acquire(2000).unwrap();
     own.command(&words("SET k v"), &CallOptions::default()).unwrap();
     let have = own.command(&words("WAIT 1 2000"), &CallOptions::default()).unwrap();
     assert_eq!(have.integer(), 1);

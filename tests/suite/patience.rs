@@ -28,7 +28,7 @@ fn a_command_that_waits_in_the_server_is_not_taken_for_a_silent_connection() {
             });
         }
         scope.spawn(|| {
-            let mut own = client.acquire(5_000).unwrap();
+            let own = client.acquire(5_000).unwrap();
             let (result, took) = timed(|| own.command(&words(&command), &within(20_000)));
             assert!(result.unwrap().is_nil() && took >= LONG, "{took:?}");
         });

@@ -59,7 +59,7 @@ fn the_only_connection_goes_from_hand_to_hand_in_the_order_of_asking() {
         let acquire = |word: &'static str| {
             let client = &client;
             scope.spawn(move || {
-                let mut own = client.acquire(10_000).unwrap();
+                let own = client.acquire(10_000).unwrap();
                 own.command(&[b"ECHO", word.as_bytes()], &CallOptions::default())
                     .unwrap();
             })
@@ -182,7 +182,7 @@ fn a_freed_client_ends_its_submissions_and_leaves_its_connections_in_use() {
     for with_scan in [false, true] {
         let (_node, _sentinel, deployment, client) = world("8");
         let queue = deployment.queue(8).unwrap();
-        let mut own = client.acquire(2000).unwrap();
+        let own = client.acquire(2000).unwrap();
         let scan = with_scan.then(|| client.scan(&words("SCAN")).unwrap());
         submit(&client, &queue, "BLPOP never 0", 1);
         client
@@ -208,8 +208,8 @@ fn close_ends_what_runs_on_acquired_connections_and_what_waits_for_a_confirmatio
     let sentinel = FakeSentinel::start(SERVICE, node.port());
     let deployment = open(&[sentinel.port()]);
     let client = deployment.primary_for(Some(SERVICE), None).unwrap();
-    let mut own = client.acquire(2000).unwrap();
-    let mut idle = client.acquire(2000).unwrap();
+    let own = client.acquire(2000).unwrap();
+    let idle = client.acquire(2000).unwrap();
     std::thread::scope(|scope| {
         let blocked = scope.spawn(|| own.command(&words("BLPOP k 0"), &CallOptions::default()).map(drop));
         let confirmed = CallOptions {

@@ -142,7 +142,7 @@ fn acquire(client: &Client, terms: &CallOptions) {
 
 /// MULTI, some commands, EXEC. Nothing of it is executed before EXEC is.
 fn by_hand(connection: &mut Connection, terms: &CallOptions) {
-    let mut run = |args: &[&[u8]]| timed("a call on a connection", terms, || connection.command(args, terms));
+    let run = |args: &[&[u8]]| timed("a call on a connection", terms, || connection.command(args, terms));
     if run(&[b"MULTI"]).is_err() {
         return;
     }
