@@ -532,6 +532,14 @@ sentinel_status_t sentinel_client_node(const sentinel_client_t *client,
                                        sentinel_nodes_t **out);
 
 /**
+ * Ends what was submitted through the client with CLOSED, and what is submitted from now on; the handle stays valid until
+ * it is freed. Never blocks.
+ *
+ * For programs whose other threads may be in calls on it: sentinel_client_free wants them out of it first.
+ */
+sentinel_status_t sentinel_client_close(sentinel_client_t *client);
+
+/**
  * Frees a client; NULL is allowed. Never blocks; replies, errors and lists that came from it stay valid.
  *
  * What was submitted through it ends with CLOSED; connections and scans that came from it work on.
@@ -676,6 +684,16 @@ int32_t sentinel_reply_type(const sentinel_reply_t *reply);
 const char *sentinel_reply_data(const sentinel_reply_t *reply,
                                 size_t *len);
 
+/**
+ * What an error inside a reply means, as the error of a call: its status, its outcome, the server's code. NULL for
+ * everything else. The caller frees it with sentinel_error_free.
+ *
+ * Of an element of a batch the outcome is REFUSED where the error is the server's own word that it executed nothing,
+ * NOT_SENT and UNKNOWN with the status CONNECTION_LOST where the batch was cut; any other error is UNKNOWN: a script, a
+ * function or a module may have said it after it had written, in whatever words.
+ */
+sentinel_error_t *sentinel_reply_failure(const sentinel_reply_t *reply);
+
 /** The number of an integer, 1 or 0 of a boolean; else 0. */
 int64_t sentinel_reply_integer(const sentinel_reply_t *reply);
 
@@ -717,7 +735,8 @@ const char *sentinel_reply_verbatim_format(const sentinel_reply_t *reply);
  * The whole tree, depth first, as one array: one crossing for a binding.
  *
  * `*count` gets the number of nodes and `*stride` the bytes from one to the next, which a later version may enlarge.
- * Borrowed from the reply. Of a value inside a reply: that value and what is below it. NULL and 0 for NULL.
+ * Borrowed from the reply. Of a value inside a reply: that value and what is below it. The address of a node is the
+ * handle of its value. NULL and 0 for NULL.
  */
 const sentinel_reply_node_t *sentinel_reply_nodes(const sentinel_reply_t *reply,
                                                   size_t *count,

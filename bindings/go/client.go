@@ -30,7 +30,6 @@ import (
 	"context"
 	"math"
 	"runtime"
-	"sync"
 	"sync/atomic"
 )
 
@@ -47,7 +46,6 @@ type clientHandle struct {
 	db     *DB
 	users  atomic.Int64 // and isClosed
 	calls  atomic.Int64 // under way
-	freed  sync.Once
 	handle *C.sentinel_client_t
 }
 
@@ -80,21 +78,22 @@ func (h *clientHandle) end() {
 
 // use gives the handle until done, or nil when it is closed.
 func (h *clientHandle) use() *C.sentinel_client_t {
-	if h == nil {
-		return nil
-	}
-	if h.users.Add(1) < 0 {
-		h.done()
-		return nil
-	}
-	return h.handle
+	return h.useIf(func(users int64) bool { return users >= 0 })
 }
 
 // stillUse gives the handle until done, also when it is closed and others use it; nil when it is freed.
 func (h *clientHandle) stillUse() *C.sentinel_client_t {
+	return h.useIf(func(users int64) bool { return users != isClosed })
+}
+
+// useIf counts one more user, and never one that has no right to be one: closed and without users it is freed.
+func (h *clientHandle) useIf(may func(users int64) bool) *C.sentinel_client_t {
+	if h == nil {
+		return nil
+	}
 	for {
 		users := h.users.Load()
-		if users == isClosed {
+		if !may(users) {
 			return nil
 		}
 		if h.users.CompareAndSwap(users, users+1) {
@@ -105,31 +104,31 @@ func (h *clientHandle) stillUse() *C.sentinel_client_t {
 
 func (h *clientHandle) done() {
 	if h.users.Add(-1) == isClosed {
-		h.free()
+		C.sentinel_client_free(h.handle)
 	}
 }
 
+// close ends what was submitted at once, and leaves the handle to the last that uses it.
 func (h *clientHandle) close() {
-	if h == nil {
+	handle := h.use()
+	if handle == nil {
 		return
 	}
 	for {
 		users := h.users.Load()
 		if users < 0 {
-			return
+			break // another was first
 		}
 		if h.users.CompareAndSwap(users, users+isClosed) {
-			if users == 0 {
-				h.free()
-			}
-			return
+			C.sentinel_client_close(handle)
+			break
 		}
 	}
+	h.done()
 }
 
-func (h *clientHandle) free() {
-	h.freed.Do(func() { C.sentinel_client_free(h.handle) })
-}
+// isOver is true of one that was closed.
+func (h *clientHandle) isOver() bool { return h.users.Load() < 0 }
 
 func (db *DB) client(service string, options []Option, role Role) (*Client, error) {
 	if !db.isOpen() {
@@ -200,6 +199,9 @@ func (c *Client) With(options ...CallOption) *Client {
 // command that waits in the server, such as BLPOP, waits as long as its own timeout says, where no deadline is set; 0 is for
 // ever.
 func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return Reply{}, notSent(err)
+	}
 	packed, err := pack(args)
 	if err != nil {
 		return Reply{}, err

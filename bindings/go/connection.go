@@ -52,6 +52,10 @@ func (c *Client) Acquire(ctx context.Context) (*Conn, error) {
 		if status != C.SENTINEL_OK {
 			return nil, takeError(status, failure)
 		}
+		if c.shared.isOver() {
+			C.sentinel_connection_release(conn.handle)
+			return nil, closed("the client")
+		}
 		runtime.SetFinalizer(conn, (*Conn).Release)
 		return conn, nil
 	}, (*Conn).Release)

@@ -277,17 +277,3 @@ func withContext(ctx context.Context, err error) error {
 func (e *Error) endsAtDeadline() bool {
 	return e.IsConnection() || e.Status == StatusPoolExhausted || e.Status == StatusNotReplicated
 }
-
-// elementError is the error inside an array: the first word is its code.
-func elementError(text string) error {
-	code, _, _ := strings.Cut(text, " ")
-	failure := &Error{Status: StatusServer, Outcome: OutcomeRefused, Message: text, ServerCode: code}
-	// Elements of a batch that was cut.
-	switch code {
-	case "NOTSENT":
-		failure.Status, failure.Outcome, failure.ServerCode = StatusConnectionLost, OutcomeNotSent, ""
-	case "UNKNOWN":
-		failure.Status, failure.Outcome, failure.ServerCode = StatusConnectionLost, OutcomeUnknown, ""
-	}
-	return failure
-}

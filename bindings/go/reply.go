@@ -38,6 +38,7 @@ type Reply struct {
 	integer  int64
 	number   float64
 	elements []Reply
+	failure  error // of an error
 }
 
 // Kind is what the reply is.
@@ -46,12 +47,10 @@ func (r Reply) Kind() Kind { return r.kind }
 // IsNil is true when there is no value.
 func (r Reply) IsNil() bool { return r.kind == KindNil }
 
-// Err is the error that an element of a batch or of EXEC is, otherwise nil.
+// Err is the error that an element of a batch or of EXEC is, otherwise nil. Its outcome is OutcomeRefused where the server
+// itself says that nothing was executed, OutcomeUnknown where a script, a function or a module speaks.
 func (r Reply) Err() error {
-	if r.kind == KindError {
-		return elementError(r.text)
-	}
-	return nil
+	return r.failure
 }
 
 // Elements are those of an array, set or push; of a map its keys and values, by turns.
@@ -98,7 +97,7 @@ func (r Reply) String() string { return fmt.Sprint(r.Value()) }
 func (r Reply) MarshalJSON() ([]byte, error) { return json.Marshal(r.Value()) }
 
 // Value is the reply as Go has it: nil, string, int64, float64, bool, *big.Int, []any, map[string]any (of a map whose
-// keys are text; otherwise []any of keys and values), or error.
+// keys are different texts; otherwise []any of keys and values), or error.
 func (r Reply) Value() any {
 	switch r.kind {
 	case KindNil:
@@ -113,7 +112,8 @@ func (r Reply) Value() any {
 		number, _ := new(big.Int).SetString(r.text, 10)
 		return number
 	case KindMap:
-		if values, err := mapOf(r, func(r Reply) (any, error) { return r.Value(), nil }); err == nil {
+		values, err := mapOf(r, func(r Reply) (any, error) { return r.Value(), nil })
+		if err == nil && len(values) == len(r.elements)/2 {
 			return values
 		}
 		return r.values()
@@ -310,6 +310,11 @@ func (t *treeReader) read() Reply {
 	default:
 		if node.data != nil {
 			reply.text = string(unsafe.Slice((*byte)(unsafe.Pointer(node.data)), int(node.len)))
+		}
+		if reply.kind == KindError {
+			// A node's address is the handle of its value.
+			failure := C.sentinel_reply_failure((*C.sentinel_reply_t)(unsafe.Pointer(node)))
+			reply.failure = takeError(C.sentinel_error_status(failure), failure)
 		}
 	}
 	return reply

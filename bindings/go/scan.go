@@ -55,6 +55,7 @@ type Scan struct {
 	coming chan ended[[]Reply] // the page that a Next has asked for and did not wait for
 	// limited: by the deadline of that Next, and not by the client's
 	limited bool
+	walks   int // how often it was begun; of whom holds the mutex
 	page    []Reply
 	err     error
 }
@@ -96,7 +97,8 @@ func (s *Scan) Next(ctx context.Context) bool {
 		if s.coming == nil {
 			timeout := timeoutOf(ctx)
 			s.limited = timeout != 0
-			s.coming = start(func() ([]Reply, error) { return s.ask(timeout) })
+			walk := s.walks
+			s.coming = start(func() ([]Reply, error) { return s.ask(timeout, walk) })
 		}
 		end, ok := waitFor(ctx, s.coming)
 		if !ok {
@@ -116,9 +118,13 @@ func (s *Scan) Next(ctx context.Context) bool {
 	return s.page != nil
 }
 
-func (s *Scan) ask(timeout C.int64_t) ([]Reply, error) {
+// ask gives the next page of this walk; nothing of another one, whose page would be given to nobody.
+func (s *Scan) ask(timeout C.int64_t, walk int) ([]Reply, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	if walk != s.walks {
+		return nil, nil
+	}
 	if s.handle == nil {
 		return nil, closed("the scan")
 	}
@@ -150,6 +156,7 @@ func (s *Scan) Restart() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.coming = nil
+	s.walks++
 	C.sentinel_scan_restart(s.handle)
 }
 

@@ -160,12 +160,15 @@ func (db *DB) discover(ctx context.Context, service string, role Role) ([]Node, 
 	if !db.isOpen() {
 		return nil, closed("the deployment")
 	}
-	name, free, err := cString("the service", service)
-	if err != nil {
-		return nil, err
+	if err := ctx.Err(); err != nil {
+		return nil, notSent(err)
 	}
 	timeout := timeoutOf(ctx)
 	nodes, _, err := blocking(ctx, func() ([]Node, error) {
+		name, free, err := cString("the service", service)
+		if err != nil {
+			return nil, err
+		}
 		defer free()
 		defer runtime.KeepAlive(db.deployment)
 		var nodes *C.sentinel_nodes_t

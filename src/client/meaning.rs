@@ -5,7 +5,7 @@
 
 use super::commands;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::resp::{Kind, Reply};
+use crate::resp::{Kind, Reply, Said, Value};
 use crate::topology::Role;
 
 /// Whether another node or moment cures it.
@@ -57,6 +57,27 @@ pub(super) fn of_server(args: &[&[u8]], text: &str) -> (Error, Remedy) {
     let refused = remedy == Remedy::AnotherNode || !is_called(args, b"EXEC") || begins(text, &BEFORE_EXEC);
     let outcome = if refused { Outcome::Refused } else { Outcome::Unknown };
     (Error::new(kind).with_outcome(outcome), remedy)
+}
+
+/// What an error inside a reply means; `None` for what is none.
+pub(crate) fn of_element(element: Value<'_>) -> Option<Error> {
+    if element.kind() != Kind::Error {
+        return None;
+    }
+    let text = element.text();
+    let lost = |outcome| {
+        let cause = text.split_once(' ').map_or("", |(_, cause)| cause).to_owned();
+        Error::new(ErrorKind::ConnectionLost { cause }).with_outcome(outcome)
+    };
+    Some(match element.said() {
+        Said::ByServer => of_server(&[], &text).0.with_outcome(Outcome::Refused),
+        Said::NotSent => lost(Outcome::NotSent),
+        Said::CutOff => lost(Outcome::Unknown),
+        Said::BySomebody => {
+            let text = text.into_owned();
+            Error::new(ErrorKind::Server { text }).with_outcome(Outcome::Unknown)
+        }
+    })
 }
 
 /// The error of a claim that the server has confirmed.

@@ -30,6 +30,7 @@ use crate::topology::Node;
 pub use batch::{Batch, BatchKind};
 pub use connection::Connection;
 pub use learnt::Learnt;
+pub(crate) use meaning::of_element;
 pub use scan::Scan;
 pub use script::Script;
 pub use trying::Tried;
@@ -86,9 +87,7 @@ pub struct Client {
 impl Drop for Client {
     fn drop(&mut self) {
         // Connections and scans that came from it keep the pool; nobody is left who could take back a submission.
-        if !self.parts.is_forked() {
-            self.parts.pool.end_submissions();
-        }
+        self.close();
     }
 }
 
@@ -102,6 +101,13 @@ impl Client {
                 learnt,
                 runtime,
             })),
+        }
+    }
+
+    /// Ends what was submitted through it with `Closed`, and what is submitted from now on; waits for nothing.
+    pub fn close(&self) {
+        if !self.parts.is_forked() {
+            self.parts.pool.end_submissions();
         }
     }
 

@@ -3,7 +3,7 @@
 use super::life::{Commands, Ended, Handed, Shape};
 use super::meaning::{Claim, Remedy, may_be_about_the_node, of_error, of_server, speaks_for_itself};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::resp::{Builder, Kind, Reply, Request, Value};
+use crate::resp::{Builder, Kind, Reply, Request, Said, Value};
 
 /// What came of it.
 #[derive(Debug)]
@@ -40,9 +40,33 @@ pub(super) struct Doubt {
 pub(super) fn read(shape: Shape, ended: Ended, commands: &dyn Commands, absent: bool) -> Read {
     match shape {
         Shape::Command | Shape::Confirmed => read_command(ended, commands, absent),
-        Shape::Pipeline(len) => read_pipeline(len, ended, commands),
-        Shape::Transaction(len) => read_transaction(len, ended, commands),
+        Shape::Pipeline(len) => attributed(read_pipeline(len, ended, commands), commands),
+        Shape::Transaction(len) => attributed(read_transaction(len, ended, commands), commands),
     }
+}
+
+/// The same, with each error among the replies known to be the server's own word where it is: only that one says that
+/// nothing was executed. The rest may be what a script said after it had written.
+fn attributed(mut read: Read, commands: &dyn Commands) -> Read {
+    let (Read::Done(all, _) | Read::Doubtful(Doubt { otherwise: Ok(all), .. })) = &mut read else {
+        return read;
+    };
+    if !all.elements().any(|reply| reply.kind() == Kind::Error) {
+        return read;
+    }
+    let mut place = 0;
+    commands.show(&mut |args| {
+        let error = all.at(place).filter(|reply| reply.kind() == Kind::Error);
+        let refused = error.is_some_and(|error| {
+            error.said() == Said::BySomebody && of_error(args, &error.text()).0.outcome() == Outcome::Refused
+        });
+        if refused {
+            all.keep_said(place, Said::ByServer);
+        }
+        place += 1;
+        true
+    });
+    read
 }
 
 /// The failure of what was not answered whole.
@@ -266,7 +290,12 @@ fn filled_up(replies: &Reply, len: usize, begun: usize, cut: &Error) -> Option<R
         let said = if place < begun { &unknown } else { &not_sent };
         all.error(said.as_bytes());
     }
-    all.finish()
+    let mut all = all.finish()?;
+    for place in replies.len()..len {
+        let said = if place < begun { Said::CutOff } else { Said::NotSent };
+        all.keep_said(place, said);
+    }
+    Some(all)
 }
 
 pub(crate) fn incomplete() -> Error {

@@ -4,6 +4,7 @@
 //! does no I/O: the first command does, or sentinel_client_connect. A client is used by any number of threads at once.
 
 use std::ffi::c_char;
+use std::ptr;
 
 use super::bytes;
 use super::deployment::sentinel_t;
@@ -155,6 +156,24 @@ pub unsafe extern "C" fn sentinel_client_node(
     }
 }
 
+/// Ends what was submitted through the client with CLOSED, and what is submitted from now on; the handle stays valid until
+/// it is freed. Never blocks.
+///
+/// For programs whose other threads may be in calls on it: sentinel_client_free wants them out of it first.
+///
+/// # Safety
+/// `client` is live or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_client_close(client: *mut sentinel_client_t) -> sentinel_status_t {
+    // SAFETY: `client` is live or NULL; no error is written.
+    unsafe {
+        guard::shared(client, ptr::null_mut(), |client| {
+            client.core.close();
+            Ok(())
+        })
+    }
+}
+
 /// Frees a client; NULL is allowed. Never blocks; replies, errors and lists that came from it stay valid.
 ///
 /// What was submitted through it ends with CLOSED; connections and scans that came from it work on.
@@ -164,5 +183,9 @@ pub unsafe extern "C" fn sentinel_client_node(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_client_free(client: *mut sentinel_client_t) {
     // SAFETY: `client` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(client) }
+    unsafe {
+        // Also where a call that is under way keeps it.
+        sentinel_client_close(client);
+        guard::free(client);
+    }
 }

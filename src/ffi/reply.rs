@@ -9,7 +9,9 @@ use std::mem::{align_of, offset_of, size_of};
 use std::{ptr, slice};
 
 use super::bytes::{bytes, write};
+use super::error::{Failure, sentinel_error_t};
 use super::guard;
+use crate::client::of_element;
 use crate::resp::{Kind, Node, Reply, Rest, Value, View};
 
 /// No value (`_`, `$-1`, `*-1`).
@@ -204,6 +206,22 @@ pub unsafe extern "C" fn sentinel_reply_data(reply: *const sentinel_reply_t, len
     }
 }
 
+/// What an error inside a reply means, as the error of a call: its status, its outcome, the server's code. NULL for
+/// everything else. The caller frees it with sentinel_error_free.
+///
+/// Of an element of a batch the outcome is REFUSED where the error is the server's own word that it executed nothing,
+/// NOT_SENT and UNKNOWN with the status CONNECTION_LOST where the batch was cut; any other error is UNKNOWN: a script, a
+/// function or a module may have said it after it had written, in whatever words.
+///
+/// # Safety
+/// `reply` is live or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sentinel_reply_failure(reply: *const sentinel_reply_t) -> *mut sentinel_error_t {
+    // SAFETY: `reply` is live or NULL.
+    let error = unsafe { read(reply, None, |value| Some(of_element(value))) };
+    guard::make(|| error.map(|error| sentinel_error_t::new(&Failure::from(error))))
+}
+
 /// The number of an integer, 1 or 0 of a boolean; else 0.
 ///
 /// # Safety
@@ -308,7 +326,8 @@ pub unsafe extern "C" fn sentinel_reply_verbatim_format(reply: *const sentinel_r
 /// The whole tree, depth first, as one array: one crossing for a binding.
 ///
 /// `*count` gets the number of nodes and `*stride` the bytes from one to the next, which a later version may enlarge.
-/// Borrowed from the reply. Of a value inside a reply: that value and what is below it. NULL and 0 for NULL.
+/// Borrowed from the reply. Of a value inside a reply: that value and what is below it. The address of a node is the
+/// handle of its value. NULL and 0 for NULL.
 ///
 /// # Safety
 /// `reply` is live or NULL, `count` and `stride` may be written or are NULL.

@@ -22,5 +22,5 @@ pub use build::Builder;
 pub use decode::Decoder;
 pub use encode::{LARGE, Request, control, encode, encoded_len, first_command};
 pub use limits::{DecodeError, Limits};
-pub use reply::{Kind, Node, Reply, Rest, Value, View};
+pub use reply::{Kind, Node, Reply, Rest, Said, Value, View};
 pub use short::{Room, Rooms};

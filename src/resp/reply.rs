@@ -82,8 +82,22 @@ pub struct Node {
     /// Position among the nodes, head included: the node lies so many nodes behind the head.
     pub index: u32,
     /// 0: the children follow one another right behind this node. Else one more than where the list of their positions
-    /// begins in the reply's table.
+    /// begins in the reply's table. Of an error, which has none: a [`Said`] as its number.
     pub(crate) children: u32,
+}
+
+/// Whose word an error inside a reply is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Said {
+    /// Of whoever wrote it: a script, a function, a module, or the server.
+    BySomebody = 0,
+    /// The server's own: it executed nothing.
+    ByServer = 1,
+    /// The library's: the command was not sent.
+    NotSent = 2,
+    /// The library's: it was cut off before the reply came.
+    CutOff = 3,
 }
 
 impl Node {
@@ -209,6 +223,15 @@ impl Reply {
     /// Its parts, for whoever keeps them in another way.
     pub fn into_parts(mut self) -> (Box<[Node]>, Option<Box<Rest>>) {
         (std::mem::take(&mut self.nodes), self.rest.take())
+    }
+
+    /// Keeps whose word an element is that is an error.
+    pub(crate) fn keep_said(&mut self, place: usize, said: Said) {
+        let node = self.at(place).filter(|element| element.kind() == Kind::Error);
+        let index = node.map(|element| position(element.node.index));
+        if let Some(node) = index.and_then(|index| self.nodes.get_mut(index)) {
+            node.children = said as u32;
+        }
     }
 
     /// The reply as it is read.
@@ -343,6 +366,16 @@ impl<'a> Value<'a> {
     /// What it is.
     pub fn kind(self) -> Kind {
         Kind::of(self.node.kind)
+    }
+
+    /// Whose word an error is.
+    pub fn said(self) -> Said {
+        match (self.kind(), self.node.children) {
+            (Kind::Error, 1) => Said::ByServer,
+            (Kind::Error, 2) => Said::NotSent,
+            (Kind::Error, 3) => Said::CutOff,
+            _ => Said::BySomebody,
+        }
     }
 
     /// Its node, as C sees it.

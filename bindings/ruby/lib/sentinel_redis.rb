@@ -23,6 +23,8 @@ require_relative "sentinel_redis/watch"
 #   redis.primary.call("SET", "name", "value")
 #   redis.replica.call("GET", "name")
 class SentinelRedis
+  include Native::Unique
+
   # A server or a Sentinel, as it was at one moment.
   Node = Struct.new(:host, :port, :role) do
     def to_s = host.include?(":") ? "[#{host}]:#{port}" : "#{host}:#{port}"
@@ -89,6 +91,9 @@ class SentinelRedis
   # url: redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/database][?key=value&...]; or
   # sentinels: ["host:port", ...]. Every other keyword is an option of the library, such as timeout_ms: 500.
   def initialize(url = nil, **options)
+    # Not shown: it may hold a password.
+    raise UsageError.new("the URL is a String, not a #{url.class}", status: -101) unless url.nil? || url.respond_to?(:to_str)
+
     @url = url
     @options = options
     @updates = {}
@@ -99,11 +104,11 @@ class SentinelRedis
   end
 
   # A client of the primary of a service; nil is the service of the URL. Keywords override the deployment's options.
-  def primary(service = nil, **overrides) = Client.new(self, :primary_for, service, overrides)
+  def primary(service = nil, **overrides) = Client.new(self, :primary_for, named(service), overrides)
 
   # A client of the replicas of a service: each command goes to one of them, and to the primary when there is none,
   # unless replica__fallback_to_primary is false.
-  def replica(service = nil, **overrides) = Client.new(self, :replica_for, service, overrides)
+  def replica(service = nil, **overrides) = Client.new(self, :replica_for, named(service), overrides)
 
   # Runs one command on the primary of the service of the URL; see Client#call.
   def call(...) = (@primary ||= primary).call(...)
@@ -127,6 +132,12 @@ class SentinelRedis
       end
     end
   end
+
+  # Every Sentinel and node as the library sees it now, and why, as JSON; sentinel.h says what is in it.
+  def describe = told(:describe)
+
+  # What the library has counted, in the text format of Prometheus.
+  def metrics = told(:metrics_text)
 
   # What happens to the deployment from now on: primaries, replicas and Sentinels that change, connections. names are of
   # Watch::EVENTS, none for all but :connection. With a block, yields each Event until the block breaks; without, gives
@@ -206,6 +217,28 @@ class SentinelRedis
 
   private
 
+  def named(service)
+    return service if service.nil? || service.is_a?(String)
+    return service.to_s if service.is_a?(Symbol)
+
+    raise UsageError.new("a service is a String or Symbol, not #{service.inspect}", status: -101)
+  end
+
+  # What the library tells of itself; it may grow meanwhile.
+  def told(what)
+    deployment = handle
+    length = FFI::MemoryPointer.new(:size_t)
+    size = 4096
+    loop do
+      buffer = FFI::MemoryPointer.new(:char, size)
+      status = Native.public_send(what, deployment, buffer, size, length)
+      return buffer.read_bytes(length.read(:size_t)).force_encoding(Encoding::UTF_8) if status == Native::OK
+      raise Error.take(status, FFI::Pointer::NULL) unless status == Native::BUFFER_TOO_SMALL
+
+      size = length.read(:size_t) * 5 / 4 + 1024
+    end
+  end
+
   def reopen
     raise ClosedError.new("the deployment is closed", status: -503) if @closed
 
@@ -234,7 +267,7 @@ class SentinelRedis
 
   def discover(function, service)
     deployment = handle
-    Native.aside do
+    Native.aside(at_exit: method(:close)) do
       out = FFI::MemoryPointer.new(:pointer)
       Native.failing { |error| Native.public_send(function, deployment, service, 0, out, error) }
       Node.take(out.read_pointer)

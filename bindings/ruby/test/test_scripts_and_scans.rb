@@ -38,7 +38,7 @@ class TestScriptsAndScans < Minitest::Test
 
   def test_wait_is_about_the_writes_of_its_own_connection
     error = assert_raises(SentinelRedis::Error) { primary.call("WAIT", 0, 10) }
-    assert_match(/sentinel_call_t\.replicas/, error.message)
+    assert_match(/replicas:/, error.message)
   end
 
   def test_scans_are_enumerable
@@ -56,7 +56,7 @@ class TestScriptsAndScans < Minitest::Test
     client.call("ZADD", "rb:zset", 1, "one")
     assert_equal({ "a" => "1", "b" => "2" }, client.hscan("rb:hash").to_h)
     assert_equal %w[m n], client.sscan("rb:set", count: 5).sort
-    assert_equal [%w[one 1]], client.zscan("rb:zset").to_a
+    assert_equal [["one", 1.0]], client.zscan("rb:zset").to_a
     assert_raises(SentinelRedis::CommandError) { client.hscan("rb:set").to_a }
   end
 

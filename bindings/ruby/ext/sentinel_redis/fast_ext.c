@@ -27,7 +27,7 @@ static struct {
 } library;
 
 static VALUE error_class, reply_module, command_module, set_class;
-static ID id_take, id_element, id_words, id_new, id_at;
+static ID id_failed, id_element, id_words, id_new;
 
 /* ------------------------------------------------------------- large strings -- */
 
@@ -153,7 +153,7 @@ static VALUE value_of(struct tree *tree)
     case SENTINEL_REPLY_BIG_NUMBER:
         return rb_str_to_inum(text_of(node, rb_ascii8bit_encoding()), 10, 1);
     case SENTINEL_REPLY_ERROR:
-        return rb_funcall(error_class, id_element, 1, text_of(node, tree->encoding));
+        return rb_funcall(error_class, id_element, 1, SIZET2NUM((size_t)node));
     default:
         return Qnil;
     }
@@ -348,6 +348,16 @@ static bool are_strings(VALUE words)
     return RARRAY_LEN(words) > 0;
 }
 
+static void free_failure(void *error)
+{
+    library.error_free(error);
+}
+
+static const rb_data_type_t failure_type = {
+    .wrap_struct_name = "SentinelRedis::Fast failure",
+    .function = {.dfree = free_failure},
+};
+
 /* Fast.command(client, queue, arguments, options, wait_ms, tag): the value of a call, addresses as numbers. */
 static VALUE fast_command(VALUE self, VALUE client, VALUE queue, VALUE arguments, VALUE options, VALUE wait_ms, VALUE tag)
 {
@@ -355,9 +365,8 @@ static VALUE fast_command(VALUE self, VALUE client, VALUE queue, VALUE arguments
     char data[FEW_BYTES];
     alignas(sentinel_call_t) char copied[sizeof(sentinel_call_t)];
     struct call call = {0};
-    VALUE buffer;
+    VALUE buffer, failure;
 
-    (void)self;
     Check_Type(arguments, T_ARRAY);
     Check_Type(options, T_STRING);
     if (!are_strings(arguments))
@@ -386,8 +395,19 @@ static VALUE fast_command(VALUE self, VALUE client, VALUE queue, VALUE arguments
     RB_GC_GUARD(arguments);
     if (call.status == SENTINEL_OK)
         return take(call.reply);
-    rb_exc_raise(rb_funcall(error_class, id_take, 2, INT2NUM(call.status),
-                            rb_funcall(self, id_at, 1, SIZET2NUM((size_t)call.error))));
+    /* The error belongs to an object before anything looks for exceptions. */
+    failure = TypedData_Wrap_Struct(rb_cObject, &failure_type, call.error);
+    rb_exc_raise(rb_funcall(self, id_failed, 2, INT2NUM(call.status), failure));
+}
+
+/* Fast.release(failure): the address of an error, which is the caller's to free. */
+static VALUE fast_release(VALUE self, VALUE failure)
+{
+    void *error = rb_check_typeddata(failure, &failure_type);
+
+    (void)self;
+    DATA_PTR(failure) = NULL;
+    return SIZET2NUM((size_t)error);
 }
 
 /* Fast.bind(addresses): of the functions, in the order of `library`. */
@@ -417,12 +437,12 @@ void Init_fast_ext(void)
     rb_gc_register_mark_object(reply_module);
     rb_gc_register_mark_object(command_module);
     rb_gc_register_mark_object(set_class);
-    id_take = rb_intern("take");
+    id_failed = rb_intern("failed");
     id_element = rb_intern("element");
     id_words = rb_intern("words");
     id_new = rb_intern("new");
-    id_at = rb_intern("at");
     rb_define_module_function(fast, "bind", fast_bind, 1);
     rb_define_module_function(fast, "command", fast_command, 6);
+    rb_define_module_function(fast, "release", fast_release, 1);
     rb_define_module_function(fast, "take", reply_take, -1);
 }

@@ -4,6 +4,8 @@ class SentinelRedis
   # A client of the primary or of the replicas of a service, which follows them through every failover. Any number of
   # threads and fibers use it at once. In a child after fork it opens its own handles with the first call.
   class Client
+    include Native::Unique
+
     RETRY_UNKNOWN = 1
     NO_RETRY = 2
     WAIT_AOF = 4
@@ -43,16 +45,19 @@ class SentinelRedis
 
     # Runs a Script, by its SHA-1 where the node has it. Takes the same keywords as call.
     def script(script, keys: [], argv: [], timeout: nil, **options)
+      raise UsageError.new("a script is a SentinelRedis::Script", status: -101) unless script.is_a?(Script)
+
       script.run(keys, argv, timeout, twice: options[:retry_unknown]) do |command, left|
         call(*command, timeout: left, **options)
       end
     end
 
-    # Walks through the keys of a node, or the elements of a key: a Scan, which is Enumerable.
-    def scan(match: nil, count: nil, type: nil) = Scan.new(handle, ["SCAN"], match, count, type)
-    def hscan(key, match: nil, count: nil) = Scan.new(handle, ["HSCAN", key], match, count)
-    def sscan(key, match: nil, count: nil) = Scan.new(handle, ["SSCAN", key], match, count)
-    def zscan(key, match: nil, count: nil) = Scan.new(handle, ["ZSCAN", key], match, count)
+    # Walks through the keys of a node, or the elements of a key: a Scan, which is Enumerable. With a block, yields each
+    # element and closes the Scan.
+    def scan(match: nil, count: nil, type: nil, &block) = walk(["SCAN"], match, count, type, &block)
+    def hscan(key, match: nil, count: nil, &block) = walk(["HSCAN", key], match, count, &block)
+    def sscan(key, match: nil, count: nil, &block) = walk(["SSCAN", key], match, count, &block)
+    def zscan(key, match: nil, count: nil, &block) = walk(["ZSCAN", key], match, count, &block)
 
     # Yields a connection of one's own: for WATCH, MULTI by hand, and anything else with state.
     def acquire(timeout: nil)
@@ -63,7 +68,7 @@ class SentinelRedis
       # Whoever gives the wait up gives the connection back, also when it is here and the caller has not got it yet.
       Native.undisturbed do
         connection = Connection.new(
-          Native.aside(undo: :free.to_proc) { Native.make(:connection_release, :client_acquire, client, limit) }
+          Native.aside(undo: :free.to_proc, at_exit: @deployment.method(:close)) { Native.make(:connection_release, :client_acquire, client, limit) }
         )
       end
       return yield(connection) if block_given?
@@ -77,6 +82,10 @@ class SentinelRedis
     # Subscribes to channels, and to patterns. With a block, yields each message until the block breaks; without, gives
     # the Subscription.
     def subscribe(*channels, patterns: [], sharded: [], &block)
+      if block && [channels, patterns, sharded].all?(&:empty?)
+        raise UsageError.new("subscribe takes channels, patterns: or sharded:", status: -101)
+      end
+
       subscription = Subscription.new(@deployment.inbox(Subscription::CAPACITY), handle)
       subscription.subscribe(*channels).psubscribe(*patterns).ssubscribe(*sharded)
       return subscription unless block
@@ -92,7 +101,9 @@ class SentinelRedis
     def connect(timeout: nil)
       limit = Native.milliseconds(timeout)
       client = handle
-      Native.aside { Native.failing { |error| Native.client_connect(client, limit, error) } }
+      Native.aside(at_exit: @deployment.method(:close)) do
+        Native.failing { |error| Native.client_connect(client, limit, error) }
+      end
       self
     end
 
@@ -109,6 +120,18 @@ class SentinelRedis
     def inspect = "#<#{self.class} #{@maker == :primary_for ? "primary" : "replica"} of #{@service || "the URL's service"}>"
 
     private
+
+    def walk(command, *options)
+      scan = Scan.new(handle, command, *options)
+      return scan unless block_given?
+
+      begin
+        scan.each { |*element| yield(*element) }
+      ensure
+        scan.close
+      end
+      nil
+    end
 
     # A child of fork has a deployment of its own, and in it this client.
     def handle
@@ -134,8 +157,11 @@ class SentinelRedis
     end
 
     def batch(kind, exception, options, block)
+      raise UsageError.new("the commands are gathered in a block", status: -101) unless block
+
       batch = Batch.new(kind)
       block.call(batch)
+      batch.complete
       return [] if batch.empty?
 
       replies = run_batch(batch, **options)
@@ -175,6 +201,8 @@ class SentinelRedis
 
   # Commands gathered to be sent in one write.
   class Batch
+    include Native::Unique
+
     attr_reader :handle
 
     def initialize(kind)
@@ -182,7 +210,10 @@ class SentinelRedis
       @size = 0
     end
 
-    def call(*arguments)
+    # The options of a call are those of pipelined and multi.
+    def call(*arguments, **nil)
+      raise WrongStateError.new("the block is over, and the commands were sent", status: -104) if @complete
+
       count, lengths, data = Command.pack(arguments)
       status = Native.batch_add_packed(@handle, count, lengths, data, data.bytesize)
       raise Native.undisturbed { Error.take(status, Native.batch_refusal(@handle)) } unless status == Native::OK
@@ -192,5 +223,10 @@ class SentinelRedis
     end
 
     def empty? = @size.zero?
+
+    # For the library: nothing comes after it.
+    def complete = @complete = true
+
+    def inspect = "#<#{self.class} of #{@size}>"
   end
 end

@@ -42,21 +42,32 @@ class SentinelRedis
       return kind.new(Native.status_message(status), status: status) if error.null?
 
       begin
-        kind.new(text(:error_message, error), status: status, **details(error))
+        kind.new(in_ruby(text(:error_message, error)), status: status, **details(error))
       ensure
         Native.error_free(error)
       end
     end
 
-    # The error that an element of a batch or of EXEC is. NOTSENT and UNKNOWN stand where a batch was cut.
-    def self.element(text)
-      # Of bytes, which need not be text.
-      code = text.b[/\A[^\s]+/]&.force_encoding(Encoding::UTF_8)
-      case code
-      when "NOTSENT" then ConnectionLostError.new(text, status: -301, outcome: :not_sent)
-      when "UNKNOWN" then ConnectionLostError.new(text, status: -301, outcome: :unknown)
-      else CommandError.new(text, status: -400, outcome: :refused, server_code: code)
-      end
+    # The error that an element of a batch or of EXEC is, by the address of its node. Only the server's own word is :refused.
+    def self.element(address)
+      error = Native.reply_failure_at(address)
+      take(Native.error_status(error), error)
+    end
+
+    # For what the library's messages call by its name in C.
+    NAMES = {
+      "sentinel_batch_run with SENTINEL_BATCH_TRANSACTION" => "multi", "sentinel_client_acquire" => "acquire",
+      "sentinel_options_add_sentinel" => "give sentinels:", "call sentinel_options_add_sentinel" => "give sentinels:",
+      "sentinel_subscription_new" => "subscribe", "sentinel_call_t.replicas" => "replicas:",
+      "sentinel_submit_queued" => "a thread", "sentinel_client_free" => "close of the deployment",
+      "sentinel_command" => "call", "sentinel_open" => "SentinelRedis.new"
+    }.freeze
+    private_constant :NAMES
+
+    def self.in_ruby(message)
+      return message unless message&.include?("sentinel_")
+
+      message.gsub(/call sentinel_options_add_sentinel|sentinel_batch_run with SENTINEL_BATCH_TRANSACTION|sentinel_[a-z_.]+/, NAMES)
     end
 
     def self.details(error)
@@ -74,7 +85,7 @@ class SentinelRedis
       pointer = Native.public_send(name, *arguments, length)
       pointer.null? ? nil : pointer.read_bytes(length.read(:size_t)).force_encoding(Encoding::UTF_8)
     end
-    private_class_method :details, :text
+    private_class_method :details, :in_ruby, :text
   end
 
   # No connection to the service.

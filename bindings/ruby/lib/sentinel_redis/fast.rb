@@ -18,8 +18,10 @@ class SentinelRedis
         false
       end
 
-      # A pointer for the parts that are Ruby's.
-      def at(address) = FFI::Pointer.new(address)
+      # The exception for a failed call, whose error is freed once, whenever another thread interrupts this one.
+      def failed(status, failure)
+        Native.undisturbed { Error.take(status, FFI::Pointer.new(release(failure))) }
+      end
 
       private
 

@@ -8,6 +8,8 @@ class SentinelRedis
 
   # A queue of messages and events, which waits for its descriptor as any IO does. One thread reads at a time.
   class Inbox
+    include Native::Unique
+
     ENTRIES = 64
 
     # What its deployment keeps of it: enough to send its reader away.
@@ -44,20 +46,35 @@ class SentinelRedis
       self
     end
 
-    # The next one; nil when none came by the deadline, or none will come any more.
+    # What has come, the next one first.
+    attr_reader :found
+
+    # The next one; nil when none came by the deadline, or none will come any more. One that its reader was interrupted with
+    # is still the next.
     def next(deadline)
+      found = nil
+      found = @found.shift if fill(deadline)
+      Native.settle
+      found
+    rescue Exception # rubocop:disable Lint/RescueException -- from outside
+      @found.unshift(found) if found
+      raise
+    end
+
+    # Waits until something has come; false when nothing came by the deadline, or will come any more.
+    def fill(deadline)
       alive
       loop do
-        found = @found.shift
-        return found if found || @ending.over?
+        return true unless @found.empty?
+        return false if @ending.over?
 
         left = deadline && (deadline - Inbox.now)
-        return nil if left&.negative? || @ending.io.wait_readable(left).nil?
-        return @found.shift unless take
+        return false if left&.negative? || @ending.io.wait_readable(left).nil?
+        return !@found.empty? unless Native.undisturbed { take }
       end
     rescue IOError
       # Closed by another thread.
-      nil
+      false
     end
 
     # Sends the reader away; what has been taken can still be read.

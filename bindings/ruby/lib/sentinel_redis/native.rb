@@ -10,6 +10,7 @@ class SentinelRedis
 
     OK = 0
     EMPTY = 1
+    BUFFER_TOO_SMALL = -107
     UNAVAILABLE = -109
     QUEUE_FULL = -501
 
@@ -32,6 +33,7 @@ class SentinelRedis
     function :status_message, [:int32], :string
     function :status_is_connection_error, [:int32], :int32
 
+    function :error_status, [:pointer], :int32
     function :error_reason, [:pointer], :int32
     function :error_outcome, [:pointer], :int32
     function :error_message, %i[pointer pointer], :pointer
@@ -60,6 +62,9 @@ class SentinelRedis
     function :nodes_role, %i[pointer size_t], :int32
     function :nodes_free, [:pointer], :void
 
+    function :describe, %i[pointer pointer size_t pointer], :int32
+    function :metrics_text, %i[pointer pointer size_t pointer], :int32
+
     function :update_credentials, %i[pointer string buffer_in size_t pointer], :int32
     function :update_sentinel_credentials, %i[pointer string buffer_in size_t pointer], :int32
     function :update_sentinels, %i[pointer pointer pointer], :int32
@@ -85,6 +90,7 @@ class SentinelRedis
 
     function :client_acquire, %i[pointer int64 pointer pointer], :int32, blocking: true
     function :connection_command, %i[pointer size_t pointer pointer buffer_in pointer pointer], :int32, blocking: true
+    function :connection_cancel, [:pointer], :int32
     function :connection_release, [:pointer], :void
 
     function :script_new, %i[buffer_in size_t uint32], :pointer
@@ -97,6 +103,7 @@ class SentinelRedis
 
     # By the reply's address, which a completion holds as a number.
     attach_function :reply_nodes_at, :sentinel_reply_nodes, %i[size_t pointer pointer], :pointer
+    attach_function :reply_failure_at, :sentinel_reply_failure, [:size_t], :pointer
     attach_function :reply_free_at, :sentinel_reply_free, [:size_t], :void
 
     function :queue_new, %i[pointer size_t pointer pointer], :int32
@@ -110,6 +117,14 @@ class SentinelRedis
     function :subscription_add, %i[pointer int32 buffer_in size_t pointer], :int32
     function :subscription_remove, %i[pointer int32 buffer_in size_t pointer], :int32
     function :subscription_free, [:pointer], :void
+
+    # What holds a handle is not copied: neither by dup and clone, nor on its way to a Ractor, which would free the handle
+    # twice.
+    module Unique
+      def initialize_copy(_other)
+        raise UsageError.new("a #{self.class} cannot be copied, nor handed to a Ractor")
+      end
+    end
 
     # What C gave and Ruby gives back, once: by free, or when it is dropped.
     class Handle < FFI::AutoPointer
@@ -136,6 +151,10 @@ class SentinelRedis
 
       Thread.handle_interrupt(NEVER) { yield }
     end
+
+    # Raises what waits to be raised, as every return of a method does: so it is not raised a moment later, where what a method
+    # gives is in nobody's hands.
+    def self.settle = nil
 
     # The part of such a block that may be left.
     def self.disturbed
@@ -183,46 +202,85 @@ class SentinelRedis
       [argv, FFI::MemoryPointer.new(:size_t, texts.size).write_array_of_uint64(texts.map { |text| text.size - 1 })]
     end
 
-    # Runs a call that holds its thread on a thread of its own: whoever waits for it can be interrupted, and a fiber
-    # scheduler sees the wait. A call that was given up runs to its end there, with the memory it uses; what it gives then
-    # is undone.
-    def self.aside(undo: nil, &call)
-      undisturbed do
-        thread = start(&call)
-        given_up = true
-        begin
-          # Raises what the call has raised.
-          disturbed { thread.join }
-          given_up = false
-        ensure
-          undo_later(thread, undo) if given_up && undo
+    # A call that holds its thread, on a thread of its own: whoever waits for it can be interrupted, and a fiber scheduler sees
+    # the wait. What is raised at the wait comes from outside: the call's own error is in its result.
+    class Aside
+      # Those under way: a process does not end before them.
+      RUNNING = {}.compare_by_identity
+      private_constant :RUNNING
+
+      # Ends what would keep the process.
+      def self.end_with_process = RUNNING.keys.each(&:stop)
+
+      # What ends the call, if anything does.
+      attr_writer :stop
+
+      # Starts it. A call that is given up runs to its end, with the memory it uses.
+      def initialize(stop = nil, &call)
+        @stop = stop
+        RUNNING[self] = true
+        @thread = Thread.new do
+          Thread.current.report_on_exception = false
+          Thread.handle_interrupt(NEVER) { run(call) }
         end
-        thread.value
+      end
+
+      def stop = @stop&.call
+
+      # Waits for its end.
+      def wait
+        @thread.join
+        self
+      end
+
+      # What it gave, or raises what it has raised. It is over.
+      def value
+        @thread.join
+        raise @error if @error
+
+        @value
+      end
+
+      private
+
+      def run(call)
+        @value = call.call
+      rescue Exception => e # rubocop:disable Lint/RescueException -- whoever takes the value gets it
+        @error = e
+      ensure
+        RUNNING.delete(self)
       end
     end
 
-    def self.undo_later(thread, undo)
-      start do
-        undo.call(thread.value)
+    at_exit { Aside.end_with_process }
+
+    # Runs the block so. Where its caller is interrupted, undo gets what it gives all the same, and at_exit ends it with the
+    # process.
+    def self.aside(undo: nil, at_exit: nil, &call)
+      undisturbed do
+        aside = Aside.new(&call)
+        over = false
+        begin
+          disturbed { aside.wait }
+          over = true
+        ensure
+          unless over
+            aside.stop = at_exit
+            undo_later(aside, undo) if undo
+          end
+        end
+        aside.value
+      end
+    end
+
+    def self.undo_later(aside, undo)
+      Aside.new do
+        undo.call(aside.value)
       rescue StandardError
         nil # It has failed, and gave nothing.
       end
     end
-
-    # Waits for a thread, and leaves what it raised to whoever takes its value.
-    def self.ended(thread)
-      thread.join
-    rescue StandardError
-      raise if thread.alive?
-    end
-
-    # The thread of such a call.
-    def self.start(&call)
-      Thread.new do
-        Thread.current.report_on_exception = false
-        Thread.handle_interrupt(NEVER, &call)
-      end
-    end
+    private_class_method :undo_later
 
     # Raises what the block's status and the error behind its argument say.
     def self.failing

@@ -14,14 +14,14 @@ class SentinelRedis
       nodes = Native.reply_nodes_at(reply, sizes, sizes + 8)
       count, stride = sizes.read_array_of_uint64(2)
       # One value is the most frequent reply.
-      return one(*nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)) if count == 1
+      return one(nodes.address, *nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)) if count == 1
 
-      Reader.new(nodes.read_bytes(stride * count), count, stride).value
+      Reader.new(nodes.address, nodes.read_bytes(stride * count), count, stride).value
     ensure
       Native.reply_free_at(reply)
     end
 
-    def self.one(type, _depth, length, data, integer, number)
+    def self.one(address, type, _depth, length, data, integer, number)
       case type
       when STRING, STATUS, VERBATIM then text(data, length, encoding)
       when INTEGER then integer
@@ -32,7 +32,7 @@ class SentinelRedis
       when DOUBLE then number
       when BOOL then integer == 1
       when BIG_NUMBER then Integer(text(data, length, Encoding::BINARY), 10)
-      when ERROR then Error.element(text(data, length, encoding))
+      when ERROR then Error.element(address)
       end
     end
 
@@ -40,6 +40,15 @@ class SentinelRedis
       return String.new(encoding: encoding) if length.zero?
 
       FFI::Pointer.new(data).read_bytes(length).force_encoding(encoding)
+    end
+
+    # A score, as the server writes it.
+    def self.number(text)
+      case text
+      when "inf" then Float::INFINITY
+      when "-inf" then -Float::INFINITY
+      else Float(text)
+      end
     end
 
     # That of the program; UTF-8 where the environment names none (LANG=C).
@@ -57,7 +66,8 @@ class SentinelRedis
       SOME = 256
       private_constant :SHORT, :SOME
 
-      def initialize(bytes, count, stride)
+      def initialize(address, bytes, count, stride)
+        @address = address
         @bytes = bytes
         @stride = stride
         @encoding = Reply.encoding
@@ -75,8 +85,8 @@ class SentinelRedis
         when ARRAY, PUSH then list(@lengths[at])
         when MAP then map(@lengths[at] / 2)
         when SET then Set.new(list(@lengths[at]))
-        when ERROR then Error.element(text(at))
-        else Reply.one(*@bytes.byteslice(at * @stride, Native::NODE_SIZE).unpack(Native::NODE))
+        when ERROR then Error.element(@address + at * @stride)
+        else Reply.one(@address + at * @stride, *@bytes.byteslice(at * @stride, Native::NODE_SIZE).unpack(Native::NODE))
         end
       end
 
@@ -155,16 +165,22 @@ class SentinelRedis
 
     # The words of a command: an Array stands for its elements, a Hash for its keys and values by turns.
     def self.words(arguments)
-      words = arguments.all?(String) ? arguments : arguments.flat_map { |argument| flat(argument) }
+      words = arguments.all?(String) ? arguments : arguments.flat_map { |argument| flat(argument, 0) }
       raise UsageError.new("a command has at least its name", status: -101) if words.empty?
 
       words
     end
 
-    def self.flat(argument)
+    # More lie in each other only where an array holds itself.
+    DEEPEST = 100
+    private_constant :DEEPEST
+
+    def self.flat(argument, depth)
+      raise UsageError.new("an argument holds itself", status: -101) if depth > DEEPEST
+
       case argument
-      when Array then argument.flat_map { |element| flat(element) }
-      when Hash then argument.flat_map { |key, value| flat(key) + flat(value) }
+      when Array then argument.flat_map { |element| flat(element, depth + 1) }
+      when Hash then argument.flat_map { |key, value| flat(key, depth + 1) + flat(value, depth + 1) }
       else [bytes(argument)]
       end
     end
@@ -176,8 +192,10 @@ class SentinelRedis
       when true then "1"
       when false then "0"
       when Rational then argument.to_f.to_s
-      when defined?(BigDecimal) && BigDecimal then argument.to_s("F")
-      else raise UsageError.new("#{argument.class} is no value of a command", status: -101)
+      else
+        return argument.to_s("F") if defined?(BigDecimal) && argument.is_a?(BigDecimal)
+
+        raise UsageError.new("#{argument.class} is no value of a command", status: -101)
       end
     end
   end

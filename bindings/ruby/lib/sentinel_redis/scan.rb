@@ -7,12 +7,14 @@ class SentinelRedis
   # close one that is left half-way.
   class Scan
     include Enumerable
+    include Native::Unique
 
     DEFAULT_CALL = [Native::CALL_SIZE, 0, 0, 0, 0].pack(Native::CALL).freeze
     private_constant :DEFAULT_CALL
 
     def initialize(client, command, match, count, type = nil)
-      @in_pairs = %w[HSCAN ZSCAN].include?(command.first)
+      @with_scores = command.first == "ZSCAN"
+      @in_pairs = @with_scores || command.first == "HSCAN"
       arguments = command.dup
       arguments.push("MATCH", match) if match
       arguments.push("COUNT", count) if count
@@ -21,12 +23,16 @@ class SentinelRedis
       @handle = Native.make(:scan_free, :scan_new, client, words.size, *Native.argv(words))
     end
 
-    # Every element; of hashes and sorted sets pairs, as the server gives them.
-    def each(&block)
-      return enum_for(:each) unless block
+    # Every element; of hashes pairs, and of sorted sets pairs with the score as Float. What is left by a break, or by first
+    # or any?, goes on where it was left; restart begins anew.
+    def each
+      return enum_for(:each) unless block_given?
 
-      while (page = next_page)
-        (@in_pairs ? page.each_slice(2) : page).each(&block)
+      loop do
+        until (@rest ||= []).empty?
+          yield @in_pairs ? pair(*@rest.shift(2)) : @rest.shift
+        end
+        break unless fetch(nil)
       end
       self
     end
@@ -34,6 +40,46 @@ class SentinelRedis
     # The next elements as the server gives them, perhaps none; nil at the end. A page whose wait was ended by a Timeout or an
     # exception from outside is not lost: the next call gives it.
     def next_page(timeout: nil)
+      page = nil
+      fetch(timeout)
+      page, @rest = @rest, nil
+      Native.settle
+      page
+    rescue Exception # rubocop:disable Lint/RescueException -- from outside, with the page in hand
+      @rest ||= page
+      raise
+    end
+
+    # Gives its connection back at once; waits for a page that is under way.
+    def close
+      return if @closed
+
+      @closed = true
+      @coming.wait if @coming && @pid == Process.pid
+      @coming = nil
+      @handle.free
+      nil
+    end
+
+    # Back to the beginning, on whatever node serves the client then.
+    def restart
+      raise ClosedError.new("the scan is closed", status: -503) if @closed
+
+      @coming.wait if @coming
+      @coming = @rest = nil
+      Native.scan_restart(@handle)
+      self
+    end
+
+    def inspect = "#<#{self.class}#{" closed" if @closed}>"
+
+    private
+
+    def pair(key, value) = [key, @with_scores && value.is_a?(String) ? Reply.number(value) : value]
+
+    # Sees to it that @rest holds what comes next; nil at the end. It is there before anybody can be interrupted.
+    def fetch(timeout)
+      return @rest unless @rest.nil? || @rest.empty?
       raise ClosedError.new("the scan is closed", status: -503) if @closed
 
       call = timeout ? [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL) : DEFAULT_CALL
@@ -53,39 +99,16 @@ class SentinelRedis
       end
     end
 
-    # Gives its connection back at once; waits for a page that is under way.
-    def close
-      return if @closed
-
-      @closed = true
-      Native.ended(@coming) if @coming && @pid == Process.pid
-      @coming = nil
-      @handle.free
-      nil
-    end
-
-    # Back to the beginning, on whatever node serves the client then.
-    def restart
-      raise ClosedError.new("the scan is closed", status: -503) if @closed
-
-      Native.ended(@coming) if @coming
-      @coming = nil
-      Native.scan_restart(@handle)
-      self
-    end
-
-    private
-
     # The page that is under way, or else one that is asked for now.
     def come(call, timeout)
       unless @coming
         @limited = !timeout.nil?
-        @coming = Native.start { page(call) }
+        @coming = Native::Aside.new { page(call) }
       end
       coming = @coming
-      Native.disturbed { Native.ended(coming) }
+      Native.disturbed { coming.wait }
       @coming = nil
-      coming.value
+      @rest = coming.value
     end
 
     def page(call)

@@ -12,6 +12,8 @@ class SentinelRedis
     # read_only: the script only reads. It runs by EVALSHA_RO and EVAL_RO (redis 7), which refuse writes, and is repeated
     # as commands are that only read.
     def initialize(source, read_only: false)
+      raise UsageError.new("the source of a script is a String", status: -101) unless source.is_a?(String)
+
       @source = source.dup.freeze
       @read_only = read_only
       bytes = source.b
@@ -31,7 +33,10 @@ class SentinelRedis
         raise unless missing?(e, twice || @read_only)
 
         begin
-          yield ["EVAL#{suffix}", @source, *rest], ends && [ends - now, 0].max
+          left = ends && (ends - now)
+          raise TimeoutError.new("the deadline passed", outcome: e.outcome) if left && left <= 0
+
+          yield ["EVAL#{suffix}", @source, *rest], left
         rescue Error => failed
           # An earlier attempt by name may have run.
           failed.outcome = :unknown if e.outcome == :unknown

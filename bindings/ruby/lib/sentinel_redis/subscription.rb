@@ -8,6 +8,7 @@ class SentinelRedis
   # program does not look wait in a queue of CAPACITY.
   class Subscription
     include Enumerable
+    include Native::Unique
 
     CAPACITY = 65_536
     CHANNEL, PATTERN, SHARDED = 1, 2, 3
@@ -25,6 +26,8 @@ class SentinelRedis
     def punsubscribe(*patterns) = each_name(:subscription_remove, PATTERN, patterns)
     def sunsubscribe(*channels) = each_name(:subscription_remove, SHARDED, channels)
 
+    def inspect = "#<#{self.class}#{" closed" unless @handle}>"
+
     # Calls the block with each Event, between the messages where it stands, while messages are read.
     def on_event(&block)
       @on_event = block
@@ -34,12 +37,19 @@ class SentinelRedis
     # The next Message; nil when none came within timeout seconds, or the deployment is closed. One thread at a time.
     def next_message(timeout: nil)
       deadline = timeout && (Inbox.now + timeout)
-      loop do
-        found = @inbox.next(deadline)
+      found = nil
+      while @inbox.fill(deadline)
+        found = @inbox.found.shift
+        Native.settle
         return found unless found.is_a?(Event)
 
-        @on_event&.call(found)
+        event, found = found, nil
+        @on_event&.call(event)
       end
+      nil
+    rescue Exception # rubocop:disable Lint/RescueException -- from outside, with the message in hand
+      @inbox.found.unshift(found) if found
+      raise
     end
 
     # Every message, until the subscription or its deployment is closed.
@@ -64,7 +74,11 @@ class SentinelRedis
       raise ClosedError.new("the subscription is closed", status: -503) unless @handle
 
       @inbox.alive
-      names.each do |name|
+      names.flatten.each do |name|
+        unless name.is_a?(String) || name.is_a?(Symbol)
+          raise UsageError.new("a channel is a String or Symbol, not #{name.inspect}", status: -101)
+        end
+
         bytes = name.to_s.b
         Native.failing { |error| Native.public_send(function, @handle, kind, bytes, bytes.bytesize, error) }
       end

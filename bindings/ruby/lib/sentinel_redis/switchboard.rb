@@ -6,6 +6,8 @@ class SentinelRedis
   # The calls of fibers, under a scheduler: all of them share one queue of the library and its descriptor. A thread waits for
   # it while there are such calls, and hands each completion to the fiber whose call it is.
   class Switchboard
+    include Native::Unique
+
     CAPACITY = 4 * 65_536
     ENTRIES = 64
     # How long the thread stays when there is nothing to wait for.

@@ -10,6 +10,8 @@ class SentinelRedis
   # cannot end that wait, so it is short. Then the caller waits for the queue's descriptor as for any IO: Timeout,
   # Thread#raise and Thread#kill end the wait. Fibers have the Switchboard.
   class Ticket
+    include Native::Unique
+
     # Calls that were given up complete as well; more than a few are never under way.
     CAPACITY = 64
     ENTRIES = 8

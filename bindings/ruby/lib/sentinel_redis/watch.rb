@@ -5,6 +5,7 @@ class SentinelRedis
   # lists for it, "service" among them. An event that finds CAPACITY of them unread is dropped.
   class Watch
     include Enumerable
+    include Native::Unique
 
     EVENTS = { primary_changed: 1, replicas_changed: 2, sentinels_changed: 4, connection: 8, subscription_gap: 16 }.freeze
     CAPACITY = 4096
@@ -29,6 +30,8 @@ class SentinelRedis
       end
       self
     end
+
+    def inspect = "#<#{self.class}>"
 
     # Ends the watch: no more events come, and whoever waits for one is sent away.
     def close
