@@ -225,3 +225,134 @@ func TestADeploymentDescribesItself(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 }
+
+// Only the server's own word says that nothing was executed: a script may have written before it failed.
+func TestElementsHaveTheirOutcome(t *testing.T) {
+	db, service := topology(t)
+	client, err := db.Primary(service)
+	check(t, err)
+	const script = "redis.call('INCR', KEYS[1]); return redis.error_reply(ARGV[1])"
+	_, err = client.Do(background, "DEL", "habits:ran", "habits:list")
+	check(t, err)
+	_, err = client.Do(background, "RPUSH", "habits:list", "x")
+	check(t, err)
+	for _, batch := range []*Batch{client.Pipeline(), client.Transaction()} {
+		for _, words := range []string{"ERR x", "NOTSENT x", "UNKNOWN x"} {
+			batch.Do("EVAL", script, 1, "habits:ran", words)
+		}
+		replies, err := batch.Do("INCR", "habits:list").Run(background)
+		check(t, err)
+		for i, want := range []Outcome{OutcomeUnknown, OutcomeUnknown, OutcomeUnknown, OutcomeRefused} {
+			var failure *Error
+			if !errors.As(replies[i].Err(), &failure) || failure.Outcome != want || failure.Status != StatusServer {
+				t.Errorf("element %d: %#v", i, replies[i].Err())
+			}
+		}
+	}
+	if ran, err := Int(client.Do(background, "GET", "habits:ran")); err != nil || ran != 6 {
+		t.Errorf("%d, %v", ran, err)
+	}
+	mixed, err := client.Do(background, "EVAL", "redis.setresp(3); return {map = {[1] = 'int', ['1'] = 'text'}}", 0)
+	check(t, err)
+	if values, ok := mixed.Value().([]any); !ok || len(values) != 4 {
+		t.Errorf("two keys that are one text: %v", mixed.Value())
+	}
+}
+
+// A close ends what waits, whoever else is in a call on the client, and nobody uses what it has freed.
+func TestACloseEndsWhatWaitsWhoeverElseIsThere(t *testing.T) {
+	db, service := topology(t, With("pool.max_connections", 1))
+	client, err := db.Primary(service, With("client_name", "habits-close"))
+	check(t, err)
+	held, err := client.Acquire(background)
+	check(t, err)
+	defer held.Release()
+	ends := make(chan error, 2)
+	go func() {
+		conn, err := client.Acquire(background)
+		if err == nil {
+			conn.Release()
+		}
+		ends <- err
+	}()
+	go func() {
+		_, err := client.Do(background, "BLPOP", "habits:never", 0)
+		ends <- err
+	}()
+	time.Sleep(20 * time.Millisecond)
+	client.Close()
+	if _, err := client.Do(background, "PING"); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	held.Release()
+	for i := 0; i < 2; i++ {
+		select {
+		case err := <-ends:
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("under Close: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("a call has not ended with its client")
+		}
+	}
+}
+
+func TestCallsCancelledUnderAClose(t *testing.T) {
+	db, service := topology(t)
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		client, err := db.Primary(service)
+		check(t, err)
+		_, err = client.Do(background, "PING")
+		check(t, err)
+		over := make(chan struct{})
+		for i := 0; i < 4; i++ {
+			go func() {
+				for err := error(nil); !errors.Is(err, ErrClosed); {
+					ctx, cancel := context.WithCancel(background)
+					time.AfterFunc(50*time.Microsecond, cancel)
+					_, err = client.Do(ctx, "BLPOP", "habits:never", 1)
+					cancel()
+				}
+				over <- struct{}{}
+			}()
+		}
+		time.Sleep(time.Millisecond)
+		client.Close()
+		for i := 0; i < 4; i++ {
+			<-over
+		}
+	}
+}
+
+// The page of a Next that was given up before a Restart belongs to the old walk, and takes none of the new one's.
+func TestARestartLosesNoPage(t *testing.T) {
+	db, service := topology(t)
+	client, err := db.Primary(service)
+	check(t, err)
+	batch := client.Pipeline()
+	for i := 0; i < 200; i++ {
+		batch.Do("SADD", "habits:set", i)
+	}
+	_, err = batch.Run(background)
+	check(t, err)
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		scan, err := client.Scan("SSCAN", "habits:set", "COUNT", 50)
+		check(t, err)
+		ctx, cancel := context.WithCancel(background)
+		time.AfterFunc(20*time.Microsecond, cancel)
+		scan.Next(ctx)
+		cancel()
+		scan.Restart()
+		seen := make(map[string]bool)
+		for scan.Next(background) {
+			for _, member := range scan.Page() {
+				seen[member.String()] = true
+			}
+		}
+		check(t, scan.Err())
+		scan.Close()
+		if len(seen) != 200 {
+			t.Fatalf("%d members of 200", len(seen))
+		}
+	}
+}

@@ -70,6 +70,12 @@ public:
     /** Runs one command; never repeated. After connection_lost, timeout or protocol_error it is of no more use. */
     reply command(const arguments &args, const call_options &options = {});
     result<reply> try_command(const arguments &args, const call_options &options = {});
+
+    /**
+     * Ends the call that another thread has under way on it with cancelled, and every later one: it is of no more use. For
+     * commands that wait in the server, such as `BLPOP`. Any thread, while the connection is there.
+     */
+    void cancel() noexcept;
 };
 
 /** A client of the primary or the replicas of a service, through every failover. Any thread, any time. */

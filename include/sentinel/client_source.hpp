@@ -40,6 +40,8 @@ SENTINEL_HPP_INLINE result<reply> connection::try_command(const arguments &args,
                                                &to.error));
 }
 
+SENTINEL_HPP_INLINE void connection::cancel() noexcept { static_cast<void>(sentinel_connection_cancel(get())); }
+
 SENTINEL_HPP_INLINE void client::connect(std::chrono::milliseconds timeout) const { try_connect(timeout).value(); }
 
 SENTINEL_HPP_INLINE result<void> client::try_connect(std::chrono::milliseconds timeout) const {

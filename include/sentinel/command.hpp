@@ -35,8 +35,8 @@ inline constexpr bool is_byte = std::is_same_v<T, unsigned char> || std::is_same
 
 template <class T> struct is_optional : std::false_type {};
 template <class T> struct is_optional<std::optional<T>> : std::true_type {};
-template <class T> struct is_pair : std::false_type {};
-template <class A, class B> struct is_pair<std::pair<A, B>> : std::true_type {};
+template <class T> struct is_initializer_list : std::false_type {};
+template <class T> struct is_initializer_list<std::initializer_list<T>> : std::true_type {};
 
 template <class T, class = void> struct is_range : std::false_type {};
 template <class T>
@@ -100,18 +100,17 @@ public:
     argument(const std::string &text SENTINEL_HPP_BORROWED) noexcept : text_(text) {}
     argument(std::string &&text) { own(std::move(text)); }
 
+    /** A number or a bool; by value, so that a bit-field and a constant without an address are some too. */
+    template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> argument(T of) {
+        make(std::move(of));
+    }
     /** Anything else of the above. */
     template <class T, std::enable_if_t<!std::is_same_v<detail::bare<T>, argument> &&
-                                            !std::is_same_v<detail::bare<T>, arguments>,
+                                            !std::is_same_v<detail::bare<T>, arguments> &&
+                                            !std::is_arithmetic_v<detail::bare<T>>,
                                         int> = 0>
     argument(T &&of) {
-        static_assert(is_argument_v<T>,
-                      "an argument of a command is a text (what converts to std::string_view), a number, a bool, or a "
-                      "std::optional, std::pair, range or map of these; of a char, enumeration, duration, pointer or "
-                      "range of bytes say how it is meant: std::string(1, c), static_cast<int>(e), d.count(), a "
-                      "std::string_view of the bytes");
-        if constexpr (is_argument_v<T>)
-            take(std::forward<T>(of));
+        make(std::forward<T>(of));
     }
 
     /** Its bytes; borrowed from it, or from what it was made of. Empty for a range or a pair. */
@@ -123,6 +122,16 @@ public:
 
 private:
     friend class arguments;
+
+    template <class T> void make(T &&of) {
+        static_assert(is_argument_v<T>,
+                      "an argument of a command is a text (what converts to std::string_view), a number, a bool, or a "
+                      "std::optional, std::pair, range or map of these; of a char, enumeration, duration, pointer or "
+                      "range of bytes say how it is meant: std::string(1, c), static_cast<int>(e), d.count(), a "
+                      "std::string_view of the bytes");
+        if constexpr (is_argument_v<T>)
+            take(std::forward<T>(of));
+    }
 
     template <class T> void take(T &&of) {
         using kind = detail::bare<T>;
@@ -161,7 +170,15 @@ private:
     /* Several: their range, or a pair, which is asked for them when they are added. */
     template <class T> void spread(T &&several) {
         using whole = std::remove_reference_t<T>;
-        if constexpr (std::is_lvalue_reference_v<T>)
+        if constexpr (detail::is_initializer_list<std::remove_cv_t<whole>>::value) {
+            // It has no elements of its own, and does not say for how long they live.
+            using elements = std::vector<std::remove_cv_t<typename whole::value_type>>;
+            const auto kept = std::make_shared<elements>(several.begin(), several.end());
+            several_ = kept.get();
+            kept_ = kept;
+            add_to_ = add_each<elements>;
+            return;
+        } else if constexpr (std::is_lvalue_reference_v<T>)
             several_ = const_cast<std::remove_cv_t<whole> *>(std::addressof(several));
         else {
             const auto kept = std::make_shared<std::remove_cv_t<whole>>(std::forward<T>(several));

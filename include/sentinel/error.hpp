@@ -132,7 +132,6 @@ private:
     using text_of = const char *(*)(const sentinel_error_t *, std::size_t *);
 
     std::optional<std::string_view> text(text_of get) const noexcept;
-    std::string_view first_word() const noexcept;
 
     sentinel::status status_;
     sentinel::outcome outcome_ = outcome::unknown;

@@ -25,7 +25,7 @@ SENTINEL_HPP_INLINE reason failure::reason() const noexcept {
 SENTINEL_HPP_INLINE outcome failure::outcome() const noexcept {
     if (object_)
         return static_cast<sentinel::outcome>(sentinel_error_outcome(object_.get()));
-    return first_word() == "NOTSENT" ? outcome::not_sent : outcome_;
+    return outcome_;
 }
 
 SENTINEL_HPP_INLINE std::string_view failure::message() const & noexcept {
@@ -37,9 +37,7 @@ SENTINEL_HPP_INLINE std::string_view failure::message() const & noexcept {
 SENTINEL_HPP_INLINE std::string failure::str() const { return std::string(message()); }
 
 SENTINEL_HPP_INLINE std::optional<std::string_view> failure::server_code() const & noexcept {
-    if (object_ || status_ != status::server)
-        return text(sentinel_error_server_code);
-    return first_word();
+    return text(sentinel_error_server_code);
 }
 
 SENTINEL_HPP_INLINE std::optional<std::string_view> failure::endpoint() const & noexcept {
@@ -61,11 +59,6 @@ SENTINEL_HPP_INLINE std::optional<std::string_view> failure::text(text_of get) c
     std::size_t len = 0;
     const char *data = object_ ? get(object_.get(), &len) : nullptr;
     return data != nullptr ? std::optional<std::string_view>(std::in_place, data, len) : std::nullopt;
-}
-
-SENTINEL_HPP_INLINE std::string_view failure::first_word() const noexcept {
-    const std::string_view all = text_ ? std::string_view(*text_) : std::string_view();
-    return all.substr(0, all.find(' '));
 }
 
 #if defined(SENTINEL_HPP_EXCEPTIONS)

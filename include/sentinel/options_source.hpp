@@ -46,7 +46,8 @@ SENTINEL_HPP_INLINE result<void> options::try_set(std::string_view key, std::int
 }
 
 SENTINEL_HPP_INLINE result<void> options::try_set(std::string_view key, std::chrono::milliseconds value) {
-    return try_set(key, static_cast<std::int64_t>(value.count()));
+    const std::int64_t count = value.count();
+    return try_set(key, count);
 }
 
 SENTINEL_HPP_INLINE result<void> options::try_set_secret(std::string_view key, std::string_view secret) {

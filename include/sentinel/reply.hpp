@@ -5,6 +5,7 @@
 #define SENTINEL_REPLY_HPP
 
 #include <sentinel/error.hpp>
+#include <sentinel/result.hpp>
 
 #include <iterator>
 #include <limits>
@@ -65,8 +66,10 @@ private:
 /* How a value is read as a T; here as what it cannot be. */
 template <class T, class = void> struct reading {
     static_assert(sizeof(T) == 0, "as<T>(): T is a std::string, a bool, an integer, a floating point type, or a "
-                                  "std::optional, list, set or map of those; a view of a reply is text()");
+                                  "std::optional, std::pair, list, set or map of those; a view of a reply is text()");
 };
+
+struct misfit;
 
 } // namespace detail
 
@@ -105,19 +108,21 @@ public:
     std::string_view format() const noexcept;
 
     /**
-     * A copy of it as a T: std::string, bool, an integer or floating type (a string that is a number counts),
-     * std::optional of those (nothing for nil), a vector or set of those, a map of those (from a map, or from the array
-     * that RESP2 sends for one).
+     * A copy of it as a T: std::string, bool (of a boolean, an integer, OK, or the texts 1 and 0), an integer or floating
+     * type (a string that is a number counts), std::optional of those (nothing for nil), a std::pair, vector or set of
+     * those, a map or a list of pairs of those (from a map, from the array that RESP2 sends for one, and from a list of
+     * pairs such as that of `ZRANGE WITHSCORES`).
      *
      * Throws type_mismatch where it is no such thing, and for an error that stands inside a reply the exception of it.
      */
-    template <class T> T as() const {
-        if (is_error())
-            why().raise();
-        return detail::reading<T>::from(*this);
-    }
+    template <class T> T as() const;
+    /** The same as a result: invalid_argument where it is no such thing, and of an error its failure. */
+    template <class T> result<T> try_as() const;
 
-    /** Of an error inside a reply, as a batch or EXEC has it: the failure, to be looked at or thrown. */
+    /**
+     * Of an error inside a reply, as a batch or EXEC has it: the failure, to be looked at or thrown. Its outcome is refused
+     * where the server itself says that nothing was executed, and unknown where a script or a module speaks.
+     */
     failure why() const;
 
     /** How many elements begin() to end() walks: of an array, set or push; of a map its keys and values. */
@@ -132,7 +137,10 @@ public:
     iterator begin() const noexcept;
     iterator end() const noexcept;
 
-    /** The pairs of a map, or of an array read as one: key, value, key, value. */
+    /**
+     * The pairs of a map; of an array read as one: key, value, key, value; of an array of arrays of two, such as that of
+     * `ZRANGE WITHSCORES`.
+     */
     pair_range pairs() const noexcept;
     /** The value of the first pair of a map whose key has these bytes. Takes time with the size of the map. */
     std::optional<value> find(std::string_view key) const noexcept;
@@ -151,15 +159,20 @@ public:
     using const_iterator = iterator;
 
     pair_range() = default;
-    explicit pair_range(value map) noexcept : map_(map) {}
-    std::size_t size() const noexcept { return map_.size() / 2; }
+    explicit pair_range(value map) noexcept;
+    std::size_t size() const noexcept { return nested_ ? map_.size() : map_.size() / 2; }
     bool empty() const noexcept { return size() == 0; }
-    element operator[](std::size_t index) const noexcept { return {map_[2 * index], map_[2 * index + 1]}; }
+    element operator[](std::size_t index) const noexcept {
+        if (nested_)
+            return {map_[index][0], map_[index][1]};
+        return {map_[2 * index], map_[2 * index + 1]};
+    }
     iterator begin() const noexcept { return {*this, 0}; }
     iterator end() const noexcept { return {*this, size()}; }
 
 private:
     value map_;
+    bool nested_ = false; // an array of arrays of two
 };
 
 inline value::iterator value::begin() const noexcept { return {*this, 0}; }
@@ -199,6 +212,7 @@ public:
     std::int64_t integer() const noexcept { return all().integer(); }
     double number() const noexcept { return all().number(); }
     template <class T> T as() const { return all().as<T>(); }
+    template <class T> result<T> try_as() const { return all().try_as<T>(); }
     failure why() const { return all().why(); }
     std::size_t size() const noexcept { return all().size(); }
     bool empty() const noexcept { return size() == 0; }
@@ -240,50 +254,81 @@ private:
 
 namespace detail {
 
-[[noreturn]] void mismatch(value of, const char *wanted);
-bool is_list(value of) noexcept;
-std::string read_text(value of);
-bool read_truth(value of);
+/* The value that cannot be read, and what it was to be; of an error nothing. */
+struct misfit {
+    value of;
+    const char *wanted = nullptr;
+    bool is(value what, const char *no) noexcept {
+        of = what, wanted = no;
+        return false;
+    }
+    failure why() const;
+    [[noreturn]] void raise() const;
+};
+
+/* Each is false, and tells why, where `of` is no such thing. */
+bool read_text(value of, std::string &into, misfit &why);
+bool read_truth(value of, bool &into, misfit &why);
 /* An integer that a type with these limits holds, from its digits too. */
-std::int64_t read_signed(value of, std::int64_t least, std::int64_t most);
-std::uint64_t read_unsigned(value of, std::uint64_t most);
-void read_number(value of, float &number);
-void read_number(value of, double &number);
-void read_number(value of, long double &number);
+bool read_signed(value of, std::int64_t least, std::int64_t most, std::int64_t &into, misfit &why);
+bool read_unsigned(value of, std::uint64_t most, std::uint64_t &into, misfit &why);
+bool read_number(value of, float &into, misfit &why);
+bool read_number(value of, double &into, misfit &why);
+bool read_number(value of, long double &into, misfit &why);
+bool is_list(value of) noexcept;
+/* Whether it is an array of arrays of two. */
+bool is_nested(value of) noexcept;
+/* Whether pairs() is all of it. */
+bool is_map_like(value of) noexcept;
+
+template <class T> bool read(value of, T &into, misfit &why) {
+    return of.is_error() ? why.is(of, nullptr) : reading<T>::into(of, into, why);
+}
 
 template <> struct reading<std::string> {
-    static std::string from(value of) { return read_text(of); }
+    static bool into(value of, std::string &text, misfit &why) { return read_text(of, text, why); }
 };
 
 template <> struct reading<bool> {
-    static bool from(value of) { return read_truth(of); }
+    static bool into(value of, bool &truth, misfit &why) { return read_truth(of, truth, why); }
 };
 
 template <class T> struct reading<T, std::enable_if_t<std::is_integral_v<T>>> {
-    static T from(value of) {
+    static bool into(value of, T &number, misfit &why) {
         using limits = std::numeric_limits<T>;
         static_assert(sizeof(T) <= sizeof(std::int64_t), "a reply has no integers of more than 64 bits");
-        if constexpr (std::is_signed_v<T>)
-            return static_cast<T>(read_signed(of, limits::min(), limits::max()));
-        else
-            return static_cast<T>(read_unsigned(of, limits::max()));
+        std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t> found{};
+        if constexpr (std::is_signed_v<T>) {
+            if (!read_signed(of, limits::min(), limits::max(), found, why))
+                return false;
+        } else if (!read_unsigned(of, limits::max(), found, why))
+            return false;
+        number = static_cast<T>(found);
+        return true;
     }
 };
 
 template <class T> struct reading<T, std::enable_if_t<std::is_floating_point_v<T>>> {
-    static T from(value of) {
-        T number{};
-        read_number(of, number);
-        return number;
-    }
+    static bool into(value of, T &number, misfit &why) { return read_number(of, number, why); }
 };
 
 template <class T> struct reading<std::optional<T>> {
-    static std::optional<T> from(value of) {
-        return of.is_nil() ? std::nullopt : std::optional<T>(of.as<T>());
+    static bool into(value of, std::optional<T> &some, misfit &why) {
+        some.reset();
+        return of.is_nil() || read(of, some.emplace(), why);
     }
 };
 
+template <class A, class B> struct reading<std::pair<A, B>> {
+    static bool into(value of, std::pair<A, B> &both, misfit &why) {
+        if (of.type() != type::array || of.size() != 2)
+            return why.is(of, "pair");
+        return read(of[0], both.first, why) && read(of[1], both.second, why);
+    }
+};
+
+template <class T> struct is_pair : std::false_type {};
+template <class A, class B> struct is_pair<std::pair<A, B>> : std::true_type {};
 template <class T, class = void> struct is_map : std::false_type {};
 template <class T> struct is_map<T, std::void_t<typename T::key_type, typename T::mapped_type>> : std::true_type {};
 
@@ -294,29 +339,72 @@ struct is_list_of<T, std::void_t<decltype(std::declval<T &>().insert(std::declva
                                                                      std::declval<typename T::value_type>()))>>
     : std::bool_constant<!is_map<T>::value && !std::is_same_v<T, std::string>> {};
 
+/* A list of pairs is what a map is, in its order and with what it has twice. */
+template <class Key, class Element, class Each> bool read_pairs(value of, misfit &why, const Each &each) {
+    if (!is_map_like(of))
+        return why.is(of, "map");
+    for (const auto &[left, right] : of.pairs()) {
+        Key key{};
+        Element element{};
+        if (!read(left, key, why) || !read(right, element, why))
+            return false;
+        each(std::move(key), std::move(element));
+    }
+    return true;
+}
+
 template <class T> struct reading<T, std::enable_if_t<is_list_of<T>::value>> {
-    static T from(value of) {
-        if (!is_list(of))
-            mismatch(of, "list");
-        T all;
-        for (const value element : of)
-            all.insert(all.end(), element.as<typename T::value_type>());
-        return all;
+    static bool into(value of, T &all, misfit &why) {
+        using type = typename T::value_type;
+        if constexpr (is_pair<type>::value) {
+            using first = bare<typename type::first_type>;
+            using second = typename type::second_type;
+            return read_pairs<first, second>(of, why, [&all](first &&key, second &&element) {
+                all.insert(all.end(), type(std::move(key), std::move(element)));
+            });
+        } else {
+            if (!is_list(of))
+                return why.is(of, "list");
+            for (const value element : of) {
+                type one{};
+                if (!read(element, one, why))
+                    return false;
+                all.insert(all.end(), std::move(one));
+            }
+            return true;
+        }
     }
 };
 
 template <class T> struct reading<T, std::enable_if_t<is_map<T>::value>> {
-    static T from(value of) {
-        if (of.type() != type::map && !(of.type() == type::array && of.size() % 2 == 0))
-            mismatch(of, "map");
-        T all;
-        for (const auto &[key, element] : of.pairs())
-            all.emplace(key.template as<typename T::key_type>(), element.template as<typename T::mapped_type>());
-        return all;
+    static bool into(value of, T &all, misfit &why) {
+        using key_type = typename T::key_type;
+        using mapped_type = typename T::mapped_type;
+        return read_pairs<key_type, mapped_type>(of, why, [&all](key_type &&key, mapped_type &&element) {
+            all.emplace(std::move(key), std::move(element));
+        });
     }
 };
 
 } // namespace detail
+
+inline pair_range::pair_range(value map) noexcept : map_(map), nested_(detail::is_nested(map)) {}
+
+template <class T> T value::as() const {
+    T found{};
+    detail::misfit why;
+    if (!detail::read(*this, found, why))
+        why.raise();
+    return found;
+}
+
+template <class T> result<T> value::try_as() const {
+    T found{};
+    detail::misfit why;
+    if (!detail::read(*this, found, why))
+        return why.why();
+    return found;
+}
 
 } // namespace sentinel
 

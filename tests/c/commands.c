@@ -180,6 +180,14 @@ static void a_pipeline_keeps_order_and_errors(sentinel_client_t *client)
     CHECK_TEXT("OK", sentinel_reply_at(reply, 0));
     CHECK_EQUAL(SENTINEL_REPLY_ERROR, sentinel_reply_type(sentinel_reply_at(reply, 1)));
     CHECK(strncmp(sentinel_reply_data(sentinel_reply_at(reply, 1), NULL), "WRONGTYPE ", 10) == 0);
+    error = sentinel_reply_failure(sentinel_reply_at(reply, 1));
+    CHECK_EQUAL(SENTINEL_ERR_SERVER, sentinel_error_status(error));
+    CHECK_EQUAL(SENTINEL_OUTCOME_REFUSED, sentinel_error_outcome(error));
+    CHECK(strcmp(sentinel_error_server_code(error, NULL), "WRONGTYPE") == 0);
+    sentinel_error_free(error);
+    error = NULL;
+    CHECK(sentinel_reply_failure(sentinel_reply_at(reply, 0)) == NULL);
+    CHECK(sentinel_reply_failure(reply) == NULL && sentinel_reply_failure(NULL) == NULL);
     CHECK_EQUAL(2, sentinel_reply_integer(sentinel_reply_at(reply, 2)));
     CHECK(sentinel_reply_at(reply, 3) == NULL);
     sentinel_reply_free(reply);

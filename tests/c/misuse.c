@@ -112,6 +112,8 @@ static void null_handles_are_named(void)
                 sentinel_try_command(NULL, 1, lens, "PING", 4, NULL, 5, NULL, 0, NULL, NULL, &error), &error);
     CHECK_FAILS(NULL_ARGUMENT, "client", sentinel_submit_batch(NULL, NULL, NULL, NULL, 0, NULL, &error), &error);
     CHECK_STATUS(NULL_ARGUMENT, sentinel_cancel(NULL, 0));
+    CHECK_STATUS(NULL_ARGUMENT, sentinel_client_close(NULL));
+    CHECK_STATUS(NULL_ARGUMENT, sentinel_connection_cancel(NULL));
     CHECK_FAILS(NULL_ARGUMENT, "sentinel", sentinel_queue_new(NULL, 1, NULL, &error), &error);
     CHECK_STATUS(NULL_ARGUMENT, sentinel_queue_poll(NULL, NULL, 0, 0, 0, NULL));
     CHECK_STATUS(NULL_ARGUMENT, sentinel_queue_wake(NULL));

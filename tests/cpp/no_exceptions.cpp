@@ -85,7 +85,10 @@ static void what_would_throw_terminates(const sentinel::client &client) {
             check::fail(__FILE__, __LINE__, said);
     };
     const sentinel::reply text = client.try_command({"ECHO", "text"}).value();
-    says(last_words([&] { static_cast<void>(text.as<int>()); }), "INVALID_ARGUMENT: a value of type 2 is no integer");
+    says(last_words([&] { static_cast<void>(text.as<int>()); }), "INVALID_ARGUMENT: the string \"text\" is no integer");
+    const auto none = text.try_as<int>();
+    CHECK(!none && none.error().message() == "the string \"text\" is no integer");
+    CHECK_EQUAL("text", text.try_as<std::string>().value());
     says(last_words([&] { static_cast<void>(text.at(3)); }), "a reply of 0 has no element 3");
     says(last_words([&] { static_cast<void>(client.command({"GET", "x"})); }), "FORKED: "); // a child's client
     says(last_words([] { sentinel::options().set("no.such.key", 1); }), "UNKNOWN_OPTION: ");

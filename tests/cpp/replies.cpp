@@ -156,6 +156,58 @@ static void maps_are_pairs(const sentinel::client &client, bool resp3) {
     CHECK(client.command({"HGETALL", "cpp:no-such-key"}).as<texts>().empty());
 }
 
+/* A list of pairs is read as one whatever the protocol makes of it. */
+static void scores_are_pairs(const sentinel::client &client) {
+    client.command({"DEL", "cpp:zset"});
+    client.command({"ZADD", "cpp:zset", 1, "a", 2.5, "b", 3, "c"});
+    const sentinel::reply scores = client.command({"ZRANGE", "cpp:zset", 0, -1, "WITHSCORES"});
+    CHECK_EQUAL(3u, scores.pairs().size());
+    CHECK_EQUAL("b", scores.pairs()[1].first.text());
+    CHECK_EQUAL(2.5, scores.pairs()[1].second.as<double>());
+    const std::map<std::string, double> wanted{{"a", 1}, {"b", 2.5}, {"c", 3}};
+    CHECK((scores.as<std::map<std::string, double>>() == wanted));
+    using list = std::vector<std::pair<std::string, double>>;
+    CHECK((scores.as<list>() == list{{"a", 1}, {"b", 2.5}, {"c", 3}}));
+    client.command({"HSET", "cpp:pairs", "one", 1});
+    using pairs = std::vector<std::pair<std::string, int>>;
+    CHECK((client.command({"HGETALL", "cpp:pairs"}).as<pairs>() == pairs{{"one", 1}}));
+    const sentinel::reply three = client.command({"HMGET", "cpp:pairs", "one", "two", "three"});
+    CHECK_THROWS(sentinel::type_mismatch, (three.as<std::map<std::string, std::optional<int>>>()));
+}
+
+static void truth_comes_back(const sentinel::client &client) {
+    CHECK(client.command({"SET", "cpp:truth", true}).as<bool>()); // OK
+    CHECK(client.command({"GET", "cpp:truth"}).as<bool>());
+    client.command({"SET", "cpp:truth", false});
+    CHECK(!client.command({"GET", "cpp:truth"}).as<bool>());
+    const auto none = client.command({"ECHO", "yes"}).try_as<bool>();
+    CHECK(!none && none.error().status() == sentinel::status::invalid_argument);
+    CHECK_EQUAL("the string \"yes\" is no boolean", none.error().str());
+    CHECK_EQUAL("the nil is no integer", client.command({"GET", "cpp:none"}).try_as<int>().error().str());
+    CHECK_EQUAL(7, client.command({"ECHO", 7}).try_as<int>().value());
+}
+
+/* Only the server's own word says that nothing was executed, whatever a script says. */
+static void elements_have_outcomes(const sentinel::client &client) {
+    static const char script[] = "redis.call('INCR', KEYS[1]); return redis.error_reply(ARGV[1])";
+    client.command({"DEL", "cpp:ran", "cpp:list"});
+    client.command({"RPUSH", "cpp:list", 1});
+    for (const auto kind : {sentinel::batch_kind::pipeline, sentinel::batch_kind::transaction}) {
+        sentinel::batch batch(kind);
+        batch.add({"EVAL", script, 1, "cpp:ran", "ERR own words"});
+        batch.add({"EVAL", script, 1, "cpp:ran", "NOTSENT own words"});
+        batch.add({"INCR", "cpp:list"});
+        const sentinel::reply all = client.run(batch);
+        for (std::size_t i = 0; i < 2; i++) {
+            CHECK(all[i].why().outcome() == sentinel::outcome::unknown);
+            CHECK(all[i].why().status() == sentinel::status::server);
+        }
+        CHECK(all[2].why().outcome() == sentinel::outcome::refused);
+        CHECK_EQUAL("WRONGTYPE", all[2].why().server_code().value_or(""));
+    }
+    CHECK_EQUAL(4, client.command({"GET", "cpp:ran"}).as<int>());
+}
+
 static void nested_values(const sentinel::client &client) {
     static const char script[] =
         "return {1, {'two', {3, {}}, false}, redis.error_reply('OOPS four'), redis.status_reply('5'), ''}";
@@ -206,6 +258,9 @@ int main(int argc, char **argv) {
             bytes_are_kept(client);
             lists_are_ranges(client);
             maps_are_pairs(client, protocol == 3);
+            scores_are_pairs(client);
+            truth_comes_back(client);
+            elements_have_outcomes(client);
             nested_values(client);
             replies_move(client);
         }

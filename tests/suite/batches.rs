@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sentinel::client::{Batch, BatchKind};
-use sentinel::resp::{Kind, Reply};
+use sentinel::resp::{Kind, Reply, Said};
 use sentinel::{CallOptions, ErrorKind, Outcome};
 use sentinel_lab::{FakeNode, FakeSentinel};
 
@@ -57,6 +57,30 @@ fn a_transaction_answers_in_order_and_an_error_in_it_does_not_undo_the_rest() {
     assert_eq!(reply.at(0).unwrap().data(), b"OK");
     assert_eq!(reply.at(1).unwrap().kind(), Kind::Error);
     assert_eq!(reply.at(2).unwrap().integer(), 6);
+}
+
+/// What a script says after it has written is no promise that nothing ran, in whatever words.
+#[test]
+fn an_error_is_the_servers_own_word_or_somebodys() {
+    const SCRIPT: &[u8] = b"redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])";
+    let topology = shared();
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "DEL batch:said batch:said:list");
+    text(&client, "RPUSH batch:said:list x");
+    let words_of_its_own: [&[u8]; 4] = [b"ERR x", b"NOTSENT x", b"UNKNOWN x", b"WRONGTYPE x"];
+    for kind in [BatchKind::Pipeline, BatchKind::Transaction] {
+        let mut commands = Batch::new(kind);
+        for own in words_of_its_own {
+            commands.add(&[b"EVAL", SCRIPT, b"1", b"batch:said", own]).unwrap();
+        }
+        commands.add(&words("INCR batch:said:list")).unwrap();
+        commands.add(&words("GET batch:said")).unwrap();
+        let reply = client.batch(&commands, &CallOptions::default()).unwrap();
+        let said: Vec<Said> = reply.elements().map(|element| element.said()).collect();
+        assert_eq!(said[..4], [Said::BySomebody; 4]);
+        assert_eq!(said[4..], [Said::ByServer, Said::BySomebody]);
+    }
+    assert_eq!(text(&client, "GET batch:said"), "8");
 }
 
 #[test]
@@ -299,8 +323,11 @@ fn each_element_of_a_pipeline_that_is_cut_has_an_outcome_of_its_own() {
             true => submitted_batch(&client, &queue, &commands, &within(20_000)),
             false => client.batch(&commands, &within(20_000)),
         };
-        let said = texts(&reply.unwrap());
+        let reply = reply.unwrap();
+        let said = texts(&reply);
         let words: Vec<_> = said.iter().map(|said| said.split(' ').next().unwrap()).collect();
         assert_eq!(words, ["heard", "UNKNOWN", "NOTSENT", "NOTSENT"], "{said:?}");
+        let whose: Vec<Said> = reply.elements().map(|element| element.said()).collect();
+        assert_eq!(whose, [Said::BySomebody, Said::CutOff, Said::NotSent, Said::NotSent]);
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Outcome};
 use crate::kernel::kernel;
 use crate::ledger::{End, Terms, broken, ledger, payload};
 use crate::network::network;
-use crate::resp::{Kind, Reply, Value};
+use crate::resp::{Kind, Reply, Said, Value};
 
 /// One command.
 #[derive(Debug, Clone)]
@@ -122,12 +122,10 @@ impl Ask {
     /// It has ended with one element of an array.
     fn ends_in(&self, value: Value<'_>) {
         let end = match value.kind() {
-            Kind::Error => match value.text().split(' ').next() {
-                Some("NOTSENT") => End::NotSent,
-                Some("UNKNOWN") => End::Unknown,
-                // A script may have written before it failed.
-                _ if self.args[0] == b"EVAL" => End::Unknown,
-                _ => End::Refused,
+            Kind::Error => match value.said() {
+                Said::NotSent => End::NotSent,
+                Said::ByServer => End::Refused,
+                Said::CutOff | Said::BySomebody => End::Unknown,
             },
             _ => self.check(value),
         };
