@@ -26,6 +26,11 @@ static std::string joined(const arguments &args) {
     return all;
 }
 
+struct record {
+    static const int ttl = 60; // without an address
+    unsigned bits : 3;
+};
+
 static void single_values() {
     const std::string text = "text";
     const std::string_view view = text;
@@ -34,10 +39,6 @@ static void single_values() {
     CHECK_EQUAL("S|text|text|buffer|buffer|", joined({"S", text, view, buffer, pointer, ""}));
     CHECK_EQUAL("S|1|0|-7|7|18446744073709551615", joined({"S", true, false, -7, 7u, ~std::uint64_t{0}}));
     CHECK_EQUAL("S|0.1|0.1|1e+300|-2", joined({"S", 0.1, 0.1f, 1e300, -2.0L}));
-    struct record {
-        static const int ttl = 60; // without an address
-        unsigned bits : 3;
-    };
     const record one{5};
     CHECK_EQUAL("S|60|5", joined({"S", record::ttl, one.bits}));
     const std::string long_text(40, 'x');

@@ -84,7 +84,7 @@ static void batches_and_transactions(const sentinel::client &client) {
         CHECK(replies[2].is_error());
         CHECK_THROWS_AND(sentinel::server_error, replies[2].as<int>(), {
             CHECK_EQUAL("ERR", caught.server_code().value_or(""));
-            CHECK(caught.outcome() == sentinel::outcome::unknown);
+            CHECK(caught.outcome() == sentinel::outcome::refused);
         });
         CHECK_EQUAL(1, replies[3].integer());
     }

@@ -203,7 +203,8 @@ static void elements_have_outcomes(const sentinel::client &client) {
             CHECK(all[i].why().status() == sentinel::status::server);
         }
         CHECK(all[2].why().outcome() == sentinel::outcome::refused);
-        CHECK_EQUAL("WRONGTYPE", all[2].why().server_code().value_or(""));
+        const sentinel::failure refused = all[2].why();
+        CHECK_EQUAL("WRONGTYPE", refused.server_code().value_or(""));
     }
     CHECK_EQUAL(4, client.command({"GET", "cpp:ran"}).as<int>());
 }

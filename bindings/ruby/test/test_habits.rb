@@ -176,11 +176,21 @@ class TestHabits < Minitest::Test
     walked = Hash.new(0)
     walks = 0
     over = false
+    ready = Queue.new
     interrupted = lambda do |&work|
       Thread.new do
         Thread.handle_interrupt(stop => :never) do
-          Thread.handle_interrupt(stop => :immediate, &work) rescue stop until over
+          ready << true
+          until over
+            begin
+              Thread.handle_interrupt(stop => :immediate, &work)
+            rescue stop
+              next
+            end
+          end
         end
+      rescue stop
+        nil # the last one
       end
     end
     reader = interrupted.call do
@@ -198,6 +208,7 @@ class TestHabits < Minitest::Test
         walk.restart
       end
     end
+    2.times { ready.pop }
     publisher = Thread.new { 5000.times { |n| @client.call("PUBLISH", "hb:flood", n) } }
     [reader, walker].each { |thread| thread.raise(stop) } while sleep(0.002) && publisher.alive?
     eventually("all that was published") { heard.size >= 5000 }
