@@ -117,7 +117,12 @@ impl Calls {
             lane = pool.lane();
             book = self.book.lock();
         }
-        if let Err(error) = pool.has_room(book.live()) {
+        let accepted = match book.closed {
+            // Nobody would keep its time.
+            true => Err(Error::new(ErrorKind::Closed)),
+            false => pool.has_room(book.live()),
+        };
+        if let Err(error) = accepted {
             give_back(&target);
             return Err(error);
         }

@@ -325,6 +325,50 @@ static void ends_with_its_client(int argc, char **argv)
     sentinel_free(sentinel);
 }
 
+static void *block_until_cancelled(void *connection)
+{
+    sentinel_error_t *error = NULL;
+
+    CHECK_FAILS(SENTINEL_ERR_CANCELLED, "",
+                sentinel_connection_command(connection, SENTINEL_ARGS("BLPOP", "none", "0"), NULL, NULL, NULL, &error),
+                &error);
+    return NULL;
+}
+
+/* A client that is closed is there still; a connection that is cancelled is of no use, and given back all the same. */
+static void ends_and_is_there_still(sentinel_t *sentinel, const char *service)
+{
+    sentinel_client_t *client = live_primary(sentinel, service);
+    sentinel_queue_t *queue = new_queue(sentinel, 16);
+    const size_t lens[] = {5, 4, 1};
+    sentinel_connection_t *connection = NULL;
+    sentinel_completion_t entry;
+    sentinel_error_t *error = NULL;
+    pthread_t thread;
+    struct timespec pause = {0, 100 * 1000 * 1000};
+    size_t count;
+
+    CHECK_OK(sentinel_client_acquire(client, 0, &connection, &error), &error);
+    CHECK(pthread_create(&thread, NULL, block_until_cancelled, connection) == 0);
+    nanosleep(&pause, NULL); /* CANCELLED in either case: before it has begun and in the middle of it */
+    CHECK_STATUS(SENTINEL_OK, sentinel_connection_cancel(connection));
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK_FAILS(SENTINEL_ERR_CANCELLED, "",
+                sentinel_connection_command(connection, SENTINEL_ARGS("PING"), NULL, NULL, NULL, &error), &error);
+    sentinel_connection_release(connection);
+
+    CHECK_OK(sentinel_submit_queued(client, 3, lens, "BLPOPnone0", 10, NULL, queue, 1, NULL, &error), &error);
+    CHECK_STATUS(SENTINEL_OK, sentinel_client_close(client));
+    CHECK_STATUS(SENTINEL_OK, sentinel_client_close(client));
+    CHECK_STATUS(SENTINEL_OK, sentinel_queue_poll(queue, &entry, sizeof entry, 1, 30000, &count));
+    CHECK_EQUAL(SENTINEL_ERR_CLOSED, entry.status);
+    sentinel_error_free(entry.error);
+    CHECK_FAILS(SENTINEL_ERR_CLOSED, "",
+                sentinel_submit_queued(client, 3, lens, "BLPOPnone0", 10, NULL, queue, 2, NULL, &error), &error);
+    sentinel_client_free(client);
+    sentinel_queue_free(queue);
+}
+
 int main(int argc, char **argv)
 {
     sentinel_t *sentinel = live_open(argc, argv);
@@ -336,6 +380,7 @@ int main(int argc, char **argv)
     tried(sentinel, client);
     wakes_and_frees(argc, argv);
     ends_with_its_client(argc, argv);
+    ends_and_is_there_still(sentinel, argv[1]);
     sentinel_client_free(client);
     CHECK_STATUS(SENTINEL_OK, sentinel_close(sentinel, 30000));
     sentinel_free(sentinel);

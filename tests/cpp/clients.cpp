@@ -121,6 +121,8 @@ static void connections_keep_their_state(const sentinel::client &client) {
     CHECK(same.try_command({"GET", "cpp:watched"}).value().is_nil());
     same = client.acquire(5s); // the first one goes back
     CHECK_EQUAL("2", same.command({"GET", "cpp:watched"}).str());
+    same.cancel();
+    CHECK_THROWS(sentinel::cancelled, same.command({"PING"}));
 }
 
 static void nodes_are_listed(const sentinel::deployment &deployment, const sentinel::client &client,
