@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -299,28 +301,31 @@ func TestACloseEndsWhatWaitsWhoeverElseIsThere(t *testing.T) {
 
 func TestCallsCancelledUnderAClose(t *testing.T) {
 	db, service := topology(t)
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 		client, err := db.Primary(service)
 		check(t, err)
-		_, err = client.Do(background, "PING")
-		check(t, err)
-		over := make(chan struct{})
-		for i := 0; i < 4; i++ {
-			go func() {
-				for err := error(nil); !errors.Is(err, ErrClosed); {
-					ctx, cancel := context.WithCancel(background)
-					time.AfterFunc(50*time.Microsecond, cancel)
-					_, err = client.Do(ctx, "BLPOP", "habits:never", 1)
-					cancel()
-				}
-				over <- struct{}{}
-			}()
+		ctx, cancel := context.WithCancel(background)
+		var callers sync.WaitGroup
+		call := func(count int, call func()) {
+			for i := 0; i < count; i++ {
+				callers.Add(1)
+				go func() { defer callers.Done(); call() }()
+			}
 		}
-		time.Sleep(time.Millisecond)
+		call(8, func() { client.Do(ctx, "BLPOP", "habits:never", 1) })
+		time.Sleep(10 * time.Millisecond)
+		var over atomic.Bool
+		call(4, func() {
+			for !over.Load() {
+				client.Node() // also when it is closed
+			}
+		})
+		go cancel()
 		client.Close()
-		for i := 0; i < 4; i++ {
-			<-over
-		}
+		time.Sleep(2 * time.Millisecond)
+		over.Store(true)
+		callers.Wait()
+		cancel()
 	}
 }
 
