@@ -62,12 +62,12 @@ fn one(program: &Rc<Program>, client: &Arc<Client>, line: Option<u64>) {
         0..3 => wait(client, sort(), &terms),
         3..6 => program.submitted.try_one(client, sort(), &terms),
         6..8 => many(client, &terms),
-        8..9 => acquire(client, &terms),
+        8..9 => acquire(program, client, &terms),
         9..10 => {
             terms.replicas = 1;
             wait(client, Sort::Write, &terms);
         }
-        10..11 => program.submitted.cancel_one(),
+        10..11 => program.cancel_one(),
         11..13 => program.submitted.submit_many(client, &terms, line),
         13..14 => program.submitted.call_back(client, &terms),
         _ => {
@@ -122,9 +122,10 @@ fn many(client: &Client, terms: &CallOptions) {
 }
 
 /// A connection of its own: some commands, perhaps a transaction by hand.
-fn acquire(client: &Client, terms: &CallOptions) {
+fn acquire(program: &Program, client: &Client, terms: &CallOptions) {
     let acquired = timed("acquire", terms, || client.acquire(terms.timeout_ms));
-    let Ok(mut connection) = acquired else { return };
+    let Ok(connection) = acquired else { return };
+    let connection = program.lend(connection);
     for _ in 0..kernel().below(4) {
         let sort = kernel().pick(&[Sort::Read, Sort::Write, Sort::UnknownWrite, Sort::Waits]);
         // Nothing is repeated on it.
@@ -136,12 +137,12 @@ fn acquire(client: &Client, terms: &CallOptions) {
         ask.ends(&result);
     }
     if kernel().one_in(2) {
-        by_hand(&mut connection, terms);
+        by_hand(&connection, terms);
     }
 }
 
 /// MULTI, some commands, EXEC. Nothing of it is executed before EXEC is.
-fn by_hand(connection: &mut Connection, terms: &CallOptions) {
+fn by_hand(connection: &Connection, terms: &CallOptions) {
     let run = |args: &[&[u8]]| timed("a call on a connection", terms, || connection.command(args, terms));
     if run(&[b"MULTI"]).is_err() {
         return;

@@ -6,10 +6,10 @@ mod conductor;
 mod submits;
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use crate::client::{CallOptions, Client};
+use crate::client::{CallOptions, Client, Connection};
 use crate::kernel::kernel;
 use crate::ledger::broken;
 use crate::options::{Credentials, Options, Vault};
@@ -46,6 +46,8 @@ pub(crate) struct Program {
     /// With what they reach: between several replicas there is no order.
     clients: RefCell<Vec<(Arc<Client>, Role)>>,
     pub(crate) submitted: Submitted,
+    /// Connections of callers' own, for others to cancel.
+    lent: RefCell<Vec<Weak<Connection>>>,
     phase: Cell<Phase>,
     /// Threads that have not come to their end.
     busy: Cell<usize>,
@@ -65,6 +67,7 @@ pub(crate) fn start(plan: Plan) -> Rc<Program> {
         discovery: RefCell::new(discovery),
         clients: RefCell::default(),
         submitted,
+        lent: RefCell::default(),
         phase: Cell::new(Phase::Storm),
         busy: Cell::new(plan.callers),
         next_line: Cell::new(1),
@@ -109,6 +112,24 @@ impl Program {
             std::mem::replace(&mut clients[place], new)
         };
         drop(old);
+    }
+
+    /// Lets others cancel a connection while it is there.
+    fn lend(&self, connection: Connection) -> Rc<Connection> {
+        let connection = Rc::new(connection);
+        let mut lent = self.lent.borrow_mut();
+        lent.retain(|other| other.strong_count() > 0);
+        lent.push(Rc::downgrade(&connection));
+        connection
+    }
+
+    /// Cancels a call on somebody's connection, or a submission.
+    fn cancel_one(&self) {
+        let lent: Vec<_> = self.lent.borrow().iter().filter_map(Weak::upgrade).collect();
+        match lent.is_empty() || kernel().one_in(2) {
+            true => self.submitted.cancel_one(),
+            false => lent[kernel().index(lent.len())].cancel(),
+        }
     }
 
     fn drop_clients(&self) {
