@@ -124,6 +124,9 @@ impl Connection {
             if inner.parts.pool.is_closed() {
                 return Err(Error::new(ErrorKind::Closed));
             }
+            if ending.is_cancelled() {
+                return Err(Error::new(ErrorKind::Cancelled));
+            }
             let lost = ErrorKind::ConnectionLost {
                 cause: "this connection was lost: acquire another one".into(),
             };

@@ -441,6 +441,7 @@ void Init_fast_ext(void)
     id_element = rb_intern("element");
     id_words = rb_intern("words");
     id_new = rb_intern("new");
+    rb_define_const(fast, "INTERFACE", INT2FIX(2));
     rb_define_module_function(fast, "bind", fast_bind, 1);
     rb_define_module_function(fast, "command", fast_command, 6);
     rb_define_module_function(fast, "release", fast_release, 1);

@@ -68,7 +68,9 @@ class SentinelRedis
       # Whoever gives the wait up gives the connection back, also when it is here and the caller has not got it yet.
       Native.undisturbed do
         connection = Connection.new(
-          Native.aside(undo: :free.to_proc, at_exit: @deployment.method(:close)) { Native.make(:connection_release, :client_acquire, client, limit) }
+          Native.aside(undo: :free.to_proc, at_exit: @deployment.method(:close)) do
+            Native.make(:connection_release, :client_acquire, client, limit)
+          end
         )
       end
       return yield(connection) if block_given?

@@ -56,8 +56,8 @@ class SentinelRedis
 
     # For what the library's messages call by its name in C.
     NAMES = {
+      "call sentinel_options_add_sentinel" => "give sentinels:",
       "sentinel_batch_run with SENTINEL_BATCH_TRANSACTION" => "multi", "sentinel_client_acquire" => "acquire",
-      "sentinel_options_add_sentinel" => "give sentinels:", "call sentinel_options_add_sentinel" => "give sentinels:",
       "sentinel_subscription_new" => "subscribe", "sentinel_call_t.replicas" => "replicas:",
       "sentinel_submit_queued" => "a thread", "sentinel_client_free" => "close of the deployment",
       "sentinel_command" => "call", "sentinel_open" => "SentinelRedis.new"
@@ -67,7 +67,7 @@ class SentinelRedis
     def self.in_ruby(message)
       return message unless message&.include?("sentinel_")
 
-      message.gsub(/call sentinel_options_add_sentinel|sentinel_batch_run with SENTINEL_BATCH_TRANSACTION|sentinel_[a-z_.]+/, NAMES)
+      message.gsub(Regexp.union(NAMES.keys), NAMES)
     end
 
     def self.details(error)

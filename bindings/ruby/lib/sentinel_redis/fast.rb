@@ -3,6 +3,9 @@
 class SentinelRedis
   # The extension in C, where it was built: calls without ffi, values in one pass. SENTINEL_REDIS_FFI=1 leaves it out.
   module Fast
+    # What these lines and the extension have agreed upon: one of another installation is left out.
+    WANTED = 2
+
     # The functions that it calls, in its order.
     FUNCTIONS = %w[try_command queue_poll queue_wake cancel reply_nodes reply_free error_free].freeze
 
@@ -12,6 +15,8 @@ class SentinelRedis
         return false if ENV["SENTINEL_REDIS_FFI"]
 
         require "sentinel_redis/fast_ext"
+        return false unless const_defined?(:INTERFACE) && const_get(:INTERFACE) == WANTED
+
         bind(FUNCTIONS.map { |name| address("sentinel_#{name}") })
         true
       rescue LoadError

@@ -218,14 +218,21 @@ class SentinelRedis
       # Starts it. A call that is given up runs to its end, with the memory it uses.
       def initialize(stop = nil, &call)
         @stop = stop
+        @pid = Process.pid
         RUNNING[self] = true
         @thread = Thread.new do
           Thread.current.report_on_exception = false
           Thread.handle_interrupt(NEVER) { run(call) }
         end
+      rescue ThreadError
+        RUNNING.delete(self)
+        raise
       end
 
-      def stop = @stop&.call
+      # Not in a child of a fork, which has no such thread.
+      def stop
+        @stop&.call if @pid == Process.pid
+      end
 
       # Waits for its end.
       def wait
