@@ -125,7 +125,8 @@ class Storm
 
   def thread(number)
     Thread.new do
-      yield Random.new(@seed + number) until @over
+      random = Random.new(@seed + number)
+      yield random until @over
     rescue Exception => e # rubocop:disable Lint/RescueException -- whatever it is, it is not to be expected
       broke("a thread ended with #{e.full_message(highlight: false)}")
     end
