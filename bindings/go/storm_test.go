@@ -171,6 +171,12 @@ func (s *storm) prepare(t testing.TB) {
 	check(t, err)
 	_, err = s.primary.With(Replicas(2)).Do(background, "SREM", "storm:set", "last")
 	check(t, err)
+	// Until then the primary stands in, and a walk that began there ends with that.
+	eventually(t, "no replica", func() bool {
+		s.replica.Do(background, "PING")
+		node, ok := s.replica.Node()
+		return ok && node.Role == RoleReplica
+	})
 }
 
 func (s *storm) join(group *sync.WaitGroup, what string) {

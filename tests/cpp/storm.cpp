@@ -359,6 +359,13 @@ static void prepare(const sentinel::client &primary) {
 static void blow(storm &of) {
     const shared with(of);
     prepare(with.primary);
+    // Until then the primary stands in, and a walk that began there ends with that.
+    const auto serves = [&with] {
+        const sentinel::nodes nodes = with.replica.node();
+        return nodes.size() == 1 && nodes[0].role() == sentinel::role::replica;
+    };
+    while (!serves())
+        static_cast<void>(with.replica.try_command({"PING"}));
     std::vector<std::thread> threads;
     const auto run = [&](int index, void (worker::*what)()) {
         threads.emplace_back([&, index, what] {

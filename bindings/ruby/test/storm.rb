@@ -101,6 +101,8 @@ class Storm
     @replica = @redis.replica(@service)
     @primary.pipelined { |batch| MEMBERS.times { |n| batch.call("SADD", "storm:set", n) } }
     @primary.call("SET", "storm:prepared", 1, replicas: 2)
+    # Until then the primary stands in, and a walk that began there ends with that.
+    ping(@replica) until @replica.node&.role == :replica
   end
 
   # All threads, until the time is over or something broke.

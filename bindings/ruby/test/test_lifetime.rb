@@ -49,6 +49,21 @@ class TestLifetime < Minitest::Test
     held.each(&:release)
   end
 
+  # The page of an earlier call, which had all the time there is, is waited for no longer than this one has.
+  def test_a_page_that_is_under_way_is_waited_for_with_a_timeout_of_its_own
+    client = primary
+    client.call("SADD", "lt:walk", *0...2000)
+    walk = client.sscan("lt:walk", count: 10)
+    walk.next_page
+    client.call("CLIENT", "PAUSE", 1500, "ALL")
+    assert_raises(Timeout::Error) { Timeout.timeout(0.05) { walk.next_page } }
+    begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    assert_raises(SentinelRedis::TimeoutError) { walk.next_page(timeout: 0.05) }
+    assert_operator Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun, :<, 1
+    seen = walk.to_a
+    assert_operator seen.size, :>=, 1900
+  end
+
   def test_an_interrupted_acquire_gives_the_slot_back
     client = primary(pool__max_connections: 1)
     held = client.acquire

@@ -234,11 +234,8 @@ class SentinelRedis
         @stop&.call if @pid == Process.pid
       end
 
-      # Waits for its end.
-      def wait
-        @thread.join
-        self
-      end
+      # Waits for its end, for so many seconds at most; nil when they have passed.
+      def wait(limit = nil) = @thread.join(limit) && self
 
       # What it gave, or raises what it has raised. It is over.
       def value

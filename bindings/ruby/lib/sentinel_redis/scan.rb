@@ -91,7 +91,7 @@ class SentinelRedis
         begin
           come(call, timeout)
         rescue Error
-          raise unless asked
+          raise if !asked || @coming
 
           # It failed by the timeout of an earlier call: this one has its own.
           come(call, timeout)
@@ -101,12 +101,17 @@ class SentinelRedis
 
     # The page that is under way, or else one that is asked for now.
     def come(call, timeout)
+      # One that is asked for now keeps the timeout itself.
+      limit = timeout if @coming
       unless @coming
         @limited = !timeout.nil?
         @coming = Native::Aside.new { page(call) }
       end
       coming = @coming
-      Native.disturbed { coming.wait }
+      unless Native.disturbed { coming.wait(limit) }
+        raise TimeoutError.new("timed out waiting for the page, which is under way", outcome: :unknown)
+      end
+
       @coming = nil
       @rest = coming.value
     end
