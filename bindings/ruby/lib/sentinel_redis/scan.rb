@@ -29,7 +29,7 @@ class SentinelRedis
       return enum_for(:each) unless block_given?
 
       loop do
-        until (@rest ||= []).empty?
+        until @rest.nil? || @rest.empty?
           yield @in_pairs ? pair(*@rest.shift(2)) : @rest.shift
         end
         break unless fetch(nil)
@@ -79,8 +79,8 @@ class SentinelRedis
 
     # Sees to it that @rest holds what comes next; nil at the end. It is there before anybody can be interrupted.
     def fetch(timeout)
-      return @rest unless @rest.nil? || @rest.empty?
       raise ClosedError.new("the scan is closed", status: -503) if @closed
+      return @rest unless @rest.nil? || @rest.empty?
 
       call = timeout ? [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL) : DEFAULT_CALL
       Native.undisturbed do
