@@ -799,7 +799,8 @@ void sentinel_batch_free(sentinel_batch_t *batch);
  *
  * `*reply` is an array with one element a command, in their order; a command that the server refused is an ERROR
  * element and does not make the call fail. A cut pipeline keeps the replies that came, and each other element is an
- * ERROR with its outcome as its code (`NOTSENT`, `UNKNOWN`). A transaction that was not executed is
+ * ERROR with its outcome as its code (`NOTSENT`, `UNKNOWN`); a script may end with such a text too, and
+ * sentinel_reply_failure tells whose word an element is. A transaction that was not executed is
  * TRANSACTION_ABORTED; lost before `EXEC` was written its outcome is NOT_SENT, after it UNKNOWN. `call`, `reply` and
  * the other statuses as sentinel_command.
  */

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::said::Said;
 use super::short::Room;
 use super::tree::position;
 use crate::heavy::{HEAVY, let_go};
@@ -84,20 +85,6 @@ pub struct Node {
     /// 0: the children follow one another right behind this node. Else one more than where the list of their positions
     /// begins in the reply's table. Of an error, which has none: a [`Said`] as its number.
     pub(crate) children: u32,
-}
-
-/// Whose word an error inside a reply is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Said {
-    /// Of whoever wrote it: a script, a function, a module, or the server.
-    BySomebody = 0,
-    /// The server's own: it executed nothing.
-    ByServer = 1,
-    /// The library's: the command was not sent.
-    NotSent = 2,
-    /// The library's: it was cut off before the reply came.
-    CutOff = 3,
 }
 
 impl Node {
@@ -370,10 +357,8 @@ impl<'a> Value<'a> {
 
     /// Whose word an error is.
     pub fn said(self) -> Said {
-        match (self.kind(), self.node.children) {
-            (Kind::Error, 1) => Said::ByServer,
-            (Kind::Error, 2) => Said::NotSent,
-            (Kind::Error, 3) => Said::CutOff,
+        match self.kind() {
+            Kind::Error => Said::of(self.node.children),
             _ => Said::BySomebody,
         }
     }
