@@ -75,6 +75,9 @@ func (b *Batch) Run(ctx context.Context) ([]Reply, error) {
 	if b.client == nil {
 		return nil, misuse("a batch is made by Client.Pipeline or Client.Transaction")
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, notSent(err)
+	}
 	lens, data := b.packed.pointers()
 	c := b.client
 	reply, err := c.run(ctx, func(handle *C.sentinel_client_t, q *C.sentinel_queue_t, tag uint64) C.submitted {

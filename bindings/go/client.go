@@ -217,11 +217,8 @@ func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
 	return reply, err
 }
 
-// run submits and waits for the completion, which is always exactly one.
+// run submits and waits for the completion, which is always exactly one. Its caller has looked at the context.
 func (c *Client) run(ctx context.Context, submit func(*C.sentinel_client_t, *C.sentinel_queue_t, uint64) C.submitted) (Reply, error) {
-	if err := ctx.Err(); err != nil {
-		return Reply{}, notSent(err)
-	}
 	if c.shared == nil {
 		return Reply{}, closed("the client")
 	}
