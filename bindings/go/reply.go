@@ -6,6 +6,7 @@ import "C"
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/big"
 	"strconv"
 	"unsafe"
@@ -31,15 +32,16 @@ const (
 	KindError     Kind = C.SENTINEL_REPLY_ERROR
 )
 
-// Reply is an answer of the server, in Go's own memory. The zero value is nil.
+// Reply is an answer of the server, in Go's own memory. The zero value is nil. It is copied by each call, so it is small.
 type Reply struct {
 	kind     Kind
 	text     string
-	integer  int64
-	number   float64
+	bits     int64 // of an integer, a bool (1 or 0) or a double
 	elements []Reply
-	failure  error // of an error
+	failure  *Error // of an error
 }
+
+func (r Reply) double() float64 { return math.Float64frombits(uint64(r.bits)) }
 
 // Kind is what the reply is.
 func (r Reply) Kind() Kind { return r.kind }
@@ -50,6 +52,9 @@ func (r Reply) IsNil() bool { return r.kind == KindNil }
 // Err is the error that an element of a batch or of EXEC is, otherwise nil. Its outcome is OutcomeRefused where the server
 // itself says that nothing was executed, OutcomeUnknown where a script, a function or a module speaks.
 func (r Reply) Err() error {
+	if r.failure == nil {
+		return nil
+	}
 	return r.failure
 }
 
@@ -103,11 +108,11 @@ func (r Reply) Value() any {
 	case KindNil:
 		return nil
 	case KindInteger:
-		return r.integer
+		return r.bits
 	case KindDouble:
-		return r.number
+		return r.double()
 	case KindBool:
-		return r.integer != 0
+		return r.bits != 0
 	case KindBigNumber:
 		number, _ := new(big.Int).SetString(r.text, 10)
 		return number
@@ -139,7 +144,7 @@ func (r Reply) Text() (string, error) {
 	case KindStatus, KindString, KindVerbatim, KindBigNumber, KindDouble:
 		return r.text, nil
 	case KindInteger:
-		return strconv.FormatInt(r.integer, 10), nil
+		return strconv.FormatInt(r.bits, 10), nil
 	}
 	return "", r.isNot("text")
 }
@@ -148,7 +153,7 @@ func (r Reply) Text() (string, error) {
 func (r Reply) Int() (int64, error) {
 	switch r.kind {
 	case KindInteger, KindBool:
-		return r.integer, nil
+		return r.bits, nil
 	case KindStatus, KindString, KindBigNumber:
 		if number, err := strconv.ParseInt(r.text, 10, 64); err == nil {
 			return number, nil
@@ -161,9 +166,9 @@ func (r Reply) Int() (int64, error) {
 func (r Reply) Float() (float64, error) {
 	switch r.kind {
 	case KindDouble:
-		return r.number, nil
+		return r.double(), nil
 	case KindInteger:
-		return float64(r.integer), nil
+		return float64(r.bits), nil
 	case KindStatus, KindString:
 		if number, err := strconv.ParseFloat(r.text, 64); err == nil {
 			return number, nil
@@ -176,7 +181,7 @@ func (r Reply) Float() (float64, error) {
 func (r Reply) Bool() (bool, error) {
 	switch {
 	case r.kind == KindBool || r.kind == KindInteger:
-		return r.integer != 0, nil
+		return r.bits != 0, nil
 	case r.kind == KindStatus && r.text == "OK":
 		return true, nil
 	case r.kind == KindString && (r.text == "1" || r.text == "0"):
@@ -300,8 +305,10 @@ func (t *treeReader) read() Reply {
 	if t.left > 0 {
 		t.next = unsafe.Add(t.next, t.stride)
 	}
-	reply := Reply{kind: Kind(node._type), integer: int64(node.integer), number: float64(node.number)}
+	reply := Reply{kind: Kind(node._type), bits: int64(node.integer)}
 	switch reply.kind {
+	case KindDouble:
+		reply.bits = int64(math.Float64bits(float64(node.number)))
 	case KindArray, KindMap, KindSet, KindPush:
 		reply.elements = make([]Reply, int(node.len))
 		for i := range reply.elements {
@@ -314,7 +321,7 @@ func (t *treeReader) read() Reply {
 		if reply.kind == KindError {
 			// A node's address is the handle of its value.
 			failure := C.sentinel_reply_failure((*C.sentinel_reply_t)(unsafe.Pointer(node)))
-			reply.failure = takeError(C.sentinel_error_status(failure), failure)
+			reply.failure, _ = takeError(C.sentinel_error_status(failure), failure).(*Error)
 		}
 	}
 	return reply
