@@ -3,19 +3,14 @@
 //! [`Deployment`] knows a set of Sentinels; [`Deployment::primary_for`] and [`Deployment::replica_for`] give clients
 //! that follow a service through its failovers. The C surface in `ffi` is a thin layer over these types.
 
+pub mod base;
 pub mod client;
 pub mod completion;
-pub mod deadline;
 mod deployment;
 pub mod discovery;
-pub mod error;
 pub mod ffi;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod handoff;
-#[cfg(test)]
-mod handoff_tests;
-mod heavy;
 #[cfg(test)]
 #[path = "client/lending_tests.rs"]
 mod lending_tests;
@@ -25,11 +20,9 @@ pub mod options;
 pub mod pool;
 pub mod resp;
 mod runtime;
-mod sync;
-mod tasks;
 pub mod topology;
 
 pub use client::{CallOptions, Client};
 pub use deployment::Deployment;
-pub use error::{Error, ErrorKind, Outcome, Reason, Result};
+pub use base::error::{Error, ErrorKind, Outcome, Reason, Result};
 pub use options::Options;

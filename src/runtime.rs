@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
@@ -16,19 +16,19 @@ use crate::client::learnt::Lessons;
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
 use crate::completion::subscription::Followed;
-use crate::deadline::Deadline;
+use crate::base::deadline::Deadline;
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
-use crate::error::{Error, ErrorKind, Result};
-use crate::handoff::Latch;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::handoff::Latch;
 use crate::net::Endpoint;
-use crate::net::process::fork_count;
-use crate::net::sys;
+use crate::base::process::fork_count;
+use crate::base::thread;
 use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer};
 use crate::options::{ClientSettings, DeploymentSettings, Options, Vault};
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
-use crate::tasks;
+use crate::base::tasks;
 use crate::topology::{Role, Service, Snapshot};
 
 /// What sentinel-io runs between its tasks.
@@ -119,7 +119,7 @@ impl Runtime {
             services: Arc::clone(&services),
             observer: Arc::clone(&observer),
         };
-        let thread = sys::thread("sentinel-io");
+        let thread = thread::thread("sentinel-io");
         // What the tasks run on cannot leave its thread, so it is made there.
         let (made, is_made) = std::sync::mpsc::sync_channel(1);
         let run = move || match tasks() {
@@ -129,7 +129,7 @@ impl Runtime {
             }
             Err(error) => drop(made.send(Err(error))),
         };
-        let thread = sys::with_signals_blocked(|| thread.spawn(run)).map_err(failed)?;
+        let thread = thread::with_signals_blocked(|| thread.spawn(run)).map_err(failed)?;
         let gone = |_| Err(std::io::Error::other("sentinel-io ended at once"));
         if let Err(error) = is_made.recv().unwrap_or_else(gone) {
             let _ = thread.join();
@@ -341,7 +341,7 @@ fn tasks() -> std::io::Result<LocalRuntime> {
         .enable_io()
         .enable_time()
         .thread_name("sentinel-files")
-        .thread_stack_size(sys::STACK)
+        .thread_stack_size(thread::STACK)
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(1))
         .build_local(LocalOptions::default())

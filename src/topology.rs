@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
-use crate::deadline::Deadline;
-use crate::error::{Attempt, ErrorKind, Reason, Stage};
-use crate::handoff::{Giver, handoff};
+use crate::base::deadline::Deadline;
+use crate::base::error::{Attempt, ErrorKind, Reason, Stage};
+use crate::base::handoff::{Giver, handoff};
 use crate::net::Endpoint;
 
 /// The part a node plays in a service.

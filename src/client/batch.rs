@@ -9,7 +9,7 @@ use super::reading::{in_one, incomplete};
 use super::replication::asked_by;
 use super::{Client, has_name, unsupported};
 use crate::completion::{CallId, Target};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::resp::{Reply, Request, encode, first_command};
 
 /// Whether the commands of a batch run one by one or as one transaction.

@@ -8,13 +8,13 @@ use super::commands::{self, Class};
 use super::meaning::{Claim, Remedy, confirmed, confirms, of_error, of_server};
 use super::replication::asked_by;
 use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
-use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::net::sys::ForkBound;
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Outcome, Result};
+use crate::base::process::ForkBound;
 use crate::pool::{Breaker, Lent, Patience};
 use crate::resp::{Kind, Reply, Request};
 use crate::runtime::read_timeout;
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 /// A connection of one's own. One thread at a time. Never shared, never silently replaced: when it is lost, it fails.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What happens to a call, and what is done for it: the words between a [`Life`](super::life::Life) and who drives it.
 
 use super::learnt::Word;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::Endpoint;
 use crate::pool::Want;
 use crate::resp::Reply;

@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 use super::commands::{self, Class, Traits};
 use super::life::{Event, Life, Next};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::resp::{Reply, Value};
 
 /// Names kept at most; beyond it nothing is asked, so that made-up names cost no memory.

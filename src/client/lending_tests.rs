@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::Deployment;
-use crate::deadline::Deadline;
-use crate::error::{ErrorKind, Outcome};
+use crate::base::deadline::Deadline;
+use crate::base::error::{ErrorKind, Outcome};
 use crate::options::Options;
 use crate::pool::Want;
 use crate::resp::Request;

@@ -10,7 +10,7 @@ use super::learnt::Word;
 use super::meaning::{Claim, Remedy, confirmed, confirms};
 use super::reading::{self, Doubt, Read};
 use super::replication::read_confirmation;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::pool::{Patience, Want};
 use crate::resp::{Kind, Reply};
 

@@ -4,7 +4,7 @@
 //! rest may be the caller's own data. What a script, a function, a module or an unknown command answers is its own words.
 
 use super::commands;
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::base::error::{Error, ErrorKind, Outcome};
 use crate::resp::{Kind, Reply, Said, Value};
 use crate::topology::Role;
 

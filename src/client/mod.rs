@@ -19,9 +19,9 @@ pub mod trying;
 use std::sync::{Arc, OnceLock};
 
 use crate::completion::{CallId, Calls, Queue, Subscription, Target};
-use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Result};
-use crate::net::sys::ForkBound;
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::process::ForkBound;
 use crate::pool::{Pool, Submissions, Want};
 use crate::resp::{Reply, Request};
 use crate::runtime::{Runtime, read_timeout};

@@ -2,7 +2,7 @@
 
 use super::life::{Commands, Ended, Handed, Shape};
 use super::meaning::{Claim, Remedy, may_be_about_the_node, of_error, of_server, speaks_for_itself};
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::resp::{Builder, Kind, Reply, Request, Said, Value};
 
 /// What came of it.

@@ -4,7 +4,7 @@ use super::call::{Letter, Waiting};
 use super::life::Life;
 use super::replication::shape;
 use super::{CallOptions, Client};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::resp::Reply;
 
 /// A Lua script with its name, made once. Never changes; any thread.

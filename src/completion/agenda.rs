@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::book::CallId;
-use crate::net::clock::Moment;
+use crate::base::clock::Moment;
 
 /// Entries that are kept for calls that have completed, besides one for each that has not.
 const STALE: usize = 1024;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::book::{Book, Call, CallId, Place, Stored};
 use crate::client::call::own_words;
 use crate::client::life::{Ended, Event, Message, Shape};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::pool;
 use crate::pool::{Answers, Lane, Parcel, Refused, Sink};
 use crate::resp::{Request, first_command};

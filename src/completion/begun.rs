@@ -6,8 +6,8 @@ use super::Queue;
 use super::book::{CallId, Place, Target};
 use super::calls::Calls;
 use crate::client::life::{Life, Message, Step};
-use crate::deadline::Deadline;
-use crate::error::ErrorKind;
+use crate::base::deadline::Deadline;
+use crate::base::error::ErrorKind;
 use crate::pool::{BEGUN, Parcel, Passed, Pool, Submissions};
 use crate::resp::Request;
 

@@ -10,9 +10,9 @@ use super::deliveries::{Deliveries, Destination};
 use super::queues::Queues;
 use crate::client::batch::{EXEC, MULTI};
 use crate::client::life::{Event, Handed, Life, Shape, Step};
-use crate::deadline::Deadline;
-use crate::error::{Error, Outcome, Result};
-use crate::net::clock::Moment;
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, Outcome, Result};
+use crate::base::clock::Moment;
 use crate::pool::{Apart, Lane, Parcel, Waiter, Want};
 use crate::resp::Reply;
 

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::sync::{Condvar, Mutex};
+use crate::base::sync::{Condvar, Mutex};
 
 use super::Entry;
 use super::lines::{Line, Lines};
 use super::untaken::Untaken;
-use crate::deadline::Deadline;
-use crate::handoff::Latch;
-use crate::net::process::fork_count;
-use crate::net::sys;
+use crate::base::deadline::Deadline;
+use crate::base::handoff::Latch;
+use crate::base::process::fork_count;
+use crate::base::thread;
 
 /// What a completion is given to, once.
 pub type Done = Box<dyn FnOnce(Entry) + Send>;
@@ -97,8 +97,8 @@ impl Callbacks {
         let own = Arc::clone(self);
         let ended = Arc::<Latch>::default();
         let ending = Arc::clone(&ended);
-        let thread = sys::thread("sentinel-cb");
-        let handle = sys::with_signals_blocked(|| thread.spawn(move || own.run(&ending)))?;
+        let thread = thread::thread("sentinel-cb");
+        let handle = thread::with_signals_blocked(|| thread.spawn(move || own.run(&ending)))?;
         state.thread = Some(Thread { handle, ended });
         state.alive = true;
         Ok(())
@@ -243,7 +243,7 @@ mod tests {
 
     use super::*;
     use crate::completion::EntryKind;
-    use crate::error::{Error, ErrorKind};
+    use crate::base::error::{Error, ErrorKind};
 
     fn telling(told: &mpsc::Sender<u64>, tag: u64) -> (Done, Entry) {
         let told = told.clone();

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
@@ -21,13 +21,13 @@ use crate::client::Learnt;
 use crate::client::call::backoff;
 use crate::client::life::{Event, Handed, Life, Shape};
 use crate::client::reading::{in_one, incomplete};
-use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Result};
-use crate::net::clock::Moment;
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::clock::Moment;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Parcel, Pool, Submissions, Waiter, Want};
 use crate::resp::{Reply, Request};
-use crate::tasks::until;
+use crate::base::tasks::until;
 use crate::topology::Role;
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.

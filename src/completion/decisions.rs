@@ -11,10 +11,10 @@ use super::calls::Calls;
 use crate::client::Learnt;
 use crate::client::batch::Encoded;
 use crate::client::life::{self, Event, Life, Message, Next, Scene, Shape, Step};
-use crate::error::Error;
-use crate::net::elsewhere::{MANY, discard, elsewhere};
+use crate::base::error::Error;
+use crate::base::elsewhere::{MANY, discard, elsewhere};
 use crate::pool::{Ended, Lane, Pool, Refused};
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use crate::topology::Role;
 
 /// A call that is decided about outside of the book, for that may take time.

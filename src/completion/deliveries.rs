@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::callbacks::{Callbacks, Done};
 use super::untaken::Untaken;
 use super::{Entry, EntryKind, Queue};
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::resp::Reply;
 
 /// Where a completion goes.
@@ -85,8 +85,8 @@ impl Deliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deadline::Deadline;
-    use crate::error::ErrorKind;
+    use crate::base::deadline::Deadline;
+    use crate::base::error::ErrorKind;
     use std::sync::atomic::Ordering;
 
     #[test]

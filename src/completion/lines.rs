@@ -103,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::deadline::Deadline;
+    use crate::base::deadline::Deadline;
     use crate::observe::Log;
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -136,7 +136,7 @@ mod tests {
     fn lines_that_nobody_keeps_up_with_are_counted_and_said_to_be_missing() {
         let (told, heard) = mpsc::channel();
         let (release, released) = mpsc::channel();
-        let released = crate::sync::Mutex::new(released);
+        let released = crate::base::sync::Mutex::new(released);
         let (callbacks, log) = log(move |level, line| {
             told.send((level, line.to_owned())).unwrap();
             if line == "first" {
@@ -162,7 +162,7 @@ mod tests {
     fn once_lines_have_ended_the_function_is_not_called_again() {
         let (told, heard) = mpsc::channel();
         let (release, released) = mpsc::channel();
-        let released = crate::sync::Mutex::new(released);
+        let released = crate::base::sync::Mutex::new(released);
         let (callbacks, log) = log(move |_, _| {
             told.send(()).unwrap();
             let _ = released.lock().recv_timeout(PATIENCE);

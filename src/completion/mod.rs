@@ -24,7 +24,7 @@ pub use calls::Calls;
 pub use queue::Queue;
 pub use subscription::{ChannelKind, Subscription};
 
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::resp::Reply;
 
 /// What an entry is about.

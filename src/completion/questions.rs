@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::book::{Book, CallId, Place};
 use super::calls::Calls;
 use crate::client::Learnt;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::pool::Pool;
 use crate::resp::Reply;
 

@@ -6,13 +6,13 @@ use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::base::sync::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::untaken::{InOrder, Untaken};
 use super::{Entry, EntryKind};
-use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::sys::EventFd;
 
 /// Entries that are taken out at once: whoever posts meanwhile waits for no more than these to be moved.

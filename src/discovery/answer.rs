@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::who::Entry;
-use crate::error::{Attempt, Stage};
+use crate::base::error::{Attempt, Stage};
 use crate::net::{AddressMap, Endpoint};
 use crate::resp::{Kind, Reply, Value};
 use crate::topology::{Word, field};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use super::{Act, Council};
-use crate::error::{Attempt, Stage};
+use crate::base::error::{Attempt, Stage};
 use crate::net::Endpoint;
 use crate::topology::Word;
 

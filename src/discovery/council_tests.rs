@@ -95,9 +95,9 @@ fn the_lists_of_all_who_told_of_a_change_are_read() {
         order.extend(asked(&acts));
         at = due;
         if order == [2] {
-            let gone = crate::error::Attempt {
+            let gone = crate::base::error::Attempt {
                 endpoint: "s".into(),
-                stage: crate::error::Stage::Connect,
+                stage: crate::base::error::Stage::Connect,
                 cause: "x".into(),
             };
             council.hear(2, Word::Failed(gone), false, due, 0.5);

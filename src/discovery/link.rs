@@ -20,12 +20,12 @@ use super::members::Members;
 use super::redial::{FOR_CALLERS, longest_wait, patience};
 use super::session::Session;
 use super::way::{Made, Way};
-use crate::error::{Attempt, Stage};
-use crate::net::clock;
+use crate::base::error::{Attempt, Stage};
+use crate::base::clock;
 use crate::net::{DialError, Endpoint};
 use crate::observe::{Observer, SentinelStats};
 use crate::options::DeploymentSettings;
-use crate::tasks;
+use crate::base::tasks;
 
 /// Which link of a deployment.
 pub type LinkId = usize;

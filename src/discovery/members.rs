@@ -9,7 +9,7 @@ use super::link::LinkId;
 use super::redial::{Budget, Others};
 use super::who::{Standing, Who};
 use crate::net::Endpoint;
-use crate::net::clock;
+use crate::base::clock;
 
 /// Who is who among the Sentinels, told and asked by links and watchers.
 #[derive(Debug)]

@@ -38,11 +38,11 @@ use seeds::Seeds;
 use way::Way;
 use who::Change;
 
-use crate::net::clock;
+use crate::base::clock;
 use crate::net::{Endpoint, Tls, Transport};
 use crate::observe::Observer;
 use crate::options::{DeploymentSettings, Vault};
-use crate::tasks;
+use crate::base::tasks;
 
 /// The Sentinels of a deployment, shared by the watchers of all its services.
 #[derive(Debug)]

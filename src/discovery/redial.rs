@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::Stage;
+use crate::base::error::Stage;
 
 /// The first wait after a failure is at most so long; each further one up to twice as long as the one before.
 const FIRST: Duration = Duration::from_millis(100);

@@ -193,7 +193,7 @@ fn leading<'a>(ballot: Ballot<'a>, adopted: Option<&Adopted>) -> Option<(&'a End
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Attempt, Stage};
+    use crate::base::error::{Attempt, Stage};
 
     fn at(name: &str) -> Endpoint {
         Endpoint::new(name, 6379)

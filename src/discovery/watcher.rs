@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::Discovery;
@@ -17,11 +17,11 @@ use super::link::{Heard, LinkId, Question, Report};
 use super::verdict::Adopted;
 use super::who::Standing;
 use super::{replicas, view};
-use crate::error::{Attempt, Stage};
-use crate::handoff::Giver;
+use crate::base::error::{Attempt, Stage};
+use crate::base::handoff::Giver;
 use crate::net::Endpoint;
-use crate::net::clock;
-use crate::tasks::until;
+use crate::base::clock;
+use crate::base::tasks::until;
 use crate::topology::{Request, Snapshot, Word, Words, turned_away};
 
 /// The ends of a service that discovery writes to and reads from.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::members::Members;
 use super::names::Name;
 use super::redial::patience;
-use crate::error::Stage;
+use crate::base::error::Stage;
 use crate::net::{DialError, Endpoint, Greeted, Login, Transport, Wire, handshake};
 use crate::options::{DeploymentSettings, Vault};
 

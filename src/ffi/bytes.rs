@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::slice;
 
 use super::handle::missing;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 
 /// Arguments of a command that need no memory from the heap for their list.
 const INLINE: usize = 16;

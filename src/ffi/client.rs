@@ -16,7 +16,7 @@ use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
 use crate::Deployment;
 use crate::client::Client;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::options::Options;
 
 /// A client of the primary or the replicas of a service. Any thread, any time.

@@ -21,7 +21,7 @@ use super::reply::{self, sentinel_reply_t};
 use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
 use crate::client::Tried;
 use crate::completion::{Entry, EntryKind, Target};
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// The end of a call that was submitted.
 pub const SENTINEL_COMPLETION_CALL: i32 = 1;

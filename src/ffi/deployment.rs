@@ -12,7 +12,7 @@ use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
 use crate::Deployment;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::options::Credentials;
 
 /// A deployment: a set of Sentinels and the services they watch. Any thread, any time.

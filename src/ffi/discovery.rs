@@ -13,7 +13,7 @@ use super::guard;
 use super::handle::{self, Handle, InBox};
 use super::status::sentinel_status_t;
 use crate::Deployment;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::topology::{Node, Role};
 
 /// The node takes writes.

@@ -11,7 +11,7 @@ use super::bytes::{self, Text, lend};
 use super::guard;
 use super::handle::{Handle, InBox};
 use super::status::{SENTINEL_ERR_NULL_ARGUMENT, SENTINEL_ERR_UNAVAILABLE, sentinel_status_t, status_of};
-use crate::error::{Error, Outcome, Reason};
+use crate::base::error::{Error, Outcome, Reason};
 
 /// Nothing to do with discovery.
 pub const SENTINEL_REASON_NONE: i32 = 0;

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::error::{Failure, sentinel_error_t};
 use super::handle::{self, Callable, Handle, InArc, InBox, Owner};
 use super::status::{SENTINEL_OK, sentinel_status_t};
-use crate::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 
 /// The result of a body.
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -130,7 +130,7 @@ fn panicked(payload: Box<dyn Any + Send>) -> Failure {
     };
     // It may have been anywhere in the call.
     let error = Error::new(ErrorKind::Panic { problem });
-    error.with_outcome(crate::error::Outcome::Unknown).into()
+    error.with_outcome(crate::base::error::Outcome::Unknown).into()
 }
 
 #[cfg(test)]

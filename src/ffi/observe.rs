@@ -15,7 +15,7 @@ use super::options::sentinel_options_t;
 use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
 use crate::Deployment;
-use crate::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 use crate::options::LogHook;
 
 /// Event: another node is the primary of a service.

@@ -17,9 +17,9 @@ use super::handle::{self, Callable, Handle, InArc, Poison, missing};
 use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
 use crate::completion::Queue;
 use crate::completion::queue::Polled;
-use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Result};
-use crate::net::sys::ForkBound;
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::process::ForkBound;
 use crate::runtime::may_wait;
 
 /// A queue of completions. Any thread, any time.

@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use crate::error::ErrorKind;
+use crate::base::error::ErrorKind;
 
 /// The result of a call: one of `SENTINEL_OK`, `SENTINEL_EMPTY` and `SENTINEL_ERR_*`.
 pub type sentinel_status_t = i32;

@@ -36,7 +36,7 @@ use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
 use crate::completion::{ChannelKind, Subscription};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// A channel by its name (`SUBSCRIBE`).
 pub const SENTINEL_SUBSCRIBE_CHANNEL: i32 = 1;

@@ -12,8 +12,8 @@ use super::lookup::lookup;
 use super::secure::{Mutes, speaks_tls};
 use super::socket::Socket;
 use super::{Endpoint, Tls};
-use crate::error::{Attempt, Stage};
-use crate::net::clock;
+use crate::base::error::{Attempt, Stage};
+use crate::base::clock;
 use crate::options::TcpSettings;
 
 /// Why an endpoint could not be reached, and how far the attempt came.

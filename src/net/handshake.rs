@@ -15,8 +15,8 @@ use super::login::{
 };
 use super::secure::secure;
 use super::wire::Wire;
-use crate::error::Stage;
-use crate::net::clock;
+use crate::base::error::Stage;
+use crate::base::clock;
 use crate::options::{Credentials, Vault};
 use crate::resp::{Kind, Limits, Reply};
 use crate::topology::Role;

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::dial::DialError;
 use super::wire::{Wire, WireError};
-use crate::error::Stage;
+use crate::base::error::Stage;
 use crate::options::{Credentials, Vault};
 use crate::resp::{DecodeError, Kind, Reply, Value, encode};
 

@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::sync::watch;
 
-use super::process::PerProcess;
-use super::sys;
-use crate::sync::Mutex;
+use crate::base::process::PerProcess;
+use crate::base::thread;
+use crate::base::sync::Mutex;
 
 /// So many names are looked up at once; further ones wait for one of these to end, as long as somebody asks for them.
 const AT_ONCE: usize = 16;
@@ -99,7 +99,7 @@ impl Lookups {
         if table.threads < AT_ONCE {
             table.threads += 1;
             drop(table);
-            if let Err(error) = sys::beside("sentinel-dns", || self.work()) {
+            if let Err(error) = thread::beside("sentinel-dns", || self.work()) {
                 self.without_thread(&error);
             }
         }

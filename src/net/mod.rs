@@ -1,16 +1,11 @@
 //! Name resolution, TCP, TLS, handshake, and the few unsafe lines to the kernel.
 
-pub mod clock;
 pub mod dial;
-pub mod elsewhere;
 pub mod endpoint;
 pub mod following;
-pub mod futex;
 pub mod handshake;
-pub mod lock;
 mod login;
 mod lookup;
-pub mod process;
 pub mod records;
 mod secure;
 mod sessions;
@@ -18,7 +13,6 @@ pub mod socket;
 pub mod stream;
 pub mod sys;
 pub mod tls;
-pub mod turn;
 pub mod wire;
 
 pub use dial::{DialError, Transport, addresses};

@@ -17,8 +17,9 @@ use super::socket::Socket;
 use super::stream::{Stream, Watching};
 use super::tls::stranger;
 use super::wire::{Wire, WireError};
-use super::{DialError, Endpoint, Tls, clock};
-use crate::error::Stage;
+use super::{DialError, Endpoint, Tls};
+use crate::base::clock;
+use crate::base::error::Stage;
 use crate::options::TcpSettings;
 
 /// How long the end of the one connection may come after that of the other, where the peer ended both.

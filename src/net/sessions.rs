@@ -9,7 +9,7 @@ use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSes
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConnection, HandshakeKind, NamedGroup};
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 /// As many tickets as a client needs that is turned away a few times, or connects several times at once: each is good
 /// for one handshake.

@@ -16,7 +16,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{Interest, Ready as Readiness};
 
-use super::clock::Moment;
+use crate::base::clock::Moment;
 use super::sys::{Ready, wait_ready};
 use crate::options::TcpSettings;
 
@@ -125,7 +125,7 @@ impl Socket {
 
     /// Whether a receive would not wait.
     pub fn has_input(&self) -> io::Result<bool> {
-        wait_ready(self.as_fd(), Ready::Read, Some(super::clock::now()))
+        wait_ready(self.as_fd(), Ready::Read, Some(crate::base::clock::now()))
     }
 
     /// Ends it in both directions, under whoever uses it.

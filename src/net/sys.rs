@@ -2,15 +2,11 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::ManuallyDrop;
-use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-
-use super::process::fork_count;
 
 /// What a descriptor is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,97 +50,6 @@ pub fn wait_ready(fd: BorrowedFd<'_>, ready: Ready, until: Option<Instant>) -> i
 fn poll_timeout(left: Duration) -> libc::c_int {
     let ms = left.as_micros().div_ceil(1000);
     libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX)
-}
-
-/// What the standard library gives a thread by itself, unless the environment says otherwise, which the library does not
-/// ask.
-pub const STACK: usize = 2 << 20;
-
-/// Has `work`, which may block on files, done by a thread of tokio's that is for nothing else. The error says that it
-/// panicked.
-pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| error.to_string())
-}
-
-/// Has `work`, which may block, done by a thread of the library's that ends with it.
-pub fn beside(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    with_signals_blocked(|| thread(name).spawn(work)).map(drop)
-}
-
-/// A thread of the library's.
-pub fn thread(name: &str) -> std::thread::Builder {
-    std::thread::Builder::new().name(name.into()).stack_size(STACK)
-}
-
-/// Runs `start` with every signal blocked in this thread. A thread started inside inherits the mask, so no signal
-/// handler of the host ever runs on it.
-pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
-    // SAFETY: sigset_t is plain data for which all zero bytes are a valid value; sigfillset sets it anyway.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: as above; pthread_sigmask overwrites it with the old mask.
-    let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: both sets are valid for the calls, which have no other effect than on this thread's mask.
-    let changed = unsafe {
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before) == 0
-    };
-    let result = start();
-    if changed {
-        // SAFETY: `before` was filled by the successful call above.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
-    }
-    result
-}
-
-/// Something with threads, sockets and locks that stay behind in the parent when the process forks. Dropped in the
-/// child it is left as it is: its threads are not there, a lock may be held by one of them for ever, and closing its
-/// epoll registrations would change the parent's.
-#[derive(Debug)]
-pub struct ForkBound<T> {
-    value: ManuallyDrop<T>,
-    forks: u64,
-}
-
-impl<T> ForkBound<T> {
-    /// Binds `value` to this process.
-    pub fn new(value: T) -> ForkBound<T> {
-        ForkBound {
-            value: ManuallyDrop::new(value),
-            forks: fork_count(),
-        }
-    }
-}
-
-impl<T> ForkBound<T> {
-    /// Whether this process is a fork of the one that bound it.
-    pub fn is_forked(&self) -> bool {
-        fork_count() != self.forks
-    }
-}
-
-impl<T> Deref for ForkBound<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T> DerefMut for ForkBound<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
-    }
-}
-
-impl<T> Drop for ForkBound<T> {
-    fn drop(&mut self) {
-        if fork_count() == self.forks {
-            // SAFETY: this is the only place that drops the value, and a value is dropped at most once.
-            unsafe { ManuallyDrop::drop(&mut self.value) };
-        }
-    }
 }
 
 /// Tells which of many sockets the peer has closed, without a wake-up for ordinary data. One epoll instance with

@@ -18,9 +18,9 @@ use tokio::sync::Mutex;
 use super::dial::plain;
 use super::records::{Outset, Records, explain};
 use super::sessions::{Look, Sessions};
-use super::sys::aside;
+use crate::base::thread::aside;
 use super::{AddressMap, DialError, Endpoint};
-use crate::error::Stage;
+use crate::base::error::Stage;
 use crate::options::TlsSettings;
 
 /// Where distributions keep the roots they trust, as one file: Debian, Fedora, SUSE, Alpine. The environment, which names

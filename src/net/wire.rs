@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::task::yield_now;
 
-use super::clock;
+use crate::base::clock;
 use super::dial::plain;
 use super::records::Records;
 use super::socket::Socket;

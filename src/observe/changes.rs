@@ -91,7 +91,7 @@ fn is_named(words: &Words, node: &Endpoint) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Attempt, Stage};
+    use crate::base::error::{Attempt, Stage};
     use crate::topology::Role;
     use std::time::Instant;
 

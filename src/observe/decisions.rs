@@ -11,9 +11,9 @@ use super::changes;
 use super::events::{Event, SentinelChange, What, role_word};
 use super::log::Level;
 use super::nodes::{LinkState, SentinelStats};
-use crate::error::{Attempt, Error, Stage};
+use crate::base::error::{Attempt, Error, Stage};
 use crate::net::Endpoint;
-use crate::net::clock;
+use crate::base::clock;
 use crate::topology::{Role, Snapshot, Word, Words};
 
 impl Observer {

@@ -8,7 +8,7 @@ use super::events::role_word;
 use super::json::Json;
 use super::metrics::Sources;
 use super::nodes::SentinelStats;
-use crate::error::Attempt;
+use crate::base::error::Attempt;
 use crate::options::Shown;
 use crate::pool::Pool;
 use crate::pool::view::RouteView;

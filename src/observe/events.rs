@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 use super::calls::Counter;
 use crate::completion::{Entry, EntryKind, Queue};
@@ -356,7 +356,7 @@ fn all(watches: &[Watch]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deadline::Deadline;
+    use crate::base::deadline::Deadline;
 
     fn replicas(service: &str) -> Event {
         Event {

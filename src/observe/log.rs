@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::sync::Mutex;
+    use crate::base::sync::Mutex;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<(Level, String)>>>);

@@ -8,7 +8,7 @@ use super::calls::{BOUNDS, CallStats};
 use super::decisions::millis;
 use super::events::role_word;
 use super::nodes::LinkState;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::pool::Pool;
 use crate::topology::{Service, Word};
 
@@ -375,8 +375,8 @@ fn parse_value(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ErrorKind, Outcome};
-    use crate::net::clock::Moment;
+    use crate::base::error::{ErrorKind, Outcome};
+    use crate::base::clock::Moment;
     use crate::observe::Timing;
     use crate::topology::Role;
 

@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 use crate::net::Endpoint;
-use crate::net::clock;
+use crate::base::clock;
 use crate::topology::Role;
 
 pub use calls::{CallStats, Timing, short_micros};

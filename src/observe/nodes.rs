@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 use super::calls::{Counter, micros};
-use crate::error::Attempt;
+use crate::base::error::Attempt;
 use crate::net::Endpoint;
-use crate::net::clock;
+use crate::base::clock;
 
 /// A switch of primaries whose first connection has not been made yet.
 #[derive(Debug, Clone)]
@@ -227,7 +227,7 @@ impl SentinelStats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Stage;
+    use crate::base::error::Stage;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)

@@ -1,7 +1,7 @@
 //! The table of option keys: what each is called, takes and means. Validation, defaults, error messages and the
 //! documentation are all read from it.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::AddressMap;
 
 use super::{Secret, Value};

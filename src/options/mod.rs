@@ -19,7 +19,7 @@ pub use keys::{Key, Kind, Scope, keys};
 pub use settings::{ClientSettings, Credentials, DeploymentSettings, Secret, Select, TcpSettings, TlsSettings};
 pub use vault::{Replacements, Vault};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::Endpoint;
 use crate::net::endpoint::check_host;
 

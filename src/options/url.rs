@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use percent_encoding::percent_decode_str;
 
 use super::{Options, Secret};
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::Endpoint;
 use crate::net::endpoint::split;
 

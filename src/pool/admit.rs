@@ -8,9 +8,9 @@ use super::generation::Generation;
 use super::keeper::{Common, Keeper};
 use super::lane::Lane;
 use super::state::{Route, State, Want};
-use crate::error::Stage;
+use crate::base::error::Stage;
 use crate::net::{DialError, Greeted};
-use crate::tasks;
+use crate::base::tasks;
 use crate::topology::Role;
 
 /// What a connection is dialled for.

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::generation::ConnectionId;
 use super::sentry::Sentries;
 use super::silence::Patience;
-use crate::net::clock::Moment;
+use crate::base::clock::Moment;
 use crate::net::{Endpoint, Socket};
 
 /// How often sentinel-io looks.

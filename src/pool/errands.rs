@@ -9,7 +9,7 @@ use super::Pool;
 use super::lane::{Call, Ended, Lane, Refused, Sink, Submissions, Waiter};
 use super::seat::{Failure, Wakes};
 use super::state::State;
-use crate::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 
 /// Something to tell submitted calls, or those that wait for a reply.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use tokio::sync::watch;
 
-use crate::error::Stage;
-use crate::net::clock;
+use crate::base::error::Stage;
+use crate::base::clock;
 use crate::net::{DialError, Endpoint};
 
 /// No address in trouble is dialled more often in the long run: ten times a second.

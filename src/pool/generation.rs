@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 use crate::net::{Endpoint, Socket};
 use crate::topology::Role;

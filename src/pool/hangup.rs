@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 use super::Pool;
 use super::direct::Direct;

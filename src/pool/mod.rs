@@ -39,7 +39,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::base::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 pub use alarm::Alarms;
@@ -63,11 +63,11 @@ pub(crate) use watchers::Breaker;
 pub(crate) use admit::verify;
 pub(crate) use select::readable as readable_replicas;
 
-use crate::deadline::Deadline;
-use crate::error::{Attempt, Error, ErrorKind, Reason, Stage};
-use crate::handoff::{Giver, handoff};
-use crate::net::clock;
-use crate::net::clock::Moment;
+use crate::base::deadline::Deadline;
+use crate::base::error::{Attempt, Error, ErrorKind, Reason, Stage};
+use crate::base::handoff::{Giver, handoff};
+use crate::base::clock;
+use crate::base::clock::Moment;
 use crate::net::{DialError, Endpoint};
 use crate::observe::{CallStats, Observer};
 use crate::options::{ClientSettings, Shown, Vault};

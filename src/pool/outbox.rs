@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::lane::{Answers, Call, Sink};
 #[cfg(test)]
 use super::silence::Patience;
-use crate::heavy::Bytes;
+use crate::base::heavy::Bytes;
 use crate::resp::Request;
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.

@@ -18,12 +18,12 @@ use tokio::time::{sleep, timeout};
 
 use super::Pool;
 use super::gate::{Entry, Gate};
-use crate::error::Stage;
-use crate::net::clock;
-use crate::net::clock::Moment;
+use crate::base::error::Stage;
+use crate::base::clock;
+use crate::base::clock::Moment;
 use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake, look};
 use crate::resp::{Kind, Reply, control};
-use crate::tasks;
+use crate::base::tasks;
 
 /// Between two PINGs, and for a pong: together less than the 2 s within which a dead connection must be noticed.
 const PING_EVERY: Duration = Duration::from_millis(950);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::net::clock::Moment;
+use crate::base::clock::Moment;
 
 /// Silence that means nothing, however near the node is.
 const SHORTEST: Duration = Duration::from_millis(5);

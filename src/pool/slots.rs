@@ -11,7 +11,7 @@ use super::lane::Lane;
 use super::state::{Line, Route, State};
 use super::trust::TRUSTED;
 use super::waiters::{Claim, Place};
-use crate::net::clock;
+use crate::base::clock;
 
 impl State {
     /// An idle connection for a caller that keeps it, unless others have waited longer.
@@ -292,7 +292,7 @@ mod tests {
     fn an_idle_connection_of_the_wrong_kind_makes_room_for_the_first_that_waits() {
         let (mut state, generation) = state(1);
         own_lane(&mut state, &generation);
-        let (giver, _taker) = crate::handoff::handoff();
+        let (giver, _taker) = crate::base::handoff::handoff();
         state.claims.push(giver);
         assert!(state.own_lane_or_wait(2).is_none(), "another has waited longer");
         assert_eq!((state.leases, state.claims.len()), (0, 2));
@@ -321,7 +321,7 @@ mod tests {
             let (mut state, generation) = state(limit);
             let lane = own_lane(&mut state, &generation);
             assert!(state.own_lane_or_wait(1).is_some());
-            let (giver, _taker) = crate::handoff::handoff();
+            let (giver, _taker) = crate::base::handoff::handoff();
             state.claims.push(giver);
             assert!(state.own_lane_or_wait(2).is_none());
             state.settle_own_lane(&lane, 1, clock::now() + Duration::from_secs(60));

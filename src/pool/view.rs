@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Pool;
 use super::state::Route;
-use crate::error::Attempt;
+use crate::base::error::Attempt;
 use crate::net::Endpoint;
 use crate::topology::Role;
 

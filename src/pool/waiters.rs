@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::state::{Grant, Want};
-use crate::handoff::Giver;
+use crate::base::handoff::Giver;
 
 /// The place of a waiter, by which it leaves.
 pub(super) type Place = u64;
@@ -239,9 +239,9 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deadline::Deadline;
-    use crate::error::{Error, ErrorKind};
-    use crate::handoff::{Taker, handoff};
+    use crate::base::deadline::Deadline;
+    use crate::base::error::{Error, ErrorKind};
+    use crate::base::handoff::{Taker, handoff};
     use std::time::Duration;
 
     fn gone() -> Giver<Grant> {

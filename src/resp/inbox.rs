@@ -1,6 +1,6 @@
 //! The bytes received and not yet given away as a reply.
 
-use crate::heavy::let_go;
+use crate::base::heavy::let_go;
 
 /// Room offered to the kernel in normal times, and the size of a new buffer.
 const SPARE: usize = 16 * 1024;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::said::Said;
 use super::short::Room;
 use super::tree::position;
-use crate::heavy::{HEAVY, let_go};
+use crate::base::heavy::{HEAVY, let_go};
 
 /// What a value is. The numbers are those of the C header and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,28 +10,29 @@
     reason = "the library's sources bring what no model uses"
 )]
 
-#[path = "../../src/deadline.rs"]
-mod deadline;
-#[path = "../../src/handoff.rs"]
-mod handoff;
-mod lock;
 #[path = "../../src/pool/seat.rs"]
 mod seat;
-mod sync;
 
-/// What `seat` names of the rest of the library.
-mod net {
-    #[path = "../../../src/net/clock.rs"]
+/// The room `base` over loom's parts.
+mod base {
+    #[path = "../../../src/base/clock.rs"]
     pub(crate) mod clock;
+    #[path = "../../../src/base/deadline.rs"]
+    pub(crate) mod deadline;
     pub(crate) mod futex;
-    #[path = "../../../src/net/process.rs"]
+    #[path = "../../../src/base/handoff.rs"]
+    pub(crate) mod handoff;
+    pub(crate) mod lock;
+    #[path = "../../../src/base/process.rs"]
     pub(crate) mod process;
-    #[path = "../../../src/net/turn.rs"]
+    pub(crate) mod sync;
+    #[path = "../../../src/base/turn.rs"]
     pub(crate) mod turn;
+    pub(crate) mod error {
+        pub(crate) use sentinel::Error;
+    }
 }
-mod error {
-    pub(crate) use sentinel::Error;
-}
+/// What `seat` names of the rest of the library.
 mod resp {
     pub(crate) use sentinel::resp::{Reply, Rooms};
 }
@@ -41,8 +42,8 @@ use std::time::Duration;
 use loom::thread::spawn;
 use sentinel::resp::{Builder, Reply};
 
-use deadline::Deadline;
-use handoff::{Latch, handoff};
+use base::deadline::Deadline;
+use base::handoff::{Latch, handoff};
 use seat::{Seat, Wakes};
 
 /// A deadline that is over at whatever moment the model comes to it.

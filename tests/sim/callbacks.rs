@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::Entry;
 use super::untaken::Untaken;
-use crate::deadline::Deadline;
+use crate::base::deadline::Deadline;
 use crate::kernel::kernel;
-use crate::sync::{Condvar, Mutex};
+use crate::base::sync::{Condvar, Mutex};
 
 pub type Done = Box<dyn FnOnce(Entry) + Send>;
 

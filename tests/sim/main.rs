@@ -20,19 +20,12 @@
     reason = "the library's sources bring what no simulation uses"
 )]
 
+mod base;
 #[path = "../../src/client/mod.rs"]
 mod client;
 mod completion;
-#[path = "../../src/deadline.rs"]
-mod deadline;
 #[path = "../../src/discovery/mod.rs"]
 mod discovery;
-#[path = "../../src/error.rs"]
-mod error;
-#[path = "../../src/handoff.rs"]
-mod handoff;
-#[path = "../../src/heavy.rs"]
-mod heavy;
 mod net;
 #[path = "../../src/observe/mod.rs"]
 mod observe;
@@ -43,9 +36,6 @@ mod pool;
 #[path = "../../src/resp/mod.rs"]
 mod resp;
 mod runtime;
-mod sync;
-#[path = "../../src/tasks.rs"]
-mod tasks;
 #[path = "../../src/topology.rs"]
 mod topology;
 

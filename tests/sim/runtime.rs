@@ -12,12 +12,12 @@ use crate::client::learnt::Lessons;
 use crate::completion::Queue;
 use crate::completion::callbacks::Callbacks;
 use crate::completion::subscription::Followed;
-use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::observe::{Log, Observer};
 use crate::options::{Options, Vault};
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 use crate::topology::{Request, Role, Service, Snapshot};
 
 type Job = Box<dyn FnOnce(&Rc<Common>) + Send>;

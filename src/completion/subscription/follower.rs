@@ -14,8 +14,8 @@ use super::names::{ChannelKind, Names};
 use super::outlet::{Notice, Outlet};
 use super::route::{Target, candidates};
 use super::session::{Ended, Heard, Session};
-use crate::error::{Error, ErrorKind, Stage};
-use crate::net::clock;
+use crate::base::error::{Error, ErrorKind, Stage};
+use crate::base::clock;
 use crate::net::{DialError, Endpoint, Greeted, Login, Transport, handshake};
 use crate::observe::events::{Event, What};
 use crate::pool::gate::Entry;
@@ -452,6 +452,6 @@ fn refused_login(endpoint: &Endpoint, error: &DialError) -> Option<Error> {
 fn refusal(name: &[u8], kind: ChannelKind, text: String, endpoint: &Endpoint) -> Error {
     let text = format!("{text} ({} \"{}\")", kind.subscribe(), name.escape_ascii());
     Error::new(ErrorKind::Server { text })
-        .with_outcome(crate::error::Outcome::Refused)
+        .with_outcome(crate::base::error::Outcome::Refused)
         .at(endpoint.to_string())
 }

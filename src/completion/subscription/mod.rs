@@ -16,15 +16,15 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::base::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 pub use gap::Gap;
 pub use names::ChannelKind;
 
 use super::Queue;
-use crate::error::{Error, ErrorKind, Result};
-use crate::net::sys::ForkBound;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::process::ForkBound;
 use crate::pool::{Common, Pool};
 use crate::runtime::Runtime;
 use follower::Follower;

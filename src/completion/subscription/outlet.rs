@@ -11,9 +11,9 @@ use super::gap::Gap;
 use super::names::{Added, ChannelKind, Names};
 use super::said::name_of;
 use crate::completion::{Entry, EntryKind, Queue};
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::net::Endpoint;
-use crate::net::clock;
+use crate::base::clock;
 use crate::resp::{Builder, Reply};
 
 /// An event that the program is to be told.
@@ -161,7 +161,7 @@ impl Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deadline::Deadline;
+    use crate::base::deadline::Deadline;
     use std::cell::Cell;
     use std::rc::Rc;
 

@@ -1,6 +1,6 @@
 //! Which node a subscription listens to. Pure.
 
-use crate::error::Stage;
+use crate::base::error::Stage;
 use crate::net::{DialError, Endpoint, Greeted, Link};
 use crate::options::ClientSettings;
 use crate::pool::readable_replicas;

@@ -8,7 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::names::{Added, Changes, ChannelKind};
 use super::said::{Said, read};
-use crate::net::clock;
+use crate::base::clock;
 use crate::net::{Wire, WireError};
 use crate::options::Credentials;
 use crate::resp::{Reply, control, encode};

@@ -1,21 +1,16 @@
 //! The room `net` with a simulated kernel below it: its own sources but for those that make system calls.
 
-pub mod clock;
 #[path = "../../../src/net/dial.rs"]
 pub mod dial;
-pub mod elsewhere;
 #[path = "../../../src/net/endpoint.rs"]
 pub mod endpoint;
 #[path = "../../../src/net/following.rs"]
 pub mod following;
-pub mod futex;
 #[path = "../../../src/net/handshake.rs"]
 pub mod handshake;
 #[path = "../../../src/net/login.rs"]
 mod login;
 mod lookup;
-#[path = "../../../src/net/process.rs"]
-pub mod process;
 #[path = "../../../src/net/records.rs"]
 pub mod records;
 #[path = "../../../src/net/secure.rs"]

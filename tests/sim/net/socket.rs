@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::clock::Moment;
+use crate::base::clock::Moment;
 use super::sys::Ready;
 use crate::kernel::{is_running, kernel};
 use crate::network::{Connection, READ, WRITE, network};
@@ -119,7 +119,7 @@ impl Socket {
     }
 
     pub fn has_input(&self) -> io::Result<bool> {
-        self.wait(Ready::Read, super::clock::Moment::now())
+        self.wait(Ready::Read, crate::base::clock::Moment::now())
     }
 
     pub fn cut(&self) {

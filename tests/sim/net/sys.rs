@@ -1,62 +1,16 @@
 //! The rest of the kernel: the names of `src/net/sys.rs`.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
 use std::os::fd::RawFd;
 use std::task::Poll;
 
 use super::Socket;
-use crate::kernel::kernel;
 use crate::network::network;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
     Read,
     ReadOrWrite,
-}
-
-/// Work that another thread does while time passes: it is done at once, and heard of later.
-pub async fn aside<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    let done = work();
-    let (told, hears) = tokio::sync::oneshot::channel();
-    let takes = kernel().below(2_000_000);
-    kernel().after(takes, move || drop(told));
-    let _: Result<(), _> = hears.await;
-    Ok(done)
-}
-
-/// Only names are looked up by it, and there are none here.
-pub fn beside(_: &str, work: impl FnOnce()) -> io::Result<()> {
-    work();
-    Ok(())
-}
-
-/// Nothing forks here.
-#[derive(Debug)]
-pub struct ForkBound<T>(T);
-
-impl<T> ForkBound<T> {
-    pub fn new(value: T) -> ForkBound<T> {
-        ForkBound(value)
-    }
-
-    pub fn is_forked(&self) -> bool {
-        false
-    }
-}
-
-impl<T> Deref for ForkBound<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> DerefMut for ForkBound<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
-    }
 }
 
 #[derive(Debug)]

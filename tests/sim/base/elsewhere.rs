@@ -1,6 +1,6 @@
-//! The names of `src/net/elsewhere.rs`: nobody measures here how long something takes.
+//! The names of `src/base/elsewhere.rs`: nobody measures here how long something takes.
 
-use super::sys::aside;
+use super::thread::aside;
 
 /// Few, so that it happens.
 pub const MANY: usize = 3;

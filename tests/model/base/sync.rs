@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::net::clock::Moment;
+use crate::base::clock::Moment;
 
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 

@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 
-use crate::net::elsewhere::discard;
+use crate::base::elsewhere::discard;
 
 /// What is larger than that is heavy.
 pub(crate) const HEAVY: usize = 1 << 20;

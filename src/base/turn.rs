@@ -5,7 +5,7 @@
 
 use super::clock::Moment;
 use super::futex;
-use crate::sync::{AtomicU32, Ordering, SPINS};
+use crate::base::sync::{AtomicU32, Ordering, SPINS};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;

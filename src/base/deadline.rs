@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::net::clock::Moment;
+use crate::base::clock::Moment;
 
 /// The moment by which a call must have returned, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

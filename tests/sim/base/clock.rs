@@ -1,4 +1,4 @@
-//! Moments of the simulated clock: the names of `src/net/clock.rs`.
+//! Moments of the simulated clock: the names of `src/base/clock.rs`.
 
 use std::time::{Duration, Instant};
 

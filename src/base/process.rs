@@ -1,6 +1,8 @@
 //! What belongs to one process of a line of forks.
 #![allow(unsafe_code)]
 
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// 0 until the handler is registered, then one more than the forks since.
@@ -85,6 +87,55 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
                 return &made.value;
             }
             seen = other;
+        }
+    }
+}
+
+/// Something with threads, sockets and locks that stay behind in the parent when the process forks. Dropped in the
+/// child it is left as it is: its threads are not there, a lock may be held by one of them for ever, and closing its
+/// epoll registrations would change the parent's.
+#[derive(Debug)]
+pub struct ForkBound<T> {
+    value: ManuallyDrop<T>,
+    forks: u64,
+}
+
+impl<T> ForkBound<T> {
+    /// Binds `value` to this process.
+    pub fn new(value: T) -> ForkBound<T> {
+        ForkBound {
+            value: ManuallyDrop::new(value),
+            forks: fork_count(),
+        }
+    }
+}
+
+impl<T> ForkBound<T> {
+    /// Whether this process is a fork of the one that bound it.
+    pub fn is_forked(&self) -> bool {
+        fork_count() != self.forks
+    }
+}
+
+impl<T> Deref for ForkBound<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for ForkBound<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T> Drop for ForkBound<T> {
+    fn drop(&mut self) {
+        if fork_count() == self.forks {
+            // SAFETY: this is the only place that drops the value, and a value is dropped at most once.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
         }
     }
 }

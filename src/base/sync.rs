@@ -3,7 +3,7 @@
 
 pub use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-pub use crate::net::lock::{Condvar, Mutex, MutexGuard};
+pub use crate::base::lock::{Condvar, Mutex, MutexGuard};
 
 /// How often a thread looks whether a lock is free before it sleeps: under a microsecond.
 pub const SPINS: u32 = 40;

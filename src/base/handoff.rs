@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::deadline::Deadline;
-use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering};
+use crate::base::deadline::Deadline;
+use crate::base::sync::{AtomicUsize, Condvar, Mutex, Ordering};
 
 #[derive(Debug)]
 enum Slot<T> {

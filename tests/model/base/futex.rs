@@ -1,7 +1,7 @@
 //! The kernel's futex with a bit set, out of loom's parts: looking at the word and going to sleep are one step.
 
 use super::clock::Moment;
-use crate::sync::{AtomicU32, Condvar, Mutex, Ordering};
+use crate::base::sync::{AtomicU32, Condvar, Mutex, Ordering};
 
 pub(crate) const ANY: u32 = u32::MAX;
 

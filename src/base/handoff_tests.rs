@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::deadline::Deadline;
-use crate::handoff::handoff;
+use crate::base::deadline::Deadline;
+use crate::base::handoff::handoff;
 
 #[test]
 fn a_value_that_nobody_waits_for_comes_back() {

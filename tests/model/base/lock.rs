@@ -1,12 +1,12 @@
-//! The library's locks: what they are made of, around a cell that loom watches. `src/net/lock.rs` adds the types.
+//! The library's locks: what they are made of, around a cell that loom watches. `src/base/lock.rs` adds the types.
 
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 use loom::thread::spawn;
 
-use crate::net::turn::{Signal, give, take, try_take};
-use crate::sync::AtomicU32;
+use crate::base::turn::{Signal, give, take, try_take};
+use crate::base::sync::AtomicU32;
 
 struct Shared {
     turn: AtomicU32,

@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::process::PerProcess;
-use super::sys;
-use crate::sync::Mutex;
+use super::thread;
+use crate::base::sync::Mutex;
 
 /// Commands about which sentinel-io decides in one turn by itself.
 pub const MANY: usize = 4096;
@@ -49,7 +49,7 @@ fn add(work: Work) {
     if at_work {
         return;
     }
-    if sys::beside("sentinel-aside", do_all).is_err() {
+    if thread::beside("sentinel-aside", do_all).is_err() {
         // Late is better than never.
         do_all();
     }

@@ -1,0 +1,17 @@
+//! What everything rests on: errors, deadlines, the clock, locks, threads and processes.
+
+pub mod clock;
+pub mod deadline;
+pub mod elsewhere;
+pub mod error;
+pub mod futex;
+pub(crate) mod handoff;
+#[cfg(test)]
+mod handoff_tests;
+pub(crate) mod heavy;
+mod lock;
+pub mod process;
+pub mod sync;
+pub(crate) mod tasks;
+pub mod thread;
+mod turn;
