@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::client::Client;
-use crate::completion::Queue;
-use crate::completion::callbacks::Callbacks;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::process::ForkBound;
+use crate::client::Client;
+use crate::completion::Queue;
+use crate::completion::callbacks::Callbacks;
+use crate::net::{Credentials, TlsSettings, Vault};
 use crate::observe::{Level, Log, Observer, describe, metrics};
-use crate::options::{Credentials, Options, TlsSettings, Vault};
+use crate::options::Options;
 use crate::runtime::{Runtime, may_wait, read_timeout};
 use crate::topology::{InUse, Node, Role, Snapshot, unknown_primary};
 

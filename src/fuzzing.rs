@@ -20,8 +20,7 @@ use crate::discovery::answer::{Address, Answer, read_address, read_fields, read_
 use crate::discovery::{events, hear_all, replicas};
 use crate::ffi::{batch, bytes::Args, error, options, reply};
 use crate::net::handshake::{SENTINEL_LIMITS, node_words, sentinel_words};
-use crate::net::{AddressMap, Endpoint, Login, Socket, Wire};
-use crate::options::Vault;
+use crate::net::{AddressMap, Endpoint, Login, Socket, Vault, Wire};
 use crate::resp::{DecodeError, Decoder, Limits, Reply, Room, Value};
 use crate::topology::{Role, Word};
 

@@ -22,7 +22,7 @@ pub mod resp;
 mod runtime;
 pub mod topology;
 
+pub use base::error::{Error, ErrorKind, Outcome, Reason, Result};
 pub use client::{CallOptions, Client};
 pub use deployment::Deployment;
-pub use base::error::{Error, ErrorKind, Outcome, Reason, Result};
 pub use options::Options;

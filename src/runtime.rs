@@ -12,23 +12,22 @@ use crate::base::sync::Mutex;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::handoff::Latch;
+use crate::base::process::fork_count;
+use crate::base::{tasks, thread};
 use crate::client::learnt::Lessons;
 use crate::completion::Queue;
 use crate::completion::callbacks::{self, Callbacks};
 use crate::completion::subscription::Followed;
-use crate::base::deadline::Deadline;
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
-use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::handoff::Latch;
-use crate::net::Endpoint;
-use crate::base::process::fork_count;
-use crate::base::thread;
+use crate::net::{Endpoint, Vault};
 use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer};
-use crate::options::{ClientSettings, DeploymentSettings, Options, Vault};
+use crate::options::{ClientSettings, DeploymentSettings, Options};
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
-use crate::base::tasks;
 use crate::topology::{Role, Service, Snapshot};
 
 /// What sentinel-io runs between its tasks.

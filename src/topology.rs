@@ -11,17 +11,7 @@ use crate::base::deadline::Deadline;
 use crate::base::error::{Attempt, ErrorKind, Reason, Stage};
 use crate::base::handoff::{Giver, handoff};
 use crate::net::Endpoint;
-
-/// The part a node plays in a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Takes writes.
-    Primary,
-    /// Follows the primary.
-    Replica,
-    /// Watches both.
-    Sentinel,
-}
+pub use crate::net::Role;
 
 /// A node as discovery reports it to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]

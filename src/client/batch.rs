@@ -1,15 +1,14 @@
 //! Many commands in one write.
 
-use super::CallOptions;
 use super::call::{Letter, Waiting};
 use super::commands::{self, Class};
 use super::learnt::{Learnt, unknown_name};
 use super::life::{Commands, Life, Shape};
 use super::reading::{in_one, incomplete};
 use super::replication::asked_by;
-use super::{Client, has_name, unsupported};
-use crate::completion::{CallId, Target};
+use super::{CallOptions, Client, has_name, unsupported};
 use crate::base::error::{Error, Result};
+use crate::completion::{CallId, Target};
 use crate::resp::{Reply, Request, encode, first_command};
 
 /// Whether the commands of a batch run one by one or as one transaction.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::CallOptions;
 use super::batch::{Batch, BatchKind, Encoded};
-use super::commands;
 use super::learnt::{Learnt, question};
 use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Shape, Step};
 use super::replication::{PROBE, wait_command};
+use super::{CallOptions, commands};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, Result};
 use crate::observe::Timing;

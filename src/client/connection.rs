@@ -11,10 +11,10 @@ use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::base::process::ForkBound;
+use crate::base::sync::Mutex;
 use crate::pool::{Breaker, Lent, Patience};
 use crate::resp::{Kind, Reply, Request};
 use crate::runtime::read_timeout;
-use crate::base::sync::Mutex;
 
 /// A connection of one's own. One thread at a time. Never shared, never silently replaced: when it is lost, it fails.
 #[derive(Debug)]

@@ -18,10 +18,10 @@ pub mod trying;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::completion::{CallId, Calls, Queue, Subscription, Target};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::process::ForkBound;
+use crate::completion::{CallId, Calls, Queue, Subscription, Target};
 use crate::pool::{Pool, Submissions, Want};
 use crate::resp::{Reply, Request};
 use crate::runtime::{Runtime, read_timeout};

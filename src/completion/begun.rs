@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Queue;
 use super::book::{CallId, Place, Target};
 use super::calls::Calls;
-use crate::client::life::{Life, Message, Step};
 use crate::base::deadline::Deadline;
 use crate::base::error::ErrorKind;
+use crate::client::life::{Life, Message, Step};
 use crate::pool::{BEGUN, Parcel, Passed, Pool, Submissions};
 use crate::resp::Request;
 

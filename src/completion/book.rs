@@ -8,11 +8,11 @@ use super::agenda::Agenda;
 use super::callbacks::Done;
 use super::deliveries::{Deliveries, Destination};
 use super::queues::Queues;
-use crate::client::batch::{EXEC, MULTI};
-use crate::client::life::{Event, Handed, Life, Shape, Step};
+use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, Outcome, Result};
-use crate::base::clock::Moment;
+use crate::client::batch::{EXEC, MULTI};
+use crate::client::life::{Event, Handed, Life, Shape, Step};
 use crate::pool::{Apart, Lane, Parcel, Waiter, Want};
 use crate::resp::Reply;
 

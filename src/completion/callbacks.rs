@@ -242,8 +242,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::completion::EntryKind;
     use crate::base::error::{Error, ErrorKind};
+    use crate::completion::EntryKind;
 
     fn telling(told: &mpsc::Sender<u64>, tag: u64) -> (Done, Entry) {
         let told = told.clone();

@@ -17,17 +17,17 @@ use super::callbacks::Callbacks;
 use super::decisions::Large;
 use super::deliveries::{Deliveries, Destination};
 use super::untaken::Untaken;
+use crate::base::clock::Moment;
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::tasks::until;
 use crate::client::Learnt;
 use crate::client::call::backoff;
 use crate::client::life::{Event, Handed, Life, Shape};
 use crate::client::reading::{in_one, incomplete};
-use crate::base::deadline::Deadline;
-use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::clock::Moment;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Parcel, Pool, Submissions, Waiter, Want};
 use crate::resp::{Reply, Request};
-use crate::base::tasks::until;
 use crate::topology::Role;
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.

@@ -8,13 +8,13 @@ use tokio::sync::Notify;
 use super::attempt::{came, follow};
 use super::book::{Call, CallId, EndOf, Stored};
 use super::calls::Calls;
+use crate::base::elsewhere::{MANY, discard, elsewhere};
+use crate::base::error::Error;
+use crate::base::sync::Mutex;
 use crate::client::Learnt;
 use crate::client::batch::Encoded;
 use crate::client::life::{self, Event, Life, Message, Next, Scene, Shape, Step};
-use crate::base::error::Error;
-use crate::base::elsewhere::{MANY, discard, elsewhere};
 use crate::pool::{Ended, Lane, Pool, Refused};
-use crate::base::sync::Mutex;
 use crate::topology::Role;
 
 /// A call that is decided about outside of the book, for that may take time.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::book::{Book, CallId, Place};
 use super::calls::Calls;
-use crate::client::Learnt;
 use crate::base::error::Result;
+use crate::client::Learnt;
 use crate::pool::Pool;
 use crate::resp::Reply;
 

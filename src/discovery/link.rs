@@ -21,11 +21,10 @@ use super::redial::{FOR_CALLERS, longest_wait, patience};
 use super::session::Session;
 use super::way::{Made, Way};
 use crate::base::error::{Attempt, Stage};
-use crate::base::clock;
+use crate::base::{clock, tasks};
 use crate::net::{DialError, Endpoint};
 use crate::observe::{Observer, SentinelStats};
 use crate::options::DeploymentSettings;
-use crate::base::tasks;
 
 /// Which link of a deployment.
 pub type LinkId = usize;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::link::LinkId;
 use super::redial::{Budget, Others};
 use super::who::{Standing, Who};
-use crate::net::Endpoint;
 use crate::base::clock;
+use crate::net::Endpoint;
 
 /// Who is who among the Sentinels, told and asked by links and watchers.
 #[derive(Debug)]

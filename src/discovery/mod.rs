@@ -38,11 +38,10 @@ use seeds::Seeds;
 use way::Way;
 use who::Change;
 
-use crate::base::clock;
-use crate::net::{Endpoint, Tls, Transport};
+use crate::base::{clock, tasks};
+use crate::net::{Endpoint, Tls, Transport, Vault};
 use crate::observe::Observer;
-use crate::options::{DeploymentSettings, Vault};
-use crate::base::tasks;
+use crate::options::DeploymentSettings;
 
 /// The Sentinels of a deployment, shared by the watchers of all its services.
 #[derive(Debug)]

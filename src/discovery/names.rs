@@ -10,9 +10,8 @@ use tokio::sync::Notify;
 use super::members::Members;
 use super::redial::{Others, longest_wait};
 use crate::base::error::Stage;
-use crate::base::clock;
+use crate::base::{clock, tasks};
 use crate::net::{DialError, Endpoint, addresses};
-use crate::base::tasks;
 
 /// A lookup is given up after so long.
 const LOOKUP_WITHIN: Duration = Duration::from_secs(3);

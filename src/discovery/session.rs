@@ -9,8 +9,8 @@ use tokio::time::sleep_until;
 
 use super::answer::{Answer, Depth, read_address, read_fields, read_list};
 use super::events::{self, CHANNELS, Event};
-use crate::base::error::Stage;
 use crate::base::clock;
+use crate::base::error::Stage;
 use crate::net::{DialError, Wire};
 use crate::observe::SentinelStats;
 use crate::resp::{Kind, Reply, control};

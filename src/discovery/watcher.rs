@@ -9,19 +9,17 @@ use std::time::Instant;
 use crate::base::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
-use super::Discovery;
 use super::answer::{self, Answer, Depth, entry_endpoint};
 use super::council::{Act, Council, stranger};
-use super::events;
 use super::link::{Heard, LinkId, Question, Report};
 use super::verdict::Adopted;
 use super::who::Standing;
-use super::{replicas, view};
+use super::{Discovery, events, replicas, view};
+use crate::base::clock;
 use crate::base::error::{Attempt, Stage};
 use crate::base::handoff::Giver;
-use crate::net::Endpoint;
-use crate::base::clock;
 use crate::base::tasks::until;
+use crate::net::Endpoint;
 use crate::topology::{Request, Snapshot, Word, Words, turned_away};
 
 /// The ends of a service that discovery writes to and reads from.

@@ -12,8 +12,8 @@ use super::members::Members;
 use super::names::Name;
 use super::redial::patience;
 use crate::base::error::Stage;
-use crate::net::{DialError, Endpoint, Greeted, Login, Transport, Wire, handshake};
-use crate::options::{DeploymentSettings, Vault};
+use crate::net::{DialError, Endpoint, Greeted, Login, Transport, Vault, Wire, handshake};
+use crate::options::DeploymentSettings;
 
 /// Refused credentials are not shown again before this.
 const BETWEEN_RENEWALS: Duration = Duration::from_millis(125);

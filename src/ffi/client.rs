@@ -6,17 +6,16 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use super::bytes;
 use super::deployment::sentinel_t;
 use super::discovery::sentinel_nodes_t;
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
+use super::{bytes, guard};
 use crate::Deployment;
-use crate::client::Client;
 use crate::base::error::Result;
+use crate::client::Client;
 use crate::options::Options;
 
 /// A client of the primary or the replicas of a service. Any thread, any time.

@@ -19,9 +19,9 @@ use super::handle::{self, Callable, missing};
 use super::queue::sentinel_queue_t;
 use super::reply::{self, sentinel_reply_t};
 use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
+use crate::base::error::Error;
 use crate::client::Tried;
 use crate::completion::{Entry, EntryKind, Target};
-use crate::base::error::Error;
 
 /// The end of a call that was submitted.
 pub const SENTINEL_COMPLETION_CALL: i32 = 1;

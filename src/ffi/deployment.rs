@@ -5,15 +5,14 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::bytes;
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
+use super::{bytes, guard};
 use crate::Deployment;
 use crate::base::error::Result;
-use crate::options::Credentials;
+use crate::net::Credentials;
 
 /// A deployment: a set of Sentinels and the services they watch. Any thread, any time.
 #[derive(Debug)]

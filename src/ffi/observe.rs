@@ -6,14 +6,13 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use super::bytes;
 use super::deployment::sentinel_t;
 use super::error::{Failure, sentinel_error_t};
-use super::guard;
 use super::handle::{self, Callable, missing};
 use super::options::sentinel_options_t;
 use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
+use super::{bytes, guard};
 use crate::Deployment;
 use crate::base::error::{Error, ErrorKind};
 use crate::options::LogHook;

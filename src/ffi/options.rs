@@ -7,11 +7,10 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::bytes;
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{Callable, Handle, InBox, Poison};
 use super::status::sentinel_status_t;
+use super::{bytes, guard};
 use crate::options::Options;
 
 /// What a deployment or a client is made of. One thread at a time.

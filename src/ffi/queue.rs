@@ -8,18 +8,17 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bytes;
 use super::completion::sentinel_completion_t;
 use super::deployment::sentinel_t;
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison, missing};
 use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
-use crate::completion::Queue;
-use crate::completion::queue::Polled;
+use super::{bytes, guard};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::process::ForkBound;
+use crate::completion::Queue;
+use crate::completion::queue::Polled;
 use crate::runtime::may_wait;
 
 /// A queue of completions. Any thread, any time.

@@ -28,15 +28,14 @@
 
 use std::ffi::c_void;
 
-use super::bytes;
 use super::client::sentinel_client_t;
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
-use crate::completion::{ChannelKind, Subscription};
+use super::{bytes, guard};
 use crate::base::error::{Error, Result};
+use crate::completion::{ChannelKind, Subscription};
 
 /// A channel by its name (`SUBSCRIBE`).
 pub const SENTINEL_SUBSCRIBE_CHANNEL: i32 = 1;

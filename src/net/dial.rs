@@ -12,9 +12,9 @@ use super::lookup::lookup;
 use super::secure::{Mutes, speaks_tls};
 use super::socket::Socket;
 use super::{Endpoint, Tls};
-use crate::base::error::{Attempt, Stage};
 use crate::base::clock;
-use crate::options::TcpSettings;
+use crate::base::error::{Attempt, Stage};
+use crate::net::TcpSettings;
 
 /// Why an endpoint could not be reached, and how far the attempt came.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::Endpoint;
+use super::role::Role;
 use super::wire::{Wire, WireError};
 use crate::resp::{Kind, Reply, control};
-use crate::topology::Role;
 
 /// How the link of a replica to its primary stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,13 +13,13 @@ use super::following::{Following, Part, role_named};
 use super::login::{
     Entered, Script, UNAWARE, ended, enter, has_code, hello_field, receive, refused_login, without_secret,
 };
+use super::role::Role;
 use super::secure::secure;
 use super::wire::Wire;
-use crate::base::error::Stage;
 use crate::base::clock;
-use crate::options::{Credentials, Vault};
+use crate::base::error::Stage;
+use crate::net::{Credentials, Vault};
 use crate::resp::{Kind, Limits, Reply};
-use crate::topology::Role;
 
 pub use super::login::Login;
 

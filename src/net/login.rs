@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::dial::DialError;
 use super::wire::{Wire, WireError};
 use crate::base::error::Stage;
-use crate::options::{Credentials, Vault};
+use crate::net::{Credentials, Vault};
 use crate::resp::{DecodeError, Kind, Reply, Value, encode};
 
 /// What a peer must be told before it serves a client.

@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::watch;
 
 use crate::base::process::PerProcess;
-use crate::base::thread;
 use crate::base::sync::Mutex;
+use crate::base::thread;
 
 /// So many names are looked up at once; further ones wait for one of these to end, as long as somebody asks for them.
 const AT_ONCE: usize = 16;

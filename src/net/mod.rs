@@ -7,12 +7,15 @@ pub mod handshake;
 mod login;
 mod lookup;
 pub mod records;
+mod role;
 mod secure;
 mod sessions;
+mod settings;
 pub mod socket;
 pub mod stream;
 pub mod sys;
 pub mod tls;
+mod vault;
 pub mod wire;
 
 pub use dial::{DialError, Transport, addresses};
@@ -20,9 +23,12 @@ pub use endpoint::{AddressMap, Endpoint};
 pub use following::{Following, Link, Part, look};
 pub use handshake::{Greeted, Login};
 pub use records::Records;
+pub use role::Role;
+pub use settings::{Credentials, Secret, TcpSettings, TlsSettings};
 pub use socket::Socket;
 pub use stream::Stream;
 pub use tls::Tls;
+pub use vault::{Replacements, Vault};
 pub use wire::{Wire, WireError};
 #[cfg(test)]
 mod stream_tests;

@@ -20,7 +20,7 @@ use super::wire::{Wire, WireError};
 use super::{DialError, Endpoint, Tls};
 use crate::base::clock;
 use crate::base::error::Stage;
-use crate::options::TcpSettings;
+use crate::net::TcpSettings;
 
 /// How long the end of the one connection may come after that of the other, where the peer ended both.
 const TOGETHER: Duration = Duration::from_millis(10);

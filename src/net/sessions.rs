@@ -144,8 +144,7 @@ mod tests {
     use sentinel_lab::{Authority, Config, Identity, Topology};
 
     use super::*;
-    use crate::net::{AddressMap, Endpoint, Socket, Tls, Wire};
-    use crate::options::TlsSettings;
+    use crate::net::{AddressMap, Endpoint, Socket, Tls, TlsSettings, Wire};
     use crate::resp::Limits;
 
     const NAME: &str = "127.0.0.1";

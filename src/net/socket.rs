@@ -16,9 +16,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{Interest, Ready as Readiness};
 
-use crate::base::clock::Moment;
 use super::sys::{Ready, wait_ready};
-use crate::options::TcpSettings;
+use crate::base::clock::Moment;
+use crate::net::TcpSettings;
 
 /// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;

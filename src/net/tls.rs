@@ -18,10 +18,10 @@ use tokio::sync::Mutex;
 use super::dial::plain;
 use super::records::{Outset, Records, explain};
 use super::sessions::{Look, Sessions};
-use crate::base::thread::aside;
 use super::{AddressMap, DialError, Endpoint};
 use crate::base::error::Stage;
-use crate::options::TlsSettings;
+use crate::base::thread::aside;
+use crate::net::TlsSettings;
 
 /// Where distributions keep the roots they trust, as one file: Debian, Fedora, SUSE, Alpine. The environment, which names
 /// others for OpenSSL, is not asked.

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use tokio::task::yield_now;
 
-use crate::base::clock;
 use super::dial::plain;
 use super::records::Records;
 use super::socket::Socket;
 use super::stream::{Stream, Watching};
+use crate::base::clock;
 use crate::resp::{DecodeError, Decoder, Limits, Reply};
 
 /// Why a wire ended.

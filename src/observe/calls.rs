@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::base::error::{Error, ErrorKind, Outcome};
 use crate::base::clock::Moment;
+use crate::base::error::{Error, ErrorKind, Outcome};
 use crate::topology::Role;
 
 /// Upper bounds of the latency histogram, microseconds; what is above the last one is in `+Inf`.

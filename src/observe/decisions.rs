@@ -5,15 +5,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::Observer;
 use super::calls::{CallStats, outcome_word, word};
-use super::changes;
 use super::events::{Event, SentinelChange, What, role_word};
 use super::log::Level;
 use super::nodes::{LinkState, SentinelStats};
+use super::{Observer, changes};
+use crate::base::clock;
 use crate::base::error::{Attempt, Error, Stage};
 use crate::net::Endpoint;
-use crate::base::clock;
 use crate::topology::{Role, Snapshot, Word, Words};
 
 impl Observer {

@@ -375,8 +375,8 @@ fn parse_value(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::{ErrorKind, Outcome};
     use crate::base::clock::Moment;
+    use crate::base::error::{ErrorKind, Outcome};
     use crate::observe::Timing;
     use crate::topology::Role;
 

@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use crate::base::sync::Mutex;
 
-use crate::net::Endpoint;
 use crate::base::clock;
+use crate::net::Endpoint;
 use crate::topology::Role;
 
 pub use calls::{CallStats, Timing, short_micros};

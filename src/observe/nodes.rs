@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::base::sync::Mutex;
 
 use super::calls::{Counter, micros};
+use crate::base::clock;
 use crate::base::error::Attempt;
 use crate::net::Endpoint;
-use crate::base::clock;
 
 /// A switch of primaries whose first connection has not been made yet.
 #[derive(Debug, Clone)]

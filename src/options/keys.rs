@@ -4,7 +4,8 @@
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::AddressMap;
 
-use super::{Secret, Value};
+use super::Value;
+use crate::net::Secret;
 
 /// The longest time an option takes, ms: what `poll` and the socket options take.
 const MAX_MS: i64 = i32::MAX as i64;

@@ -9,19 +9,17 @@ mod tests;
 mod url;
 #[cfg(test)]
 mod url_tests;
-mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 pub use keys::{Key, Kind, Scope, keys};
-pub use settings::{ClientSettings, Credentials, DeploymentSettings, Secret, Select, TcpSettings, TlsSettings};
-pub use vault::{Replacements, Vault};
+pub use settings::{ClientSettings, DeploymentSettings, Select};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::net::Endpoint;
 use crate::net::endpoint::check_host;
+use crate::net::{Endpoint, Secret};
 
 /// Receives log lines: the level (1 error to 5 trace) and the line.
 pub type LogHook = Arc<dyn Fn(i32, &str) + Send + Sync>;

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Options, Secret};
+use super::Options;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::net::Endpoint;
 use crate::net::endpoint::split;
+use crate::net::{Endpoint, Secret};
 
 /// Where Sentinels listen unless told otherwise.
 const DEFAULT_PORT: u16 = 26379;

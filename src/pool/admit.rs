@@ -9,8 +9,8 @@ use super::keeper::{Common, Keeper};
 use super::lane::Lane;
 use super::state::{Route, State, Want};
 use crate::base::error::Stage;
-use crate::net::{DialError, Greeted};
 use crate::base::tasks;
+use crate::net::{DialError, Greeted};
 use crate::topology::Role;
 
 /// What a connection is dialled for.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::base::sync::Mutex;
 use tokio::sync::watch;
 
-use crate::base::error::Stage;
 use crate::base::clock;
+use crate::base::error::Stage;
 use crate::net::{DialError, Endpoint};
 
 /// No address in trouble is dialled more often in the long run: ten times a second.

@@ -14,10 +14,10 @@ use super::generation::Generation;
 use super::hangup::HangupWatch;
 use super::sentry::Sentries;
 use super::state::{Demand, Route, State};
-use crate::base::error::{Error, ErrorKind, Stage};
 use crate::base::clock;
-use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
+use crate::base::error::{Error, ErrorKind, Stage};
 use crate::base::tasks::until;
+use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
 use crate::topology::{Hint, Unserved};
 
 /// What the keepers of a deployment share.

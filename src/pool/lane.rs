@@ -12,9 +12,9 @@ use super::passed::BEGUN;
 use super::seat::{End, Failure, Ticket, Wakes};
 use super::silence::Patience;
 use crate::base::error::{Error, ErrorKind, Outcome};
+use crate::base::sync::Mutex;
 use crate::net::Socket;
 use crate::resp::{Reply, Room};
-use crate::base::sync::Mutex;
 
 /// Calls that no thread waits for, each under a number. The pool carries them and tells how they end.
 pub trait Submissions: std::fmt::Debug + Send + Sync {

@@ -10,9 +10,9 @@ use super::outbox::Parcel;
 use super::silence::Patience;
 use super::state::Line;
 use super::{Direct, Pool, Want, seat};
+use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome};
-use crate::base::clock::Moment;
 use crate::observe::{Timing, short_micros};
 use crate::resp::{Reply, Request};
 

@@ -63,14 +63,14 @@ pub(crate) use watchers::Breaker;
 pub(crate) use admit::verify;
 pub(crate) use select::readable as readable_replicas;
 
+use crate::base::clock;
+use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Attempt, Error, ErrorKind, Reason, Stage};
 use crate::base::handoff::{Giver, handoff};
-use crate::base::clock;
-use crate::base::clock::Moment;
-use crate::net::{DialError, Endpoint};
+use crate::net::{DialError, Endpoint, Vault};
 use crate::observe::{CallStats, Observer};
-use crate::options::{ClientSettings, Shown, Vault};
+use crate::options::{ClientSettings, Shown};
 use crate::topology::{Hint, InUse, Role, Service, is_final, turned_away, unknown_primary};
 use state::{Line, Route, State};
 use waiters::Queue;

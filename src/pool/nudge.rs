@@ -8,8 +8,8 @@ use tokio::task::unconstrained;
 use super::driver::Driver;
 use super::seat::NUDGE_EVERY;
 use super::silence::{Due, SILENT, Verdict};
-use crate::base::error::ErrorKind;
 use crate::base::clock::Moment;
+use crate::base::error::ErrorKind;
 
 impl Driver {
     /// Has everyone who waits look at the time, every [`NUDGE_EVERY`], and looks whether the lane is still of use.

@@ -14,13 +14,13 @@ use super::seat::Failure;
 use super::silence::Patience;
 use super::state::{Line, State};
 use super::{Direct, Pool, Want, direct};
+use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::Outcome;
-use crate::base::clock::Moment;
+use crate::base::tasks;
 use crate::net::dial::plain;
 use crate::net::stream::Watching;
 use crate::resp::Request;
-use crate::base::tasks;
 
 /// The number of a call on a lane that carried it before its driver was there: it can never be taken back.
 pub(crate) const BEGUN: u64 = 0;

@@ -10,8 +10,8 @@ use super::generation::Generation;
 use super::keeper::Keeper;
 use super::select::{self, Standing};
 use super::state::{Route, State};
-use crate::base::error::Stage;
 use crate::base::clock;
+use crate::base::error::Stage;
 use crate::net::{DialError, Endpoint, Part};
 use crate::topology::{Role, Snapshot};
 

@@ -6,13 +6,13 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::Error;
-use crate::base::clock::Moment;
 use crate::base::futex;
 use crate::base::process::{PerProcess, fork_count};
-use crate::resp::{Reply, Rooms};
 use crate::base::sync::{AtomicU32, Mutex, Ordering};
+use crate::resp::{Reply, Rooms};
 
 /// Seats in a row: the bits of its word's wait mask.
 const WIDTH: u32 = 32;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::seat::{End, NUDGE_EVERY, PLACE_SIZE, Seat, Wakes, with_mine};
-use crate::base::deadline::Deadline;
 use crate::base::clock;
+use crate::base::deadline::Deadline;
 use crate::resp::{Builder, Reply};
 
 fn integer(number: i64) -> Reply {

@@ -18,12 +18,11 @@ use tokio::time::{sleep, timeout};
 
 use super::Pool;
 use super::gate::{Entry, Gate};
-use crate::base::error::Stage;
-use crate::base::clock;
 use crate::base::clock::Moment;
+use crate::base::error::Stage;
+use crate::base::{clock, tasks};
 use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake, look};
 use crate::resp::{Kind, Reply, control};
-use crate::base::tasks;
 
 /// Between two PINGs, and for a pong: together less than the 2 s within which a dead connection must be noticed.
 const PING_EVERY: Duration = Duration::from_millis(950);

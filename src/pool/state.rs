@@ -13,9 +13,9 @@ use super::own::OwnLanes;
 use super::passed::Passing;
 use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
+use crate::base::clock;
 use crate::base::error::{Attempt, Error};
 use crate::base::handoff::Giver;
-use crate::base::clock;
 use crate::net::{Endpoint, Part};
 use crate::options::Select;
 

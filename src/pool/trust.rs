@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::Direct;
-use crate::base::deadline::Deadline;
 use crate::base::clock::Moment;
+use crate::base::deadline::Deadline;
 use crate::resp::Request;
 
 /// So long a connection may be idle and be trusted with a write all the same.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::Entry;
 use super::untaken::Untaken;
 use crate::base::deadline::Deadline;
-use crate::kernel::kernel;
 use crate::base::sync::{Condvar, Mutex};
+use crate::kernel::kernel;
 
 pub type Done = Box<dyn FnOnce(Entry) + Send>;
 

@@ -8,8 +8,7 @@ use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::node::{Life, Node};
 use crate::plan::Plan;
-use crate::program;
-use crate::random;
+use crate::{program, random};
 
 /// What came of it. Two runs of one seed have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

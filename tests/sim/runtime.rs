@@ -8,16 +8,17 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::sync::Mutex;
 use crate::client::learnt::Lessons;
 use crate::completion::Queue;
 use crate::completion::callbacks::Callbacks;
 use crate::completion::subscription::Followed;
-use crate::base::deadline::Deadline;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::net::Vault;
 use crate::observe::{Log, Observer};
-use crate::options::{Options, Vault};
+use crate::options::Options;
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
-use crate::base::sync::Mutex;
 use crate::topology::{Request, Role, Service, Snapshot};
 
 type Job = Box<dyn FnOnce(&Rc<Common>) + Send>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sentinel::Deployment;
 use sentinel::completion::queue::Polled;
-use sentinel::options::Credentials;
+use sentinel::net::Credentials;
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Server, Topology, wait_until};
 
 use crate::hearing::{Got, Hearer, message, publish};

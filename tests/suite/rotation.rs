@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sentinel::options::Credentials;
+use sentinel::net::Credentials;
 use sentinel::{Client, Deployment, ErrorKind, Reason};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Server, Topology, wait_until};
 

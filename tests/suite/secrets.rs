@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sentinel::options::Credentials;
+use sentinel::net::Credentials;
 use sentinel::{Deployment, ErrorKind};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 use zeroize::Zeroizing;

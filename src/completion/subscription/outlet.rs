@@ -10,10 +10,10 @@ use std::time::Instant;
 use super::gap::Gap;
 use super::names::{Added, ChannelKind, Names};
 use super::said::name_of;
-use crate::completion::{Entry, EntryKind, Queue};
-use crate::base::error::Error;
-use crate::net::Endpoint;
 use crate::base::clock;
+use crate::base::error::Error;
+use crate::completion::{Entry, EntryKind, Queue};
+use crate::net::Endpoint;
 use crate::resp::{Builder, Reply};
 
 /// An event that the program is to be told.

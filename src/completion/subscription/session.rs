@@ -9,8 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::names::{Added, Changes, ChannelKind};
 use super::said::{Said, read};
 use crate::base::clock;
-use crate::net::{Wire, WireError};
-use crate::options::Credentials;
+use crate::net::{Credentials, Wire, WireError};
 use crate::resp::{Reply, control, encode};
 
 /// Something that the server said and that the program may want to know.

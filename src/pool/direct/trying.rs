@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{ConnectionId, Direct, Outgoing};
+use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind};
 use crate::net::Stream;
-use crate::base::clock::Moment;
 use crate::resp::{Decoder, Reply, Request};
 
 /// The kernel ends a timed receive at one of its ticks, the longest of which are this long.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use loom::cell::UnsafeCell;
 use loom::thread::spawn;
 
-use crate::base::turn::{Signal, give, take, try_take};
 use crate::base::sync::AtomicU32;
+use crate::base::turn::{Signal, give, take, try_take};
 
 struct Shared {
     turn: AtomicU32,

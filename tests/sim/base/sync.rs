@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 pub use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use crate::kernel::{is_running, kernel};
 use crate::base::clock::Moment;
+use crate::kernel::{is_running, kernel};
 
 /// Only one thread of the simulation runs at a time: the flag tells who sleeps in the middle, and keeps the processors
 /// of the machine out of it.

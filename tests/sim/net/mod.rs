@@ -13,16 +13,22 @@ mod login;
 mod lookup;
 #[path = "../../../src/net/records.rs"]
 pub mod records;
+#[path = "../../../src/net/role.rs"]
+mod role;
 #[path = "../../../src/net/secure.rs"]
 mod secure;
 #[path = "../../../src/net/sessions.rs"]
 mod sessions;
+#[path = "../../../src/net/settings.rs"]
+mod settings;
 pub mod socket;
 #[path = "../../../src/net/stream.rs"]
 pub mod stream;
 pub mod sys;
 #[path = "../../../src/net/tls.rs"]
 pub mod tls;
+#[path = "../../../src/net/vault.rs"]
+mod vault;
 #[path = "../../../src/net/wire.rs"]
 pub mod wire;
 
@@ -31,7 +37,10 @@ pub use endpoint::{AddressMap, Endpoint};
 pub use following::{Following, Link, Part, look};
 pub use handshake::{Greeted, Login};
 pub use records::Records;
+pub use role::Role;
+pub use settings::{Credentials, Secret, TcpSettings, TlsSettings};
 pub use socket::Socket;
 pub use stream::Stream;
 pub use tls::Tls;
+pub use vault::{Replacements, Vault};
 pub use wire::{Wire, WireError};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::base::clock::Moment;
 use super::sys::Ready;
+use crate::base::clock::Moment;
 use crate::kernel::{is_running, kernel};
+use crate::net::TcpSettings;
 use crate::network::{Connection, READ, WRITE, network};
-use crate::options::TcpSettings;
 
 #[derive(Debug)]
 pub struct Socket(usize);

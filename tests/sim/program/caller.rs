@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::ask::{Ask, Many, Sort, end_of};
 use super::{Phase, Program, in_time};
-use crate::client::{CallOptions, Client, Connection};
 use crate::base::error::{Error, ErrorKind};
+use crate::client::{CallOptions, Client, Connection};
 use crate::kernel::kernel;
 use crate::kernel::trace::tell;
 use crate::ledger::{End, broken, ledger};

@@ -244,7 +244,10 @@ fn finish(program: &Rc<Program>) {
     if kernel.one_in(2) {
         program.runtime.close();
     }
-    program.runtime.callbacks().close(crate::base::deadline::Deadline::NEVER);
+    program
+        .runtime
+        .callbacks()
+        .close(crate::base::deadline::Deadline::NEVER);
     // A sentry looks once a second, and a dial under way has its time.
     kernel.sleep(4_000 * MS);
     let held = network().held();

@@ -14,11 +14,11 @@ use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::kernel::kernel;
 use crate::kernel::trace::tell;
-use crate::net::Endpoint;
+use crate::net::{Endpoint, Vault};
 use crate::network::{Weather, network};
 use crate::node::{Life, live};
 use crate::observe::{Log, Observer};
-use crate::options::{Options, Vault};
+use crate::options::Options;
 use crate::topology::{Hint, Request, Snapshot};
 
 /// Things happen for so long; then it is quiet, and the truth must be found.
