@@ -4,25 +4,22 @@
 //! that follow a service through its failovers. The C surface in `ffi` is a thin layer over these types.
 
 pub mod base;
-pub mod client;
+pub mod call;
 pub mod completion;
-mod deployment;
 pub mod discovery;
 pub mod ffi;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-#[cfg(test)]
-#[path = "client/lending_tests.rs"]
-mod lending_tests;
+pub mod handles;
 pub mod net;
 pub mod observe;
 pub mod options;
 pub mod pool;
 pub mod resp;
-mod runtime;
 pub mod topology;
 
+pub use base::deadline::Deadline;
 pub use base::error::{Error, ErrorKind, Outcome, Reason, Result};
-pub use client::{CallOptions, Client};
-pub use deployment::Deployment;
+pub use call::{Batch, BatchKind, CallOptions, Script};
+pub use handles::{Client, Connection, Deployment, Scan, Subscription, Tried};
 pub use options::Options;

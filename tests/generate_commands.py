@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes src/client/commands_table.rs from the COMMAND reply of the redis-server in PATH.
+"""Writes src/call/commands_table.rs from the COMMAND reply of the redis-server in PATH.
 
     tests/generate_commands.py            writes the file
     tests/generate_commands.py --check    fails when the file is not what this server gives
 
 One line a command, sorted by name. A subcommand has a line of its own where its flags differ from its container's.
-Only the three flags the client decides by are kept. Commands newer than the server are in src/client/commands.rs.
+Only the three flags the client decides by are kept. Commands newer than the server are in src/call/commands.rs.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-TABLE = pathlib.Path(__file__).resolve().parent.parent / "src/client/commands_table.rs"
+TABLE = pathlib.Path(__file__).resolve().parent.parent / "src/call/commands_table.rs"
 FLAGS = {"readonly": "R", "write": "W", "blocking": "B"}
 
 

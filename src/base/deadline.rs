@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::clock::Moment;
+use super::clock::Moment;
+use super::error::{Error, Result};
 
 /// The moment by which a call must have returned, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +35,20 @@ impl Deadline {
     }
 
     /// The deadline of a call that gave `timeout_ms` under the rule of the C contract: 0 takes `default_ms`, -1 has
-    /// no limit. `None` when the number is neither.
+    /// no limit.
     #[inline]
-    pub fn from_ms(timeout_ms: i64, default_ms: i64) -> Option<Deadline> {
+    pub fn of_call(timeout_ms: i64, default_ms: i64) -> Result<Deadline> {
         let ms = if timeout_ms == 0 { default_ms } else { timeout_ms };
         if ms == -1 {
-            return Some(Deadline::NEVER);
+            return Ok(Deadline::NEVER);
         }
-        let ms = u64::try_from(ms).ok()?;
+        let ms = u64::try_from(ms).map_err(|_| unreadable(timeout_ms))?;
         let now = if ms < FAR_MS {
             Moment::now()
         } else {
             Moment::next_tick()
         };
-        Some(Deadline {
+        Ok(Deadline {
             at: now.plus_ms(ms),
             since: now,
         })
@@ -92,24 +93,31 @@ impl Deadline {
     }
 }
 
+#[cold]
+fn unreadable(timeout_ms: i64) -> Error {
+    let problem = format!("{timeout_ms} is neither -1 (no limit), 0 (the default), nor more");
+    Error::invalid("timeout_ms", problem)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_the_numbers_of_the_contract() {
-        assert_eq!(Deadline::from_ms(-1, 5000), Some(Deadline::NEVER));
-        assert_eq!(Deadline::from_ms(0, -1), Some(Deadline::NEVER));
-        assert_eq!(Deadline::from_ms(-2, 5000), None);
-        let default = Deadline::from_ms(0, 5000).and_then(Deadline::left);
+        assert_eq!(Deadline::of_call(-1, 5000), Ok(Deadline::NEVER));
+        assert_eq!(Deadline::of_call(0, -1), Ok(Deadline::NEVER));
+        let refused = Deadline::of_call(-2, 5000).unwrap_err();
+        assert!(refused.to_string().contains("timeout_ms"), "{refused}");
+        let default = Deadline::of_call(0, 5000).unwrap().left();
         assert!(default.is_some_and(|left| left > Duration::from_millis(4900)));
-        let given = Deadline::from_ms(100, 5000).and_then(Deadline::left);
+        let given = Deadline::of_call(100, 5000).unwrap().left();
         assert!(given.is_some_and(|left| left <= Duration::from_millis(100)));
     }
 
     #[test]
     fn an_absurd_timeout_is_no_limit_instead_of_an_overflow() {
-        assert_eq!(Deadline::from_ms(i64::MAX, 1).map(Deadline::passed), Some(false));
+        assert_eq!(Deadline::of_call(i64::MAX, 1).map(Deadline::passed), Ok(false));
         let absurd = Deadline::after(Some(Duration::MAX));
         assert_eq!((absurd.left(), absurd.instant(), absurd.passed()), (None, None, false));
     }

@@ -9,6 +9,7 @@ pub(crate) mod handoff;
 #[cfg(test)]
 mod handoff_tests;
 pub(crate) mod heavy;
+pub mod io_thread;
 mod lock;
 pub mod process;
 pub mod sync;

@@ -1,7 +1,12 @@
 //! Threads of the library's.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::error::{Error, ErrorKind, Result};
+use super::process::fork_count;
 
 /// What the standard library gives a thread by itself, unless the environment says otherwise, which the library does not
 /// ask.
@@ -9,7 +14,7 @@ pub const STACK: usize = 2 << 20;
 
 /// Has `work`, which may block on files, done by a thread of tokio's that is for nothing else. The error says that it
 /// panicked.
-pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::result::Result<T, String> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| error.to_string())
@@ -43,4 +48,31 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
     }
     result
+}
+
+thread_local! {
+    /// On the thread that runs callbacks the fork count of its process: a child that is forked inside one is not inside.
+    static INSIDE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whether any thread ever was: where none was, no call looks at its own thread's memory for it.
+static EVER: AtomicBool = AtomicBool::new(false);
+
+/// From here on this thread runs callbacks.
+pub fn be_inside() {
+    INSIDE.set(fork_count());
+    EVER.store(true, Ordering::Relaxed);
+}
+
+/// Whether this thread is running a callback.
+pub fn is_inside() -> bool {
+    EVER.load(Ordering::Relaxed) && INSIDE.get() == fork_count()
+}
+
+/// Whether this thread may wait: inside a callback it would wait for itself.
+pub fn may_wait() -> Result<()> {
+    match is_inside() {
+        true => Err(Error::new(ErrorKind::WouldDeadlock)),
+        false => Ok(()),
+    }
 }

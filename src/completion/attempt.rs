@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::book::{Book, Call, CallId, Place, Stored};
 use crate::base::error::Result;
-use crate::client::call::own_words;
-use crate::client::life::{Ended, Event, Message, Shape};
+use crate::call::life::{Ended, Event, Message, Shape};
+use crate::call::waiting::own_words;
 use crate::pool;
 use crate::pool::{Answers, Lane, Parcel, Refused, Sink};
 use crate::resp::{Request, first_command};

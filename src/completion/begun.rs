@@ -7,7 +7,7 @@ use super::book::{CallId, Place, Target};
 use super::calls::Calls;
 use crate::base::deadline::Deadline;
 use crate::base::error::ErrorKind;
-use crate::client::life::{Life, Message, Step};
+use crate::call::life::{Life, Message, Step};
 use crate::pool::{BEGUN, Parcel, Passed, Pool, Submissions};
 use crate::resp::Request;
 

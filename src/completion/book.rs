@@ -11,8 +11,8 @@ use super::queues::Queues;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, Outcome, Result};
-use crate::client::batch::{EXEC, MULTI};
-use crate::client::life::{Event, Handed, Life, Shape, Step};
+use crate::call::batch::{EXEC, MULTI};
+use crate::call::life::{Event, Handed, Life, Shape, Step};
 use crate::pool::{Apart, Lane, Parcel, Waiter, Want};
 use crate::resp::Reply;
 
@@ -375,7 +375,7 @@ fn parts(id: CallId) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::CallOptions;
+    use crate::call::CallOptions;
     use crate::resp::{Builder, Request};
     use std::time::Duration;
 

@@ -1,10 +1,8 @@
 //! The thread `sentinel-cb`: runs the functions that completions and lines of the log are given to, one at a time.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::base::sync::{Condvar, Mutex};
@@ -14,24 +12,10 @@ use super::lines::{Line, Lines};
 use super::untaken::Untaken;
 use crate::base::deadline::Deadline;
 use crate::base::handoff::Latch;
-use crate::base::process::fork_count;
 use crate::base::thread;
 
 /// What a completion is given to, once.
 pub type Done = Box<dyn FnOnce(Entry) + Send>;
-
-thread_local! {
-    /// On the thread that runs callbacks the fork count of its process: a child that is forked inside one is not inside.
-    static INSIDE: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Whether any thread ever was: where none was, no call looks at its own thread's memory for it.
-static EVER: AtomicBool = AtomicBool::new(false);
-
-/// Whether this thread is running a callback.
-pub fn is_inside() -> bool {
-    EVER.load(Ordering::Relaxed) && INSIDE.get() == fork_count()
-}
 
 struct Thread {
     handle: JoinHandle<()>,
@@ -144,7 +128,7 @@ impl Callbacks {
             .into_iter()
             .partition(|due| matches!(due, Due::Line(_)));
         state.due = calls;
-        while state.lines.is_writing() && !is_inside() && !deadline.passed() {
+        while state.lines.is_writing() && !thread::is_inside() && !deadline.passed() {
             self.written.wait_until(&mut state, deadline.at());
         }
         drop(state);
@@ -158,7 +142,7 @@ impl Callbacks {
         self.added.notify_one();
         // Another thread may have been started meanwhile, for what completed behind this one's end.
         while let Some(ended) = self.running() {
-            if is_inside() || !ended.wait(deadline) {
+            if thread::is_inside() || !ended.wait(deadline) {
                 return false;
             }
             let mut state = self.state.lock();
@@ -184,8 +168,7 @@ impl Callbacks {
     }
 
     fn run(&self, ended: &Latch) {
-        INSIDE.set(fork_count());
-        EVER.store(true, Ordering::Relaxed);
+        thread::be_inside();
         let mut ran = Ran::Nothing;
         while let Some(due) = self.next(ran) {
             // The function is the host's: whatever it does must not end the callbacks of the others.
@@ -199,7 +182,7 @@ impl Callbacks {
                     (Ran::Line, None)
                 }
             };
-            if !is_inside() {
+            if !thread::is_inside() {
                 // It has forked, and this is the child, to which nothing here belongs.
                 return;
             }

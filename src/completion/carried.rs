@@ -9,7 +9,7 @@ use super::deliveries::Deliveries;
 use super::untaken::Untaken;
 use crate::base::clock::Moment;
 use crate::base::error::{Error, ErrorKind};
-use crate::client::life::Handed;
+use crate::call::life::Handed;
 use crate::observe::short_micros;
 use crate::pool::{Ended, Lane, Pool, Refused, Submissions, Waiter};
 use crate::resp::Kind;

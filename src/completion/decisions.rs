@@ -11,9 +11,9 @@ use super::calls::Calls;
 use crate::base::elsewhere::{MANY, discard, elsewhere};
 use crate::base::error::Error;
 use crate::base::sync::Mutex;
-use crate::client::Learnt;
-use crate::client::batch::Encoded;
-use crate::client::life::{self, Event, Life, Message, Next, Scene, Shape, Step};
+use crate::call::Learnt;
+use crate::call::batch::Encoded;
+use crate::call::life::{self, Event, Life, Message, Next, Scene, Shape, Step};
 use crate::pool::{Ended, Lane, Pool, Refused};
 use crate::topology::Role;
 

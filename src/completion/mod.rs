@@ -11,6 +11,7 @@ pub mod calls;
 mod carried;
 mod decisions;
 mod deliveries;
+mod entry;
 mod lines;
 mod questions;
 pub mod queue;
@@ -21,30 +22,7 @@ mod untaken;
 pub(crate) use begun::{Begun, Stands};
 pub use book::{CallId, Target};
 pub use calls::Calls;
+pub use entry::{Entry, EntryKind};
 pub use queue::Queue;
-pub use subscription::{ChannelKind, Subscription};
-
-use crate::base::error::Error;
-use crate::resp::Reply;
-
-/// What an entry is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// The end of a submitted call.
-    Call,
-    /// A message of a subscription.
-    Message,
-    /// Something that happened to the deployment.
-    Event,
-}
-
-/// A completion.
-#[derive(Debug)]
-pub struct Entry {
-    /// As given with the submission, subscription or watch.
-    pub tag: u64,
-    /// What it is about.
-    pub kind: EntryKind,
-    /// The reply, message or event; or why the call failed.
-    pub result: Result<Reply, Error>,
-}
+pub use subscription::ChannelKind;
+pub(crate) use subscription::{Names, Wanted, follow};

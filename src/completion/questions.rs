@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::book::{Book, CallId, Place};
 use super::calls::Calls;
 use crate::base::error::Result;
-use crate::client::Learnt;
+use crate::call::Learnt;
 use crate::pool::Pool;
 use crate::resp::Reply;
 
@@ -103,8 +103,8 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::CallOptions;
-    use crate::client::life::{Life, Shape};
+    use crate::call::CallOptions;
+    use crate::call::life::{Life, Shape};
     use crate::completion::book::Target;
 
     fn enter(book: &mut Book) -> CallId {

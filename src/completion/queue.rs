@@ -14,6 +14,8 @@ use super::{Entry, EntryKind};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::sys::EventFd;
+use crate::observe::Sink;
+use crate::resp::Reply;
 
 /// Entries that are taken out at once: whoever posts meanwhile waits for no more than these to be moved.
 const PIECE: usize = 256;
@@ -362,6 +364,16 @@ impl Drop for Piece<'_> {
         if self.handed > 0 {
             self.queue.give_back(self.handed);
         }
+    }
+}
+
+impl Sink for Queue {
+    fn take(&self, tag: u64, event: Reply) -> bool {
+        self.post(Entry {
+            tag,
+            kind: EntryKind::Event,
+            result: Ok(event),
+        })
     }
 }
 

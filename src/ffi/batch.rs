@@ -14,7 +14,7 @@ use super::handle::{self, Callable, Handle, InBox, Poison};
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
 use crate::base::error::{Error, Result};
-use crate::client::{Batch, BatchKind};
+use crate::call::{Batch, BatchKind};
 
 /// The commands run one after the other; others may come between them.
 pub const SENTINEL_BATCH_PIPELINE: i32 = 1;

@@ -15,7 +15,7 @@ use super::status::sentinel_status_t;
 use super::{bytes, guard};
 use crate::Deployment;
 use crate::base::error::Result;
-use crate::client::Client;
+use crate::handles::Client;
 use crate::options::Options;
 
 /// A client of the primary or the replicas of a service. Any thread, any time.

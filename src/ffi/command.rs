@@ -15,7 +15,7 @@ use super::guard;
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
 use crate::base::error::{Error, Result};
-use crate::client::CallOptions;
+use crate::call::CallOptions;
 
 /// Flag: repeat even after outcome UNKNOWN; the caller says that it is safe.
 pub const SENTINEL_CALL_RETRY_UNKNOWN: u32 = 1u32;

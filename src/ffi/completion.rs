@@ -20,8 +20,8 @@ use super::queue::sentinel_queue_t;
 use super::reply::{self, sentinel_reply_t};
 use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
 use crate::base::error::Error;
-use crate::client::Tried;
 use crate::completion::{Entry, EntryKind, Target};
+use crate::handles::Tried;
 
 /// The end of a call that was submitted.
 pub const SENTINEL_COMPLETION_CALL: i32 = 1;

@@ -14,7 +14,7 @@ use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
-use crate::client::Connection;
+use crate::handles::Connection;
 
 /// A connection of one's own. One thread at a time, but for sentinel_connection_cancel.
 #[derive(Debug)]

@@ -17,9 +17,9 @@ use super::{bytes, guard};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::process::ForkBound;
+use crate::base::thread::may_wait;
 use crate::completion::Queue;
 use crate::completion::queue::Polled;
-use crate::runtime::may_wait;
 
 /// A queue of completions. Any thread, any time.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::{ptr, slice};
 use super::bytes::{bytes, write};
 use super::error::{Failure, sentinel_error_t};
 use super::guard;
-use crate::client::of_element;
+use crate::call::of_element;
 use crate::resp::{Kind, Node, Reply, Rest, Value, View};
 
 /// No value (`_`, `$-1`, `*-1`).

@@ -15,7 +15,7 @@ use super::guard;
 use super::handle::{self, Callable, Handle, InBox, Poison};
 use super::reply::{self, sentinel_reply_t};
 use super::status::{SENTINEL_EMPTY, sentinel_status_t};
-use crate::client::Scan;
+use crate::handles::Scan;
 
 /// A walk through keys or elements. One thread at a time.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::guard;
 use super::handle::{self, Handle, InArc};
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
-use crate::client::Script;
+use crate::call::Script;
 
 /// Flag: the script only reads. It runs by `EVALSHA_RO` and `EVAL_RO` (redis 7), which refuse writes, and is repeated as
 /// commands are that only read.

@@ -35,7 +35,8 @@ use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
 use super::{bytes, guard};
 use crate::base::error::{Error, Result};
-use crate::completion::{ChannelKind, Subscription};
+use crate::completion::ChannelKind;
+use crate::handles::Subscription;
 
 /// A channel by its name (`SUBSCRIBE`).
 pub const SENTINEL_SUBSCRIBE_CHANNEL: i32 = 1;

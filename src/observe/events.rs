@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use crate::base::sync::Mutex;
 
 use super::calls::Counter;
-use crate::completion::{Entry, EntryKind, Queue};
 use crate::net::Endpoint;
 use crate::resp::{Builder, Reply};
 use crate::topology::Role;
@@ -271,10 +270,16 @@ fn write(map: &mut Builder, value: &Field<'_>) {
     };
 }
 
-/// A queue that waits for events. It is not kept alive: the program frees it, and the watch ends.
+/// Takes events for a program.
+pub trait Sink: std::fmt::Debug + Send + Sync {
+    /// Takes an event; false where there is no room for it.
+    fn take(&self, tag: u64, event: Reply) -> bool;
+}
+
+/// Whoever waits for events. It is not kept alive: the program frees it, and the watch ends.
 #[derive(Debug)]
 struct Watch {
-    queue: Weak<Queue>,
+    sink: Weak<dyn Sink>,
     mask: u32,
     tag: u64,
 }
@@ -292,14 +297,14 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Lets the events of `mask` go to `queue` with `tag`, in place of what it waited for before; 0: none.
-    pub fn watch(&self, queue: &Arc<Queue>, mask: u32, tag: u64) {
+    /// Lets the events of `mask` go to `sink` with `tag`, in place of what it waited for before; 0: none.
+    pub fn watch(&self, sink: &Arc<impl Sink + 'static>, mask: u32, tag: u64) {
         let mut watches = self.watches.lock();
-        watches
-            .retain(|watch| watch.queue.strong_count() > 0 && !std::ptr::eq(watch.queue.as_ptr(), &raw const **queue));
+        let same = |watch: &Watch| std::ptr::addr_eq(watch.sink.as_ptr(), Arc::as_ptr(sink));
+        watches.retain(|watch| watch.sink.strong_count() > 0 && !same(watch));
         if mask != 0 {
-            let queue = Arc::downgrade(queue);
-            watches.push(Watch { queue, mask, tag });
+            let sink = Arc::downgrade(sink);
+            watches.push(Watch { sink, mask, tag });
         }
         self.wanted.store(all(&watches), Ordering::Relaxed);
     }
@@ -319,25 +324,20 @@ impl Bus {
         }
         let mut watches = self.watches.lock();
         watches.retain(|watch| {
-            let Some(queue) = watch.queue.upgrade() else {
+            let Some(sink) = watch.sink.upgrade() else {
                 return false;
             };
             if watch.mask & topic.bit() != 0 {
-                self.deliver(event, &queue, watch.tag);
+                self.deliver(event, &*sink, watch.tag);
             }
             true
         });
         self.wanted.store(all(&watches), Ordering::Relaxed);
     }
 
-    fn deliver(&self, event: &Event, queue: &Queue, tag: u64) {
+    fn deliver(&self, event: &Event, sink: &dyn Sink, tag: u64) {
         let Some(reply) = event.reply() else { return };
-        let entry = Entry {
-            tag,
-            kind: EntryKind::Event,
-            result: Ok(reply),
-        };
-        if !queue.post(entry) {
+        if !sink.take(tag, reply) {
             self.dropped.count();
         }
     }
@@ -356,7 +356,6 @@ fn all(watches: &[Watch]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::deadline::Deadline;
 
     fn replicas(service: &str) -> Event {
         Event {
@@ -369,16 +368,29 @@ mod tests {
         }
     }
 
-    fn taken(queue: &Queue) -> Vec<(u64, String)> {
-        let mut entries = Vec::new();
-        let now = Deadline::after(Some(std::time::Duration::ZERO));
-        queue.poll(99, now, |entry| entries.push(entry)).unwrap();
-        let text = |entry: Entry| {
-            assert_eq!(entry.kind, EntryKind::Event);
-            let reply = entry.result.unwrap();
-            (entry.tag, reply.get(b"event").unwrap().text().into_owned())
-        };
-        entries.into_iter().map(text).collect()
+    /// Has room for so many.
+    #[derive(Debug)]
+    struct Shelf(usize, Mutex<Vec<(u64, String)>>);
+
+    impl Shelf {
+        fn new(room: usize) -> Arc<Shelf> {
+            Arc::new(Shelf(room, Mutex::default()))
+        }
+
+        fn taken(&self) -> Vec<(u64, String)> {
+            std::mem::take(&mut *self.1.lock())
+        }
+    }
+
+    impl Sink for Shelf {
+        fn take(&self, tag: u64, event: Reply) -> bool {
+            let mut kept = self.1.lock();
+            let room = kept.len() < self.0;
+            if room {
+                kept.push((tag, event.get(b"event").unwrap().text().into_owned()));
+            }
+            room
+        }
     }
 
     #[test]
@@ -433,29 +445,29 @@ mod tests {
     }
 
     #[test]
-    fn each_queue_gets_what_it_waits_for_and_a_full_one_loses_it() {
-        let (bus, one, other) = (Bus::default(), Arc::new(Queue::new(1)), Arc::new(Queue::new(9)));
+    fn each_gets_what_it_waits_for_and_a_full_one_loses_it() {
+        let (bus, one, other) = (Bus::default(), Shelf::new(1), Shelf::new(9));
         bus.watch(&one, Topic::Replicas.bit(), 1);
         bus.watch(&other, Topic::Primary.bit(), 2);
         bus.post(&replicas("s"));
         bus.post(&replicas("s"));
-        assert_eq!(taken(&one), [(1, "replicas_changed".to_owned())]);
-        assert_eq!(taken(&other), []);
+        assert_eq!(one.taken(), [(1, "replicas_changed".to_owned())]);
+        assert_eq!(other.taken(), []);
         assert_eq!(bus.dropped.get(), 1);
         assert_eq!(bus.happened().nth(1), Some(("replicas_changed", 2)));
         // The last mask counts, and none ends it.
         bus.watch(&other, Topic::Replicas.bit() | Topic::Gap.bit(), 3);
         bus.watch(&one, 0, 1);
         bus.post(&replicas("s"));
-        assert_eq!(taken(&one), []);
-        assert_eq!(taken(&other), [(3, "replicas_changed".to_owned())]);
+        assert_eq!(one.taken(), []);
+        assert_eq!(other.taken(), [(3, "replicas_changed".to_owned())]);
     }
 
     #[test]
-    fn a_queue_that_was_freed_is_forgotten() {
-        let (bus, queue) = (Bus::default(), Arc::new(Queue::new(1)));
-        bus.watch(&queue, 0x1f, 1);
-        drop(queue);
+    fn what_was_freed_is_forgotten() {
+        let (bus, shelf) = (Bus::default(), Shelf::new(1));
+        bus.watch(&shelf, 0x1f, 1);
+        drop(shelf);
         bus.post(&replicas("s"));
         assert_eq!(bus.watches.lock().len(), 0);
         assert_eq!(bus.wanted.load(Ordering::Relaxed), 0);

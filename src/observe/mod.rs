@@ -1,16 +1,13 @@
 //! What the library sees and does, for operators: counters, a log, events, and the whole as JSON.
 //!
 //! Each decision is told to the [`Observer`] once, by whoever takes it; what that comes to (a number, a line, an event)
-//! is decided here. [`changes`] says what differs between two moments, [`metrics`] and [`describe`] read what is.
+//! is decided here. [`changes`] says what differs between two moments.
 
 pub mod calls;
 pub mod changes;
-mod decisions;
-pub mod describe;
+pub(crate) mod decisions;
 pub mod events;
-mod json;
 pub mod log;
-pub mod metrics;
 pub mod nodes;
 
 use std::collections::BTreeMap;
@@ -24,7 +21,7 @@ use crate::net::Endpoint;
 use crate::topology::Role;
 
 pub use calls::{CallStats, Timing, short_micros};
-pub use events::{Bus, Event};
+pub use events::{Bus, Event, Sink};
 pub use log::{Level, Log, Scribe};
 pub use nodes::{MemberStats, SentinelStats, ServiceStats};
 

@@ -2,6 +2,7 @@
 
 use super::tests::{refused, with_sentinel};
 use super::*;
+use crate::net::Credentials;
 
 #[test]
 fn sentinels_are_checked_and_kept_once() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::net::AddressMap;
+use crate::net::{AddressMap, Credentials, TcpSettings};
 
 /// Key and default as the table of the C contract has them; none is empty.
 const CONTRACT: &[(&str, &str)] = &[

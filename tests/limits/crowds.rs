@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{Queue, Target};
-use sentinel::deadline::Deadline;
-use sentinel::{Client, ErrorKind};
+use sentinel::{Client, Deadline, ErrorKind};
 use sentinel_lab::FakeNode;
 
 use crate::probe::beside;

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sentinel::client::{Batch, BatchKind};
 use sentinel::completion::Target;
-use sentinel::{CallOptions, Client, Error, ErrorKind};
+use sentinel::{Batch, BatchKind, CallOptions, Client, Error, ErrorKind};
 use sentinel_lab::Proxy;
 
 use crate::noise::Noise;

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use sentinel::completion::Target;
 use sentinel::completion::queue::Polled;
-use sentinel::deadline::Deadline;
-use sentinel::{CallOptions, Client, Deployment};
+use sentinel::{CallOptions, Client, Deadline, Deployment};
 
 use crate::noise::Noise;
 use crate::support::{Figure, Late};

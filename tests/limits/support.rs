@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{Entry, Queue, Target};
-use sentinel::deadline::Deadline;
-use sentinel::{CallOptions, Client, Deployment, Options};
+use sentinel::{CallOptions, Client, Deadline, Deployment, Options};
 use sentinel_lab::{Config, FakeSentinel, Topology};
 
 use crate::noise::Noise;

@@ -29,7 +29,7 @@ mod base {
     #[path = "../../../src/base/turn.rs"]
     pub(crate) mod turn;
     pub(crate) mod error {
-        pub(crate) use sentinel::Error;
+        pub(crate) use sentinel::{Error, Result};
     }
 }
 /// What `seat` names of the rest of the library.

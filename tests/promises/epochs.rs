@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sentinel::client::{Batch, BatchKind};
-use sentinel::{CallOptions, Client, Outcome};
+use sentinel::{Batch, BatchKind, CallOptions, Client, Outcome};
 use sentinel_lab::{FakeNode, FakeSentinel, wait_for, wait_until};
 
 use crate::support::{

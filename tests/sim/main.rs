@@ -21,11 +21,12 @@
 )]
 
 mod base;
-#[path = "../../src/client/mod.rs"]
-mod client;
+#[path = "../../src/call/mod.rs"]
+mod call;
 mod completion;
 #[path = "../../src/discovery/mod.rs"]
 mod discovery;
+mod handles;
 mod net;
 #[path = "../../src/observe/mod.rs"]
 mod observe;
@@ -35,7 +36,6 @@ mod options;
 mod pool;
 #[path = "../../src/resp/mod.rs"]
 mod resp;
-mod runtime;
 #[path = "../../src/topology.rs"]
 mod topology;
 

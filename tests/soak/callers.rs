@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sentinel::client::{Batch, BatchKind};
 use sentinel::resp::{Kind, Reply};
-use sentinel::{CallOptions, Client, Error, Outcome};
+use sentinel::{Batch, BatchKind, CallOptions, Client, Error, Outcome};
 
 use crate::ledger::Ledger;
 use crate::punctual::{Begun, Punctual, Way};

@@ -4,10 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sentinel::Deployment;
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{ChannelKind, Entry, EntryKind};
-use sentinel::deadline::Deadline;
+use sentinel::{Deadline, Deployment};
 
 use crate::callers::World;
 

@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sentinel::completion::queue::Polled;
-use sentinel::completion::{ChannelKind, Entry, EntryKind, Queue, Subscription};
-use sentinel::deadline::Deadline;
-use sentinel::{Client, Deployment, Options, Outcome};
+use sentinel::completion::{ChannelKind, Entry, EntryKind, Queue};
+use sentinel::{Client, Deadline, Deployment, Options, Outcome, Subscription};
 
 use crate::callers::World;
 

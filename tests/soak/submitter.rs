@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{Entry, EntryKind, Queue, Target};
-use sentinel::deadline::Deadline;
-use sentinel::{CallOptions, Deployment};
+use sentinel::{CallOptions, Deadline, Deployment};
 
 use crate::callers::{Account, TIMEOUTS_MS, World};
 use crate::punctual::{Begun, Way};

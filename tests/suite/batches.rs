@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use sentinel::client::{Batch, BatchKind};
 use sentinel::resp::{Kind, Reply, Said};
-use sentinel::{CallOptions, ErrorKind, Outcome};
+use sentinel::{Batch, BatchKind, CallOptions, ErrorKind, Outcome};
 use sentinel_lab::{FakeNode, FakeSentinel};
 
 use crate::support::{SERVICE, SLACK, batch, open, open_on, run, shared, submitted_batch, text, timed, within, words};

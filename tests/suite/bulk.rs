@@ -1,6 +1,6 @@
 //! A batch of very many commands.
 
-use sentinel::client::{Batch, BatchKind};
+use sentinel::{Batch, BatchKind};
 
 use crate::lifecycle::alone;
 use crate::support::{SERVICE, open_on, run, shared, text, within};

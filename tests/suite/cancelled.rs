@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sentinel::client::Connection;
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
+use sentinel::{CallOptions, Client, Connection, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Topology, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, open_on, overrides, run, shared, text, words};

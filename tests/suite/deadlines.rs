@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sentinel::client::BatchKind;
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{ChannelKind, Target};
-use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
-use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Result};
+use sentinel::{BatchKind, CallOptions, Client, Deadline, Deployment, Error, ErrorKind, Outcome, Result};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
 
 use crate::support::{

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sentinel::client::{BatchKind, Connection};
 use sentinel::completion::queue::Polled;
-use sentinel::completion::{ChannelKind, Entry, EntryKind, Queue, Subscription, Target};
-use sentinel::deadline::Deadline;
-use sentinel::{Client, Deployment, ErrorKind, Result};
+use sentinel::completion::{ChannelKind, Entry, EntryKind, Queue, Target};
+use sentinel::{BatchKind, Client, Connection, Deadline, Deployment, ErrorKind, Result, Subscription};
 use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads, wait_until};
 
 use crate::lifecycle::alone;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sentinel::client::BatchKind;
 use sentinel::completion::{Queue, Target};
-use sentinel::{CallOptions, Client, ErrorKind, Outcome};
+use sentinel::{BatchKind, CallOptions, Client, ErrorKind, Outcome};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology};
 
 use crate::support::{SERVICE, SLACK, WAYS, batch, completions, open, open_on, overrides, run, text, timed, words};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sentinel::error::Stage;
+use sentinel::base::error::Stage;
 use sentinel::{Deployment, Reason};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Mode, Peer, free_port};
 

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sentinel::client::{Batch, BatchKind};
-use sentinel::{CallOptions, Client, ErrorKind, Outcome};
+use sentinel::{Batch, BatchKind, CallOptions, Client, ErrorKind, Outcome};
 use sentinel_lab::{FakeNode, FakeSentinel, Session, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, batch, open, open_on, overrides, run, shared, text, within, words};

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sentinel::client::Connection;
 use sentinel::completion::Target;
-use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Result};
+use sentinel::{CallOptions, Client, Connection, Deployment, Error, ErrorKind, Result};
 use sentinel_lab::{FakeNode, FakeSentinel, wait_until};
 
 use crate::lifecycle::alone;

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sentinel::completion::queue::Polled;
-use sentinel::completion::{ChannelKind::Channel, Entry, EntryKind, Queue, Subscription};
+use sentinel::completion::{ChannelKind::Channel, Entry, EntryKind, Queue};
 use sentinel::resp::{Kind, Reply};
-use sentinel::{Client, Deployment, ErrorKind, Result};
+use sentinel::{Client, Deployment, ErrorKind, Result, Subscription};
 use sentinel_lab::{FakeNode, FakeSentinel, Server};
 
 use crate::support::{PATIENCE, SERVICE, open};
@@ -107,8 +107,7 @@ impl Hearer {
     }
 
     pub(crate) fn poll(&self, wait: Duration, take: impl FnMut(Entry)) -> Result<Polled> {
-        self.queue
-            .poll(1, sentinel::deadline::Deadline::after(Some(wait)), take)
+        self.queue.poll(1, sentinel::Deadline::after(Some(wait)), take)
     }
 
     /// The next thing that comes.

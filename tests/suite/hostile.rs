@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sentinel::error::Stage;
+use sentinel::base::error::Stage;
 use sentinel::{Client, Deployment, ErrorKind, Outcome, Reason};
 use sentinel_lab::{FakeNode, FakeSentinel, Mode, Session, wait_until};
 

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use sentinel::client::Connection;
 use sentinel::resp::Reply;
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome, Result};
+use sentinel::{CallOptions, Client, Connection, Deployment, ErrorKind, Outcome, Result};
 use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, Topology, wait_until};
 
 use crate::support::{

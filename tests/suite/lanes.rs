@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sentinel::client::BatchKind;
 use sentinel::completion::Target;
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
+use sentinel::{BatchKind, CallOptions, Client, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Cut, FakeNode, FakeSentinel, wait_until};
 
 use crate::support::{

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sentinel::client::BatchKind;
 use sentinel::completion::{Queue, Target};
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
+use sentinel::{BatchKind, CallOptions, Client, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 
 use crate::observe::metric;

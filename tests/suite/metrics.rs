@@ -1,9 +1,7 @@
 //! What is counted of calls, and the text that Prometheus reads.
 
-use sentinel::CallOptions;
-use sentinel::client::BatchKind;
 use sentinel::completion::Target;
-use sentinel::deadline::Deadline;
+use sentinel::{BatchKind, CallOptions, Deadline};
 use sentinel_lab::wait_until;
 
 use crate::observe::metric;

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sentinel::client::BatchKind;
-use sentinel::{CallOptions, ErrorKind, Outcome};
+use sentinel::{BatchKind, CallOptions, ErrorKind, Outcome};
 use sentinel_lab::{Config, Cut, FakeSentinel, Proxy, Server, Topology, wait_until};
 
 use crate::support::{

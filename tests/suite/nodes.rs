@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sentinel::error::Stage;
+use sentinel::base::error::Stage;
 use sentinel::{Deployment, ErrorKind, Options, Outcome, Reason};
 use sentinel_lab::{BlackHole, FakeNode, FakeReplica, FakeSentinel, Peer, free_port};
 

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{EntryKind, Queue};
-use sentinel::deadline::Deadline;
 use sentinel::resp::{Reply, Value};
-use sentinel::{Client, Deployment, Error, Options};
+use sentinel::{Client, Deadline, Deployment, Error, Options};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Role, Topology, wait_until};
 use serde_json::Value as Json;
 

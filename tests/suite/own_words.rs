@@ -1,10 +1,9 @@
 //! Whose words an error is: what a script, a function or an unknown command answers is its own, until the server itself
 //! confirms it.
 
-use sentinel::client::{BatchKind, Script};
 use sentinel::completion::Target;
 use sentinel::resp::{Kind, Reply};
-use sentinel::{CallOptions, Client, Error, ErrorKind, Outcome, Result};
+use sentinel::{BatchKind, CallOptions, Client, Error, ErrorKind, Outcome, Result, Script};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Server, Topology};
 
 use crate::support::{

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use sentinel::client::{Batch, BatchKind};
 use sentinel::resp::{Kind, Reply};
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
+use sentinel::{Batch, BatchKind, CallOptions, Client, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{FakeNode, FakeSentinel, Proxy, Role, Session};
 
 use crate::support::{

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use sentinel::completion::Target;
 use sentinel::completion::queue::Polled;
-use sentinel::deadline::Deadline;
-use sentinel::{CallOptions, Deployment, ErrorKind, Outcome};
+use sentinel::{CallOptions, Deadline, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, Topology, wait_until};
 
 use crate::lifecycle::alone;

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sentinel::client::BatchKind;
-use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Reason};
+use sentinel::{BatchKind, CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Reason};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Topology, wait_until};
 
 use crate::support::{

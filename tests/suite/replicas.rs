@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sentinel::error::Stage;
+use sentinel::base::error::Stage;
 use sentinel::topology::Role;
 use sentinel::{Client, Deployment, ErrorKind, Outcome, Reason};
 use sentinel_lab::{Config, FakeNode, FakeReplica, FakeSentinel, Topology, wait_until};

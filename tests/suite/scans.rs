@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sentinel::client::Scan;
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome};
+use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome, Scan};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Topology};
 
 use crate::support::{SERVICE, open, open_on, overrides, run, shared, tell, text, words};

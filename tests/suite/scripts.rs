@@ -1,7 +1,6 @@
 //! Scripts by name, on nodes that have them and nodes that do not.
 
-use sentinel::client::Script;
-use sentinel::{CallOptions, Client, ErrorKind, Outcome, Result};
+use sentinel::{CallOptions, Client, ErrorKind, Outcome, Result, Script};
 use sentinel_lab::{FakeNode, FakeSentinel, Session};
 
 use crate::support::{PATIENCE, SERVICE, open, open_on, run, shared, text};

@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sentinel::client::Connection;
 use sentinel::completion::Target;
 use sentinel::resp::Reply;
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Result};
+use sentinel::{CallOptions, Client, Connection, Deployment, ErrorKind, Result};
 use sentinel_lab::{Cut, FakeNode, FakeSentinel, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, completions, open, options, run_within, timed, with, within, words};

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sentinel::client::BatchKind;
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{CallId, Queue, Target};
-use sentinel::deadline::Deadline;
-use sentinel::{Client, ErrorKind, Outcome};
+use sentinel::{BatchKind, Client, Deadline, ErrorKind, Outcome};
 use sentinel_lab::{Config, Topology, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, batch, open_on, overrides, text, within, words};

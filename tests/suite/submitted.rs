@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use sentinel::client::BatchKind;
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{CallId, Entry, Queue, Target};
-use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome, Result};
+use sentinel::{BatchKind, CallOptions, Client, Deadline, Deployment, ErrorKind, Outcome, Result};
 use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Topology, wait_until};
 
 use crate::support::completions as collect;

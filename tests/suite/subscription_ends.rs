@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sentinel::ErrorKind;
 use sentinel::completion::ChannelKind::Channel;
+use sentinel::completion::Entry;
 use sentinel::completion::queue::Polled;
-use sentinel::completion::{Entry, Subscription};
-use sentinel::deadline::Deadline;
+use sentinel::{Deadline, ErrorKind, Subscription};
 use sentinel_lab::{Config, FakeNode, Server, Topology, Value, wait_until};
 
 use crate::forks::{forked, in_child};

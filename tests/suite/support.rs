@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use sentinel::client::{Batch, BatchKind, Tried};
+use sentinel::base::error::{Attempt, Stage};
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{Entry, Queue, Target};
-use sentinel::deadline::Deadline;
-use sentinel::error::{Attempt, Stage};
 use sentinel::resp::Reply;
 use sentinel::topology::Node;
-use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Options, Outcome, Reason, Result};
+use sentinel::{
+    Batch, BatchKind, CallOptions, Client, Deadline, Deployment, Error, ErrorKind, Options, Outcome, Reason, Result,
+    Tried,
+};
 use sentinel_lab::{Config, Topology, Value};
 
 /// The service of the scripted Sentinels and of the real ones.

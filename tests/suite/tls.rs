@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sentinel::error::Stage;
+use sentinel::base::error::Stage;
 use sentinel::{Client, Deployment, Error, ErrorKind, Options, Outcome};
 use sentinel_lab::{Authority, Config, Identity, Proxy, Tls, Topology, wait_until};
 

@@ -13,9 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, Stream};
 use sentinel::completion::Target;
 use sentinel::completion::queue::Polled;
-use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
-use sentinel::{CallOptions, Client, Deployment};
+use sentinel::{CallOptions, Client, Deadline, Deployment};
 use sentinel_lab::{Authority, FakeNode, FakeSentinel, Identity};
 
 use crate::support::{PATIENCE, SERVICE, options, with};

@@ -10,9 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection};
-use sentinel::client::{Batch, BatchKind};
 use sentinel::completion::Target;
-use sentinel::{Client, Deployment, Outcome};
+use sentinel::{Batch, BatchKind, Client, Deployment, Outcome};
 use sentinel_lab::{Authority, FakeNode, FakeNodeBuilder, FakeSentinel, wait_until};
 use socket2::SockRef;
 

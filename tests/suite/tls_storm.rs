@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{Queue, Target};
-use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
-use sentinel::{Client, ErrorKind, Outcome, Result};
+use sentinel::{Client, Deadline, ErrorKind, Outcome, Result};
 use sentinel_lab::{Config, Topology, cpu_time};
 
 use crate::support::{PATIENCE, SERVICE, within};

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sentinel::client::BatchKind;
-use sentinel::{CallOptions, Outcome};
+use sentinel::{BatchKind, CallOptions, Outcome};
 use sentinel_lab::{Cut, Proxy, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, batch, overrides, run, run_within, text, timed, within};

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sentinel::client::Tried;
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{CallId, Queue};
-use sentinel::deadline::Deadline;
 use sentinel::resp::Reply;
-use sentinel::{CallOptions, Client, Deployment, ErrorKind, Outcome, Result};
+use sentinel::{CallOptions, Client, Deadline, Deployment, ErrorKind, Outcome, Result, Tried};
 use sentinel_lab::{Config, Topology, wait_until};
 
 use crate::support::{

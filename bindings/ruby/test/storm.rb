@@ -112,7 +112,7 @@ class Storm
     threads << thread(200) { |random| doom(random) } << thread(201) { |random| fibers(random) }
     threads << thread(202) { |random| children(random) }
     threads << thread(203) { |random| let_go(random) }
-    others = [thread(300) { clock }, thread(301) { |random| weather(random) }]
+    others = [thread(300) { clock }, thread(301) { |random| weather(random) }, thread(302) { collect }]
     sleep 0.01 until @over || now - @begun > @seconds
     @over = true
     (others + threads).each { |thread| thread.join(PATIENCE) || hangs(thread) }
@@ -140,6 +140,12 @@ class Storm
     sleep 0.005
     late = now - begun - 0.005
     @stall += late if late > 0.005
+  end
+
+  # What was dropped holds its slot until it is collected, and threads that wait for a slot make no garbage.
+  def collect
+    sleep 1
+    GC.start
   end
 
   # What happens to all: failovers, collections, no more descriptors.

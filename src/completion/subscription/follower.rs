@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::Shared;
 use super::gap::Gap;
 use super::names::{ChannelKind, Names};
 use super::outlet::{Notice, Outlet};
 use super::route::{Target, candidates};
 use super::session::{Ended, Heard, Session};
+use super::wanted::Wanted;
 use crate::base::clock;
 use crate::base::error::{Error, ErrorKind, Stage};
 use crate::net::{DialError, Endpoint, Greeted, Login, Transport, handshake};
@@ -85,8 +85,13 @@ impl Another {
     }
 }
 
-pub(super) struct Follower {
-    shared: Arc<Shared>,
+/// Keeps a subscription in force for ever, or until it or its queue ends. Runs on sentinel-io.
+pub(crate) async fn follow(wanted: Arc<Wanted>, pool: Arc<Pool>, common: Rc<Common>) {
+    Follower::new(wanted, pool, common).run().await;
+}
+
+struct Follower {
+    wanted: Arc<Wanted>,
     pool: Arc<Pool>,
     common: Rc<Common>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -108,16 +113,16 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, pool: Arc<Pool>, common: Rc<Common>) -> Follower {
+    fn new(wanted: Arc<Wanted>, pool: Arc<Pool>, common: Rc<Common>) -> Follower {
         let watched = Arc::clone(&pool);
         let watchers = Box::new(move |gap: &Gap| tell_watchers(&watched, gap));
-        let outlet = Outlet::new(Arc::clone(&shared.queue), shared.tag, pool.service.name(), watchers);
+        let outlet = Outlet::new(Arc::clone(&wanted.queue), wanted.tag, pool.service.name(), watchers);
         Follower {
             snapshots: pool.service.changes(),
             gate_changes: common.gate.changes(),
             way: Rc::new(way_in(&pool, &common)),
             outlet,
-            shared,
+            wanted,
             pool,
             common,
             loss: None,
@@ -130,19 +135,19 @@ impl Follower {
     }
 
     /// Runs until the subscription is freed or its queue takes nothing any more.
-    pub(super) async fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
+    async fn run(mut self) {
+        let wanted = Arc::clone(&self.wanted);
         tokio::select! {
-            () = shared.ended.notified() => {}
-            () = shared.queue.over() => {}
+            () = wanted.ended.notified() => {}
+            () = wanted.queue.over() => {}
             () = self.live() => {}
         }
     }
 
     async fn live(&mut self) {
         loop {
-            while self.shared.names().is_empty() {
-                self.shared.changed.notified().await;
+            while self.wanted.names().is_empty() {
+                self.wanted.changed.notified().await;
             }
             let (target, mut greeted) = self.connect().await;
             while let Some(renewed) = self.listen(&target, greeted).await {
@@ -251,8 +256,8 @@ impl Follower {
         });
         if let (Some(error), false) = (refused_login(&target.endpoint, error), self.told_failure) {
             self.told_failure = true;
-            let shared = Arc::clone(&self.shared);
-            if let Some(names) = shared.open_names() {
+            let wanted = Arc::clone(&self.wanted);
+            if let Some(names) = wanted.open_names() {
                 self.outlet.notice(&names, Notice::Failed(error));
             };
         }
@@ -261,12 +266,12 @@ impl Follower {
     /// Restores everything on a new connection and hands on what comes, until the connection is lost or left. Gives the
     /// one that it was left for, with a newer login at the same node.
     async fn listen(&mut self, target: &Target, greeted: Greeted) -> Option<Greeted> {
-        let names = self.shared.names().connect();
+        let names = self.wanted.names().connect();
         let login = LoggedIn::of(&greeted);
         let mut session = Session::new(greeted.wire, names);
         let mut listening = Listening::default();
         let left = self.attend(target, login, &mut session, &mut listening).await;
-        let mut names = self.shared.names();
+        let mut names = self.wanted.names();
         names.disconnect();
         if self.loss.is_none() && names.any_told() {
             self.loss = Some(Loss {
@@ -299,7 +304,7 @@ impl Follower {
         session: &mut Session,
         listening: &mut Listening,
     ) -> Left {
-        let (shared, pool) = (Arc::clone(&self.shared), Arc::clone(&self.pool));
+        let (wanted, pool) = (Arc::clone(&self.wanted), Arc::clone(&self.pool));
         let way = Rc::clone(&self.way);
         let mut replacements = way.0.vault.replacements();
         let mut another = Another::default();
@@ -319,8 +324,8 @@ impl Follower {
                     Ok(greeted) => return Left::Renewed(Box::new(greeted)),
                     Err(error) => pool.observer.login_kept(&error.at(&target.endpoint)),
                 },
-                () = shared.changed.notified(), if session.is_written() => {
-                    session.tell(shared.names().take_changes());
+                () = wanted.changed.notified(), if session.is_written() => {
+                    session.tell(wanted.names().take_changes());
                 }
                 ended = session.next() => {
                     self.take(target, session, listening);
@@ -329,7 +334,7 @@ impl Follower {
                     }
                 }
                 () = self.outlet.room(), if waits => {
-                    if let Some(names) = shared.open_names() {
+                    if let Some(names) = wanted.open_names() {
                         self.outlet.flush(&names);
                     };
                 }
@@ -339,9 +344,9 @@ impl Follower {
 
     /// Takes what the session has heard. The names stay locked meanwhile: what is removed is not posted afterwards.
     fn take(&mut self, target: &Target, session: &mut Session, listening: &mut Listening) {
-        let shared = Arc::clone(&self.shared);
+        let wanted = Arc::clone(&self.wanted);
         let all_heard = session.take_heard();
-        let Some(mut names) = shared.open_names() else { return };
+        let Some(mut names) = wanted.open_names() else { return };
         for heard in all_heard {
             match heard {
                 Heard::Message(kind, reply) if listening.restored || listening.messages.len() < HELD => {

@@ -81,7 +81,7 @@ struct Wanted {
 
 /// The names of a subscription.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     wanted: [HashMap<Arc<[u8]>, Wanted>; 3],
     order: BTreeMap<u64, Name>,
     next: u64,
@@ -113,7 +113,7 @@ impl Names {
 
     /// Adds a name; false when it is there already. One that was refused is tried again. `confirm`: the program wants to
     /// be told when it is in force.
-    pub(super) fn add(&mut self, kind: ChannelKind, bytes: &[u8], confirm: bool) -> bool {
+    pub(crate) fn add(&mut self, kind: ChannelKind, bytes: &[u8], confirm: bool) -> bool {
         let bytes: Arc<[u8]> = match self.of(kind).get_key_value(bytes) {
             Some((_, wanted)) if !wanted.refused => return false,
             Some((bytes, wanted)) => {
@@ -139,7 +139,7 @@ impl Names {
     }
 
     /// Removes a name; false when it is not there.
-    pub(super) fn remove(&mut self, kind: ChannelKind, bytes: &[u8]) -> bool {
+    pub(crate) fn remove(&mut self, kind: ChannelKind, bytes: &[u8]) -> bool {
         let Some((bytes, wanted)) = self.of_mut(kind).remove_entry(bytes) else {
             return false;
         };

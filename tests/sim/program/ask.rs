@@ -1,7 +1,7 @@
 //! What the program asks for, and whether what it is told agrees with the ledger.
 
 use crate::base::error::{Error, ErrorKind, Outcome};
-use crate::client::{Batch, BatchKind, CallOptions};
+use crate::call::{Batch, BatchKind, CallOptions};
 use crate::kernel::kernel;
 use crate::ledger::{End, Terms, broken, ledger, payload};
 use crate::network::network;

@@ -9,13 +9,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use crate::client::{CallOptions, Client, Connection};
+use crate::call::CallOptions;
+use crate::handles::runtime::{Discovery, Runtime};
+use crate::handles::{Client, Connection};
 use crate::kernel::kernel;
 use crate::ledger::broken;
 use crate::net::{Credentials, Vault};
 use crate::options::Options;
 use crate::plan::Plan;
-use crate::runtime::{Discovery, Runtime};
 use crate::topology::Role;
 
 pub(crate) use submits::Submitted;

@@ -10,13 +10,14 @@ use super::caller::must_succeed;
 use super::in_time;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind};
-use crate::client::{CallOptions, Client, Tried};
+use crate::call::CallOptions;
 use crate::completion::{CallId, Queue, Target};
+use crate::handles::runtime::Runtime;
+use crate::handles::{Client, Tried};
 use crate::kernel::kernel;
 use crate::kernel::trace::{note, tell};
 use crate::ledger::broken;
 use crate::resp::Reply;
-use crate::runtime::Runtime;
 
 enum What {
     One(Ask),

@@ -1,75 +1,37 @@
-//! One call's life: deadline, route, outcome, retry.
-
-pub mod batch;
-pub(crate) mod call;
-pub mod commands;
-pub mod connection;
-pub(crate) mod events;
-pub mod learnt;
-pub(crate) mod life;
-#[cfg(test)]
-mod life_tests;
-pub(crate) mod meaning;
-pub(crate) mod reading;
-pub(crate) mod replication;
-pub mod scan;
-pub mod script;
-pub mod trying;
+//! A client: calls that wait, calls that are submitted, and what else it gives.
 
 use std::sync::{Arc, OnceLock};
 
+use super::Connection;
+use super::runtime::Runtime;
+use super::scan::Scan;
+use super::subscription::Subscription;
 use crate::base::deadline::Deadline;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::Result;
 use crate::base::process::ForkBound;
-use crate::completion::{CallId, Calls, Queue, Subscription, Target};
+use crate::call::batch::Batch;
+use crate::call::commands::{self, Class};
+use crate::call::learnt::{Learnt, unknown_name};
+use crate::call::life::Life;
+use crate::call::reading::{in_one, incomplete};
+use crate::call::replication::shape;
+use crate::call::script::Script;
+use crate::call::terms::{CallOptions, has_name, terms};
+use crate::call::waiting::{self, Letter, Waiting};
+use crate::call::walk::Walk;
+use crate::completion::{CallId, Calls, Queue, Target};
 use crate::pool::{Pool, Submissions, Want};
 use crate::resp::{Reply, Request};
-use crate::runtime::{Runtime, read_timeout};
 use crate::topology::Node;
-
-pub use batch::{Batch, BatchKind};
-pub use connection::Connection;
-pub use learnt::Learnt;
-pub(crate) use meaning::of_element;
-pub use scan::Scan;
-pub use script::Script;
-pub use trying::Tried;
-
-use call::{Letter, Waiting};
-use commands::Class;
-use life::Life;
-use replication::shape;
-
-/// How one call differs from the client's defaults.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CallOptions {
-    /// 0: the client's `timeout_ms`; -1: no limit; else a hard deadline, ms.
-    pub timeout_ms: i64,
-    /// Repeat even after outcome `Unknown`.
-    pub retry_unknown: bool,
-    /// Never repeat.
-    pub no_retry: bool,
-    /// Wait until so many replicas have the write.
-    pub replicas: u32,
-    /// Wait until the primary, and so many replicas, have it on disk.
-    pub wait_aof: bool,
-}
-
-impl CallOptions {
-    /// Whether a write must be confirmed.
-    pub(crate) fn is_confirmed(&self) -> bool {
-        self.replicas > 0 || self.wait_aof
-    }
-}
 
 /// The pool, closed when its client is gone, and the runtime that serves it.
 #[derive(Debug)]
-struct Parts {
-    pool: Arc<Pool>,
+pub(super) struct Parts {
+    pub(super) pool: Arc<Pool>,
     calls: OnceLock<Arc<Calls>>,
     /// What the servers said of commands that the table does not know.
-    learnt: Arc<Learnt>,
-    runtime: Arc<Runtime>,
+    pub(super) learnt: Arc<Learnt>,
+    pub(super) runtime: Arc<Runtime>,
 }
 
 impl Drop for Parts {
@@ -81,7 +43,7 @@ impl Drop for Parts {
 /// A client bound to the primary or the replicas of a service. Any thread, any time.
 #[derive(Debug)]
 pub struct Client {
-    parts: ForkBound<Arc<Parts>>,
+    pub(super) parts: ForkBound<Arc<Parts>>,
 }
 
 impl Drop for Client {
@@ -146,13 +108,53 @@ impl Client {
         let class = commands::look_up(args);
         let own = terms(args, class, call, &mut deadline)?;
         match class {
-            Some(_) if !call.is_confirmed() => call::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
+            Some(_) if !call.is_confirmed() => waiting::run(self.pool(), args, call, own, &self.parts.learnt, deadline),
             // The server is asked about it, or it is confirmed.
             _ => {
                 let life = self.life(args, class, call, own)?;
                 Waiting::new(self.pool(), Letter::Command(args), &self.parts.learnt, deadline).run(life)
             }
         }
+    }
+
+    /// Runs a batch: an array with one element a command.
+    pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
+        self.parts.runtime.check_to_wait()?;
+        let deadline = self.deadline(call.timeout_ms)?;
+        batch.check(call)?;
+        if batch.is_empty() {
+            return in_one(&[]).ok_or_else(incomplete);
+        }
+        let waiting = Waiting::new(self.pool(), Letter::Batch(batch), &self.parts.learnt, deadline);
+        let result = waiting.run(batch.life(call, &self.parts.learnt));
+        self.pool()
+            .calls
+            .more_commands
+            .add(batch.len().saturating_sub(1) as u64);
+        result
+    }
+
+    /// Submits a batch: its completion has the reply of [`Client::batch`].
+    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
+        self.parts.runtime.check()?;
+        batch.check(call)?;
+        let (parts, life) = (batch.parts(), batch.life(call, &self.parts.learnt));
+        let deadline = self.deadline(call.timeout_ms)?;
+        self.calls()
+            .submit(self.pool(), &Request::Encoded(&parts), life, deadline, target)
+    }
+
+    /// Runs a script; the first `keys` of `args` are the names of keys.
+    pub fn script(&self, script: &Script, keys: usize, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
+        self.parts.runtime.check_to_wait()?;
+        let deadline = self.deadline(call.timeout_ms)?;
+        script.run(self.pool(), (keys, args), call, &self.parts.learnt, deadline)
+    }
+
+    /// A walk by `args`: `SCAN`, `HSCAN`, `SSCAN` or `ZSCAN` with the key and without a cursor, then the options. No I/O.
+    pub fn scan(&self, args: &[&[u8]]) -> Result<Scan> {
+        self.parts.runtime.check()?;
+        Ok(Scan::new(Walk::new(args)?, Arc::clone(&self.parts)))
     }
 
     /// Submits one command: it completes once, at `target`.
@@ -174,7 +176,7 @@ impl Client {
     }
 
     /// The submitted calls, whose keeper starts with the first of them.
-    fn calls(&self) -> &Arc<Calls> {
+    pub(super) fn calls(&self) -> &Arc<Calls> {
         self.parts.calls.get_or_init(|| {
             let runtime = &self.parts.runtime;
             let calls = Arc::new(Calls::new(
@@ -205,57 +207,16 @@ impl Client {
 
     /// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
     #[inline]
-    fn life(&self, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
+    pub(super) fn life(&self, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
         let life = Life::new(shape(self.pool(), call)?, call, own);
-        Ok(match learnt::unknown_name(args, class) {
+        Ok(match unknown_name(args, class) {
             None => life,
             Some(name) => self.parts.learnt.recalled(life.asking(vec![name.to_ascii_uppercase()])),
         })
     }
 
     #[inline]
-    fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
-        read_timeout(timeout_ms, self.pool().settings.timeout_ms)
+    pub(super) fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
+        Deadline::of_call(timeout_ms, self.pool().settings.timeout_ms)
     }
-}
-
-/// Whether the command runs on a connection of its own; one that waits in the server may have a later deadline.
-fn terms(args: &[&[u8]], class: Option<Class>, call: &CallOptions, deadline: &mut Deadline) -> Result<bool> {
-    match class.unwrap_or(Class::Shared) {
-        Class::Shared => Ok(false),
-        Class::Blocking => {
-            *deadline = blocking_deadline(args, call, *deadline);
-            Ok(true)
-        }
-        Class::Confirming { instead } | Class::Stateful { instead } | Class::Never { instead } => {
-            Err(unsupported(args, instead))
-        }
-    }
-}
-
-/// The command's own timeout extends the default deadline, never an explicit one.
-fn blocking_deadline(args: &[&[u8]], call: &CallOptions, deadline: Deadline) -> Deadline {
-    match commands::blocking_timeout(args) {
-        Some(Some(own)) if call.timeout_ms == 0 => deadline
-            .left()
-            .map_or(Deadline::NEVER, |left| Deadline::after(left.checked_add(own))),
-        Some(None) if call.timeout_ms == 0 => Deadline::NEVER,
-        _ => deadline,
-    }
-}
-
-/// Without a name the server would answer nothing at all.
-fn has_name(args: &[&[u8]]) -> Result<()> {
-    match args.first() {
-        None => Err(Error::invalid("argc", "a command needs at least its name")),
-        Some(_) => Ok(()),
-    }
-}
-
-fn unsupported(args: &[&[u8]], instead: &str) -> Error {
-    let kind = ErrorKind::UnsupportedCommand {
-        command: commands::shown_name(args),
-        instead: instead.to_owned(),
-    };
-    Error::new(kind)
 }

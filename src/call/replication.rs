@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::CallOptions;
 use super::life::Shape;
 use super::meaning::of_server;
+use super::terms::CallOptions;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::pool::Pool;
@@ -13,7 +13,7 @@ use crate::resp::{Kind, Reply, control};
 use crate::topology::Role;
 
 /// What the replies to one command are. Only a primary has writes to be confirmed.
-pub(super) fn shape(pool: &Pool, call: &CallOptions) -> Result<Shape> {
+pub(crate) fn shape(pool: &Pool, call: &CallOptions) -> Result<Shape> {
     match pool.role {
         _ if !call.is_confirmed() => Ok(Shape::Command),
         Role::Primary => Ok(Shape::Confirmed),
@@ -25,7 +25,7 @@ pub(super) fn shape(pool: &Pool, call: &CallOptions) -> Result<Shape> {
 }
 
 /// Which field asks for a confirmation.
-pub(super) fn asked_by(call: &CallOptions) -> &'static str {
+pub(crate) fn asked_by(call: &CallOptions) -> &'static str {
     match call.wait_aof {
         true => "call.flags",
         false => "call.replicas",
@@ -33,7 +33,7 @@ pub(super) fn asked_by(call: &CallOptions) -> &'static str {
 }
 
 /// A server that has no WAITAOF, or writes no append-only file, says so before the write is sent, not after it.
-pub(super) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
+pub(crate) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
 
 /// How much later than asked for a server may end a WAIT.
 const WAIT_MARGIN: Duration = Duration::from_millis(130);
@@ -48,7 +48,7 @@ fn wait_limit(deadline: Deadline) -> u128 {
 }
 
 /// WAIT or WAITAOF as it goes over the wire.
-pub(super) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
+pub(crate) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
     let (replicas, limit) = (call.replicas.to_string(), wait_limit(deadline).to_string());
     match call.wait_aof {
         true => control(&["WAITAOF", "1", &replicas, &limit]),
@@ -57,7 +57,7 @@ pub(super) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
 }
 
 /// Reads what WAIT or WAITAOF said: an error unless the write, which was done, is where `call` asks for.
-pub(super) fn read_confirmation(wait: Option<Reply>, call: &CallOptions) -> Result<()> {
+pub(crate) fn read_confirmation(wait: Option<Reply>, call: &CallOptions) -> Result<()> {
     if let Some(refused) = wait.as_ref().filter(|reply| reply.kind() == Kind::Error) {
         return Err(of_server(&[b"WAIT"], &refused.text()).0);
     }

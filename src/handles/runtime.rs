@@ -1,37 +1,31 @@
-//! The thread `sentinel-io`, its life, and what it owns.
+//! What the handles of a deployment share: its thread with what runs on it, its services, clients and queues.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::base::sync::Mutex;
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
+use super::metrics::Sources;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::handoff::Latch;
-use crate::base::process::fork_count;
-use crate::base::{tasks, thread};
-use crate::client::learnt::Lessons;
-use crate::completion::Queue;
-use crate::completion::callbacks::{self, Callbacks};
-use crate::completion::subscription::Followed;
+use crate::base::io_thread::IoThread;
+use crate::base::tasks;
+use crate::base::thread::may_wait;
+use crate::call::learnt::Lessons;
+use crate::completion::callbacks::Callbacks;
+use crate::completion::{Queue, Wanted, follow};
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::net::{Endpoint, Vault};
-use crate::observe::metrics::Sources;
 use crate::observe::{Level, Observer};
 use crate::options::{ClientSettings, DeploymentSettings, Options};
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
 use crate::topology::{Role, Service, Snapshot};
-
-/// What sentinel-io runs between its tasks.
-type Job = Box<dyn FnOnce(&Core) + Send>;
 
 /// What belongs to sentinel-io alone.
 struct Core {
@@ -41,12 +35,8 @@ struct Core {
 
 /// The thread `sentinel-io` and the ways to reach it. Kept alive by every handle that needs it.
 pub struct Runtime {
-    jobs: mpsc::UnboundedSender<Job>,
-    stop: watch::Sender<bool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    ended: Arc<Latch>,
+    io: IoThread<Core>,
     closed: AtomicBool,
-    forks: u64,
     services: Arc<Mutex<Services>>,
     pools: Mutex<Vec<Weak<Pool>>>,
     queues: Mutex<Vec<Weak<Queue>>>,
@@ -102,11 +92,6 @@ impl Runtime {
                 problem: error.to_string(),
             })
         };
-        let forks = fork_count();
-        let (jobs, queue) = mpsc::unbounded_channel();
-        let (stop, stopped) = watch::channel(false);
-        let ended = Arc::new(Latch::default());
-        let ending = Arc::clone(&ended);
         let hangups = Arc::new(HangupWatch::new().map_err(failed)?);
         let troubles = Arc::new(Troubles::default());
         let services = Arc::<Mutex<Services>>::default();
@@ -118,29 +103,10 @@ impl Runtime {
             services: Arc::clone(&services),
             observer: Arc::clone(&observer),
         };
-        let thread = thread::thread("sentinel-io");
-        // What the tasks run on cannot leave its thread, so it is made there.
-        let (made, is_made) = std::sync::mpsc::sync_channel(1);
-        let run = move || match tasks() {
-            Ok(tokio) => {
-                let _ = made.send(Ok(()));
-                run(tokio, outfit, queue, stopped, &ending);
-            }
-            Err(error) => drop(made.send(Err(error))),
-        };
-        let thread = thread::with_signals_blocked(|| thread.spawn(run)).map_err(failed)?;
-        let gone = |_| Err(std::io::Error::other("sentinel-io ended at once"));
-        if let Err(error) = is_made.recv().unwrap_or_else(gone) {
-            let _ = thread.join();
-            return Err(failed(error));
-        }
+        let io = IoThread::start(move || make(outfit)).map_err(failed)?;
         Ok(Arc::new(Runtime {
-            jobs,
-            stop,
-            thread: Mutex::new(Some(thread)),
-            ended,
+            io,
             closed: AtomicBool::new(false),
-            forks,
             services,
             pools: Mutex::default(),
             queues: Mutex::default(),
@@ -153,7 +119,7 @@ impl Runtime {
 
     /// Whether this process is a fork of the one that opened the deployment: its thread is not here.
     pub(crate) fn is_forked(&self) -> bool {
-        fork_count() != self.forks
+        self.io.is_forked()
     }
 
     /// `FORKED` in a forked child, `CLOSED` after close. Every call begins with it.
@@ -173,13 +139,9 @@ impl Runtime {
         may_wait()
     }
 
-    fn post(&self, job: impl FnOnce(&Core) + Send + 'static) {
-        let _ = self.jobs.send(Box::new(job));
-    }
-
     /// Runs a task on sentinel-io.
     pub(crate) fn spawn<F: Future<Output = ()> + 'static>(&self, make: impl FnOnce() -> F + Send + 'static) {
-        self.post(move |_| {
+        self.io.post(move |_| {
             tasks::start(make());
         });
     }
@@ -213,7 +175,7 @@ impl Runtime {
             unused: false,
         };
         services.insert(name.clone(), watched);
-        self.post(move |core| {
+        self.io.post(move |core| {
             tasks::start(Watcher::new(&name, Rc::clone(&core.discovery), ends).run());
         });
         service
@@ -240,16 +202,16 @@ impl Runtime {
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
         let kept = Arc::clone(&pool);
-        self.post(move |core| {
+        self.io.post(move |core| {
             tasks::start(Keeper::new(kept, Rc::clone(&core.common)).run());
         });
         pool
     }
 
     /// Keeps a subscription in force.
-    pub(crate) fn follow(&self, pool: Arc<Pool>, subscription: Followed) {
-        self.post(move |core| {
-            tasks::start(subscription.run(pool, Rc::clone(&core.common)));
+    pub(crate) fn follow(&self, pool: Arc<Pool>, wanted: Arc<Wanted>) {
+        self.io.post(move |core| {
+            tasks::start(follow(wanted, pool, Rc::clone(&core.common)));
         });
     }
 
@@ -282,7 +244,7 @@ impl Runtime {
     pub(crate) fn renew_logins(&self) {
         // Before any call that comes after this one is told of a refusal.
         let refused = self.troubles.forgive_logins();
-        self.post(move |core| core.common.gate.forgive(&refused));
+        self.io.post(move |core| core.common.gate.forgive(&refused));
         for pool in self.pools.lock().iter().filter_map(Weak::upgrade) {
             pool.renew_logins();
         }
@@ -293,7 +255,7 @@ impl Runtime {
 
     /// These Sentinels take the place of those that were given before.
     pub(crate) fn update_sentinels(&self, sentinels: Vec<Endpoint>) {
-        self.post(move |core| core.discovery.give(&sentinels));
+        self.io.post(move |core| core.discovery.give(&sentinels));
     }
 
     /// Ends every call; true when the thread is gone by the deadline.
@@ -308,13 +270,7 @@ impl Runtime {
         for queue in self.queues.lock().drain(..).filter_map(|queue| queue.upgrade()) {
             queue.close();
         }
-        self.stop.send_replace(true);
-        let ended = self.ended.wait(deadline);
-        if let Some(thread) = self.thread.lock().take_if(|_| ended) {
-            // It has done all its work: this waits for its last instructions only.
-            let _ = thread.join();
-        }
-        ended
+        self.io.end(deadline)
     }
 }
 
@@ -334,26 +290,8 @@ impl Drop for Runtime {
     }
 }
 
-/// What the tasks of sentinel-io run on.
-fn tasks() -> std::io::Result<LocalRuntime> {
-    Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .thread_name("sentinel-files")
-        .thread_stack_size(thread::STACK)
-        .max_blocking_threads(4)
-        .thread_keep_alive(Duration::from_secs(1))
-        .build_local(LocalOptions::default())
-}
-
-/// The life of sentinel-io.
-fn run(
-    tokio: LocalRuntime,
-    outfit: Outfit,
-    mut queue: mpsc::UnboundedReceiver<Job>,
-    mut stopped: watch::Receiver<bool>,
-    ending: &Latch,
-) {
+/// What belongs to sentinel-io alone, made on it.
+fn make(outfit: Outfit) -> Core {
     let Outfit {
         settings,
         hangups,
@@ -362,37 +300,23 @@ fn run(
         services,
         observer,
     } = outfit;
-    tokio.block_on(async move {
-        tasks::start(forget_unused(services, Arc::clone(&observer)));
-        let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
-        tasks::start(Arc::clone(&hangups).run(Rc::clone(&gate)));
-        let alarms = Arc::<Alarms>::default();
-        let sentries = Rc::<Sentries>::default();
-        tasks::start(Arc::clone(&alarms).run(Rc::clone(&sentries)));
-        let names = settings.address_map.clone();
-        let core = Core {
-            discovery: Discovery::new(settings, vault, observer),
-            common: Rc::new(Common {
-                gate,
-                hangups,
-                alarms,
-                sentries,
-                names,
-            }),
-        };
-        loop {
-            tokio::select! {
-                _ = stopped.wait_for(|&stop| stop) => return,
-                job = queue.recv() => match job {
-                    Some(job) => job(&core),
-                    None => return,
-                },
-            }
-        }
-    });
-    // Its tasks end here. A disk that hangs must not hold the thread: its blocking thread is left to itself.
-    tokio.shutdown_background();
-    ending.open();
+    tasks::start(forget_unused(services, Arc::clone(&observer)));
+    let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
+    tasks::start(Arc::clone(&hangups).run(Rc::clone(&gate)));
+    let alarms = Arc::<Alarms>::default();
+    let sentries = Rc::<Sentries>::default();
+    tasks::start(Arc::clone(&alarms).run(Rc::clone(&sentries)));
+    let names = settings.address_map.clone();
+    Core {
+        discovery: Discovery::new(settings, vault, observer),
+        common: Rc::new(Common {
+            gate,
+            hangups,
+            alarms,
+            sentries,
+            names,
+        }),
+    }
 }
 
 /// Lets those services go that no client has used since this was looked at before: a process that used a thousand once
@@ -412,22 +336,4 @@ async fn forget_unused(services: Arc<Mutex<Services>>, observer: Arc<Observer>) 
         });
         gone.iter().for_each(|service| observer.forget(service));
     }
-}
-
-/// Whether this thread may wait: inside a callback it would wait for itself.
-pub(crate) fn may_wait() -> Result<()> {
-    match callbacks::is_inside() {
-        true => Err(Error::new(ErrorKind::WouldDeadlock)),
-        false => Ok(()),
-    }
-}
-
-/// Reads a `timeout_ms` of the C contract.
-pub(crate) fn read_timeout(timeout_ms: i64, default_ms: i64) -> Result<Deadline> {
-    Deadline::from_ms(timeout_ms, default_ms).ok_or_else(|| {
-        Error::invalid(
-            "timeout_ms",
-            format!("{timeout_ms} is neither -1 (no limit), 0 (the default), nor more"),
-        )
-    })
 }

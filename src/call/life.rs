@@ -4,12 +4,12 @@
 //! it with [`Event`]s and does the [`Step`]s that it answers. What may be repeated, and what an outcome is, is decided
 //! here alone.
 
-use super::CallOptions;
 pub(crate) use super::events::{Commands, Ended, Event, Handed, Message, Next, Scene, Shape, Step};
 use super::learnt::Word;
 use super::meaning::{Claim, Remedy, confirmed, confirms};
 use super::reading::{self, Doubt, Read};
 use super::replication::read_confirmation;
+use super::terms::CallOptions;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::pool::{Patience, Want};
 use crate::resp::{Kind, Reply};
@@ -84,7 +84,7 @@ impl Life {
     }
 
     /// It has commands of these names, which the server is asked for first.
-    pub(super) fn asking(mut self, unknown: Vec<Vec<u8>>) -> Life {
+    pub(crate) fn asking(mut self, unknown: Vec<Vec<u8>>) -> Life {
         self.foreign = !unknown.is_empty();
         self.unknown = unknown;
         self
@@ -151,7 +151,7 @@ impl Life {
     }
 
     /// What is known of the command that is asked for next.
-    pub(super) fn knows(&mut self, word: Word) {
+    pub(crate) fn knows(&mut self, word: Word) {
         self.unknown.pop();
         match word {
             Word::Command(traits) => self.own |= traits.blocking,

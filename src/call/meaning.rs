@@ -31,7 +31,7 @@ pub(crate) enum Claim {
 }
 
 /// Reads the text of an error reply to `args`.
-pub(super) fn of_error(args: &[&[u8]], text: &str) -> (Error, Remedy) {
+pub(crate) fn of_error(args: &[&[u8]], text: &str) -> (Error, Remedy) {
     if !speaks_for_itself(args) {
         return of_server(args, text);
     }
@@ -41,7 +41,7 @@ pub(super) fn of_error(args: &[&[u8]], text: &str) -> (Error, Remedy) {
 }
 
 /// The same where the server itself wrote the text, whatever the command.
-pub(super) fn of_server(args: &[&[u8]], text: &str) -> (Error, Remedy) {
+pub(crate) fn of_server(args: &[&[u8]], text: &str) -> (Error, Remedy) {
     let owned = text.to_owned();
     let kind = match first_word(text) {
         "READONLY" => ErrorKind::Readonly { text: owned },
@@ -81,7 +81,7 @@ pub(crate) fn of_element(element: Value<'_>) -> Option<Error> {
 }
 
 /// The error of a claim that the server has confirmed.
-pub(super) fn confirmed(claim: Claim, text: &str) -> Error {
+pub(crate) fn confirmed(claim: Claim, text: &str) -> Error {
     let text = text.to_owned();
     let kind = match claim {
         Claim::Readonly => ErrorKind::Readonly { text },
@@ -92,7 +92,7 @@ pub(super) fn confirmed(claim: Claim, text: &str) -> Error {
 }
 
 /// Whether the server's answer to the question, ROLE or SCRIPT EXISTS, confirms the claim to a client of `wanted`.
-pub(super) fn confirms(claim: Claim, wanted: Role, answer: &Reply) -> bool {
+pub(crate) fn confirms(claim: Claim, wanted: Role, answer: &Reply) -> bool {
     if answer.kind() != Kind::Array {
         return false;
     }
@@ -109,7 +109,7 @@ pub(super) fn confirms(claim: Claim, wanted: Role, answer: &Reply) -> bool {
 }
 
 /// Whether a text could be about the node, whoever wrote it: to look no further at all others.
-pub(super) fn may_be_about_the_node(text: &str) -> bool {
+pub(crate) fn may_be_about_the_node(text: &str) -> bool {
     is_about_the_node(text) || claim_of(&[b"EVAL"], text).is_some()
 }
 
@@ -155,7 +155,7 @@ fn claim_of(args: &[&[u8]], text: &str) -> Option<Claim> {
 }
 
 /// Whether what the command answers is its own words, or those of what it runs: scripts, functions, commands of modules.
-pub(super) fn speaks_for_itself(args: &[&[u8]]) -> bool {
+pub(crate) fn speaks_for_itself(args: &[&[u8]]) -> bool {
     let name = args.first().copied().unwrap_or_default();
     let guests: [&[u8]; 4] = [b"EVAL", b"FCALL", b"MIGRATE", b"DEBUG"];
     guests.iter().any(|own| has_prefix(name, own)) || commands::traits(args).is_none()

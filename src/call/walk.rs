@@ -6,25 +6,18 @@
 
 use std::sync::Arc;
 
-use super::call::{Letter, Meet, Waiting, exchange_one};
+use super::learnt::Learnt;
 use super::life::{Life, Shape};
-use super::{CallOptions, Client, Parts, has_name};
+use super::terms::{CallOptions, has_name};
+use super::waiting::{Letter, Meet, Waiting, exchange_one};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
-use crate::base::process::ForkBound;
-use crate::pool::Lent;
+use crate::pool::{Lent, Pool};
 use crate::resp::{Builder, Kind, Reply, Request, Value};
-use crate::runtime::read_timeout;
 
 /// A walk. One thread at a time.
 #[derive(Debug)]
-pub struct Scan {
-    inner: ForkBound<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    parts: Arc<Parts>,
+pub(crate) struct Walk {
     /// What stands in front of the cursor, and behind it.
     head: Vec<Vec<u8>>,
     tail: Vec<Vec<u8>>,
@@ -57,10 +50,14 @@ impl Place {
     }
 }
 
-impl Client {
-    /// A walk by `args`: `SCAN`, `HSCAN`, `SSCAN` or `ZSCAN` with the key and without a cursor, then the options. No I/O.
-    pub fn scan(&self, args: &[&[u8]]) -> Result<Scan> {
-        self.parts.runtime.check()?;
+fn is_of_a_key(name: &[u8]) -> bool {
+    let names: [&[u8]; 3] = [b"HSCAN", b"SSCAN", b"ZSCAN"];
+    names.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+impl Walk {
+    /// A walk by `args`: `SCAN`, `HSCAN`, `SSCAN` or `ZSCAN` with the key and without a cursor, then the options.
+    pub(crate) fn new(args: &[&[u8]]) -> Result<Walk> {
         has_name(args)?;
         let in_front = match args.first() {
             Some(name) if name.eq_ignore_ascii_case(b"SCAN") => 1,
@@ -71,34 +68,22 @@ impl Client {
             return Err(Error::invalid("argv", "needs a key and no cursor"));
         };
         let owned = |args: &[&[u8]]| args.iter().map(|arg| arg.to_vec()).collect();
-        Ok(Scan {
-            inner: ForkBound::new(Inner {
-                parts: Arc::clone(&self.parts),
-                head: owned(head),
-                tail: owned(tail),
-                held: None,
-                place: Place::start(),
-            }),
+        Ok(Walk {
+            head: owned(head),
+            tail: owned(tail),
+            held: None,
+            place: Place::start(),
         })
     }
-}
 
-fn is_of_a_key(name: &[u8]) -> bool {
-    let names: [&[u8]; 3] = [b"HSCAN", b"SSCAN", b"ZSCAN"];
-    names.iter().any(|own| name.eq_ignore_ascii_case(own))
-}
-
-impl Scan {
     /// The next page, which may be empty; `None` at the end. After `WrongState` the walk must be started anew.
-    pub fn next(&mut self, call: &CallOptions) -> Result<Option<Reply>> {
-        self.inner.parts.runtime.check_to_wait()?;
-        let Inner {
-            parts,
+    pub(crate) fn next(&mut self, pool: &Arc<Pool>, call: &CallOptions, learnt: &Learnt) -> Result<Option<Reply>> {
+        let Walk {
             head,
             tail,
             held,
             place,
-        } = &mut *self.inner;
+        } = self;
         if call.is_confirmed() {
             return Err(Error::invalid("call", "replicas confirm writes, and a scan only reads"));
         }
@@ -108,14 +93,13 @@ impl Scan {
         if place.ended {
             return Ok(None);
         }
-        let pool = &parts.pool;
-        let deadline = read_timeout(call.timeout_ms, pool.settings.timeout_ms)?;
+        let deadline = Deadline::of_call(call.timeout_ms, pool.settings.timeout_ms)?;
         let cursor = place.cursor.clone();
         let mut command: Vec<&[u8]> = head.iter().map(Vec::as_slice).collect();
         command.push(&cursor);
         command.extend(tail.iter().map(Vec::as_slice));
         let mut last = None;
-        let waiting = Waiting::new(pool, Letter::Command(&command), &parts.learnt, deadline);
+        let waiting = Waiting::new(pool, Letter::Command(&command), learnt, deadline);
         let life = Life::new(Shape::Command, call, true);
         let meet = Meet {
             first: held.take().filter(Lent::is_usable),
@@ -131,13 +115,9 @@ impl Scan {
     }
 
     /// Back to the beginning, on whatever node serves then.
-    pub fn restart(&mut self) {
-        // A forked child's is of no more use, and the way back of its connection leads over its parent's locks.
-        if self.inner.is_forked() {
-            return;
-        }
-        self.inner.held = None;
-        self.inner.place = Place::start();
+    pub(crate) fn restart(&mut self) {
+        self.held = None;
+        self.place = Place::start();
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::calls::micros;
-use super::decisions::millis;
-use super::events::role_word;
 use super::json::Json;
 use super::metrics::Sources;
-use super::nodes::SentinelStats;
 use crate::base::error::Attempt;
+use crate::observe::calls::micros;
+use crate::observe::decisions::millis;
+use crate::observe::events::role_word;
+use crate::observe::nodes::SentinelStats;
 use crate::options::Shown;
 use crate::pool::Pool;
 use crate::pool::view::RouteView;

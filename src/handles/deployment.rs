@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use super::client::Client;
+use super::runtime::Runtime;
+use super::{describe, metrics};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::process::ForkBound;
-use crate::client::Client;
+use crate::base::thread::may_wait;
 use crate::completion::Queue;
 use crate::completion::callbacks::Callbacks;
 use crate::net::{Credentials, TlsSettings, Vault};
-use crate::observe::{Level, Log, Observer, describe, metrics};
+use crate::observe::{Level, Log, Observer};
 use crate::options::Options;
-use crate::runtime::{Runtime, may_wait, read_timeout};
 use crate::topology::{InUse, Node, Role, Snapshot, unknown_primary};
 
 /// A set of Sentinels and the services they watch. Any thread, any time.
@@ -199,6 +201,6 @@ impl Deployment {
     }
 
     fn deadline(&self, timeout_ms: i64) -> Result<Deadline> {
-        read_timeout(timeout_ms, self.timeout_ms)
+        Deadline::of_call(timeout_ms, self.timeout_ms)
     }
 }

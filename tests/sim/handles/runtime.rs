@@ -1,5 +1,5 @@
 //! What the library's handles ask of the thread `sentinel-io`: here it is the simulation's own thread. The names are
-//! those of `src/runtime.rs`.
+//! those of `src/handles/runtime.rs`.
 
 use std::fmt;
 use std::rc::Rc;
@@ -8,13 +8,11 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::sync::Mutex;
-use crate::client::learnt::Lessons;
-use crate::completion::Queue;
+use crate::call::learnt::Lessons;
 use crate::completion::callbacks::Callbacks;
-use crate::completion::subscription::Followed;
+use crate::completion::{Queue, Wanted, follow};
 use crate::net::Vault;
 use crate::observe::{Log, Observer};
 use crate::options::Options;
@@ -142,9 +140,9 @@ impl Runtime {
         pool
     }
 
-    pub(crate) fn follow(&self, pool: Arc<Pool>, subscription: Followed) {
+    pub(crate) fn follow(&self, pool: Arc<Pool>, wanted: Arc<Wanted>) {
         self.post(move |common| {
-            tokio::task::spawn_local(subscription.run(pool, Rc::clone(common)));
+            tokio::task::spawn_local(follow(wanted, pool, Rc::clone(common)));
         });
     }
 
@@ -177,13 +175,4 @@ impl Runtime {
             queue.close();
         }
     }
-}
-
-pub(crate) fn may_wait() -> Result<()> {
-    Ok(())
-}
-
-pub(crate) fn read_timeout(timeout_ms: i64, default_ms: i64) -> Result<Deadline> {
-    Deadline::from_ms(timeout_ms, default_ms)
-        .ok_or_else(|| Error::invalid("timeout_ms", format!("{timeout_ms} is neither -1, 0, nor more")))
 }

@@ -1,10 +1,15 @@
 //! Scripts by their SHA-1: `EVALSHA`, and `EVAL` where a node does not have the script, as after a failover.
 
-use super::call::{Letter, Waiting};
+use std::sync::Arc;
+
+use super::learnt::Learnt;
 use super::life::Life;
 use super::replication::shape;
-use super::{CallOptions, Client};
+use super::terms::CallOptions;
+use super::waiting::{Letter, Waiting};
+use crate::base::deadline::Deadline;
 use crate::base::error::{Error, Result};
+use crate::pool::Pool;
 use crate::resp::Reply;
 
 /// A Lua script with its name, made once. Never changes; any thread.
@@ -30,31 +35,34 @@ impl Script {
     pub fn sha1(&self) -> &str {
         &self.sha1
     }
-}
 
-impl Client {
-    /// Runs a script; the first `keys` of `args` are the names of keys.
-    pub fn script(&self, script: &Script, keys: usize, args: &[&[u8]], call: &CallOptions) -> Result<Reply> {
-        self.parts.runtime.check_to_wait()?;
+    /// Runs it; the first `keys` of `args` are the names of keys.
+    pub(crate) fn run(
+        &self,
+        pool: &Arc<Pool>,
+        (keys, args): (usize, &[&[u8]]),
+        call: &CallOptions,
+        learnt: &Learnt,
+        deadline: Deadline,
+    ) -> Result<Reply> {
         if keys > args.len() {
             let problem = format!("is {keys}, but there are {} arguments", args.len());
             return Err(Error::invalid("numkeys", problem));
         }
-        let deadline = self.deadline(call.timeout_ms)?;
         let keys = keys.to_string();
-        let [by_name, by_source]: [&[u8]; 2] = match script.read_only {
+        let [by_name, by_source]: [&[u8]; 2] = match self.read_only {
             true => [b"EVALSHA_RO", b"EVAL_RO"],
             false => [b"EVALSHA", b"EVAL"],
         };
         let rest = || std::iter::once(keys.as_bytes()).chain(args.iter().copied());
-        let named = [by_name, script.sha1.as_bytes()].into_iter().chain(rest());
-        let whole = [by_source, &script.source].into_iter().chain(rest());
+        let named = [by_name, self.sha1.as_bytes()].into_iter().chain(rest());
+        let whole = [by_source, &self.source].into_iter().chain(rest());
         let letter = Letter::Script {
             by_name: &named.collect::<Vec<_>>(),
             by_source: &whole.collect::<Vec<_>>(),
         };
-        let life = Life::new(shape(self.pool(), call)?, call, false).of_script();
-        Waiting::new(self.pool(), letter, &self.parts.learnt, deadline).run(life)
+        let life = Life::new(shape(pool, call)?, call, false).of_script();
+        Waiting::new(pool, letter, learnt, deadline).run(life)
     }
 }
 

@@ -68,7 +68,7 @@ impl Learnt {
     }
 
     /// The same of a new one.
-    pub(super) fn recalled(&self, mut life: Life) -> Life {
+    pub(crate) fn recalled(&self, mut life: Life) -> Life {
         self.recall(&mut life);
         life
     }
@@ -96,7 +96,7 @@ impl Learnt {
     }
 
     /// Whether the server said that the command, which the table does not know, only reads.
-    pub(super) fn only_reads(&self, args: &[&[u8]]) -> bool {
+    pub(crate) fn only_reads(&self, args: &[&[u8]]) -> bool {
         let word = unknown_name(args, commands::look_up(args)).and_then(|name| self.known(name));
         matches!(word, Some(Word::Command(Traits { read_only: true, .. })))
     }
@@ -107,7 +107,7 @@ fn word(traits: Option<Traits>) -> Word {
 }
 
 /// The command that asks for the command called `name`.
-pub(super) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
+pub(crate) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
     [b"COMMAND", b"INFO", name.map_or(b"", Vec::as_slice)]
 }
 
@@ -145,7 +145,7 @@ fn flags_of(command: Value<'_>) -> Traits {
 }
 
 /// The name to ask for, of a command of this class: `None` when the table knows it.
-pub(super) fn unknown_name<'a>(args: &[&'a [u8]], class: Option<Class>) -> Option<&'a [u8]> {
+pub(crate) fn unknown_name<'a>(args: &[&'a [u8]], class: Option<Class>) -> Option<&'a [u8]> {
     let name = args.first().copied().filter(|_| class.is_none())?;
     (name.len() <= LONGEST && !name.is_empty()).then_some(name)
 }

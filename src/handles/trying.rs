@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{Letter, Waiting, counted};
-use super::commands::{self, Class};
-use super::life::{Ended, Life, Shape, Step};
-use super::{CallOptions, Client, has_name, terms};
+use super::client::Client;
 use crate::base::deadline::Deadline;
 use crate::base::error::{ErrorKind, Result};
+use crate::base::thread::may_wait;
+use crate::call::commands::{self, Class};
+use crate::call::life::{Ended, Life, Shape, Step};
+use crate::call::terms::{CallOptions, has_name, terms};
+use crate::call::waiting::{Letter, Waiting, counted};
 use crate::completion::{Begun, CallId, Queue, Stands, Target};
 use crate::observe::Timing;
 use crate::pool::{Lent, Patience, Want, want_for};
 use crate::resp::{Kind, Reply, Request};
-use crate::runtime::may_wait;
 
 /// No thread waits longer, whatever it allows: the watch over silent connections is sentinel-io's.
 const LONGEST: Duration = Duration::from_secs(1);

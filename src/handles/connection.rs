@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::call::{ROLE, at_node, exchange_one, exists};
-use super::commands::{self, Class};
-use super::meaning::{Claim, Remedy, confirmed, confirms, of_error, of_server};
-use super::replication::asked_by;
-use super::{CallOptions, Parts, blocking_deadline, has_name, unsupported};
+use super::client::Parts;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::base::process::ForkBound;
 use crate::base::sync::Mutex;
+use crate::call::commands::{self, Class};
+use crate::call::meaning::{Claim, Remedy, confirmed, confirms, of_error, of_server};
+use crate::call::replication::asked_by;
+use crate::call::terms::{CallOptions, blocking_deadline, has_name, unsupported};
+use crate::call::waiting::{ROLE, at_node, exchange_one, exists};
 use crate::pool::{Breaker, Lent, Patience};
 use crate::resp::{Kind, Reply, Request};
-use crate::runtime::read_timeout;
 
 /// A connection of one's own. One thread at a time. Never shared, never silently replaced: when it is lost, it fails.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Connection {
         };
         let inner = &mut *inner;
         let default_ms = inner.parts.pool.settings.timeout_ms;
-        let mut deadline = read_timeout(call.timeout_ms, default_ms)?;
+        let mut deadline = Deadline::of_call(call.timeout_ms, default_ms)?;
         let mut stateful = inner.stateful;
         let mut patience = match commands::traits(args) {
             Some(_) => Patience::Usual,

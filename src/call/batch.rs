@@ -1,15 +1,12 @@
 //! Many commands in one write.
 
-use super::call::{Letter, Waiting};
 use super::commands::{self, Class};
 use super::learnt::{Learnt, unknown_name};
 use super::life::{Commands, Life, Shape};
-use super::reading::{in_one, incomplete};
 use super::replication::asked_by;
-use super::{CallOptions, Client, has_name, unsupported};
+use super::terms::{CallOptions, has_name, unsupported};
 use crate::base::error::{Error, Result};
-use crate::completion::{CallId, Target};
-use crate::resp::{Reply, Request, encode, first_command};
+use crate::resp::{encode, first_command};
 
 /// Whether the commands of a batch run one by one or as one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +61,7 @@ impl Batch {
     }
 
     /// What a call may not ask for with a batch.
-    pub(super) fn check(&self, call: &CallOptions) -> Result<()> {
+    pub(crate) fn check(&self, call: &CallOptions) -> Result<()> {
         match call.is_confirmed() {
             false => Ok(()),
             true => Err(Error::invalid(
@@ -75,7 +72,7 @@ impl Batch {
     }
 
     /// The life of a call that is this batch.
-    fn life(&self, call: &CallOptions, learnt: &Learnt) -> Life {
+    pub(crate) fn life(&self, call: &CallOptions, learnt: &Learnt) -> Life {
         let shape = match self.kind {
             BatchKind::Pipeline => Shape::Pipeline(self.len),
             BatchKind::Transaction => Shape::Transaction(self.len),
@@ -84,12 +81,12 @@ impl Batch {
     }
 
     /// Its kind.
-    pub(super) fn kind(&self) -> BatchKind {
+    pub(crate) fn kind(&self) -> BatchKind {
         self.kind
     }
 
     /// All of it as it goes over the wire.
-    pub(super) fn parts(&self) -> [&[u8]; 3] {
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
         match self.kind {
             BatchKind::Pipeline => [b"", &self.encoded, b""],
             BatchKind::Transaction => [MULTI, &self.encoded, EXEC],
@@ -97,7 +94,7 @@ impl Batch {
     }
 
     /// Its commands alone, as they go over the wire.
-    pub(super) fn encoded(&self) -> &[u8] {
+    pub(crate) fn encoded(&self) -> &[u8] {
         &self.encoded
     }
 
@@ -154,32 +151,6 @@ impl Commands for Encoded<'_> {
 
 pub(crate) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 pub(crate) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
-
-impl Client {
-    /// Runs a batch: an array with one element a command.
-    pub fn batch(&self, batch: &Batch, call: &CallOptions) -> Result<Reply> {
-        self.parts.runtime.check_to_wait()?;
-        let deadline = self.deadline(call.timeout_ms)?;
-        batch.check(call)?;
-        if batch.is_empty() {
-            return in_one(&[]).ok_or_else(incomplete);
-        }
-        let waiting = Waiting::new(self.pool(), Letter::Batch(batch), &self.parts.learnt, deadline);
-        let result = waiting.run(batch.life(call, &self.parts.learnt));
-        self.pool().calls.more_commands.add(batch.len.saturating_sub(1) as u64);
-        result
-    }
-
-    /// Submits a batch: its completion has the reply of [`Client::batch`].
-    pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
-        self.parts.runtime.check()?;
-        batch.check(call)?;
-        let (parts, life) = (batch.parts(), batch.life(call, &self.parts.learnt));
-        let deadline = self.deadline(call.timeout_ms)?;
-        self.calls()
-            .submit(self.pool(), &Request::Encoded(&parts), life, deadline, target)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Batch, BatchKind, Encoded};
+use super::commands;
 use super::learnt::{Learnt, question};
 use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Shape, Step};
 use super::replication::{PROBE, wait_command};
-use super::{CallOptions, commands};
+use super::terms::CallOptions;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, Result};
 use crate::observe::Timing;
@@ -15,7 +16,7 @@ use crate::pool::{Generation, Lent, Patience, Pool, Want, want_for};
 use crate::resp::{Kind, Reply, Request, encode};
 
 /// Runs `args`, a command that the table knows and that nobody has to confirm. `own`: it waits in the server.
-pub(super) fn run(
+pub(crate) fn run(
     pool: &Arc<Pool>,
     args: &[&[u8]],
     call: &CallOptions,
@@ -52,7 +53,7 @@ pub(super) fn run(
 
 /// Counts how a whole call ended.
 #[cold]
-pub(super) fn counted(pool: &Pool, result: Result<(Reply, Timing)>) -> Result<Reply> {
+pub(crate) fn counted(pool: &Pool, result: Result<(Reply, Timing)>) -> Result<Reply> {
     let timing = result.as_ref().map_or(Timing::default(), |(_, timing)| *timing);
     pool.calls.call_ended(&result, timing);
     result.map(|(reply, _)| reply)
@@ -60,7 +61,7 @@ pub(super) fn counted(pool: &Pool, result: Result<(Reply, Timing)>) -> Result<Re
 
 /// What a call sends.
 #[derive(Clone, Copy)]
-pub(super) enum Letter<'a> {
+pub(crate) enum Letter<'a> {
     /// One command.
     Command(&'a [&'a [u8]]),
     /// A script by its name, and by its source.
@@ -116,7 +117,7 @@ impl Commands for Contents<'_> {
 }
 
 /// A thread with its call.
-pub(super) struct Waiting<'a, 'p> {
+pub(crate) struct Waiting<'a, 'p> {
     pool: &'p Arc<Pool>,
     letter: Letter<'a>,
     learnt: &'a Learnt,
@@ -126,16 +127,16 @@ pub(super) struct Waiting<'a, 'p> {
 }
 
 /// Refuses a connection, or does not.
-pub(super) struct Meet<'a, 'p> {
+pub(crate) struct Meet<'a, 'p> {
     /// The one to begin with.
-    pub(super) first: Option<Lent<'p>>,
-    pub(super) check: &'a mut dyn FnMut(&mut Lent<'_>) -> Result<()>,
+    pub(crate) first: Option<Lent<'p>>,
+    pub(crate) check: &'a mut dyn FnMut(&mut Lent<'_>) -> Result<()>,
     /// Takes the last one when all went well.
-    pub(super) keep: &'a mut dyn FnMut(Lent<'p>),
+    pub(crate) keep: &'a mut dyn FnMut(Lent<'p>),
 }
 
 impl<'a, 'p> Waiting<'a, 'p> {
-    pub(super) fn new(pool: &'p Arc<Pool>, letter: Letter<'a>, learnt: &'a Learnt, deadline: Deadline) -> Self {
+    pub(crate) fn new(pool: &'p Arc<Pool>, letter: Letter<'a>, learnt: &'a Learnt, deadline: Deadline) -> Self {
         Waiting {
             pool,
             letter,
@@ -147,12 +148,12 @@ impl<'a, 'p> Waiting<'a, 'p> {
 
     /// The whole life, counted.
     #[inline(never)]
-    pub(super) fn run(self, life: Life) -> Result<Reply> {
+    pub(crate) fn run(self, life: Life) -> Result<Reply> {
         counted(self.pool, self.begin(life))
     }
 
     /// The same with a say in its connections. It is a page of something, and not counted.
-    pub(super) fn run_meeting(mut self, life: Life, meet: Meet<'a, 'p>) -> Result<Reply> {
+    pub(crate) fn run_meeting(mut self, life: Life, meet: Meet<'a, 'p>) -> Result<Reply> {
         self.meet = Some(meet);
         self.begin(life).map(|(reply, _)| reply)
     }
@@ -216,7 +217,7 @@ impl<'a, 'p> Waiting<'a, 'p> {
         kept.map_or_else(|| self.pool.lend(want, self.deadline), Ok)
     }
 
-    pub(super) fn tell(&self, life: &mut Life, lent: Option<&Lent<'_>>, came: Ended) -> Next {
+    pub(crate) fn tell(&self, life: &mut Life, lent: Option<&Lent<'_>>, came: Ended) -> Next {
         let closed = self.pool.is_closed();
         if came.done.is_err() && !closed && lent.is_some_and(Lent::was_moved) {
             return life.on(Event::TakenBack(None));
@@ -292,10 +293,10 @@ pub(crate) fn own_words(message: Message, life: &Life, args: &[&[u8]], deadline:
 }
 
 /// Asks a node what it is.
-pub(super) const ROLE: [&[u8]; 1] = [b"ROLE"];
+pub(crate) const ROLE: [&[u8]; 1] = [b"ROLE"];
 
 /// Asks whether the node has the script that `args`, an EVALSHA, names.
-pub(super) fn exists<'a>(args: &[&'a [u8]]) -> [&'a [u8]; 3] {
+pub(crate) fn exists<'a>(args: &[&'a [u8]]) -> [&'a [u8]; 3] {
     [b"SCRIPT", b"EXISTS", args.get(1).copied().unwrap_or_default()]
 }
 
@@ -310,13 +311,13 @@ pub(crate) fn backoff(pool: &Pool, failed: u32) -> Duration {
 }
 
 /// One command out, one reply in.
-pub(super) fn exchange_one(lent: &mut Lent<'_>, request: &Request<'_>, deadline: Deadline) -> Result<Reply> {
+pub(crate) fn exchange_one(lent: &mut Lent<'_>, request: &Request<'_>, deadline: Deadline) -> Result<Reply> {
     let mut reply = None;
     lent.exchange(request, 1, deadline, |whole| reply = Some(whole))?;
     reply.ok_or_else(|| Error::fault("an exchange without a reply"))
 }
 
-pub(super) fn at_node(error: Error, generation: Option<&Arc<Generation>>) -> Error {
+pub(crate) fn at_node(error: Error, generation: Option<&Arc<Generation>>) -> Error {
     match generation {
         Some(generation) => error.at(generation.endpoint.to_string()),
         None => error,

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::CallOptions;
 use super::commands::{self, Traits};
 use super::learnt::Word;
 use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Shape, Step};
 use super::reading::in_one;
+use super::terms::CallOptions;
 use crate::base::error::{Error, ErrorKind, Outcome};
 use crate::resp::{Builder, Kind, Reply};
 use crate::topology::Role;

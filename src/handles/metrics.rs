@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::Observer;
-use super::calls::{BOUNDS, CallStats};
-use super::decisions::millis;
-use super::events::role_word;
-use super::nodes::LinkState;
 use crate::base::error::{Error, Result};
+use crate::observe::Observer;
+use crate::observe::calls::{BOUNDS, CallStats};
+use crate::observe::decisions::millis;
+use crate::observe::events::role_word;
+use crate::observe::nodes::LinkState;
 use crate::pool::Pool;
 use crate::topology::{Service, Word};
 

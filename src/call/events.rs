@@ -111,7 +111,7 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    pub(super) fn at(&self, error: Error) -> Error {
+    pub(crate) fn at(&self, error: Error) -> Error {
         match self.node.filter(|_| error.endpoint().is_none()) {
             Some(node) => error.at(node.to_string()),
             None => error,
@@ -119,12 +119,12 @@ impl Scene<'_> {
     }
 
     /// Whether the node's answer is about the node. A write to a client of replicas is refused by all of them.
-    pub(super) fn moves_on(&self, error: &Error) -> bool {
+    pub(crate) fn moves_on(&self, error: &Error) -> bool {
         !(self.wanted == Role::Replica && matches!(error.kind(), ErrorKind::Readonly { .. }))
     }
 
     /// Why nothing more is sent.
-    pub(super) fn over(&self) -> Option<ErrorKind> {
+    pub(crate) fn over(&self) -> Option<ErrorKind> {
         let during = || "waiting for the reply".to_owned();
         match (self.closed, self.late) {
             (true, _) => Some(ErrorKind::Closed),

@@ -1,0 +1,21 @@
+//! What a program holds: a deployment and what comes of it. Here the rooms below are wired together.
+
+pub mod client;
+pub mod connection;
+mod deployment;
+mod describe;
+mod json;
+#[cfg(test)]
+mod lending_tests;
+mod metrics;
+mod runtime;
+pub mod scan;
+pub mod subscription;
+pub mod trying;
+
+pub use client::Client;
+pub use connection::Connection;
+pub use deployment::Deployment;
+pub use scan::Scan;
+pub use subscription::Subscription;
+pub use trying::Tried;
