@@ -1,11 +1,22 @@
 //! What happens to a call, and what is done for it: the words between a [`Life`](super::life::Life) and who drives it.
 
-use super::learnt::Word;
+use super::commands::Traits;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::net::Endpoint;
 use crate::pool::Want;
 use crate::resp::Reply;
 use crate::topology::Role;
+
+/// What the server said of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// What it does.
+    Command(Traits),
+    /// There is none of that name.
+    Absent,
+    /// Nothing: it may not be asked, or cannot be.
+    Silent,
+}
 
 /// What the replies to a call are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,23 +8,13 @@ use std::sync::Arc;
 use crate::base::sync::Mutex;
 
 use super::commands::{self, Class, Traits};
-use super::life::{Event, Life, Next};
+use super::events::{Event, Next, Word};
+use super::life::Life;
 use crate::base::error::Result;
 use crate::resp::{Reply, Value};
 
 /// Names kept at most; beyond it nothing is asked, so that made-up names cost no memory.
 const MOST: usize = 1024;
-
-/// What the server said of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
-    /// What it does.
-    Command(Traits),
-    /// There is none of that name.
-    Absent,
-    /// Nothing: it may not be asked, or cannot be.
-    Silent,
-}
 
 /// The commands asked for, by service.
 #[derive(Debug, Default)]

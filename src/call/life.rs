@@ -4,8 +4,8 @@
 //! it with [`Event`]s and does the [`Step`]s that it answers. What may be repeated, and what an outcome is, is decided
 //! here alone.
 
+use super::events::Word;
 pub(crate) use super::events::{Commands, Ended, Event, Handed, Message, Next, Scene, Shape, Step};
-use super::learnt::Word;
 use super::meaning::{Claim, Remedy, confirmed, confirms};
 use super::reading::{self, Doubt, Read};
 use super::replication::read_confirmation;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::commands::{self, Traits};
-use super::learnt::Word;
+use super::events::Word;
 use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Shape, Step};
 use super::reading::in_one;
 use super::terms::CallOptions;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::book::CallId;
+use super::entry::CallId;
 use crate::base::clock::Moment;
 
 /// Entries that are kept for calls that have completed, besides one for each that has not.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::book::{Book, Call, CallId, Place, Stored};
+use super::book::{Book, Call, Place, Stored};
+use super::entry::CallId;
 use crate::base::error::Result;
 use crate::call::life::{Ended, Event, Message, Shape};
 use crate::call::waiting::own_words;

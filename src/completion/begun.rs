@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Queue;
-use super::book::{CallId, Place, Target};
+use super::book::{Place, Target};
 use super::calls::Calls;
+use super::entry::CallId;
 use crate::base::deadline::Deadline;
 use crate::base::error::ErrorKind;
 use crate::call::life::{Life, Message, Step};

@@ -7,6 +7,7 @@ use super::Queue;
 use super::agenda::Agenda;
 use super::callbacks::Done;
 use super::deliveries::{Deliveries, Destination};
+use super::entry::CallId;
 use super::queues::Queues;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
@@ -15,9 +16,6 @@ use crate::call::batch::{EXEC, MULTI};
 use crate::call::life::{Event, Handed, Life, Shape, Step};
 use crate::pool::{Apart, Lane, Parcel, Waiter, Want};
 use crate::resp::Reply;
-
-/// The number of a call: its slot, and how often the slot was used before. Never 0.
-pub type CallId = u64;
 
 /// Where a completion goes.
 pub enum Target<'a> {

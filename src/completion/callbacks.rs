@@ -13,6 +13,8 @@ use super::untaken::Untaken;
 use crate::base::deadline::Deadline;
 use crate::base::handoff::Latch;
 use crate::base::thread;
+use crate::observe::{Level, Scribe};
+use crate::options::LogHook;
 
 /// What a completion is given to, once.
 pub type Done = Box<dyn FnOnce(Entry) + Send>;
@@ -67,6 +69,19 @@ impl std::fmt::Debug for Callbacks {
     }
 }
 
+/// Gives lines to `sentinel-cb`.
+struct ToThread {
+    callbacks: Arc<Callbacks>,
+    to: LogHook,
+}
+
+impl Scribe for ToThread {
+    fn write(&self, level: Level, text: String) {
+        let to = Arc::clone(&self.to);
+        self.callbacks.write(Line { to, level, text });
+    }
+}
+
 impl Callbacks {
     /// Starts the thread where it does not run yet: before a callback is accepted, so that none is accepted in vain.
     pub fn start(self: &Arc<Callbacks>) -> std::io::Result<()> {
@@ -118,6 +133,12 @@ impl Callbacks {
         }
         drop(state);
         self.added.notify_one();
+    }
+
+    /// What has `hook` called with each line.
+    pub fn scribe(self: &Arc<Callbacks>, hook: LogHook) -> Box<dyn Scribe> {
+        let callbacks = Arc::clone(self);
+        Box::new(ToThread { callbacks, to: hook })
     }
 
     /// Has no line written any more; waits until the deadline for one that is being written, but not from inside it.

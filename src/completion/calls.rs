@@ -12,10 +12,11 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use super::attempt::hand_over;
-use super::book::{Book, Call, CallId, Place, Target};
+use super::book::{Book, Call, Place, Target};
 use super::callbacks::Callbacks;
-use super::decisions::Large;
 use super::deliveries::{Deliveries, Destination};
+use super::entry::CallId;
+use super::large::Large;
 use super::untaken::Untaken;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;

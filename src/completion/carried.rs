@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::attempt::hand_over;
-use super::book::CallId;
 use super::calls::{Calls, Completed, timing};
 use super::deliveries::Deliveries;
+use super::entry::CallId;
 use super::untaken::Untaken;
 use crate::base::clock::Moment;
 use crate::base::error::{Error, ErrorKind};

@@ -3,31 +3,17 @@
 
 use std::sync::{Arc, Weak};
 
-use tokio::sync::Notify;
-
 use super::attempt::{came, follow};
-use super::book::{Call, CallId, EndOf, Stored};
+use super::book::{Call, EndOf, Stored};
 use super::calls::Calls;
+use super::entry::CallId;
+use super::large::Case;
 use crate::base::elsewhere::{MANY, discard, elsewhere};
 use crate::base::error::Error;
-use crate::base::sync::Mutex;
 use crate::call::Learnt;
 use crate::call::batch::Encoded;
 use crate::call::life::{self, Event, Life, Message, Next, Scene, Shape, Step};
 use crate::pool::{Ended, Lane, Pool, Refused};
-use crate::topology::Role;
-
-/// A call that is decided about outside of the book, for that may take time.
-pub(super) struct Case {
-    id: CallId,
-    life: Life,
-    request: Stored,
-    lane: Arc<Lane>,
-    came: life::Ended,
-    wanted: Role,
-    closed: bool,
-    late: bool,
-}
 
 /// The same with what is to be done.
 struct Decided {
@@ -72,13 +58,6 @@ impl Case {
             next,
         }
     }
-}
-
-/// Cases that are decided elsewhere.
-#[derive(Default)]
-pub(super) struct Large {
-    waiting: Mutex<Vec<Case>>,
-    more: Notify,
 }
 
 impl Calls {

@@ -3,6 +3,9 @@
 use crate::base::error::Error;
 use crate::resp::Reply;
 
+/// The number of a call: its slot, and how often the slot was used before. Never 0.
+pub type CallId = u64;
+
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::callbacks::Callbacks;
-use crate::observe::{Level, Scribe};
+use crate::observe::Level;
 use crate::options::LogHook;
 
 /// Lines that may wait for a function that takes its time. Those that come then are counted, and dropped.
@@ -11,9 +10,9 @@ const MOST: usize = 4096;
 
 /// A line, and who gets it.
 pub(super) struct Line {
-    to: LogHook,
-    level: Level,
-    text: String,
+    pub(super) to: LogHook,
+    pub(super) level: Level,
+    pub(super) text: String,
 }
 
 impl Line {
@@ -76,27 +75,6 @@ impl Lines {
     }
 }
 
-/// Gives lines to `sentinel-cb`.
-struct ToThread {
-    callbacks: Arc<Callbacks>,
-    to: LogHook,
-}
-
-impl Scribe for ToThread {
-    fn write(&self, level: Level, text: String) {
-        let to = Arc::clone(&self.to);
-        self.callbacks.write(Line { to, level, text });
-    }
-}
-
-impl Callbacks {
-    /// What has `hook` called with each line.
-    pub fn scribe(self: &Arc<Callbacks>, hook: LogHook) -> Box<dyn Scribe> {
-        let callbacks = Arc::clone(self);
-        Box::new(ToThread { callbacks, to: hook })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -104,6 +82,7 @@ mod tests {
 
     use super::*;
     use crate::base::deadline::Deadline;
+    use crate::completion::callbacks::Callbacks;
     use crate::observe::Log;
 
     const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use super::book::{Book, CallId, Place};
+use super::book::{Book, Place};
 use super::calls::Calls;
+use super::entry::CallId;
 use crate::base::error::Result;
 use crate::call::Learnt;
 use crate::pool::Pool;

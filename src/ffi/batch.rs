@@ -5,6 +5,7 @@
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
+use super::access;
 use super::bytes::Args;
 use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
@@ -54,7 +55,7 @@ impl Callable for sentinel_batch_t {
 /// The caller frees it with sentinel_batch_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn sentinel_batch_new(kind: i32) -> *mut sentinel_batch_t {
-    guard::make(|| {
+    access::make(|| {
         let kind = match kind {
             SENTINEL_BATCH_PIPELINE => BatchKind::Pipeline,
             SENTINEL_BATCH_TRANSACTION => BatchKind::Transaction,
@@ -119,8 +120,8 @@ pub unsafe extern "C" fn sentinel_batch_add_packed(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_batch_refusal(batch: *const sentinel_batch_t) -> *mut sentinel_error_t {
     // SAFETY: `batch` is live or NULL.
-    let refusal = unsafe { guard::read(batch, None, |batch| Some(batch.refusal.clone())) };
-    guard::make(|| Some(sentinel_error_t::new(&Failure::Core(refusal?))))
+    let refusal = unsafe { access::read(batch, None, |batch| Some(batch.refusal.clone())) };
+    access::make(|| Some(sentinel_error_t::new(&Failure::Core(refusal?))))
 }
 
 /// How many commands the batch holds; 0 for NULL.
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn sentinel_batch_refusal(batch: *const sentinel_batch_t) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_batch_len(batch: *const sentinel_batch_t) -> usize {
     // SAFETY: `batch` is live or NULL.
-    unsafe { guard::read(batch, 0, |batch| Some(batch.core.len())) }
+    unsafe { access::read(batch, 0, |batch| Some(batch.core.len())) }
 }
 
 /// Removes all commands, so that the batch can be filled again; NULL is allowed.
@@ -155,7 +156,7 @@ pub unsafe extern "C" fn sentinel_batch_clear(batch: *mut sentinel_batch_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_batch_free(batch: *mut sentinel_batch_t) {
     // SAFETY: `batch` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(batch) }
+    unsafe { access::free(batch) }
 }
 
 /// Runs a batch and waits for all its replies.

@@ -12,7 +12,7 @@ use super::error::sentinel_error_t;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
-use super::{bytes, guard};
+use super::{access, bytes, guard};
 use crate::Deployment;
 use crate::base::error::Result;
 use crate::handles::Client;
@@ -185,6 +185,6 @@ pub unsafe extern "C" fn sentinel_client_free(client: *mut sentinel_client_t) {
     unsafe {
         // Also where a call that is under way keeps it.
         sentinel_client_close(client);
-        guard::free(client);
+        access::free(client);
     }
 }

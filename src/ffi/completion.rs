@@ -7,6 +7,7 @@
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::sentinel_batch_t;
@@ -15,12 +16,12 @@ use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
 use super::error::{Failure, sentinel_error_t};
 use super::guard;
-use super::handle::{self, Callable, missing};
-use super::queue::sentinel_queue_t;
+use super::handle::{self, Callable, Handle, InArc, Poison, missing};
 use super::reply::{self, sentinel_reply_t};
 use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
-use crate::base::error::Error;
-use crate::completion::{Entry, EntryKind, Target};
+use crate::base::error::{Error, ErrorKind};
+use crate::base::process::ForkBound;
+use crate::completion::{Entry, EntryKind, Queue, Target};
 use crate::handles::Tried;
 
 /// The end of a call that was submitted.
@@ -29,6 +30,34 @@ pub const SENTINEL_COMPLETION_CALL: i32 = 1;
 pub const SENTINEL_COMPLETION_MESSAGE: i32 = 2;
 /// An event of sentinel_watch_events or of a subscription.
 pub const SENTINEL_COMPLETION_EVENT: i32 = 3;
+
+/// A queue of completions. Any thread, any time.
+#[derive(Debug)]
+pub struct sentinel_queue_t {
+    pub(super) core: ForkBound<Arc<Queue>>,
+    pub(super) poison: Poison,
+}
+
+impl sentinel_queue_t {
+    /// The queue itself; `Forked` in a forked child, where nothing arrives.
+    pub(super) fn queue(&self) -> Result<&Arc<Queue>, Error> {
+        match self.core.is_forked() {
+            true => Err(Error::new(ErrorKind::Forked)),
+            false => Ok(&self.core),
+        }
+    }
+}
+
+impl Handle for sentinel_queue_t {
+    const NAME: &'static str = "queue";
+    type Owner = InArc;
+}
+
+impl Callable for sentinel_queue_t {
+    fn poison(&self) -> &Poison {
+        &self.poison
+    }
+}
 
 /// What became of a submission, or a message, or an event.
 #[repr(C)]

@@ -10,10 +10,10 @@ use super::bytes::{self, Args};
 use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
+use super::{access, guard};
 use crate::handles::Connection;
 
 /// A connection of one's own. One thread at a time, but for sentinel_connection_cancel.
@@ -126,5 +126,5 @@ pub unsafe extern "C" fn sentinel_connection_cancel(connection: *mut sentinel_co
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_connection_release(connection: *mut sentinel_connection_t) {
     // SAFETY: `connection` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(connection) }
+    unsafe { access::free(connection) }
 }

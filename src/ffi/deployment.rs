@@ -9,7 +9,7 @@ use super::error::sentinel_error_t;
 use super::handle::{self, Callable, Handle, InArc, Poison};
 use super::options::sentinel_options_t;
 use super::status::sentinel_status_t;
-use super::{bytes, guard};
+use super::{access, bytes, guard};
 use crate::Deployment;
 use crate::base::error::Result;
 use crate::net::Credentials;
@@ -192,5 +192,5 @@ pub unsafe extern "C" fn sentinel_close(sentinel: *mut sentinel_t, timeout_ms: i
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_free(sentinel: *mut sentinel_t) {
     // SAFETY: `sentinel` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(sentinel) }
+    unsafe { access::free(sentinel) }
 }

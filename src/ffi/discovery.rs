@@ -9,9 +9,9 @@ use std::ptr;
 use super::bytes::{self, Text};
 use super::deployment::sentinel_t;
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Handle, InBox};
 use super::status::sentinel_status_t;
+use super::{access, guard};
 use crate::Deployment;
 use crate::base::error::Result;
 use crate::topology::{Node, Role};
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn sentinel_discover_sentinels(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_nodes_len(nodes: *const sentinel_nodes_t) -> usize {
     // SAFETY: `nodes` is live or NULL.
-    unsafe { guard::read(nodes, 0, |nodes| Some(nodes.nodes.len())) }
+    unsafe { access::read(nodes, 0, |nodes| Some(nodes.nodes.len())) }
 }
 
 /// A node's host, after `address.map`; NULL beyond the last node. Borrowed from the list.
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn sentinel_nodes_len(nodes: *const sentinel_nodes_t) -> u
 pub unsafe extern "C" fn sentinel_nodes_host(nodes: *const sentinel_nodes_t, index: usize) -> *const c_char {
     // SAFETY: `nodes` is live or NULL.
     unsafe {
-        guard::read(nodes, ptr::null(), |nodes| {
+        access::read(nodes, ptr::null(), |nodes| {
             nodes.nodes.get(index).map(|node| node.host.as_ptr())
         })
     }
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn sentinel_nodes_host(nodes: *const sentinel_nodes_t, ind
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_nodes_port(nodes: *const sentinel_nodes_t, index: usize) -> u16 {
     // SAFETY: `nodes` is live or NULL.
-    unsafe { guard::read(nodes, 0, |nodes| nodes.nodes.get(index).map(|node| node.port)) }
+    unsafe { access::read(nodes, 0, |nodes| nodes.nodes.get(index).map(|node| node.port)) }
 }
 
 /// A node's part, one of `SENTINEL_ROLE_*`; 0 beyond the last node.
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn sentinel_nodes_port(nodes: *const sentinel_nodes_t, ind
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_nodes_role(nodes: *const sentinel_nodes_t, index: usize) -> i32 {
     // SAFETY: `nodes` is live or NULL.
-    unsafe { guard::read(nodes, 0, |nodes| nodes.nodes.get(index).map(|node| node.role)) }
+    unsafe { access::read(nodes, 0, |nodes| nodes.nodes.get(index).map(|node| node.role)) }
 }
 
 /// A field as Sentinel reported it, such as `flags`, `config-epoch` or `slave-repl-offset`; NULL when the node has no
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn sentinel_nodes_field(
 ) -> *const c_char {
     // SAFETY: `nodes` is live or NULL, `name` ends with NUL or is NULL.
     unsafe {
-        guard::read(nodes, ptr::null(), |nodes| {
+        access::read(nodes, ptr::null(), |nodes| {
             let name = bytes::optional_text(name, "name").ok()??;
             let fields = &nodes.nodes.get(index)?.fields;
             fields
@@ -245,5 +245,5 @@ pub unsafe extern "C" fn sentinel_nodes_field(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_nodes_free(nodes: *mut sentinel_nodes_t) {
     // SAFETY: `nodes` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(nodes) }
+    unsafe { access::free(nodes) }
 }

@@ -7,8 +7,8 @@
 use std::ffi::c_char;
 use std::ptr;
 
+use super::access;
 use super::bytes::{self, Text, lend};
-use super::guard;
 use super::handle::{Handle, InBox};
 use super::status::{SENTINEL_ERR_NULL_ARGUMENT, SENTINEL_ERR_UNAVAILABLE, sentinel_status_t, status_of};
 use crate::base::error::{Error, Outcome, Reason};
@@ -143,7 +143,7 @@ unsafe fn lend_from(
     // SAFETY: `error` is live or NULL, `len` may be written or is NULL.
     unsafe {
         bytes::write(len, 0);
-        guard::read(error, ptr::null(), |error| Some(lend(pick(error), len)))
+        access::read(error, ptr::null(), |error| Some(lend(pick(error), len)))
     }
 }
 
@@ -154,7 +154,7 @@ unsafe fn lend_from(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_error_status(error: *const sentinel_error_t) -> sentinel_status_t {
     // SAFETY: `error` is live or NULL.
-    unsafe { guard::read(error, SENTINEL_ERR_NULL_ARGUMENT, |error| Some(error.status)) }
+    unsafe { access::read(error, SENTINEL_ERR_NULL_ARGUMENT, |error| Some(error.status)) }
 }
 
 /// The detail behind PRIMARY_NOT_FOUND and REPLICA_NOT_FOUND, one of `SENTINEL_REASON_*`; NONE for other statuses.
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn sentinel_error_status(error: *const sentinel_error_t) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_error_reason(error: *const sentinel_error_t) -> i32 {
     // SAFETY: `error` is live or NULL.
-    unsafe { guard::read(error, SENTINEL_REASON_NONE, |error| Some(error.reason)) }
+    unsafe { access::read(error, SENTINEL_REASON_NONE, |error| Some(error.reason)) }
 }
 
 /// What became of the command that failed, one of `SENTINEL_OUTCOME_*`. NOT_SENT and REFUSED are promises that it did
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn sentinel_error_reason(error: *const sentinel_error_t) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_error_outcome(error: *const sentinel_error_t) -> i32 {
     // SAFETY: `error` is live or NULL.
-    unsafe { guard::read(error, SENTINEL_OUTCOME_UNKNOWN, |error| Some(error.outcome)) }
+    unsafe { access::read(error, SENTINEL_OUTCOME_UNKNOWN, |error| Some(error.outcome)) }
 }
 
 /// What went wrong, for a log: which argument, option, service or node, and why.
@@ -221,7 +221,7 @@ pub unsafe extern "C" fn sentinel_error_endpoint(error: *const sentinel_error_t,
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_error_attempts(error: *const sentinel_error_t) -> usize {
     // SAFETY: `error` is live or NULL.
-    unsafe { guard::read(error, 0, |error| Some(error.attempts.len())) }
+    unsafe { access::read(error, 0, |error| Some(error.attempts.len())) }
 }
 
 /// One Sentinel or node that was tried: where, at which stage (resolve, connect, TLS, auth, query, role), and why it
@@ -248,5 +248,5 @@ pub unsafe extern "C" fn sentinel_error_attempt(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_error_free(error: *mut sentinel_error_t) {
     // SAFETY: `error` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(error) }
+    unsafe { access::free(error) }
 }

@@ -1,4 +1,5 @@
-//! The one way in: every exported body runs in one of these functions.
+//! The one way in for what can fail: every exported body that returns a status runs in one of these functions, every other
+//! in one of [`access`](super::access).
 //!
 //! They check the handle, catch the panic and write the error out, so that no panic crosses the boundary and an output
 //! is written only as its function promises.
@@ -7,7 +8,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::{Failure, sentinel_error_t};
-use super::handle::{self, Callable, Handle, InArc, InBox, Owner};
+use super::handle::{self, Callable, InArc, InBox};
 use super::status::{SENTINEL_OK, sentinel_status_t};
 use crate::base::error::{Error, ErrorKind};
 
@@ -71,40 +72,6 @@ pub unsafe fn exclusive<T: Callable<Owner = InBox>>(
                 Err(panicked(payload))
             })
         })
-    }
-}
-
-/// Runs an accessor, which has an answer for a NULL handle (and for a panic) instead of a status.
-///
-/// # Safety
-/// `raw` is NULL or a live handle that nothing changes meanwhile.
-pub unsafe fn read<T: Handle, R>(raw: *const T, absent: R, body: impl FnOnce(&T) -> Option<R>) -> R {
-    // SAFETY: the caller passes NULL or a live handle.
-    let object = unsafe { handle::borrow_optional(raw) };
-    value(absent, || object.and_then(body))
-}
-
-/// Runs a body that returns a value; `absent` stands for `None` and for a panic.
-pub fn value<R>(absent: R, body: impl FnOnce() -> Option<R>) -> R {
-    catch_unwind(AssertUnwindSafe(body)).ok().flatten().unwrap_or(absent)
-}
-
-/// Makes an object for C: NULL when the body has none.
-pub fn make<T: Handle>(body: impl FnOnce() -> Option<T>) -> *mut T {
-    value(std::ptr::null_mut(), || body().map(T::Owner::hand_out))
-}
-
-/// Frees a handle; NULL is allowed.
-///
-/// # Safety
-/// `raw` is NULL or a live handle, which the caller does not use again.
-pub unsafe fn free<T: Handle>(raw: *mut T) {
-    if !raw.is_null() {
-        value((), || {
-            // SAFETY: a live handle came from `hand_out`, and the caller gives it up here.
-            unsafe { T::Owner::take_back(raw) };
-            Some(())
-        });
     }
 }
 
@@ -172,10 +139,5 @@ mod tests {
             assert_eq!(message.to_str(), Ok("batch is NULL"));
             sentinel_error_free(error);
         }
-    }
-
-    #[test]
-    fn an_accessor_that_panics_gives_its_empty_answer() {
-        assert_eq!(value(7, || panic!("planted")), 7);
     }
 }

@@ -1,7 +1,7 @@
 //! The C surface: what `include/sentinel.h` declares, a file a section of the header, under the names of C.
 //!
-//! Every exported body runs in [`guard`], which checks handles, catches panics and writes the error out; [`handle`]
-//! fixes who owns what; [`bytes`] reads what C passes in. None of the three is part of the header. `build.rs` runs
+//! Every exported body runs in [`guard`] or [`access`], which check handles, catch panics and write the error out;
+//! [`handle`] fixes who owns what; [`bytes`] reads what C passes in. None of the four is part of the header. `build.rs` runs
 //! cbindgen over the others in the order below; a file's module comment heads its section.
 //!
 //! What every exported function asks of its caller, and each `# Safety` section means:
@@ -12,6 +12,7 @@
 
 #![allow(non_camel_case_types)]
 
+pub mod access;
 pub mod bytes;
 pub mod guard;
 pub mod handle;
@@ -58,7 +59,7 @@ const _: () = {
     shared::<discovery::sentinel_nodes_t>();
     shared::<error::sentinel_error_t>();
     shared::<script::sentinel_script_t>();
-    shared::<queue::sentinel_queue_t>();
+    shared::<completion::sentinel_queue_t>();
     shared::<subscription::sentinel_subscription_t>();
     shared::<crate::resp::Reply>(); // what a sentinel_reply_t points into
 };

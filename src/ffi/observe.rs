@@ -6,11 +6,11 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::Arc;
 
+use super::completion::sentinel_queue_t;
 use super::deployment::sentinel_t;
 use super::error::{Failure, sentinel_error_t};
 use super::handle::{self, Callable, missing};
 use super::options::sentinel_options_t;
-use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
 use super::{bytes, guard};
 use crate::Deployment;

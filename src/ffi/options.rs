@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_void};
 use super::error::sentinel_error_t;
 use super::handle::{Callable, Handle, InBox, Poison};
 use super::status::sentinel_status_t;
-use super::{bytes, guard};
+use super::{access, bytes, guard};
 use crate::options::Options;
 
 /// What a deployment or a client is made of. One thread at a time.
@@ -34,7 +34,7 @@ impl Callable for sentinel_options_t {
 /// New options with the default of every key and no Sentinel; free them with sentinel_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn sentinel_options_new() -> *mut sentinel_options_t {
-    guard::make(|| {
+    access::make(|| {
         Some(sentinel_options_t {
             core: Options::new(),
             poison: Poison::default(),
@@ -167,5 +167,5 @@ pub unsafe extern "C" fn sentinel_options_set_secret(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_options_free(options: *mut sentinel_options_t) {
     // SAFETY: `options` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(options) }
+    unsafe { access::free(options) }
 }

@@ -5,49 +5,19 @@
 use std::ffi::c_int;
 use std::mem::size_of;
 use std::ptr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::completion::sentinel_completion_t;
+use super::completion::{sentinel_completion_t, sentinel_queue_t};
 use super::deployment::sentinel_t;
 use super::error::sentinel_error_t;
-use super::handle::{self, Callable, Handle, InArc, Poison, missing};
+use super::handle::{self, Poison, missing};
 use super::status::{SENTINEL_EMPTY, SENTINEL_OK, sentinel_status_t};
-use super::{bytes, guard};
+use super::{access, bytes, guard};
 use crate::base::deadline::Deadline;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::Error;
 use crate::base::process::ForkBound;
 use crate::base::thread::may_wait;
-use crate::completion::Queue;
 use crate::completion::queue::Polled;
-
-/// A queue of completions. Any thread, any time.
-#[derive(Debug)]
-pub struct sentinel_queue_t {
-    core: ForkBound<Arc<Queue>>,
-    poison: Poison,
-}
-
-impl sentinel_queue_t {
-    /// The queue itself; `Forked` in a forked child, where nothing arrives.
-    pub(super) fn queue(&self) -> Result<&Arc<Queue>> {
-        match self.core.is_forked() {
-            true => Err(Error::new(ErrorKind::Forked)),
-            false => Ok(&self.core),
-        }
-    }
-}
-
-impl Handle for sentinel_queue_t {
-    const NAME: &'static str = "queue";
-    type Owner = InArc;
-}
-
-impl Callable for sentinel_queue_t {
-    fn poison(&self) -> &Poison {
-        &self.poison
-    }
-}
 
 /// A queue for up to `capacity` completions: what waits in it and what is still to come of calls submitted to it.
 ///
@@ -90,7 +60,7 @@ pub unsafe extern "C" fn sentinel_queue_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_queue_fd(queue: *const sentinel_queue_t) -> c_int {
     // SAFETY: `queue` is live or NULL.
-    unsafe { guard::read(queue, -1, |queue| queue.queue().ok()?.fd().ok()) }
+    unsafe { access::read(queue, -1, |queue| queue.queue().ok()?.fd().ok()) }
 }
 
 /// Moves up to `max_entries` completions to `entries` and their number to `*count`.
@@ -177,10 +147,10 @@ pub unsafe extern "C" fn sentinel_queue_wake(queue: *mut sentinel_queue_t) -> se
 pub unsafe extern "C" fn sentinel_queue_free(queue: *mut sentinel_queue_t) {
     // SAFETY: `queue` is live or NULL, and the caller gives it up.
     unsafe {
-        guard::read(queue, (), |queue| {
+        access::read(queue, (), |queue| {
             queue.queue().ok()?.free();
             Some(())
         });
-        guard::free(queue);
+        access::free(queue);
     }
 }

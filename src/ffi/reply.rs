@@ -8,9 +8,9 @@ use std::ffi::{c_char, c_void};
 use std::mem::{align_of, offset_of, size_of};
 use std::{ptr, slice};
 
+use super::access;
 use super::bytes::{bytes, write};
 use super::error::{Failure, sentinel_error_t};
-use super::guard;
 use crate::call::of_element;
 use crate::resp::{Kind, Node, Reply, Rest, Value, View};
 
@@ -150,7 +150,7 @@ unsafe fn view<'a>(handle: *const sentinel_reply_t) -> Option<(View<'a>, u32)> {
 /// # Safety
 /// `handle` is NULL, a live reply, or a value inside one.
 unsafe fn read<R>(handle: *const sentinel_reply_t, absent: R, body: impl FnOnce(Value<'_>) -> Option<R>) -> R {
-    guard::value(absent, || {
+    access::value(absent, || {
         if handle.is_null() {
             return None;
         }
@@ -167,7 +167,7 @@ unsafe fn read<R>(handle: *const sentinel_reply_t, absent: R, body: impl FnOnce(
 unsafe fn look<R>(handle: *const sentinel_reply_t, absent: R, body: impl FnOnce(&Node) -> Option<R>) -> R {
     // SAFETY: a live handle is the address of a node, which lives as long.
     let node = unsafe { handle.cast::<Node>().as_ref() };
-    guard::value(absent, || body(node?))
+    access::value(absent, || body(node?))
 }
 
 /// The handle of a value inside a reply.
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn sentinel_reply_data(reply: *const sentinel_reply_t, len
 pub unsafe extern "C" fn sentinel_reply_failure(reply: *const sentinel_reply_t) -> *mut sentinel_error_t {
     // SAFETY: `reply` is live or NULL.
     let error = unsafe { read(reply, None, |value| Some(of_element(value))) };
-    guard::make(|| error.map(|error| sentinel_error_t::new(&Failure::from(error))))
+    access::make(|| error.map(|error| sentinel_error_t::new(&Failure::from(error))))
 }
 
 /// The number of an integer, 1 or 0 of a boolean; else 0.
@@ -370,7 +370,7 @@ unsafe fn subtree_len(handle: *const sentinel_reply_t) -> Option<usize> {
 /// `reply` is live or NULL, and neither it nor what was borrowed from it is used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_reply_free(reply: *mut sentinel_reply_t) {
-    guard::value((), || {
+    access::value((), || {
         if reply.is_null() {
             return None;
         }

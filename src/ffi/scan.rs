@@ -11,10 +11,10 @@ use super::bytes::Args;
 use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Callable, Handle, InBox, Poison};
 use super::reply::{self, sentinel_reply_t};
 use super::status::{SENTINEL_EMPTY, sentinel_status_t};
+use super::{access, guard};
 use crate::handles::Scan;
 
 /// A walk through keys or elements. One thread at a time.
@@ -126,5 +126,5 @@ pub unsafe extern "C" fn sentinel_scan_restart(scan: *mut sentinel_scan_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_scan_free(scan: *mut sentinel_scan_t) {
     // SAFETY: `scan` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(scan) }
+    unsafe { access::free(scan) }
 }

@@ -10,10 +10,10 @@ use super::bytes::{self, Args, Text};
 use super::client::sentinel_client_t;
 use super::command::{call_options, sentinel_call_t};
 use super::error::sentinel_error_t;
-use super::guard;
 use super::handle::{self, Handle, InArc};
 use super::reply::{self, sentinel_reply_t};
 use super::status::sentinel_status_t;
+use super::{access, guard};
 use crate::call::Script;
 
 /// Flag: the script only reads. It runs by `EVALSHA_RO` and `EVAL_RO` (redis 7), which refuse writes, and is repeated as
@@ -41,7 +41,7 @@ impl Handle for sentinel_script_t {
 /// `source` has `len` bytes or is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_script_new(source: *const c_void, len: usize, flags: u32) -> *mut sentinel_script_t {
-    guard::make(|| {
+    access::make(|| {
         if flags & !SENTINEL_SCRIPT_READ_ONLY != 0 {
             return None;
         }
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn sentinel_script_new(source: *const c_void, len: usize, 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_script_sha1(script: *const sentinel_script_t) -> *const c_char {
     // SAFETY: `script` is live or NULL.
-    unsafe { guard::read(script, ptr::null(), |script| Some(script.sha1.as_ptr())) }
+    unsafe { access::read(script, ptr::null(), |script| Some(script.sha1.as_ptr())) }
 }
 
 /// Runs a script and waits for its reply: `EVALSHA`, then `EVAL` on a node that does not have it.
@@ -111,5 +111,5 @@ pub unsafe extern "C" fn sentinel_script_run(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sentinel_script_free(script: *mut sentinel_script_t) {
     // SAFETY: `script` is live or NULL, and the caller gives it up.
-    unsafe { guard::free(script) }
+    unsafe { access::free(script) }
 }

@@ -29,11 +29,11 @@
 use std::ffi::c_void;
 
 use super::client::sentinel_client_t;
+use super::completion::sentinel_queue_t;
 use super::error::sentinel_error_t;
 use super::handle::{self, Callable, Handle, InArc, Poison};
-use super::queue::sentinel_queue_t;
 use super::status::sentinel_status_t;
-use super::{bytes, guard};
+use super::{access, bytes, guard};
 use crate::base::error::{Error, Result};
 use crate::completion::ChannelKind;
 use crate::handles::Subscription;
@@ -176,10 +176,10 @@ pub unsafe extern "C" fn sentinel_subscription_remove(
 pub unsafe extern "C" fn sentinel_subscription_free(subscription: *mut sentinel_subscription_t) {
     // SAFETY: `subscription` is live or NULL, and the caller gives it up.
     unsafe {
-        guard::read(subscription, (), |subscription| {
+        access::read(subscription, (), |subscription| {
             subscription.core.end();
             Some(())
         });
-        guard::free(subscription);
+        access::free(subscription);
     }
 }

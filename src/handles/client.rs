@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Connection;
+use super::parts::Parts;
 use super::runtime::Runtime;
 use super::scan::Scan;
 use super::subscription::Subscription;
@@ -11,7 +12,7 @@ use crate::base::error::Result;
 use crate::base::process::ForkBound;
 use crate::call::batch::Batch;
 use crate::call::commands::{self, Class};
-use crate::call::learnt::{Learnt, unknown_name};
+use crate::call::learnt::unknown_name;
 use crate::call::life::Life;
 use crate::call::reading::{in_one, incomplete};
 use crate::call::replication::shape;
@@ -23,22 +24,6 @@ use crate::completion::{CallId, Calls, Queue, Target};
 use crate::pool::{Pool, Submissions, Want};
 use crate::resp::{Reply, Request};
 use crate::topology::Node;
-
-/// The pool, closed when its client is gone, and the runtime that serves it.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) pool: Arc<Pool>,
-    calls: OnceLock<Arc<Calls>>,
-    /// What the servers said of commands that the table does not know.
-    pub(super) learnt: Arc<Learnt>,
-    pub(super) runtime: Arc<Runtime>,
-}
-
-impl Drop for Parts {
-    fn drop(&mut self) {
-        self.pool.close();
-    }
-}
 
 /// A client bound to the primary or the replicas of a service. Any thread, any time.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::client::Parts;
+use super::parts::Parts;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::base::process::ForkBound;

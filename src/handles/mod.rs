@@ -8,6 +8,7 @@ mod json;
 #[cfg(test)]
 mod lending_tests;
 mod metrics;
+mod parts;
 mod runtime;
 pub mod scan;
 pub mod subscription;

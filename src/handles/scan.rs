@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::client::Parts;
+use super::parts::Parts;
 use crate::base::error::Result;
 use crate::base::process::ForkBound;
 use crate::call::CallOptions;

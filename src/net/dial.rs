@@ -1,94 +1,18 @@
 //! From a name to an open TCP connection.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::endpoint::Endpoint;
+use super::failure::{DialError, plain};
 use super::lookup::lookup;
-use super::secure::{Mutes, speaks_tls};
+use super::settings::TcpSettings;
 use super::socket::Socket;
-use super::{Endpoint, Tls};
 use crate::base::clock;
-use crate::base::error::{Attempt, Stage};
-use crate::net::TcpSettings;
-
-/// Why an endpoint could not be reached, and how far the attempt came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DialError {
-    /// The step that failed.
-    pub stage: Stage,
-    /// The cause in one line.
-    pub cause: String,
-}
-
-impl DialError {
-    /// A failure at `stage`.
-    pub fn new(stage: Stage, cause: impl Into<String>) -> DialError {
-        DialError {
-            stage,
-            cause: cause.into(),
-        }
-    }
-
-    /// The attempt as a caller reads it.
-    pub fn at(&self, endpoint: &Endpoint) -> Attempt {
-        Attempt {
-            endpoint: endpoint.to_string(),
-            stage: self.stage,
-            cause: self.cause.clone(),
-        }
-    }
-}
-
-/// How connections are made.
-#[derive(Debug)]
-pub struct Transport {
-    /// Options of the sockets.
-    pub tcp: TcpSettings,
-    /// None: bytes go as they are.
-    pub tls: Option<Tls>,
-    /// Servers that hung up on plain words: when they were asked whether they speak TLS, and whether they do.
-    wondered: RefCell<HashMap<Endpoint, (Instant, bool)>>,
-    /// Servers that left a hello of TLS unanswered.
-    pub(super) mutes: Mutes,
-}
-
-/// So rarely is one of them asked.
-pub(super) const WONDER_EVERY: Duration = Duration::from_secs(10);
-
-impl Transport {
-    /// Plain connections, or TLS.
-    pub fn new(tcp: TcpSettings, tls: Option<Tls>) -> Transport {
-        Transport {
-            tcp,
-            tls,
-            wondered: RefCell::default(),
-            mutes: Mutes::default(),
-        }
-    }
-
-    /// Whether a server that hung up on plain words speaks TLS. It is asked now and then, in between its last answer
-    /// holds.
-    pub(super) async fn is_of_tls(&self, endpoint: &Endpoint) -> bool {
-        if self.tls.is_some() {
-            return false;
-        }
-        if let Some((at, answer)) = self.wondered.borrow().get(endpoint) {
-            if clock::now() < *at + WONDER_EVERY {
-                return *answer;
-            }
-        }
-        let answer = speaks_tls(endpoint, &self.tcp).await;
-        let (mut wondered, now) = (self.wondered.borrow_mut(), clock::now());
-        wondered.retain(|_, (at, _)| now < *at + WONDER_EVERY);
-        wondered.insert(endpoint.clone(), (now, answer));
-        answer
-    }
-}
+use crate::base::error::Stage;
 
 /// How long the first address of a name has the field to itself, and each next one after it (RFC 8305, section 5), where
 /// there is time enough.
@@ -196,12 +120,6 @@ async fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>,
         Ok(Err(cause)) => Err(DialError::new(Stage::Resolve, cause)),
         Err(_) => Err(DialError::new(Stage::Resolve, "the resolver did not answer in time")),
     }
-}
-
-/// The system's message without Rust's `(os error 111)`.
-pub fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]

@@ -7,18 +7,21 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
-use super::Endpoint;
-use super::dial::{DialError, Transport, dial};
+use super::dial::dial;
+use super::endpoint::Endpoint;
+use super::failure::{DialError, plain};
 use super::following::{Following, Part, role_named};
 use super::login::{
     Entered, Script, UNAWARE, ended, enter, has_code, hello_field, receive, refused_login, without_secret,
 };
 use super::role::Role;
 use super::secure::secure;
+use super::settings::Credentials;
+use super::transport::Transport;
+use super::vault::Vault;
 use super::wire::Wire;
 use crate::base::clock;
 use crate::base::error::Stage;
-use crate::net::{Credentials, Vault};
 use crate::resp::{Kind, Limits, Reply};
 
 pub use super::login::Login;
@@ -160,13 +163,13 @@ async fn connect(
         None => None,
     };
     let socket = dial(at, &transport.tcp, limit).await?;
-    Wire::new(socket, tls, limits).map_err(|error| DialError::new(Stage::Connect, super::dial::plain(&error)))
+    Wire::new(socket, tls, limits).map_err(|error| DialError::new(Stage::Connect, plain(&error)))
 }
 
 /// No byte of ours goes out before the peer has proven who it is.
 async fn shake(wire: Wire, endpoint: &Endpoint, transport: &Transport) -> Result<Wire, DialError> {
     match &transport.tls {
-        Some(tls) => secure(wire, endpoint, tls, transport).await,
+        Some(tls) => secure(wire, endpoint, tls, &transport.mutes).await,
         None => Ok(wire),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::dial::DialError;
+use super::failure::DialError;
 use super::wire::{Wire, WireError};
 use crate::base::error::Stage;
 use crate::net::{Credentials, Vault};

@@ -1,7 +1,8 @@
 //! Name resolution, TCP, TLS, handshake, and the few unsafe lines to the kernel.
 
-pub mod dial;
+mod dial;
 pub mod endpoint;
+mod failure;
 pub mod following;
 pub mod handshake;
 mod login;
@@ -15,11 +16,13 @@ pub mod socket;
 pub mod stream;
 pub mod sys;
 pub mod tls;
+mod transport;
 mod vault;
 pub mod wire;
 
-pub use dial::{DialError, Transport, addresses};
+pub use dial::addresses;
 pub use endpoint::{AddressMap, Endpoint};
+pub use failure::{DialError, plain};
 pub use following::{Following, Link, Part, look};
 pub use handshake::{Greeted, Login};
 pub use records::Records;
@@ -28,6 +31,7 @@ pub use settings::{Credentials, Secret, TcpSettings, TlsSettings};
 pub use socket::Socket;
 pub use stream::Stream;
 pub use tls::Tls;
+pub use transport::Transport;
 pub use vault::{Replacements, Vault};
 pub use wire::{Wire, WireError};
 #[cfg(test)]

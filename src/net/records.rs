@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
 
+use super::failure::ended;
 use super::sessions::{Look, Sessions};
 use super::socket::Socket;
-use super::stream::ended;
 use crate::resp::Decoder;
 
 /// The TLS state of one connection.

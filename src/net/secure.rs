@@ -11,19 +11,23 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use tokio::time::{sleep, timeout};
 
-use super::dial::{Transport, WONDER_EVERY, dial};
+use super::dial::dial;
+use super::endpoint::Endpoint;
+use super::failure::DialError;
 use super::records::Records;
+use super::settings::TcpSettings;
 use super::socket::Socket;
 use super::stream::{Stream, Watching};
-use super::tls::stranger;
+use super::tls::{Tls, stranger};
 use super::wire::{Wire, WireError};
-use super::{DialError, Endpoint, Tls};
 use crate::base::clock;
 use crate::base::error::Stage;
-use crate::net::TcpSettings;
 
 /// How long the end of the one connection may come after that of the other, where the peer ended both.
 const TOGETHER: Duration = Duration::from_millis(10);
+
+/// So rarely is one asked what it speaks.
+pub(super) const WONDER_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a peer may take to show that it speaks TLS.
 const REVEALED: Duration = Duration::from_millis(100);
@@ -125,17 +129,12 @@ impl Drop for Hello<'_> {
 }
 
 /// Brings the handshake to its end. A failure at [`Stage::Tls`] is final: the same would fail again.
-pub(super) async fn secure(
-    mut wire: Wire,
-    endpoint: &Endpoint,
-    tls: &Tls,
-    transport: &Transport,
-) -> Result<Wire, DialError> {
+pub(super) async fn secure(mut wire: Wire, endpoint: &Endpoint, tls: &Tls, mutes: &Mutes) -> Result<Wire, DialError> {
     let Some(peer) = wire.peer() else {
         return wire.shake().await.map(|()| wire).map_err(broken);
     };
     let mut hello = Hello {
-        mutes: &transport.mutes,
+        mutes,
         peer,
         silent: true,
     };

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failure::ended;
 use super::records::Records;
 use super::socket::{Socket, Watched};
 use crate::resp::Decoder;
@@ -233,9 +234,4 @@ impl Watching {
 /// Whether the same is to be tried again.
 pub fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// The peer has closed the connection.
-pub(super) fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
 }

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::sync::Mutex;
 
-use super::dial::plain;
+use super::failure::plain;
 use super::records::{Outset, Records, explain};
 use super::sessions::{Look, Sessions};
 use super::{AddressMap, DialError, Endpoint};

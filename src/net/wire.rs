@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::task::yield_now;
 
-use super::dial::plain;
+use super::failure::plain;
 use super::records::Records;
 use super::socket::Socket;
 use super::stream::{Stream, Watching};

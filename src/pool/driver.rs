@@ -21,7 +21,7 @@ use super::sentry::Sentries;
 use super::silence::Silence;
 use crate::base::clock::Moment;
 use crate::base::error::{ErrorKind, Outcome};
-use crate::net::dial::plain;
+use crate::net::plain;
 use crate::net::stream::{Pushed, Watching};
 use crate::resp::{Decoder, Kind, Reply};
 

@@ -18,7 +18,7 @@ use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::Outcome;
 use crate::base::tasks;
-use crate::net::dial::plain;
+use crate::net::plain;
 use crate::net::stream::Watching;
 use crate::resp::Request;
 

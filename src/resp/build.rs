@@ -1,6 +1,7 @@
 //! Replies made by hand.
 
-use super::reply::{Kind, Reply, Value};
+use super::node::Kind;
+use super::reply::{Reply, Value};
 use super::tree::{Leaf, Tree};
 
 /// Bytes from which on they are handed over instead of copied behind the nodes.

@@ -1,19 +1,10 @@
 //! The replies of a batch as one: decoded in place into an array, where each by itself would be made and then copied.
 
-use super::decode::{Decoder, State, Taken};
+use super::decode::Decoder;
 use super::limits::Budget;
-use super::reply::{Kind, Reply};
-
-/// How far an array of gathered replies is whole.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Gathered {
-    /// Nodes of the whole replies, and the bytes they were decoded from.
-    nodes: usize,
-    bytes: usize,
-    /// Replies still missing, of so many.
-    left: usize,
-    count: usize,
-}
+use super::node::Kind;
+use super::reply::Reply;
+use super::state::{Gathered, State, Taken};
 
 impl Decoder {
     /// The next `count` replies make one array; pushes between them are dropped. Where half a push was received it is

@@ -3,38 +3,12 @@
 
 use std::cell::Cell;
 
-use super::decode::Decoder;
-use super::reply::{Kind, Node, Reply};
+use super::node::{Kind, Node};
+use super::reply::Reply;
+use super::room::{ROOM, Room};
 
-/// Memory for one short reply, from the thread that will free it: what one thread allocates and another frees costs both
-/// of them more than decoding it.
-#[derive(Debug)]
-pub struct Room(Box<[Node]>);
-
-/// Nodes in a [`Room`].
-const ROOM: usize = 6;
-/// Bytes in it for the text of one string and the NUL behind it.
+/// Bytes in a [`Room`] for the text of one string and the NUL behind it.
 const TEXT: usize = (ROOM - 2) * size_of::<Node>();
-
-impl Room {
-    /// Takes it from the heap.
-    #[allow(clippy::new_without_default, reason = "nothing here is a default")]
-    pub fn new() -> Room {
-        // Filled where it lies; an array would be made on the stack and copied.
-        Room(vec![Node::HEAD; ROOM].into_boxed_slice())
-    }
-
-    /// Whether a reply of so many nodes, with what lies behind them, finds its place.
-    pub(super) fn holds(nodes: usize) -> bool {
-        nodes <= ROOM
-    }
-
-    /// Its nodes, when it holds so many.
-    pub(super) fn take(room: &mut Option<Room>, nodes: usize) -> Option<Box<[Node]>> {
-        let room = room.take_if(|_| Room::holds(nodes))?;
-        Some(room.0)
-    }
-}
 
 /// Whether to bring room: not after a reply that did not fit, for the next one will be like it.
 #[derive(Debug, Default)]
@@ -54,19 +28,6 @@ impl Rooms {
     }
 }
 
-impl Decoder {
-    /// The next reply, if there is room for it and it is one of these.
-    pub(super) fn next_short(&mut self, room: &mut Option<Room>) -> Option<Reply> {
-        if self.state.at > 0 || self.state.gathered.is_some() {
-            return None;
-        }
-        let (reply, size) = read(self.inbox.live(), self.state.limits.max_bytes, room)?;
-        self.inbox.skip(size);
-        self.state.searched = 0;
-        Some(reply)
-    }
-}
-
 /// The reply at the front of `live`, of at most `most` bytes, made in `room`, and the bytes that it took. `None`: there
 /// is no room, it is another kind of reply, or it has not come whole; then nothing is changed.
 pub(super) fn read(live: &[u8], most: usize, room: &mut Option<Room>) -> Option<(Reply, usize)> {
@@ -76,7 +37,7 @@ pub(super) fn read(live: &[u8], most: usize, room: &mut Option<Room>) -> Option<
     if len >= TEXT || len > most || live.get(end..end + 2) != Some(b"\r\n") {
         return None;
     }
-    let mut nodes = room.take()?.0;
+    let mut nodes = room.take()?.nodes();
     let [head, root, behind @ ..] = &mut *nodes else {
         return None;
     };

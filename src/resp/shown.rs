@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::reply::{Kind, Reply, Value};
+use super::node::Kind;
+use super::reply::{Reply, Value};
 
 /// Values shown of one tree, and bytes of one text: enough to recognise a reply in a test or a report.
 const SHOWN_VALUES: usize = 64;

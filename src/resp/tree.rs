@@ -1,7 +1,8 @@
 //! The nodes of a reply while it grows, and how they are sealed. Shared by the decoder and the builder.
 
-use super::reply::{Kind, Node, Reply, Rest};
-use super::short::Room;
+use super::node::{Kind, Node, position};
+use super::reply::{Reply, Rest};
+use super::room::Room;
 
 /// From so many bytes of nodes on they are handed over instead of copied to an exact allocation.
 const HAND_OVER: usize = 64 * 1024;
@@ -325,9 +326,4 @@ fn place(nodes: &mut [Node], base: usize) {
     for node in nodes.iter_mut().filter(|node| node.data != 0) {
         node.data = node.data.wrapping_add(base);
     }
-}
-
-/// A 32-bit position as an index; no target here has a smaller `usize`.
-pub(super) fn position(index: u32) -> usize {
-    usize::try_from(index).unwrap_or(usize::MAX)
 }

@@ -20,6 +20,8 @@ mod decisions;
 mod deliveries;
 #[path = "../../../src/completion/entry.rs"]
 mod entry;
+#[path = "../../../src/completion/large.rs"]
+mod large;
 #[path = "../../../src/completion/questions.rs"]
 mod questions;
 #[path = "../../../src/completion/queue.rs"]
@@ -32,9 +34,9 @@ pub mod subscription;
 mod untaken;
 
 pub(crate) use begun::{Begun, Stands};
-pub use book::{CallId, Target};
+pub use book::Target;
 pub use calls::Calls;
-pub use entry::{Entry, EntryKind};
+pub use entry::{CallId, Entry, EntryKind};
 pub use queue::Queue;
 pub use subscription::ChannelKind;
 pub(crate) use subscription::{Names, Wanted, follow};

@@ -1,9 +1,11 @@
 //! The room `net` with a simulated kernel below it: its own sources but for those that make system calls.
 
 #[path = "../../../src/net/dial.rs"]
-pub mod dial;
+mod dial;
 #[path = "../../../src/net/endpoint.rs"]
 pub mod endpoint;
+#[path = "../../../src/net/failure.rs"]
+mod failure;
 #[path = "../../../src/net/following.rs"]
 pub mod following;
 #[path = "../../../src/net/handshake.rs"]
@@ -27,13 +29,16 @@ pub mod stream;
 pub mod sys;
 #[path = "../../../src/net/tls.rs"]
 pub mod tls;
+#[path = "../../../src/net/transport.rs"]
+mod transport;
 #[path = "../../../src/net/vault.rs"]
 mod vault;
 #[path = "../../../src/net/wire.rs"]
 pub mod wire;
 
-pub use dial::{DialError, Transport, addresses};
+pub use dial::addresses;
 pub use endpoint::{AddressMap, Endpoint};
+pub use failure::{DialError, plain};
 pub use following::{Following, Link, Part, look};
 pub use handshake::{Greeted, Login};
 pub use records::Records;
@@ -42,5 +47,6 @@ pub use settings::{Credentials, Secret, TcpSettings, TlsSettings};
 pub use socket::Socket;
 pub use stream::Stream;
 pub use tls::Tls;
+pub use transport::Transport;
 pub use vault::{Replacements, Vault};
 pub use wire::{Wire, WireError};
