@@ -1,12 +1,18 @@
 //! The replies of one Sentinel to one question, as values. Pure.
 
+use std::rc::Rc;
 use std::time::Instant;
 
-use super::who::Entry;
 use crate::base::error::{Attempt, Stage};
 use crate::net::{AddressMap, Endpoint};
 use crate::resp::{Kind, Reply, Value};
 use crate::topology::{Word, field};
+
+/// Which link of a deployment.
+pub type LinkId = usize;
+
+/// The run id of a Sentinel.
+pub type RunId = Rc<str>;
 
 /// Names and values in the order of the wire.
 pub type Fields = Vec<(String, String)>;
@@ -21,6 +27,17 @@ pub enum Depth {
     /// Both, and the replicas and the other Sentinels.
     #[default]
     Lists,
+}
+
+/// An entry of SENTINELS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its run id.
+    pub run_id: RunId,
+    /// Where it is, after `address.map`.
+    pub at: Endpoint,
+    /// The one that lists it holds it to be down.
+    pub down: bool,
 }
 
 /// Everything that a Sentinel said to one question about a service.

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
-use super::answer::Depth;
-use super::link::LinkId;
+use super::answer::{Depth, LinkId};
 use super::verdict::{Adopted, Ballot, Verdict, majority_agrees, verdict};
 use crate::net::Endpoint;
 use crate::topology::{Word, Words, is_final};

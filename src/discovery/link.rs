@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::answer::{Answer, Depth};
+use super::answer::{Answer, Depth, LinkId};
 use super::events::Event;
 use super::members::Members;
 use super::redial::{FOR_CALLERS, longest_wait, patience};
@@ -25,9 +25,6 @@ use crate::base::{clock, tasks};
 use crate::net::{DialError, Endpoint};
 use crate::observe::{Observer, SentinelStats};
 use crate::options::DeploymentSettings;
-
-/// Which link of a deployment.
-pub type LinkId = usize;
 
 /// What a link tells the watcher of a service.
 #[derive(Debug)]

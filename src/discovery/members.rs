@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::link::LinkId;
+use super::answer::LinkId;
 use super::redial::{Budget, Others};
 use super::who::{Standing, Who};
 use crate::base::clock;

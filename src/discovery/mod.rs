@@ -31,7 +31,8 @@ use tokio::time::timeout;
 #[cfg(any(test, fuzzing))]
 pub(crate) use session::hear_all;
 
-use link::{Link, LinkId};
+use answer::LinkId;
+use link::Link;
 use members::Members;
 use names::Name;
 use seeds::Seeds;

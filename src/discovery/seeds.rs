@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::link::LinkId;
+use super::answer::LinkId;
 use super::names::Name;
 use super::who::Standing;
 use crate::net::Endpoint;

@@ -9,9 +9,9 @@ use std::time::Instant;
 use crate::base::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
-use super::answer::{self, Answer, Depth, entry_endpoint};
+use super::answer::{self, Answer, Depth, LinkId, entry_endpoint};
 use super::council::{Act, Council, stranger};
-use super::link::{Heard, LinkId, Question, Report};
+use super::link::{Heard, Question, Report};
 use super::verdict::Adopted;
 use super::who::Standing;
 use super::{Discovery, events, replicas, view};

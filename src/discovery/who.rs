@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::link::LinkId;
+use super::answer::{Entry, LinkId, RunId};
 use crate::net::Endpoint;
 
 mod anew;
@@ -16,16 +16,15 @@ mod anew;
 mod anew_tests;
 mod clans;
 mod judge;
+mod peer;
 mod plan;
 mod stock;
 #[cfg(test)]
 mod tests;
 
+pub use peer::Change;
+use peer::Peer;
 pub use plan::Plan;
-use stock::Peer;
-
-/// The run id of a Sentinel.
-pub type RunId = Rc<str>;
 
 /// Nobody is known for longer whom no live Sentinel has listed since, and who is down.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
@@ -42,17 +41,6 @@ const MOST_PLACES: usize = 256;
 
 /// So many entries of one list are read.
 const MOST_LISTED: usize = 512;
-
-/// An entry of SENTINELS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its run id.
-    pub run_id: RunId,
-    /// Where it is, after `address.map`.
-    pub at: Endpoint,
-    /// The one that lists it holds it to be down.
-    pub down: bool,
-}
 
 /// What the words of whoever answers on a link are worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,19 +60,6 @@ impl Standing {
     pub fn has_a_say(self) -> bool {
         matches!(self, Standing::Voice | Standing::Double)
     }
-}
-
-/// What became of somebody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// The others told of it.
-    Learnt(Endpoint),
-    /// Nobody lists it any more, and it is down.
-    Forgotten(Endpoint),
-    /// The same Sentinel is elsewhere now.
-    Moved(Endpoint, Endpoint),
-    /// Whoever answers at this address is none of ours.
-    Stranger(Endpoint),
 }
 
 /// A link as what it has shown.

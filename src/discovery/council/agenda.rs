@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::super::answer::Depth;
-use super::super::link::LinkId;
+use super::super::answer::{Depth, LinkId};
 
 /// After an event of one of them the others are asked within this, so that not all clients ask at once.
 const OTHERS_WITHIN: Duration = Duration::from_millis(200);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Act, Council};
-use crate::discovery::link::LinkId;
+use crate::discovery::answer::LinkId;
 use crate::net::Endpoint;
 use crate::topology::Word;
 

@@ -4,42 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Change, LinkId, RunId, Way, Who};
+use super::{LinkId, RunId, Way, Who};
 use crate::net::Endpoint;
-
-/// One of ours.
-#[derive(Debug)]
-pub(super) struct Peer {
-    /// Where it was last, by what the others say.
-    pub(super) at: Option<Endpoint>,
-    /// Every live Sentinel that lists it holds it to be down.
-    pub(super) down: bool,
-    /// When a live Sentinel listed it last, or it spoke itself.
-    pub(super) known: Instant,
-    /// How often its address was tried in vain.
-    pub(super) tries: u32,
-}
-
-impl Peer {
-    pub(super) fn new(at: Option<Endpoint>, now: Instant) -> Peer {
-        Peer {
-            at,
-            down: false,
-            known: now,
-            tries: 0,
-        }
-    }
-
-    /// It is there now.
-    pub(super) fn is_at(&mut self, at: Endpoint) -> Option<Change> {
-        if self.at.as_ref() == Some(&at) {
-            return None;
-        }
-        self.tries = 0;
-        let from = self.at.replace(at.clone())?;
-        Some(Change::Moved(from, at))
-    }
-}
 
 impl Who {
     /// What all who have a voice say of the others.
