@@ -1,36 +1,19 @@
 //! From a greeted connection to one in use: its role verified, its kind made, its watchers posted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::direct::{Direct, next_id};
+use super::common::Common;
+use super::direct::Direct;
 use super::driver::Driver;
-use super::generation::Generation;
-use super::keeper::{Common, Keeper};
+use super::generation::{Generation, next_id};
+use super::holder::Holder;
+use super::keeper::Keeper;
 use super::lane::Lane;
-use super::state::{Route, State, Want};
-use crate::base::error::Stage;
+use super::state::{Route, State};
+use super::verify::Use;
+use super::want::Want;
 use crate::base::tasks;
-use crate::net::{DialError, Greeted};
-use crate::topology::Role;
-
-/// What a connection is dialled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
-    Direct,
-    Lane,
-    Lease,
-}
-
-impl Use {
-    /// Its word in the log.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Use::Direct => "direct",
-            Use::Lane => "lane",
-            Use::Lease => "for one caller",
-        }
-    }
-}
+use crate::net::Greeted;
 
 impl Keeper {
     /// Puts a verified connection to use; false when there is no use for it any more.
@@ -47,7 +30,8 @@ impl Keeper {
             return false;
         }
         let Common { gate, sentries, .. } = &*self.common;
-        sentries.post(gate, &self.pool, &generation.endpoint, &self.login, &self.transport);
+        let holder = Arc::clone(&self.pool) as Arc<dyn Holder>;
+        sentries.post(gate, &holder, &generation.endpoint, &self.login, &self.transport);
         state.attempts.retain(|(at, _)| *at != generation.endpoint);
         true
     }
@@ -56,7 +40,10 @@ impl Keeper {
         let Some(direct) = Direct::new(greeted, Arc::clone(of), &self.common) else {
             return false;
         };
-        self.common.hangups.add(&direct, &self.pool);
+        let holder = Arc::downgrade(&self.pool) as Weak<dyn Holder>;
+        self.common
+            .hangups
+            .add(direct.id(), &of.endpoint, direct.socket(), holder);
         mark_ready(state, of);
         match want {
             Want::Shared | Want::Bulk => of.count_shared(),
@@ -97,20 +84,5 @@ fn mark_ready(state: &mut State, generation: &Arc<Generation>) {
     for route in state.routes.iter_mut().filter(of) {
         route.ready = true;
         route.failed = false;
-    }
-}
-
-/// The role is checked on the connection itself: an answer of a Sentinel may be old, and a node may not serve yet.
-pub(crate) fn verify(greeted: Greeted, role: Role) -> Result<Greeted, DialError> {
-    let wrong = |cause: String| Err(DialError::new(Stage::Role, cause));
-    match greeted.role {
-        Some(has) if has == role => match &greeted.serving {
-            Ok(()) => Ok(greeted),
-            Err(cause) => Err(DialError::new(Stage::Query, cause.clone())),
-        },
-        Some(Role::Primary) => wrong("the node is a primary".into()),
-        Some(Role::Replica) => wrong("the node is a replica".into()),
-        Some(Role::Sentinel) => wrong("the node is a Sentinel".into()),
-        None => wrong("the node does not tell its role".into()),
     }
 }

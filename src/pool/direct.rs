@@ -1,15 +1,15 @@
 //! A connection on which the caller's own thread sends and receives.
 
+mod sleep;
 mod trying;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::alarm::{self, Rang};
+use super::common::Common;
 use super::generation::{ConnectionId, Generation};
-use super::keeper::Common;
 use super::outgoing::Outgoing;
 use super::silence::{Patience, SILENT};
 use super::watchers::{Breaker, Watchers};
@@ -21,14 +21,7 @@ use crate::net::sys::Ready;
 use crate::net::{Greeted, Socket, Stream, plain};
 use crate::observe::short_micros;
 use crate::resp::{Decoder, Kind, Reply, Request, Room, Rooms};
-use trying::Sleep;
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// A number for a connection, unique in this process.
-pub(super) fn next_id() -> ConnectionId {
-    NEXT_ID.fetch_add(1, Ordering::Relaxed)
-}
+use sleep::Sleep;
 
 /// Bytes of encoded commands that an idle connection keeps for the next call.
 const KEEP_OUT: usize = 64 << 10;

@@ -13,8 +13,9 @@ use tokio::time::{Sleep, sleep};
 
 use super::Pool;
 use super::direct::too_soon;
+use super::flight::{Call, Ends};
 use super::gate::Gate;
-use super::lane::{Call, Ends, Lane};
+use super::lane::Lane;
 use super::outbox::{KEEP, Piece, Pieces};
 use super::seat::{Failure, NUDGE_EVERY};
 use super::sentry::Sentries;
@@ -339,7 +340,7 @@ impl Driver {
         };
         let due = (!self.flying.is_empty()).then_some(self.begin);
         self.silence.heard(due, Moment::now());
-        self.ends.flush(&self.pool, &self.lane);
+        self.tell_ends();
         self.decoder.trim();
         result
     }
@@ -430,7 +431,7 @@ impl Driver {
                 break;
             }
         }
-        self.ends.flush(&self.pool, &self.lane);
+        self.tell_ends();
         !self.flying.is_empty()
     }
 }
@@ -450,8 +451,21 @@ impl Drop for Driver {
             };
             call.sink.end(None, Err(failure), &mut self.ends);
         }
-        self.ends.flush(&self.pool, &self.lane);
+        self.tell_ends();
         self.lane.generation.leave(self.lane.id);
+    }
+}
+
+impl Driver {
+    /// Tells the ends that have gathered.
+    pub(super) fn tell_ends(&mut self) {
+        let (pool, lane) = (&self.pool, &self.lane);
+        self.ends.flush(|calls| {
+            // Without a pool they have been told already, when it was closed.
+            if let Some(pool) = pool.upgrade() {
+                pool.calls_ended(lane, calls);
+            }
+        });
     }
 }
 

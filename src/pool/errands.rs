@@ -5,27 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Pool;
-use super::lane::{Call, Ended, Lane, Refused, Sink, Submissions, Waiter};
+use super::errand::Errand;
+use super::flight::{Call, Ended, Sink};
+use super::lane::{Lane, Refused};
+use super::line::Waiter;
 use super::seat::{Failure, Wakes};
 use super::state::State;
+use super::{Pool, Submissions};
 use crate::base::error::{Error, ErrorKind};
-
-/// Something to tell submitted calls, or those that wait for a reply.
-#[derive(Debug)]
-pub(super) enum Errand {
-    /// This lane takes no more: what it has not sent, `unsent` in front, waits again or ends.
-    TakeBack {
-        lane: Arc<Lane>,
-        unsent: VecDeque<Call>,
-        /// Why, where its connection was lost.
-        lost: Option<Error>,
-    },
-    /// They may go out on this lane.
-    Send(Arc<Lane>, Vec<u64>),
-    /// They cannot be sent.
-    Fail(Vec<u64>, Error),
-}
 
 /// Calls that are let go at once: other tasks of sentinel-io have their turn between two such loads.
 const LOAD: usize = 1024;

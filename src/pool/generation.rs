@@ -12,6 +12,13 @@ use crate::topology::Role;
 /// Identifies a connection within a process.
 pub type ConnectionId = u64;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A number for a connection, unique in this process.
+pub(super) fn next_id() -> ConnectionId {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A node in the role and epoch in which it was chosen. Every connection belongs to one generation; when the service
 /// moves on, the generation is retired and nothing that is still on its way is a success any more.
 #[derive(Debug)]

@@ -7,16 +7,15 @@ use std::sync::{Arc, Weak};
 
 use crate::base::sync::Mutex;
 
-use super::Pool;
-use super::direct::Direct;
 use super::gate::Gate;
 use super::generation::ConnectionId;
-use crate::net::Endpoint;
+use super::holder::Holder;
 use crate::net::sys::Hangups;
+use crate::net::{Endpoint, Socket};
 
 #[derive(Debug)]
 struct Owner {
-    pool: Weak<Pool>,
+    holder: Weak<dyn Holder>,
     endpoint: Endpoint,
 }
 
@@ -37,15 +36,12 @@ impl HangupWatch {
         })
     }
 
-    /// Watches a connection of `pool` until it is dropped. A kernel that refuses costs the early notice, not the
+    /// Watches a connection of `holder` until it is dropped. A kernel that refuses costs the early notice, not the
     /// connection.
-    pub(super) fn add(&self, direct: &Direct, pool: &Arc<Pool>) {
-        let owner = Owner {
-            pool: Arc::downgrade(pool),
-            endpoint: direct.generation().endpoint.clone(),
-        };
-        self.owners.lock().insert(direct.id(), owner);
-        let _ = self.hangups.add(direct.socket().as_fd(), direct.id());
+    pub(super) fn add(&self, id: ConnectionId, endpoint: &Endpoint, socket: &Socket, holder: Weak<dyn Holder>) {
+        let endpoint = endpoint.clone();
+        self.owners.lock().insert(id, Owner { holder, endpoint });
+        let _ = self.hangups.add(socket.as_fd(), id);
     }
 
     pub(super) fn remove(&self, id: ConnectionId) {
@@ -69,8 +65,8 @@ impl HangupWatch {
             let owner = self.owners.lock().remove(id);
             let Some(owner) = owner else { continue };
             gate.suspect(&owner.endpoint);
-            if let Some(pool) = owner.pool.upgrade() {
-                pool.hung_up(&owner.endpoint, &[*id]);
+            if let Some(holder) = owner.holder.upgrade() {
+                holder.hung_up(&owner.endpoint, &[*id]);
             }
         }
     }

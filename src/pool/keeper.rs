@@ -7,33 +7,16 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinSet, yield_now};
 
 use super::Pool;
-use super::admit::{Use, verify};
-use super::alarm::Alarms;
-use super::gate::{Entry, Gate};
+use super::common::Common;
+use super::gate::Entry;
 use super::generation::Generation;
-use super::hangup::HangupWatch;
-use super::sentry::Sentries;
 use super::state::{Demand, Route, State};
+use super::verify::{Use, verify};
 use crate::base::clock;
 use crate::base::error::{Error, ErrorKind, Stage};
 use crate::base::tasks::until;
-use crate::net::{AddressMap, DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
+use crate::net::{DialError, Endpoint, Greeted, Login, Tls, Transport, handshake};
 use crate::topology::{Hint, Unserved};
-
-/// What the keepers of a deployment share.
-#[derive(Debug)]
-pub struct Common {
-    /// Who may dial which address when.
-    pub gate: Rc<Gate>,
-    /// The watch on idle connections.
-    pub hangups: Arc<HangupWatch>,
-    /// The deadlines of direct calls.
-    pub alarms: Arc<Alarms>,
-    /// The watch on nodes that are gone without a word.
-    pub sentries: Rc<Sentries>,
-    /// Which name the certificate of an address must have, where that was given.
-    pub names: AddressMap,
-}
 
 /// How often a keeper whose callers wait for a primary to be named looks whether they still do.
 const STILL_WAITING_MS: std::ops::Range<u64> = 1000..2000;

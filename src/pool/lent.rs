@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::direct::Direct;
+use super::flight::{Answers, Sink};
 use super::generation::Generation;
-use super::lane::{Answers, Lane, Refused, Sink};
+use super::lane::{Lane, Refused};
 use super::outbox::Parcel;
 use super::silence::Patience;
-use super::state::Line;
-use super::{Direct, Pool, Want, seat};
+use super::want::{Line, Want};
+use super::{Pool, seat};
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome};
@@ -45,6 +47,30 @@ impl<'p> Lent<'p> {
             moved: false,
             timing: Timing::default(),
             patience: Patience::Usual,
+        }
+    }
+}
+
+impl Pool {
+    /// A connection to a node that holds the role; waits for one until the deadline.
+    pub fn lend(self: &Arc<Pool>, want: Want, deadline: Deadline) -> Result<Lent<'_>, Error> {
+        let mut crowded = false;
+        if want != Want::Lease {
+            let others = self.submitted.load(Ordering::Relaxed) + self.untaken.load(Ordering::Relaxed);
+            let limit = self.settings.max_pending;
+            // Counted only where there is room: a call that is refused takes none from another.
+            let room = |calls: usize| (calls + others < limit).then_some(calls + 1);
+            let before = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+            let before = before.map_err(|_| Error::new(ErrorKind::QueueFull { limit }))?;
+            crowded = before >= self.settings.direct;
+        }
+        let mut lent = Lent::none(self, want);
+        loop {
+            lent.line = Some(self.find(want, crowded, deadline)?);
+            if lent.is_trusted(deadline) {
+                return Ok(lent);
+            }
+            lent.give_back();
         }
     }
 }

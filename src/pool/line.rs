@@ -2,7 +2,16 @@
 
 use std::collections::VecDeque;
 
-use super::lane::Waiter;
+/// A submitted call that waits for a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiter {
+    /// The place in the order of submissions, which no way round changes.
+    pub order: u64,
+    /// The call.
+    pub id: u64,
+    /// It waits for a connection of its own.
+    pub own: bool,
+}
 
 /// The line. Whoever goes away leaves an empty place, found by its order; the places are swept when they are most.
 #[derive(Debug, Default)]

@@ -5,12 +5,16 @@
 
 mod admit;
 pub mod alarm;
+mod common;
 pub mod direct;
 mod driver;
+mod errand;
 mod errands;
+mod flight;
 pub mod gate;
 pub mod generation;
 pub mod hangup;
+mod holder;
 mod keeper;
 pub mod lane;
 mod lent;
@@ -20,6 +24,7 @@ mod outbox;
 mod outgoing;
 mod own;
 mod passed;
+mod passing;
 mod routing;
 pub mod seat;
 #[cfg(test)]
@@ -30,12 +35,14 @@ mod silence;
 mod slots;
 mod state;
 mod trust;
+mod verify;
 pub mod view;
 mod waiters;
+mod want;
 mod watchers;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -43,37 +50,60 @@ use crate::base::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 pub use alarm::Alarms;
+pub use common::Common;
 pub use direct::Direct;
+pub use flight::{Answers, Ended};
+pub(crate) use flight::{Apart, BEGUN, Sink};
 pub use gate::{Gate, Troubles};
 pub use generation::Generation;
 pub use hangup::HangupWatch;
+pub use keeper::Keeper;
 pub(crate) use keeper::way_in;
-pub use keeper::{Common, Keeper};
-pub(crate) use lane::Sink;
-pub use lane::{Answers, Ended, Lane, Refused, Submissions, Waiter};
+pub use lane::{Lane, Refused};
 pub use lent::{Lent, want_for};
-pub(crate) use outbox::{Apart, Parcel};
-pub(crate) use passed::{BEGUN, Passed};
+pub use line::Waiter;
+pub(crate) use outbox::Parcel;
+pub(crate) use passing::Passed;
 pub use sentry::Sentries;
 pub use silence::Patience;
-pub use state::Want;
 pub use view::PoolView;
+pub use want::Want;
 pub(crate) use watchers::Breaker;
 
-pub(crate) use admit::verify;
 pub(crate) use select::readable as readable_replicas;
+pub(crate) use verify::verify;
 
 use crate::base::clock;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Attempt, Error, ErrorKind, Reason, Stage};
 use crate::base::handoff::{Giver, handoff};
-use crate::net::{DialError, Endpoint, Vault};
+use crate::net::{DialError, Endpoint, Part, Vault};
 use crate::observe::{CallStats, Observer};
 use crate::options::{ClientSettings, Shown};
+use crate::resp::Limits;
 use crate::topology::{Hint, InUse, Role, Service, is_final, turned_away, unknown_primary};
-use state::{Line, Route, State};
+use generation::ConnectionId;
+use holder::Holder;
+use state::{Route, State};
 use waiters::Queue;
+use want::Line;
+
+/// Calls that no thread waits for, each under a number. The pool carries them and tells how they end.
+pub trait Submissions: std::fmt::Debug + Send + Sync {
+    /// Attempts have ended on `lane`.
+    fn ended(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ends: &mut Vec<Ended>);
+    /// These may be sent on `lane` now. Those that it did not take wait on.
+    fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[u64]) -> Vec<Waiter>;
+    /// `lane` will send nothing of these: they wait again. `lost`: why, where its connection was lost.
+    fn taken_back(&self, pool: &Arc<Pool>, lane: &Lane, ids: &[u64], lost: Option<&Error>) -> Vec<Waiter>;
+    /// `lane` has come to its end: nothing is under way on it any more.
+    fn forget(&self, lane: &Lane);
+    /// These have failed without being sent.
+    fn fail(&self, pool: &Arc<Pool>, ids: &[u64], error: &Error);
+    /// All of them end.
+    fn close(&self, pool: &Arc<Pool>);
+}
 
 /// As good as without a limit.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -138,28 +168,6 @@ impl Pool {
             untaken: Arc::default(),
             submissions: OnceLock::new(),
             sleepers: Mutex::default(),
-        }
-    }
-
-    /// A connection to a node that holds the role; waits for one until the deadline.
-    pub fn lend(self: &Arc<Pool>, want: Want, deadline: Deadline) -> Result<Lent<'_>, Error> {
-        let mut crowded = false;
-        if want != Want::Lease {
-            let others = self.submitted.load(Ordering::Relaxed) + self.untaken.load(Ordering::Relaxed);
-            let limit = self.settings.max_pending;
-            // Counted only where there is room: a call that is refused takes none from another.
-            let room = |calls: usize| (calls + others < limit).then_some(calls + 1);
-            let before = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
-            let before = before.map_err(|_| Error::new(ErrorKind::QueueFull { limit }))?;
-            crowded = before >= self.settings.direct;
-        }
-        let mut lent = Lent::none(self, want);
-        loop {
-            lent.line = Some(self.find(want, crowded, deadline)?);
-            if lent.is_trusted(deadline) {
-                return Ok(lent);
-            }
-            lent.give_back();
         }
     }
 
@@ -340,15 +348,8 @@ impl Pool {
         }
     }
 
-    /// The peers of these connections have hung up: the idle ones are dropped before a command is written to them.
-    fn hung_up(&self, endpoint: &Endpoint, gone: &[generation::ConnectionId]) {
-        let idle = self.state.lock().sweep(gone, clock::now());
-        self.tell_lost(endpoint, idle, "the server closed it while it was idle");
-        self.service.hint(Hint::Lost);
-    }
-
     /// The connection of a lane was lost: the next crowd gets another one, and so does what it has not sent.
-    fn lane_ended(self: &Arc<Pool>, lane: &Arc<Lane>, unsent: VecDeque<lane::Call>, lost: Error) {
+    fn lane_ended(self: &Arc<Pool>, lane: &Arc<Lane>, unsent: VecDeque<flight::Call>, lost: Error) {
         self.state.lock().lose_lane(lane, unsent, lost);
         self.run_errands();
         self.demand.notify_one();
@@ -381,23 +382,6 @@ impl Pool {
         }
     }
 
-    /// Whether it has a connection to `endpoint`, be it one of a node that it does not ask any more.
-    fn uses(&self, endpoint: &Endpoint) -> bool {
-        let state = self.state.lock();
-        let routes = state.routes.iter().map(|route| &route.generation);
-        let mut generations = routes.chain(&state.leaving);
-        generations.any(|generation| generation.endpoint == *endpoint && generation.is_in_use())
-    }
-
-    /// `endpoint` does not answer: what is idle there is of no use any more.
-    fn lost_touch(self: &Arc<Pool>, endpoint: &Endpoint) {
-        let idle = self.state.lock().drop_idle(endpoint);
-        self.run_errands();
-        self.tell_lost(endpoint, idle, "the node does not answer a PING in time");
-        self.service.hint(Hint::Silent);
-        self.demand.notify_one();
-    }
-
     fn lost(&self) {
         self.service.hint(Hint::Lost);
     }
@@ -418,9 +402,43 @@ impl Pool {
             self.observer.connection_lost(&self.calls, endpoint, role, cause);
         }
     }
+}
 
-    /// A node answered a PING.
+impl Holder for Pool {
+    fn hung_up(&self, endpoint: &Endpoint, gone: &[ConnectionId]) {
+        let idle = self.state.lock().sweep(gone, clock::now());
+        self.tell_lost(endpoint, idle, "the server closed it while it was idle");
+        self.service.hint(Hint::Lost);
+    }
+
+    fn uses(&self, endpoint: &Endpoint) -> bool {
+        let state = self.state.lock();
+        let routes = state.routes.iter().map(|route| &route.generation);
+        let mut generations = routes.chain(&state.leaving);
+        generations.any(|generation| generation.endpoint == *endpoint && generation.is_in_use())
+    }
+
+    fn lost_touch(self: Arc<Self>, endpoint: &Endpoint) {
+        let idle = self.state.lock().drop_idle(endpoint);
+        self.run_errands();
+        self.tell_lost(endpoint, idle, "the node does not answer a PING in time");
+        self.service.hint(Hint::Silent);
+        self.demand.notify_one();
+    }
+
     fn answered(&self, at: Moment) {
         self.calls.answered(at);
+    }
+
+    fn reads_replica(&self, endpoint: &Endpoint) -> bool {
+        Pool::reads_replica(self, endpoint)
+    }
+
+    fn told(&self, endpoint: &Endpoint, part: &Part) {
+        Pool::told(self, endpoint, part);
+    }
+
+    fn terms(&self) -> (Limits, Duration) {
+        (self.settings.limits, self.settings.connect_timeout)
     }
 }

@@ -46,7 +46,7 @@ impl Driver {
         let sinks = self.flying.iter().map(|call| &call.sink);
         sinks.chain(outbox.sinks()).for_each(|sink| self.ends.nudge(sink));
         drop(outbox);
-        self.ends.flush(&self.pool, &self.lane);
+        self.tell_ends();
         let pong = self.sentries.last_pong(&self.lane.generation.endpoint);
         match self.silence.verdict(Moment::now(), pong) {
             Verdict::Stay => {}

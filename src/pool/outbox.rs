@@ -4,10 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::lane::{Answers, Call, Sink};
+use super::flight::{Answers, Apart, Call, Sink};
 #[cfg(test)]
 use super::silence::Patience;
-use crate::base::heavy::Bytes;
 use crate::resp::Request;
 
 /// Bytes that may gather while the peer takes none; a single larger request is taken all the same.
@@ -21,9 +20,6 @@ const CHUNK: usize = 256 << 10;
 
 /// Bytes of gathered requests that an idle lane keeps room for.
 pub(super) const KEEP: usize = 64 << 10;
-
-/// A request's bytes where they lie by themselves, shared with whoever may have to send them again.
-pub(crate) type Apart = Arc<Bytes>;
 
 /// What is to be written: pieces in their order.
 pub(super) type Pieces = VecDeque<Piece>;

@@ -4,100 +4,28 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use super::Pool;
+use super::common::Common;
+use super::direct::Direct;
 use super::driver::Driver;
-use super::keeper::{Common, Keeper};
-use super::lane::{Call, Ended, Lane, Sink};
+use super::flight::{Call, Ended, Sink};
+use super::generation::next_id;
+use super::keeper::Keeper;
+use super::lane::Lane;
 use super::lent::Lent;
+use super::passing::{Due, Passed};
 use super::seat::Failure;
-use super::silence::Patience;
-use super::state::{Line, State};
-use super::{Direct, Pool, Want, direct};
+use super::state::State;
+use super::want::{Line, Want};
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::Outcome;
 use crate::base::tasks;
 use crate::net::plain;
 use crate::net::stream::Watching;
-use crate::resp::Request;
-
-/// The number of a call on a lane that carried it before its driver was there: it can never be taken back.
-pub(crate) const BEGUN: u64 = 0;
-
-/// Where a call took longer than its thread waited the next ones may, and each costs a connection: so long none is begun.
-const AFTER_SLOW: Duration = Duration::from_millis(250);
-
-/// What is due on a connection that is passed on.
-#[derive(Debug)]
-pub(super) struct Due {
-    pub(super) call: Call,
-    /// Where in the stream its request begins.
-    pub(super) begin: u64,
-    /// What is left of it to be handed to the kernel.
-    pub(super) rest: Vec<u8>,
-}
-
-/// A connection on its way to sentinel-io.
-#[derive(Debug)]
-pub(crate) struct Passed {
-    direct: Box<Direct>,
-    lane: Arc<Lane>,
-    due: Option<Due>,
-}
-
-/// Those of a pool.
-#[derive(Debug, Default)]
-pub(super) struct Passing {
-    /// They wait for the keeper.
-    pub(super) passed: Vec<Passed>,
-    /// When one was passed on last, and how many have not done what was due on them.
-    last: Option<Moment>,
-    pub(super) away: usize,
-    /// Somebody would have had a connection at once, had there been another one.
-    pub(super) missed: bool,
-}
-
-impl Passing {
-    /// Whether calls take longer than threads wait, as far as the last ones tell.
-    fn is_slow(&self, most: usize) -> bool {
-        let lately = self.last.is_some_and(|at| !Moment::now().is_beyond(at, AFTER_SLOW));
-        lately || self.away >= most
-    }
-}
 
 impl Passed {
-    /// The lane that it is from now on.
-    pub(crate) fn lane(&self) -> &Arc<Lane> {
-        &self.lane
-    }
-
-    /// It carries this call.
-    pub(crate) fn carry(&self, id: u64) {
-        self.lane.carry(id);
-    }
-
-    /// The last request that was begun on it is that of this call.
-    pub(crate) fn owes(&mut self, id: u64, request: &Request<'_>, patience: Patience) {
-        let mut rest = Vec::with_capacity(request.size());
-        request.append(&mut rest);
-        let begun = self.direct.begun();
-        rest.drain(..begun.from.min(rest.len()));
-        let call = Call {
-            sink: Sink::Call(id, None),
-            bytes: request.size(),
-            apart: None,
-            missing: 1,
-            gathers: false,
-            patience,
-        };
-        self.due = Some(Due {
-            call,
-            begin: begun.begin,
-            rest,
-        });
-    }
-
     fn drive(self, pool: &Arc<Pool>, common: &Common) {
         let Passed { direct, lane, due } = self;
         let (stream, decoder) = direct.pass(lane.id());
@@ -148,12 +76,7 @@ impl Lent<'_> {
     pub(crate) fn pass(&mut self) -> Option<Passed> {
         match self.line.take()? {
             Line::Direct(direct) => {
-                let lane = Lane::begun(
-                    direct::next_id(),
-                    direct.generation(),
-                    direct.socket(),
-                    direct.begun().login,
-                );
+                let lane = Lane::begun(next_id(), direct.generation(), direct.socket(), direct.begun().login);
                 direct.generation().discount_shared();
                 Some(Passed {
                     direct,

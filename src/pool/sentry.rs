@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::Pool;
 use super::gate::{Entry, Gate};
+use super::holder::Holder;
 use crate::base::clock::Moment;
 use crate::base::error::Stage;
 use crate::base::{clock, tasks};
@@ -31,7 +31,7 @@ const PING_EVERY: Duration = Duration::from_millis(950);
 #[derive(Debug, Default)]
 pub struct Sentries {
     /// The pools that use a node whose sentry stands.
-    posts: RefCell<HashMap<Endpoint, Vec<Weak<Pool>>>>,
+    posts: RefCell<HashMap<Endpoint, Vec<Weak<dyn Holder>>>>,
     /// When each last answered.
     pongs: RefCell<HashMap<Endpoint, Moment>>,
 }
@@ -41,7 +41,7 @@ impl Sentries {
     pub(super) fn post(
         self: &Rc<Sentries>,
         gate: &Rc<Gate>,
-        pool: &Arc<Pool>,
+        pool: &Arc<dyn Holder>,
         endpoint: &Endpoint,
         login: &Rc<Login>,
         transport: &Rc<Transport>,
@@ -51,7 +51,7 @@ impl Sentries {
         let pools = posts.entry(endpoint.clone()).or_default();
         if !pools
             .iter()
-            .any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(pool)))
+            .any(|known| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(pool)))
         {
             pools.push(Arc::downgrade(pool));
         }
@@ -73,12 +73,12 @@ impl Sentries {
     }
 
     /// The pools that still use `endpoint`.
-    fn users(&self, endpoint: &Endpoint) -> Vec<Arc<Pool>> {
+    fn users(&self, endpoint: &Endpoint) -> Vec<Arc<dyn Holder>> {
         let mut posts = self.posts.borrow_mut();
         let Some(pools) = posts.get_mut(endpoint) else {
             return Vec::new();
         };
-        let uses = |pool: &Weak<Pool>| pool.upgrade().is_some_and(|pool| pool.uses(endpoint));
+        let uses = |pool: &Weak<dyn Holder>| pool.upgrade().is_some_and(|pool| pool.uses(endpoint));
         pools.retain(uses);
         pools.iter().filter_map(Weak::upgrade).collect()
     }
@@ -123,7 +123,7 @@ impl Sentry {
             let Some(pool) = self.sentries.users(&self.endpoint).into_iter().next() else {
                 break;
             };
-            let sign = self.look(&mut post, &pool).await;
+            let sign = self.look(&mut post, &*pool).await;
             self.tell(sign);
         }
         // Nobody can have come meanwhile; the next pool that connects posts a new one.
@@ -142,14 +142,14 @@ impl Sentry {
             }
             Sign::Silence => {
                 self.gate.suspect(&self.endpoint);
-                users().iter().for_each(|pool| pool.lost_touch(&self.endpoint));
+                users().into_iter().for_each(|pool| pool.lost_touch(&self.endpoint));
             }
             Sign::None => {}
         }
     }
 
     /// A PING and its answer. A connection that has ended is no missed pong: another one tells whether the node is there.
-    async fn look(&self, post: &mut Post, pool: &Pool) -> Sign {
+    async fn look(&self, post: &mut Post, pool: &dyn Holder) -> Sign {
         let newest = self.login.vault.number();
         if newest > post.shown && post.wire.is_some() {
             // What the node does not take changes nothing: any answer is a sign of life.
@@ -195,15 +195,15 @@ impl Sentry {
     }
 
     /// A connection of its own; else what its failure says of the node, and whether the node itself refused it.
-    async fn connect(&self, pool: &Pool) -> Result<Wire, (Sign, bool)> {
+    async fn connect(&self, pool: &dyn Holder) -> Result<Wire, (Sign, bool)> {
         let began = clock::now();
         if self.gate.entry(&self.endpoint, began) != Entry::Open {
             return Err((Sign::None, false));
         }
         let pass = self.gate.pass(&self.endpoint);
-        let settings = &pool.settings;
-        let limit = settings.connect_timeout.min(PING_EVERY);
-        let greeted = handshake::greet_node(&self.endpoint, &self.login, &self.transport, settings.limits, limit);
+        let (limits, connect_timeout) = pool.terms();
+        let limit = connect_timeout.min(PING_EVERY);
+        let greeted = handshake::greet_node(&self.endpoint, &self.login, &self.transport, limits, limit);
         match greeted.await {
             Ok(greeted) => {
                 pass.succeeded();

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::direct::Direct;
-use super::errands::Errand;
+use super::errand::Errand;
 use super::generation::Generation;
 use super::lane::Lane;
-use super::state::{Line, Route, State};
+use super::state::{Route, State};
 use super::trust::TRUSTED;
 use super::waiters::{Claim, Place};
+use super::want::Line;
 use crate::base::clock;
 
 impl State {

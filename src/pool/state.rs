@@ -5,42 +5,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::direct::Direct;
-use super::errands::Errand;
+use super::errand::Errand;
+use super::flight::Call;
 use super::generation::{ConnectionId, Generation};
-use super::lane::{self, Lane};
+use super::lane::Lane;
 use super::line::WaitingLine;
 use super::own::OwnLanes;
-use super::passed::Passing;
+use super::passing::Passing;
 use super::select::{self, Choice};
 use super::waiters::{Callers, Claims, Place};
+use super::want::{Grant, Line, Want};
 use crate::base::clock;
 use crate::base::error::{Attempt, Error};
 use crate::base::handoff::Giver;
 use crate::net::{Endpoint, Part};
 use crate::options::Select;
-
-/// A connection for a call.
-#[derive(Debug)]
-pub(super) enum Line {
-    /// The caller's own for the time of the call.
-    Direct(Box<Direct>),
-    /// Shared with others.
-    Lane(Arc<Lane>),
-}
-
-/// What a waiting caller gets in the end.
-pub(super) type Grant = Result<Line, Error>;
-
-/// What a connection is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// One call, on whatever connection is best.
-    Shared,
-    /// One large call, on a connection whose caller sends from its own memory and delays nobody.
-    Bulk,
-    /// The caller keeps it for itself: a blocking command, a transaction by hand.
-    Lease,
-}
 
 /// A node that calls may be routed to.
 #[derive(Debug)]
@@ -275,7 +254,7 @@ impl State {
     }
 
     /// Takes a lane out of use whose connection was lost, and of which `unsent` was not sent.
-    pub(super) fn lose_lane(&mut self, lane: &Arc<Lane>, unsent: VecDeque<lane::Call>, lost: Error) {
+    pub(super) fn lose_lane(&mut self, lane: &Arc<Lane>, unsent: VecDeque<Call>, lost: Error) {
         lane.give_up();
         self.has_gone_out(lane);
         for route in &mut self.routes {

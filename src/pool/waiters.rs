@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::state::{Grant, Want};
+use super::want::{Grant, Want};
 use crate::base::handoff::Giver;
 
 /// The place of a waiter, by which it leaves.

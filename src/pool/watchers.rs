@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::alarm::{Alarm, Alarms};
-use super::direct::next_id;
-use super::generation::{ConnectionId, Generation};
+use super::common::Common;
+use super::generation::{ConnectionId, Generation, next_id};
 use super::hangup::HangupWatch;
-use super::keeper::Common;
 use crate::net::Socket;
 
 /// All of them; they leave when it is dropped.

@@ -17,11 +17,11 @@ class Storm
 
   SLOTS = 4 # pool.max_connections
   MEMBERS = 500 # of the set that is walked through
-  # How late a call may be on a machine that is not; more, by SLACK in ms, where it has other things to do.
+  # How late a call may be on a machine that is not; more, by SLACK in ms, where it has other things to do, and then all else, too.
   SLACK = Float(ENV.fetch("SLACK", "500")) / 1000
   TURNS = 10 # how often a call waits for the lock of the VM
   UNLIMITED = 10.0 # timeout_ms
-  PATIENCE = 60
+  PATIENCE = 60 + 10 * SLACK
   MEGABYTES = 200
   WORKERS = 10
 

@@ -283,7 +283,7 @@ module StormCalls
     hearer = Thread.new { unheard(client) }
     sleep random.rand(0.1)
     redis.close
-    (callers << hearer).each { |thread| thread.join(20) || hangs(thread) }
+    (callers << hearer).each { |thread| thread.join(Storm::PATIENCE) || hangs(thread) }
   end
 
   # Ends with its deployment.

@@ -1,39 +1,14 @@
 //! An exchange that is begun on a connection, and may end elsewhere.
 
-use std::time::Duration;
-
-use super::{ConnectionId, Direct, Outgoing};
+use super::Direct;
+use super::sleep::Sleep;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind};
 use crate::net::Stream;
+use crate::pool::generation::ConnectionId;
+use crate::pool::outgoing::Outgoing;
 use crate::resp::{Decoder, Reply, Request};
-
-/// The kernel ends a timed receive at one of its ticks, the longest of which are this long.
-const TICK: Duration = Duration::from_millis(4);
-
-/// How a caller waits for its reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sleep {
-    /// Until something comes, or sentinel-io ends it.
-    Watched,
-    /// Until then, by the kernel's timer; two system calls.
-    Polls,
-    /// The same in one, as nearly as the kernel's ticks are.
-    Within(Duration),
-}
-
-impl Sleep {
-    /// For one who is to be awake then: in ticks, so that calls with the same wait ask the kernel for the same.
-    fn until(at: Moment, now: Moment) -> Sleep {
-        let ticks = at.since(now).as_nanos().div_ceil(TICK.as_nanos());
-        match u32::try_from(ticks) {
-            // Some ticks more or less would matter.
-            Ok(ticks @ 4..) => Sleep::Within(TICK * ticks),
-            _ => Sleep::Polls,
-        }
-    }
-}
 
 /// What is known of a request whose reply is still to come.
 #[derive(Debug)]

@@ -1,0 +1,25 @@
+//! What the keepers of a deployment share.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::alarm::Alarms;
+use super::gate::Gate;
+use super::hangup::HangupWatch;
+use super::sentry::Sentries;
+use crate::net::AddressMap;
+
+/// What the keepers of a deployment share.
+#[derive(Debug)]
+pub struct Common {
+    /// Who may dial which address when.
+    pub gate: Rc<Gate>,
+    /// The watch on idle connections.
+    pub hangups: Arc<HangupWatch>,
+    /// The deadlines of direct calls.
+    pub alarms: Arc<Alarms>,
+    /// The watch on nodes that are gone without a word.
+    pub sentries: Rc<Sentries>,
+    /// Which name the certificate of an address must have, where that was given.
+    pub names: AddressMap,
+}
