@@ -37,7 +37,7 @@ MAKE_COMMAND := $(MAKE)
 export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB
 
 .NOTPARALLEL:
-.PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header unit \
+.PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms unit \
 	integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
 	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak crowd \
 	install uninstall install-test \
@@ -87,7 +87,7 @@ demo: setup-demo lib lab ## see a failover survived: a private topology, a kille
 test: ## every check and test
 	@tests/scripts/test.sh
 
-check: check-drift check-format check-clippy check-header ## format, clippy, header drift, header in C and C++
+check: check-drift check-format check-clippy check-header check-rooms ## format, clippy, header drift, header in C and C++, rooms
 
 # The first of the four: any build without SENTINEL_HEADER_CHECK would bring the header up to date.
 check-drift:
@@ -98,6 +98,9 @@ check-format:
 
 check-clippy:
 	@$(STEP) "clippy" tests/scripts/check.sh clippy
+
+check-rooms: ## the rooms of src and their imports: downwards and in no circle; files over 500 lines; repeated lines
+	@$(STEP) "rooms" tests/rooms/check.sh
 
 check-header:
 	@$(STEP) "header in C and C++" tests/scripts/check.sh header

@@ -266,13 +266,7 @@ fn known_peers(answer: &Answer) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::{Decoder, Limits};
-
-    fn reply(bytes: &[u8]) -> Reply {
-        let mut decoder = Decoder::new(Limits::default());
-        decoder.feed(bytes);
-        decoder.next().unwrap().unwrap()
-    }
+    use crate::resp::tests::decode;
 
     #[test]
     fn reads_every_form_of_an_address() {
@@ -312,15 +306,15 @@ mod tests {
             ),
         ];
         for (bytes, address) in rows {
-            assert_eq!(&read_address(&reply(bytes)), address);
+            assert_eq!(&read_address(&decode(bytes)), address);
         }
     }
 
     #[test]
     fn reads_maps_of_both_protocols_alike() {
         let fields = vec![("flags".to_owned(), "slave,disconnected".to_owned())];
-        let flat = reply(b"*2\r\n$5\r\nflags\r\n$18\r\nslave,disconnected\r\n");
-        let map = reply(b"%1\r\n$5\r\nflags\r\n$18\r\nslave,disconnected\r\n");
+        let flat = decode(b"*2\r\n$5\r\nflags\r\n$18\r\nslave,disconnected\r\n");
+        let map = decode(b"%1\r\n$5\r\nflags\r\n$18\r\nslave,disconnected\r\n");
         assert_eq!(read_fields(flat.root()), fields);
         assert_eq!(read_fields(map.root()), fields);
         assert!(has_flag(&fields, "slave"));
@@ -338,7 +332,7 @@ mod tests {
             };
             let read = |flags: &dyn Fn(usize) -> &'static str| {
                 let entries: String = (0..5000).map(|number| entry(number, flags(number))).collect();
-                let list = read_list(&reply(format!("*5000\r\n{entries}").as_bytes())).unwrap();
+                let list = read_list(&decode(format!("*5000\r\n{entries}").as_bytes())).unwrap();
                 let number = |fields: &Fields| field(fields, "port").unwrap().parse::<usize>().unwrap();
                 list.iter().map(number).collect::<Vec<_>>()
             };

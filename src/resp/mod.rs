@@ -19,7 +19,7 @@ mod short;
 mod shown;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 pub use build::Builder;

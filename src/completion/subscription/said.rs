@@ -66,13 +66,7 @@ pub(super) fn name_of(message: &Reply) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::{Decoder, Limits};
-
-    fn reply(bytes: &[u8]) -> Reply {
-        let mut decoder = Decoder::new(Limits::default());
-        decoder.feed(bytes);
-        decoder.next().unwrap().unwrap()
-    }
+    use crate::resp::tests::decode;
 
     #[test]
     fn both_protocols_say_the_same() {
@@ -110,17 +104,17 @@ mod tests {
         ];
         for (rest, said) in rows {
             for kind in ['>', '*'] {
-                let reply = reply(format!("{kind}{rest}").as_bytes());
+                let reply = decode(format!("{kind}{rest}").as_bytes());
                 assert_eq!(read(&reply), *said, "{kind}{rest}");
             }
         }
-        assert_eq!(read(&reply(b"+PONG\r\n")), Said::Pong);
-        assert_eq!(read(&reply(b"-NOPERM no\r\n")), Said::Error);
+        assert_eq!(read(&decode(b"+PONG\r\n")), Said::Pong);
+        assert_eq!(read(&decode(b"-NOPERM no\r\n")), Said::Error);
     }
 
     #[test]
     fn the_name_is_what_was_subscribed_to() {
-        let message = reply(b">4\r\n$8\r\npmessage\r\n$2\r\n\0*\r\n$3\r\n\0ab\r\n$1\r\nv\r\n");
+        let message = decode(b">4\r\n$8\r\npmessage\r\n$2\r\n\0*\r\n$3\r\n\0ab\r\n$1\r\nv\r\n");
         assert_eq!(name_of(&message), b"\0*");
     }
 }

@@ -117,7 +117,7 @@ pub(super) fn decode_all(bytes: &[u8], limits: Limits) -> Result<Vec<Reply>, Dec
 }
 
 /// The one reply that `bytes` are.
-pub(super) fn decode(bytes: &[u8]) -> Reply {
+pub(crate) fn decode(bytes: &[u8]) -> Reply {
     let mut replies = decode_all(bytes, Limits::default()).unwrap();
     assert_eq!(replies.len(), 1, "{:?}", bytes.escape_ascii().to_string());
     replies.remove(0)
