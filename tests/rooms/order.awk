@@ -28,6 +28,7 @@ FNR == NR {
     else if (!(to in place)) wrong($2 ": there is no room \"" to "\"")
     else if (place[from] > place[to]) wrong($1 " (" from ") imports " $2 " (" to "), which is above it")
     arrows[from, to]++
+    if (from != to) next
     source[++imports] = $1
     target[imports] = $2
     after[$1]++

@@ -3,8 +3,6 @@
 
 BEGIN { if (!MOST) MOST = 12 }
 
-FNR == 1 { begin = NR }
-
 {
     line = $0
     sub(/^ +/, "", line)
@@ -16,13 +14,12 @@ FNR == 1 { begin = NR }
         run = run text[i] "\n"
     if (!(run in first))
         first[run] = NR
-    else if (last != NR - 1 || other != first[run] - 1) {
-        print at[NR - MOST] " repeats " at[first[run] - MOST]
-        failed = 1
-    }
-    if (first[run] != NR) {
+    else {
+        # The rest of a longer run is no other one.
+        if (last != NR - 1)
+            print at[NR - MOST] " repeats " at[first[run] - MOST]
         last = NR
-        other = first[run]
+        failed = 1
     }
 }
 
