@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "fiddle"
 require "open3"
 require "set"
 require "timeout"
@@ -22,7 +23,7 @@ class Storm
   TURNS = 10 # how often a call waits for the lock of the VM
   UNLIMITED = 10.0 # timeout_ms
   PATIENCE = 60 + 10 * SLACK
-  MEGABYTES = 200
+  MEGABYTES = 50
   WORKERS = 10
 
   # Sent to threads and fibers from outside.
@@ -251,6 +252,7 @@ class Storm
     after, most = nil, before.descriptors + some
     50.times do
       GC.start
+      trim
       sleep 0.1
       after = Holdings.now
       break if after.descriptors <= most && after.threads <= before.threads && after.inner.zero?
@@ -261,6 +263,13 @@ class Storm
     broke("what C gave is not given back: #{StormLedger::OPEN.size}") if StormLedger::OPEN.size > 20
     broke("#{what}: threads of the library") if after.inner.positive?
     broke("#{what}: MB") if after.memory > before.memory + MEGABYTES
+  end
+
+  # What is free in the heaps of many threads, in pieces, is nobody's.
+  def trim
+    Fiddle::Function.new(Fiddle::Handle::DEFAULT["malloc_trim"], [Fiddle::TYPE_SIZE_T], Fiddle::TYPE_INT).call(0)
+  rescue Fiddle::DLError
+    nil # another C library
   end
 
   def kinds
