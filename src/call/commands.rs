@@ -18,9 +18,6 @@ const WRITE: u8 = 2;
 const BLOCKING: u8 = 4;
 /// Some of its subcommands have lines of their own.
 const CONTAINER: u8 = 8;
-/// It has a rule of its own.
-const RULED: u8 = 16;
-
 /// One line of a table.
 struct Entry {
     /// Upper case, a subcommand behind a space.
@@ -28,17 +25,15 @@ struct Entry {
     /// Its start, so that most comparisons are of numbers.
     start: u64,
     flags: u8,
+    rule: Rule,
 }
 
 const fn entry(name: &'static str, flags: u8) -> Entry {
-    let ruled = match rule(name.as_bytes()) {
-        Rule::Plain => 0,
-        _ => RULED,
-    };
     Entry {
         name,
         start: start(name.as_bytes()),
-        flags: flags | ruled,
+        flags,
+        rule: rule(name.as_bytes()),
     }
 }
 
@@ -121,54 +116,161 @@ pub enum Class {
 }
 
 /// What the name alone tells of its class.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Rule {
     /// Shared.
     Plain,
-    /// Blocking.
-    Waits,
-    /// Confirming.
-    Confirms(&'static str),
+    /// Blocking, until the limit that stands there.
+    Waits(Limit),
+    /// Confirming, until the limit that stands there.
+    Confirms(Limit),
     /// Blocking with the option BLOCK.
     WaitsWithBlock,
     /// The subcommand decides.
     OfClient,
     /// The subcommand decides.
     OfScript,
-    Stateful(&'static str),
-    Never(&'static str),
+    Stateful,
+    Never,
+}
+
+/// Where a command has the limit of its waiting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// Seconds, the last argument.
+    Last,
+    /// Seconds, the first argument.
+    First,
+    /// Milliseconds, the second argument.
+    Second,
+    /// Milliseconds, the third argument.
+    Third,
 }
 
 const fn rule(name: &[u8]) -> Rule {
     match name {
-        b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BLMPOP" | b"BZMPOP" | b"BZPOPMIN" | b"BZPOPMAX" => {
-            Rule::Waits
-        }
-        b"WAIT" => {
-            Rule::Confirms("it speaks of its own connection's writes: set sentinel_call_t.replicas with the write")
-        }
-        b"WAITAOF" => Rule::Confirms(
-            "it speaks of its own connection's writes: set SENTINEL_CALL_WAIT_AOF and sentinel_call_t.replicas with the \
-             write",
-        ),
+        b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BZPOPMIN" | b"BZPOPMAX" => Rule::Waits(Limit::Last),
+        b"BLMPOP" | b"BZMPOP" => Rule::Waits(Limit::First),
+        b"WAIT" => Rule::Confirms(Limit::Second),
+        b"WAITAOF" => Rule::Confirms(Limit::Third),
         b"XREAD" | b"XREADGROUP" => Rule::WaitsWithBlock,
         b"CLIENT" => Rule::OfClient,
         b"SCRIPT" => Rule::OfScript,
-        b"SELECT" => Rule::Stateful("set the option database, or use sentinel_client_acquire"),
-        b"MULTI" | b"EXEC" | b"DISCARD" => {
-            Rule::Stateful("use sentinel_batch_run with SENTINEL_BATCH_TRANSACTION, or sentinel_client_acquire")
-        }
-        b"WATCH" | b"UNWATCH" => Rule::Stateful(ACQUIRE),
-        b"AUTH" => Rule::Stateful("set the options username and password"),
-        b"HELLO" => Rule::Stateful("set the options protocol, username, password and client_name"),
-        b"RESET" => Rule::Stateful("use sentinel_client_acquire: release resets the connection"),
-        b"QUIT" => Rule::Stateful("use sentinel_client_free"),
-        b"ASKING" | b"READONLY" | b"READWRITE" => Rule::Stateful("it is for clusters, not for Sentinel"),
-        b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SUNSUBSCRIBE" => {
-            Rule::Never("use sentinel_subscription_new")
-        }
-        b"MONITOR" => Rule::Never("use redis-cli"),
-        b"SYNC" | b"PSYNC" | b"REPLCONF" => Rule::Never("it is for replicas, not for clients"),
+        b"SELECT" | b"MULTI" | b"EXEC" | b"DISCARD" | b"WATCH" | b"UNWATCH" | b"AUTH" | b"HELLO" | b"RESET"
+        | b"QUIT" | b"ASKING" | b"READONLY" | b"READWRITE" => Rule::Stateful,
+        b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SUNSUBSCRIBE"
+        | b"MONITOR" | b"SYNC" | b"PSYNC" | b"REPLCONF" => Rule::Never,
         _ => Rule::Plain,
+    }
+}
+
+/// What to use in place of a command that its name alone rules out.
+fn instead_of(name: &str) -> &'static str {
+    match name {
+        "WAIT" => "it speaks of its own connection's writes: set sentinel_call_t.replicas with the write",
+        "WAITAOF" => {
+            "it speaks of its own connection's writes: set SENTINEL_CALL_WAIT_AOF and sentinel_call_t.replicas with the \
+             write"
+        }
+        "SELECT" => "set the option database, or use sentinel_client_acquire",
+        "MULTI" | "EXEC" | "DISCARD" => {
+            "use sentinel_batch_run with SENTINEL_BATCH_TRANSACTION, or sentinel_client_acquire"
+        }
+        "AUTH" => "set the options username and password",
+        "HELLO" => "set the options protocol, username, password and client_name",
+        "RESET" => "use sentinel_client_acquire: release resets the connection",
+        "QUIT" => "use sentinel_client_free",
+        "ASKING" | "READONLY" | "READWRITE" => "it is for clusters, not for Sentinel",
+        "MONITOR" => "use redis-cli",
+        "SYNC" | "PSYNC" | "REPLCONF" => "it is for replicas, not for clients",
+        name if name.ends_with("SUBSCRIBE") => "use sentinel_subscription_new",
+        _ => ACQUIRE,
+    }
+}
+
+/// A command that a table has.
+#[derive(Clone, Copy)]
+pub struct Known<'a, 'b> {
+    entry: &'static Entry,
+    rest: &'a [&'b [u8]],
+}
+
+/// The command; `None` when neither table has it.
+#[inline]
+pub fn find<'a, 'b>(args: &'a [&'b [u8]]) -> Option<Known<'a, 'b>> {
+    let (name, rest) = args.split_first()?;
+    let entry = if name.len() <= SHORT {
+        search(upper_start(name), name.len(), |_| true)
+    } else {
+        Name::default().push(name)?.find()
+    }?;
+    Some(Known { entry, rest })
+}
+
+impl Known<'_, '_> {
+    /// On what kind of connection it may run.
+    #[inline]
+    pub fn class(&self) -> Class {
+        match self.entry.rule {
+            Rule::Plain => Class::Shared,
+            rule => self.ruled(rule),
+        }
+    }
+
+    fn ruled(&self, rule: Rule) -> Class {
+        let instead = || instead_of(self.entry.name);
+        match rule {
+            Rule::Waits(_) => Class::Blocking,
+            Rule::Confirms(_) => Class::Confirming { instead: instead() },
+            Rule::WaitsWithBlock if block_option(self.rest).is_some() => Class::Blocking,
+            Rule::OfClient => classify_client(self.rest),
+            Rule::OfScript if has_word(self.rest, b"DEBUG") => Class::Stateful {
+                instead: "use redis-cli --ldb",
+            },
+            Rule::Stateful => Class::Stateful { instead: instead() },
+            Rule::Never => Class::Never { instead: instead() },
+            Rule::Plain | Rule::WaitsWithBlock | Rule::OfScript => Class::Shared,
+        }
+    }
+
+    /// The server's flags, of the subcommand where it has some of its own.
+    fn flags(&self) -> u8 {
+        let Entry { name, flags, .. } = self.entry;
+        let sub = (flags & CONTAINER != 0).then(|| self.rest.first()).flatten();
+        let entry = sub.and_then(|word| Name::default().push(name.as_bytes())?.with(word)?.find());
+        entry.map_or(*flags, |entry| entry.flags)
+    }
+
+    /// The same, as what they say.
+    pub fn traits(&self) -> Traits {
+        let flags = self.flags();
+        Traits {
+            read_only: flags & READONLY != 0,
+            write: flags & WRITE != 0,
+            blocking: flags & BLOCKING != 0,
+        }
+    }
+
+    /// Whether it may be repeated without changing anything: the server marks it read-only, or it is one of a few that are
+    /// known to be harmless.
+    pub fn is_read_only(&self) -> bool {
+        self.flags() & READONLY != 0 || is_harmless(self.entry.name, self.rest)
+    }
+
+    /// The limit that it sets to its own waiting: see [`blocking_timeout`].
+    fn limit(&self) -> Option<Option<Duration>> {
+        let rest = self.rest;
+        let limit = match self.entry.rule {
+            Rule::WaitsWithBlock => millis(block_option(rest)?)?,
+            Rule::Waits(limit) | Rule::Confirms(limit) => match limit {
+                Limit::Last => seconds(rest.last()?)?,
+                Limit::First => seconds(rest.first()?)?,
+                Limit::Second => millis(rest.get(1)?)?,
+                Limit::Third => millis(rest.get(2)?)?,
+            },
+            _ => return None,
+        };
+        Some(Some(limit).filter(|limit| !limit.is_zero()))
     }
 }
 
@@ -178,35 +280,25 @@ pub fn classify(args: &[&[u8]]) -> Class {
 }
 
 /// The same; `None` when neither table has the command.
+#[inline]
 pub fn look_up(args: &[&[u8]]) -> Option<Class> {
-    let short = args.first().filter(|name| name.len() <= SHORT);
-    if let Some(name) = short {
-        let flags = find_short(upper_start(name), name.len())?;
-        if flags & RULED == 0 {
-            return Some(Class::Shared);
-        }
-    }
-    let (name, rest) = name_of(args)?;
-    let flags = find(&name)?;
-    Some(match flags & RULED {
-        0 => Class::Shared,
-        _ => apply(rule(name.as_bytes()), rest),
-    })
+    find(args).map(|known| known.class())
 }
 
-fn apply(rule: Rule, rest: &[&[u8]]) -> Class {
-    match rule {
-        Rule::Waits => Class::Blocking,
-        Rule::Confirms(instead) => Class::Confirming { instead },
-        Rule::WaitsWithBlock if block_option(rest).is_some() => Class::Blocking,
-        Rule::OfClient => classify_client(rest),
-        Rule::OfScript if has_word(rest, b"DEBUG") => Class::Stateful {
-            instead: "use redis-cli --ldb",
-        },
-        Rule::Stateful(instead) => Class::Stateful { instead },
-        Rule::Never(instead) => Class::Never { instead },
-        Rule::Plain | Rule::WaitsWithBlock | Rule::OfScript => Class::Shared,
-    }
+/// The server's flags of the command; `None` when neither table has it.
+pub fn traits(args: &[&[u8]]) -> Option<Traits> {
+    find(args).map(|known| known.traits())
+}
+
+/// Whether the command may be repeated without changing anything. What is unknown may not.
+pub fn is_read_only(args: &[&[u8]]) -> bool {
+    find(args).is_some_and(|known| known.is_read_only())
+}
+
+/// The limit that the command itself sets to its waiting in the server: `Some(None)` is none. `None` when it does not
+/// wait, or what stands there is not a time (the server will say so).
+pub fn blocking_timeout(args: &[&[u8]]) -> Option<Option<Duration>> {
+    find(args)?.limit()
 }
 
 const ACQUIRE: &str = "use sentinel_client_acquire";
@@ -240,49 +332,17 @@ fn classify_client(rest: &[&[u8]]) -> Class {
     }
 }
 
-/// The server's flags of the command; `None` when neither table has it.
-pub fn traits(args: &[&[u8]]) -> Option<Traits> {
-    let (name, rest) = name_of(args)?;
-    let flags = flags(name, rest)?;
-    Some(Traits {
-        read_only: flags & READONLY != 0,
-        write: flags & WRITE != 0,
-        blocking: flags & BLOCKING != 0,
-    })
-}
-
-/// Whether the command may be repeated without changing anything: the server marks it read-only, or it is one of a few
-/// that are known to be harmless. What is unknown is not.
-pub fn is_read_only(args: &[&[u8]]) -> bool {
-    let Some((name, rest)) = name_of(args) else {
-        return false;
-    };
-    flags(name, rest).is_some_and(|flags| flags & READONLY != 0) || is_harmless(name, rest)
-}
-
 /// Commands without the flag `readonly` that change nothing all the same.
-fn is_harmless(name: Name, rest: &[&[u8]]) -> bool {
-    match name.as_bytes() {
-        b"PING" | b"ECHO" | b"TIME" | b"LASTSAVE" | b"COMMAND" | b"INFO" | b"ROLE" | b"PUBSUB" => true,
-        b"ACL" => has_any(rest, &[b"WHOAMI", b"CAT", b"LIST", b"USERS", b"GETUSER"]),
-        b"CONFIG" => has_word(rest, b"GET"),
-        b"MEMORY" => has_word(rest, b"STATS"),
-        b"FUNCTION" => has_word(rest, b"LIST"),
-        b"SCRIPT" => has_word(rest, b"EXISTS"),
+fn is_harmless(name: &str, rest: &[&[u8]]) -> bool {
+    match name {
+        "PING" | "ECHO" | "TIME" | "LASTSAVE" | "COMMAND" | "INFO" | "ROLE" | "PUBSUB" => true,
+        "ACL" => has_any(rest, &[b"WHOAMI", b"CAT", b"LIST", b"USERS", b"GETUSER"]),
+        "CONFIG" => has_word(rest, b"GET"),
+        "MEMORY" => has_word(rest, b"STATS"),
+        "FUNCTION" => has_word(rest, b"LIST"),
+        "SCRIPT" => has_word(rest, b"EXISTS"),
         _ => false,
     }
-}
-
-fn flags(name: Name, rest: &[&[u8]]) -> Option<u8> {
-    let flags = find(&name)?;
-    if flags & CONTAINER == 0 {
-        return Some(flags);
-    }
-    let subcommand = rest
-        .first()
-        .and_then(|word| name.with(word))
-        .and_then(|name| find(&name));
-    Some(subcommand.unwrap_or(flags))
 }
 
 /// Places of a hash table of twice as many names, or more.
@@ -319,43 +379,17 @@ const fn place(start: u64, len: usize) -> usize {
     ((start ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
-/// What the tables say of a name.
-fn find(name: &Name) -> Option<u8> {
-    let text = name.as_bytes();
-    search(name.start(), text.len(), |entry| entry.name.as_bytes() == text)
-}
-
-/// The same for a name that is no longer than its start.
-fn find_short(start: u64, len: usize) -> Option<u8> {
-    search(start, len, |_| true)
-}
-
 /// `is_it` decides between names of the same start and length.
-fn search(start: u64, len: usize, is_it: impl Fn(&Entry) -> bool) -> Option<u8> {
+fn search(start: u64, len: usize, is_it: impl Fn(&Entry) -> bool) -> Option<&'static Entry> {
     let mut at = place(start, len);
     loop {
         let line = usize::from(*PLACED.get(at)?).checked_sub(1)?;
         let entry = TABLE.get(line).or_else(|| NEWER.get(line - TABLE.len()))?;
         if entry.start == start && entry.name.len() == len && is_it(entry) {
-            return Some(entry.flags);
+            return Some(entry);
         }
         at = (at + 1) % PLACES;
     }
-}
-
-/// The limit that the command itself sets to its waiting in the server: `Some(None)` is none. `None` when it does not
-/// wait, or what stands there is not a time (the server will say so).
-pub fn blocking_timeout(args: &[&[u8]]) -> Option<Option<Duration>> {
-    let (name, rest) = name_of(args)?;
-    let limit = match name.as_bytes() {
-        b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BZPOPMIN" | b"BZPOPMAX" => seconds(rest.last()?)?,
-        b"BLMPOP" | b"BZMPOP" => seconds(rest.first()?)?,
-        b"WAIT" => millis(rest.get(1)?)?,
-        b"WAITAOF" => millis(rest.get(2)?)?,
-        b"XREAD" | b"XREADGROUP" => millis(block_option(rest)?)?,
-        _ => return None,
-    };
-    Some(Some(limit).filter(|limit| !limit.is_zero()))
 }
 
 /// The argument of `BLOCK` in what follows `XREAD` or `XREADGROUP`. After `STREAMS` only keys and ids come; a group, a
@@ -416,7 +450,7 @@ fn has_any(rest: &[&[u8]], words: &[&[u8]]) -> bool {
 const LONGEST: usize = 32;
 
 /// A name in upper case, on the stack.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Name {
     bytes: [u8; LONGEST],
     len: usize,
@@ -425,6 +459,11 @@ struct Name {
 impl Name {
     fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn find(&self) -> Option<&'static Entry> {
+        let text = self.as_bytes();
+        search(self.start(), text.len(), |entry| entry.name.as_bytes() == text)
     }
 
     fn start(&self) -> u64 {
@@ -445,16 +484,6 @@ impl Name {
     fn with(self, subcommand: &[u8]) -> Option<Name> {
         self.push(b" ")?.push(subcommand)
     }
-}
-
-/// The command's name and what follows it; `None` when no command known is called so.
-fn name_of<'a, 'b>(args: &'a [&'b [u8]]) -> Option<(Name, &'a [&'b [u8]])> {
-    let (name, rest) = args.split_first()?;
-    let empty = Name {
-        bytes: [0; LONGEST],
-        len: 0,
-    };
-    empty.push(name).map(|name| (name, rest))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use super::{BLOCKING as B, CONTAINER as C, Entry, READONLY as R, WRITE as W, entry};
 
 #[rustfmt::skip] // one line a command
-pub(crate) static TABLE: &[Entry] = &[
+pub(super) static TABLE: &[Entry] = &[
     entry("ACL", 0),
     entry("APPEND", W),
     entry("ASKING", 0),

@@ -98,11 +98,12 @@ impl Connection {
         let default_ms = inner.parts.pool.settings.timeout_ms;
         let mut deadline = Deadline::of_call(call.timeout_ms, default_ms)?;
         let mut stateful = inner.stateful;
-        let mut patience = match commands::traits(args) {
+        let class = commands::look_up(args);
+        let mut patience = match class {
             Some(_) => Patience::Usual,
             None => Patience::Long,
         };
-        match commands::classify(args) {
+        match class.unwrap_or(Class::Shared) {
             Class::Shared => {}
             Class::Stateful { .. } => stateful = true,
             Class::Blocking | Class::Confirming { .. } => {

@@ -145,8 +145,9 @@ class Storm
 
   # What was dropped holds its slot until it is collected, and threads that wait for a slot make no garbage.
   def collect
-    sleep 1
+    sleep 0.5
     GC.start
+    @dropped = false
   end
 
   # What happens to all: failovers, collections, no more descriptors.

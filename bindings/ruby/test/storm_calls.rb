@@ -75,6 +75,9 @@ module StormCalls
 
   def calm?(attempt) = attempt.unrest.even? && attempt.unrest == @unrest
 
+  # Whoever has a slot, or the call itself, may have waited all its time for the lock of the VM.
+  def stalled?(attempt) = Storm::TURNS * (@stall - attempt.stall) > (attempt.limit || Storm::UNLIMITED)
+
   def in_time(attempt, result)
     late = now - attempt.begun - (attempt.limit || Storm::UNLIMITED) - Storm::TURNS * (@stall - attempt.stall)
     slack = attempt.stress.even? && attempt.stress == @stress ? Storm::SLACK : Storm::PATIENCE
@@ -97,7 +100,7 @@ module StormCalls
     short = !attempt.limit.nil? && attempt.limit < 1
     case error
     when SentinelRedis::TimeoutError, SentinelRedis::PoolExhaustedError
-      unrest || %i[long short raise kill].include?(attempt.manner)
+      unrest || %i[long short raise kill].include?(attempt.manner) || stalled?(attempt)
     when SentinelRedis::ClosedError then attempt.may_close
     when SentinelRedis::PrimaryNotFoundError, SentinelRedis::ReplicaNotFoundError, SentinelRedis::CannotConnectError,
          SentinelRedis::ConnectionLostError
@@ -209,15 +212,16 @@ module StormCalls
   # A connection of one's own, on which a transaction is run by hand, and which is given back in every way.
   def own(random, **options)
     try("acquire", random, **options) do |timeout|
-      next dropped(timeout, random.rand(2).zero?) if random.rand(6).zero?
+      next dropped(timeout, random.rand(2).zero?) if random.rand(6).zero? && !@dropped
 
       @primary.acquire(timeout: timeout) { |connection| by_hand(random, connection, timeout) }
     end
   end
 
-  # The collector's, unless it is released. In a thread that ends: what a stack seems to refer to is not collected, and a
-  # thread that waits for a slot may have its last connection there.
+  # The collector's, unless it is released: one at a time, for it holds a slot until then. In a thread that ends: what a
+  # stack seems to refer to is not collected, and a thread that waits for a slot may have its last connection there.
   def dropped(timeout, release)
+    @dropped = true
     thread = Thread.new do
       kept = @primary.acquire(timeout: timeout)
       kept.release if release
