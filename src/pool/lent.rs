@@ -1,8 +1,9 @@
-//! What a caller has of a pool for one call: a connection, or a share of a lane.
+//! What a caller has of a pool for one call: a connection, or a share of a lane; how it is taken, and given back.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::direct::Direct;
 use super::flight::{Answers, Sink};
@@ -10,11 +11,14 @@ use super::generation::Generation;
 use super::lane::{Lane, Refused};
 use super::outbox::Parcel;
 use super::silence::Patience;
+use super::state::{State, is_of};
 use super::want::{Line, Want};
-use super::{Pool, seat};
+use super::{Pool, seat, select};
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome};
+use crate::base::handoff::handoff;
+use crate::base::sync::MutexGuard;
 use crate::observe::{Timing, short_micros};
 use crate::resp::{Reply, Request};
 
@@ -72,6 +76,108 @@ impl Pool {
             }
             lent.give_back();
         }
+    }
+
+    fn find(&self, want: Want, crowded: bool, deadline: Deadline) -> Result<Line, Error> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Error::new(ErrorKind::Closed));
+        }
+        match state.take(want, crowded) {
+            Some(line) => Ok(line),
+            None => self.wait(state, want, deadline),
+        }
+    }
+
+    /// Waits until there is a connection.
+    #[cold]
+    fn wait(&self, mut state: MutexGuard<'_, State>, want: Want, deadline: Deadline) -> Result<Line, Error> {
+        let (giver, taker) = handoff();
+        let (place, news) = state.wait(want, giver, self.settings.direct + self.settings.lanes);
+        drop(state);
+        if news {
+            self.demand.notify_one();
+        }
+        if let Some(grant) = taker.take(deadline) {
+            return grant;
+        }
+        self.state.lock().leave(want, place);
+        Err(self.not_in_time(want))
+    }
+
+    fn put(&self, want: Want, direct: Box<Direct>) {
+        let kept = self.state.lock().put(want, direct, || self.idle_until());
+        // A dropped connection left a slot to be filled again; an idle lease has an end that the keeper must know.
+        if !kept || want == Want::Lease {
+            self.demand.notify_one();
+        }
+    }
+}
+
+impl State {
+    /// A connection for `want`. `crowded`: there are more calls under way than may do their own I/O.
+    pub(super) fn take(&mut self, want: Want, crowded: bool) -> Option<Line> {
+        self.used = true;
+        match want {
+            Want::Shared | Want::Bulk => self.take_shared(want, crowded),
+            Want::Lease => self.take_lease().map(Line::Direct),
+        }
+    }
+
+    fn take_shared(&mut self, want: Want, crowded: bool) -> Option<Line> {
+        let queued = self.callers.any();
+        let count = self.routes.len();
+        let first = if count > 1 { self.first() } else { 0 };
+        let calls = self.calls;
+        for step in 0..count {
+            let place = if first + step < count {
+                first + step
+            } else {
+                first + step - count
+            };
+            let Some(route) = self.routes.get_mut(place).filter(|route| route.ready) else {
+                continue;
+            };
+            let lane = (want == Want::Shared).then(|| route.lane(calls)).flatten();
+            let line = match lane {
+                Some(lane) if crowded || queued => Some(Line::Lane(lane)),
+                lane if queued => lane.map(Line::Lane),
+                lane => route.take_idle().map(Line::Direct).or(lane.map(Line::Lane)),
+            };
+            if line.is_some() {
+                self.calls = calls.wrapping_add(1);
+                return line;
+            }
+        }
+        None
+    }
+
+    /// Takes a connection back: to the first waiter, else to the idle ones. False when it could not be used again and
+    /// was dropped.
+    pub(super) fn put(&mut self, want: Want, direct: Box<Direct>, idle_until: impl FnOnce() -> Instant) -> bool {
+        let routed = self.routes.iter().any(|route| is_of(route, &direct));
+        if self.closed || !routed || !direct.is_usable() {
+            self.discard(want, direct);
+            return false;
+        }
+        if want == Want::Lease {
+            self.idle_leases.push((direct, idle_until()));
+            self.settle();
+            return true;
+        }
+        let mut grant = Ok(Line::Direct(direct));
+        while let Some(waiter) = self.callers.pop() {
+            match waiter.give(grant) {
+                Ok(()) => return true,
+                Err(back) => grant = back,
+            }
+        }
+        let Ok(Line::Direct(direct)) = grant else { return true };
+        if let Some(route) = self.routes.iter_mut().find(|route| is_of(route, &direct)) {
+            route.micros = select::smoothed(route.micros, direct.micros());
+            route.idle.push(direct);
+        }
+        true
     }
 }
 

@@ -3,7 +3,6 @@
 //! Callers take and return connections; the [`keeper`], a task of sentinel-io, makes them, verifies them, and retires
 //! them when the service moves.
 
-mod admit;
 pub mod alarm;
 mod common;
 pub mod direct;
@@ -46,7 +45,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::base::sync::{Mutex, MutexGuard};
+use crate::base::sync::Mutex;
 use tokio::sync::Notify;
 
 pub use alarm::Alarms;
@@ -87,7 +86,6 @@ use generation::ConnectionId;
 use holder::Holder;
 use state::{Route, State};
 use waiters::Queue;
-use want::Line;
 
 /// Calls that no thread waits for, each under a number. The pool carries them and tells how they end.
 pub trait Submissions: std::fmt::Debug + Send + Sync {
@@ -169,33 +167,6 @@ impl Pool {
             submissions: OnceLock::new(),
             sleepers: Mutex::default(),
         }
-    }
-
-    fn find(&self, want: Want, crowded: bool, deadline: Deadline) -> Result<Line, Error> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return Err(Error::new(ErrorKind::Closed));
-        }
-        match state.take(want, crowded) {
-            Some(line) => Ok(line),
-            None => self.wait(state, want, deadline),
-        }
-    }
-
-    /// Waits until there is a connection.
-    #[cold]
-    fn wait(&self, mut state: MutexGuard<'_, State>, want: Want, deadline: Deadline) -> Result<Line, Error> {
-        let (giver, taker) = handoff();
-        let (place, news) = state.wait(want, giver, self.settings.direct + self.settings.lanes);
-        drop(state);
-        if news {
-            self.demand.notify_one();
-        }
-        if let Some(grant) = taker.take(deadline) {
-            return grant;
-        }
-        self.state.lock().leave(want, place);
-        Err(self.not_in_time(want))
     }
 
     /// The node that serves now: the one of the last call's route.
@@ -338,14 +309,6 @@ impl Pool {
         let after = self.settings.idle_timeout.unwrap_or(FOR_EVER);
         let now = clock::now();
         now.checked_add(after).unwrap_or(now + FOR_EVER)
-    }
-
-    fn put(&self, want: Want, direct: Box<Direct>) {
-        let kept = self.state.lock().put(want, direct, || self.idle_until());
-        // A dropped connection left a slot to be filled again; an idle lease has an end that the keeper must know.
-        if !kept || want == Want::Lease {
-            self.demand.notify_one();
-        }
     }
 
     /// The connection of a lane was lost: the next crowd gets another one, and so does what it has not sent.

@@ -166,43 +166,6 @@ impl State {
         }
     }
 
-    /// A connection for `want`. `crowded`: there are more calls under way than may do their own I/O.
-    pub(super) fn take(&mut self, want: Want, crowded: bool) -> Option<Line> {
-        self.used = true;
-        match want {
-            Want::Shared | Want::Bulk => self.take_shared(want, crowded),
-            Want::Lease => self.take_lease().map(Line::Direct),
-        }
-    }
-
-    fn take_shared(&mut self, want: Want, crowded: bool) -> Option<Line> {
-        let queued = self.callers.any();
-        let count = self.routes.len();
-        let first = if count > 1 { self.first() } else { 0 };
-        let calls = self.calls;
-        for step in 0..count {
-            let place = if first + step < count {
-                first + step
-            } else {
-                first + step - count
-            };
-            let Some(route) = self.routes.get_mut(place).filter(|route| route.ready) else {
-                continue;
-            };
-            let lane = (want == Want::Shared).then(|| route.lane(calls)).flatten();
-            let line = match lane {
-                Some(lane) if crowded || queued => Some(Line::Lane(lane)),
-                lane if queued => lane.map(Line::Lane),
-                lane => route.take_idle().map(Line::Direct).or(lane.map(Line::Lane)),
-            };
-            if line.is_some() {
-                self.calls = calls.wrapping_add(1);
-                return line;
-            }
-        }
-        None
-    }
-
     /// Where the next call goes first.
     pub(super) fn first(&self) -> usize {
         let choice = |route: &Route| Choice {
@@ -294,34 +257,6 @@ impl State {
         let before = self.going_out.len();
         self.going_out.retain(|id| *id != lane.id);
         self.going_out.len() < before
-    }
-
-    /// Takes a connection back: to the first waiter, else to the idle ones. False when it could not be used again and
-    /// was dropped.
-    pub(super) fn put(&mut self, want: Want, direct: Box<Direct>, idle_until: impl FnOnce() -> Instant) -> bool {
-        let routed = self.routes.iter().any(|route| is_of(route, &direct));
-        if self.closed || !routed || !direct.is_usable() {
-            self.discard(want, direct);
-            return false;
-        }
-        if want == Want::Lease {
-            self.idle_leases.push((direct, idle_until()));
-            self.settle();
-            return true;
-        }
-        let mut grant = Ok(Line::Direct(direct));
-        while let Some(waiter) = self.callers.pop() {
-            match waiter.give(grant) {
-                Ok(()) => return true,
-                Err(back) => grant = back,
-            }
-        }
-        let Ok(Line::Direct(direct)) = grant else { return true };
-        if let Some(route) = self.routes.iter_mut().find(|route| is_of(route, &direct)) {
-            route.micros = select::smoothed(route.micros, direct.micros());
-            route.idle.push(direct);
-        }
-        true
     }
 
     /// Drops a connection and gives its slot free.
@@ -471,6 +406,6 @@ impl Demand {
     }
 }
 
-fn is_of(route: &Route, direct: &Direct) -> bool {
+pub(super) fn is_of(route: &Route, direct: &Direct) -> bool {
     Arc::ptr_eq(&route.generation, direct.generation())
 }
