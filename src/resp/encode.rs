@@ -3,6 +3,8 @@
 use redis_protocol::resp2::encode::encode_borrowed;
 use redis_protocol::resp2::types::BorrowedFrame;
 
+use super::scalar::{self, Number};
+
 /// Appends a command. Nothing is allocated but, where its capacity is too small, the growth of `out`.
 pub fn encode(out: &mut Vec<u8>, args: &[&[u8]]) {
     // The digits are counted only where it may matter.
@@ -33,9 +35,10 @@ pub fn first_command(bytes: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
 
 fn read_header(bytes: &[u8], kind: u8) -> Option<(usize, &[u8])> {
     let (_, rest) = bytes.split_first().filter(|(first, _)| **first == kind)?;
-    let end = rest.iter().position(|byte| *byte == b'\r')?;
-    let len = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
-    Some((len, rest.get(end + 2..)?))
+    match scalar::integer(rest) {
+        Number::Whole(len, size) => Some((usize::try_from(len).ok()?, rest.get(size..)?)),
+        _ => None,
+    }
 }
 
 /// What stands around an argument at most: a type byte, twenty digits, twice CRLF.

@@ -46,12 +46,16 @@ pub(super) fn integer(line: &[u8]) -> Number {
     Number::Partial
 }
 
-/// The same for one or two digits that have come whole, as nearly all lengths are; `None` for any other line.
-pub(super) fn short_integer(line: &[u8]) -> Option<(i64, usize)> {
-    let digit = |byte: &u8| i64::from(byte - b'0');
+/// The same for what nearly all lengths are, up to 199, that has come whole; `None` for any other line.
+#[inline]
+pub(super) fn short_integer(line: &[u8]) -> Option<(u8, usize)> {
+    let digit = |byte: &u8| byte - b'0';
     match line {
         [ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(ones), 3)),
         [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(tens) * 10 + digit(ones), 4)),
+        [b'1', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((100 + digit(tens) * 10 + digit(ones), 5))
+        }
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use super::node::{Kind, Node};
 use super::reply::Reply;
 use super::room::{ROOM, Room};
+use super::scalar;
 
 /// Bytes in a [`Room`] for the text of one string and the NUL behind it.
 const TEXT: usize = (ROOM - 2) * size_of::<Node>();
@@ -59,14 +60,10 @@ pub(super) fn read(live: &[u8], most: usize, room: &mut Option<Room>) -> Option<
 
 /// What it is, where its text begins and how long that is.
 fn header(live: &[u8]) -> Option<(Kind, usize, usize)> {
-    let digit = |byte: &u8| usize::from(byte - b'0');
     match live {
-        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((Kind::String, 4, digit(ones))),
-        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            Some((Kind::String, 5, digit(tens) * 10 + digit(ones)))
-        }
-        [b'$', b'1', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            Some((Kind::String, 6, 100 + digit(tens) * 10 + digit(ones)))
+        [b'$', line @ ..] => {
+            let (len, size) = scalar::short_integer(line)?;
+            Some((Kind::String, 1 + size, usize::from(len)))
         }
         [b'+', b'O', b'K', b'\r', b'\n', ..] => Some((Kind::Status, 1, 2)),
         _ => None,

@@ -147,7 +147,7 @@ impl State {
         if let Some((value, size)) = scalar::short_integer(line) {
             self.look(size + 1);
             self.at += size + 1;
-            return Ok(Some(value));
+            return Ok(Some(i64::from(value)));
         }
         // Digits alone change nothing about a line that was looked at before, as long as they cannot overflow and follow
         // neither a leading zero nor a '\r'.
