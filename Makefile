@@ -37,7 +37,7 @@ MAKE_COMMAND := $(MAKE)
 export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB
 
 .NOTPARALLEL:
-.PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms unit \
+.PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms check-msrv unit \
 	integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
 	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak crowd \
 	install uninstall install-test \
@@ -104,6 +104,9 @@ check-rooms: ## the rooms of src and their imports: downwards and in no circle; 
 
 check-header:
 	@$(STEP) "header in C and C++" tests/scripts/check.sh header
+
+check-msrv: ## the library with the oldest Rust that is promised, rust-version in Cargo.toml (rustup gets it; 1 minute)
+	@$(STEP) "oldest Rust" tests/scripts/check.sh msrv
 
 unit: ## unit tests
 	@$(STEP) "unit tests" $(CARGO) test --workspace --lib --bins

@@ -99,7 +99,7 @@ pub unsafe fn put(out: *mut *mut sentinel_reply_t, reply: Reply) {
     let (len, rest) = (nodes.len(), rest.map_or(ptr::null_mut(), Box::into_raw));
     if let Some(head) = nodes.first_mut() {
         head.data = len;
-        head.integer = rest.expose_provenance().cast_signed() as i64;
+        head.integer = bytemuck::cast(rest.expose_provenance() as u64);
     }
     let head: *mut Node = Box::into_raw(nodes).cast();
     head.expose_provenance();
@@ -127,7 +127,7 @@ unsafe fn locate(handle: *const sentinel_reply_t) -> Option<(*mut Node, u32)> {
 unsafe fn parts(head: *const Node) -> (usize, *mut Rest) {
     // SAFETY: the head of a live reply.
     let head = unsafe { *head };
-    let rest = usize::try_from(head.integer.cast_unsigned()).unwrap_or(0);
+    let rest = usize::try_from(bytemuck::cast::<i64, u64>(head.integer)).unwrap_or(0);
     (head.data, ptr::with_exposed_provenance_mut(rest))
 }
 

@@ -74,7 +74,7 @@ impl Hangups {
 
     /// Watches `socket` under `token` until it is closed.
     pub fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let events = (libc::EPOLLRDHUP | libc::EPOLLET).cast_unsigned();
+        let events: u32 = bytemuck::cast(libc::EPOLLRDHUP | libc::EPOLLET);
         let mut event = libc::epoll_event { events, u64: token };
         // SAFETY: both descriptors are open for the time of the call and `event` is valid; the kernel copies it.
         let done = unsafe {

@@ -245,8 +245,10 @@ impl Observer {
     /// New credentials were not taken where a connection with older ones serves on.
     pub fn login_kept(&self, attempt: &Attempt) {
         let (at, stage, cause) = (&attempt.endpoint, attempt.stage, &attempt.cause);
-        let line = format_args!("{at} did not take the new login, its connection keeps the old one: {stage}: {cause}");
-        self.log.line(Level::Warn, line);
+        self.log.line(
+            Level::Warn,
+            format_args!("{at} did not take the new login, its connection keeps the old one: {stage}: {cause}"),
+        );
     }
 
     /// A verified connection was put to use.

@@ -121,7 +121,7 @@ pub(super) fn place(select: Select, count: usize, call: usize, random: usize) ->
 
 /// The place of the fastest route that is free.
 pub(super) fn fastest(routes: &[Choice], call: usize) -> usize {
-    if call.is_multiple_of(EXPLORE) {
+    if call % EXPLORE == 0 {
         return (call / EXPLORE) % routes.len().max(1);
     }
     let free = routes.iter().enumerate().filter(|(_, route)| route.free);

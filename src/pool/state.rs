@@ -84,6 +84,13 @@ impl Route {
         None
     }
 
+    /// Takes those lanes out.
+    fn take_lanes(&mut self, which: impl FnMut(&Arc<Lane>) -> bool) -> Vec<Arc<Lane>> {
+        let (taken, left) = std::mem::take(&mut self.lanes).into_iter().partition(which);
+        self.lanes = left;
+        taken
+    }
+
     /// The lane of the next call.
     pub(super) fn lane(&self, calls: usize) -> Option<Arc<Lane>> {
         // Those that take no more are on their way out: whoever gave them up takes them out.
@@ -246,7 +253,7 @@ impl State {
     pub(super) fn leave_lane(&mut self, lane: &Arc<Lane>) {
         let mut left = Vec::new();
         for route in &mut self.routes {
-            left.extend(route.lanes.extract_if(.., |known| Arc::ptr_eq(known, lane)));
+            left.extend(route.take_lanes(|known| Arc::ptr_eq(known, lane)));
             route.ready &= route.has_connection();
         }
         self.leave_lanes(left);
@@ -326,7 +333,7 @@ impl State {
             for _ in route.idle.len()..before {
                 route.generation.discount_shared();
             }
-            left.extend(route.lanes.extract_if(.., |lane| !lane.is_usable()));
+            left.extend(route.take_lanes(|lane| !lane.is_usable()));
         }
         self.leave_lanes(left);
         self.sweep(&[], clock::now());

@@ -1,5 +1,5 @@
 #!/bin/sh
-# check.sh drift|format|clippy|header: one static check of the sources. Exit status 77: skipped.
+# check.sh drift|format|clippy|header|msrv: one static check of the sources. Exit status 77: skipped.
 set -eu
 : "${CARGO:=cargo}" "${CC:=cc}" "${CXX:=c++}"
 warnings='-Wall -Wextra -Wpedantic -Werror'
@@ -43,6 +43,23 @@ header() {
     done
 }
 
+# The library with the oldest Rust that Cargo.toml names: cargo's own, or one that rustup has or gets.
+msrv() {
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    case $("$CARGO" --version) in
+        "cargo $oldest."*) toolchain= ;;
+        *)
+            if ! rustup toolchain install "$oldest" --profile minimal >/dev/null 2>&1; then
+                echo "there is no Rust $oldest, and no rustup that could get it" >&2
+                exit 77
+            fi
+            toolchain=+$oldest
+            ;;
+    esac
+    # shellcheck disable=SC2086
+    CARGO_TARGET_DIR=target/msrv SENTINEL_HEADER_CHECK=1 "$CARGO" $toolchain check --quiet --locked --lib
+}
+
 case $1 in
     drift) drift ;;
     format)
@@ -54,8 +71,9 @@ case $1 in
         "$CARGO" clippy --quiet --workspace --all-targets -- -D warnings
         ;;
     header) header ;;
+    msrv) msrv ;;
     *)
-        echo "usage: check.sh drift|format|clippy|header" >&2
+        echo "usage: check.sh drift|format|clippy|header|msrv" >&2
         exit 2
         ;;
 esac

@@ -129,11 +129,10 @@ impl Who {
         let mut met = Vec::new();
         for (place, one) in voices.iter().enumerate() {
             for other in voices.iter().skip(place + 1) {
-                if let (Some(first), Some(second)) = (&one.run_id, &other.run_id)
-                    && one.knows(other)
-                    && other.knows(one)
-                {
-                    met.push(pair(first, second));
+                if let (Some(first), Some(second)) = (&one.run_id, &other.run_id) {
+                    if one.knows(other) && other.knows(one) {
+                        met.push(pair(first, second));
+                    }
                 }
             }
         }
