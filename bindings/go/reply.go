@@ -307,14 +307,15 @@ func (t *treeReader) read() Reply {
 	}
 	reply := Reply{kind: Kind(node._type), bits: int64(node.integer)}
 	switch reply.kind {
-	case KindDouble:
-		reply.bits = int64(math.Float64bits(float64(node.number)))
 	case KindArray, KindMap, KindSet, KindPush:
 		reply.elements = make([]Reply, int(node.len))
 		for i := range reply.elements {
 			reply.elements[i] = t.read()
 		}
 	default:
+		if reply.kind == KindDouble {
+			reply.bits = int64(math.Float64bits(float64(node.number)))
+		}
 		if node.data != nil {
 			reply.text = string(unsafe.Slice((*byte)(unsafe.Pointer(node.data)), int(node.len)))
 		}
