@@ -19,6 +19,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Until what cannot be ended, another user's process say, is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(2);
+/// Processes that a message names.
+const NAMED: usize = 5;
 
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
 static KEEPER: AtomicI32 = AtomicI32::new(0);
@@ -185,15 +187,22 @@ fn shown(pid: libc::pid_t) -> String {
     format!("{pid} ({})", words.trim_end())
 }
 
+/// The first of them by name, and how many there are besides.
+fn listed(pids: &[libc::pid_t]) -> String {
+    let (named, others) = pids.split_at(pids.len().min(NAMED));
+    let mut names: Vec<String> = named.iter().copied().map(shown).collect();
+    names.extend((!others.is_empty()).then(|| format!("and {} more", others.len())));
+    names.join(", ")
+}
+
 /// Ends all that runs below this process and reaps it; `kindly` with SIGTERM at first, and with a word about it.
 pub(crate) fn end_descendants(kindly: bool) {
     let started = Instant::now();
     let mut left = descendants();
     if kindly && !left.is_empty() {
-        let names: Vec<String> = left.iter().copied().map(shown).collect();
         say(&format!(
             "the command left processes behind, which are ended: {}",
-            names.join(", ")
+            listed(&left)
         ));
         send_all(&left, libc::SIGTERM);
         // A stopped process takes the signal when it goes on.
@@ -210,8 +219,7 @@ pub(crate) fn end_descendants(kindly: bool) {
             send_all(&left, libc::SIGKILL);
         }
         if started.elapsed() > PATIENCE {
-            let names: Vec<String> = left.iter().copied().map(shown).collect();
-            return say(&format!("these processes cannot be ended: {}", names.join(", ")));
+            return say(&format!("these processes cannot be ended: {}", listed(&left)));
         }
         std::thread::sleep(STEP);
     }

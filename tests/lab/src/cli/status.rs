@@ -98,7 +98,11 @@ pub(crate) fn text(lab: &Lab) -> String {
     let all = all(lab);
     let settled = match all["unsettled"].as_str() {
         None => "settled".to_owned(),
-        Some(reason) => format!("not settled: {}", reason.lines().next().unwrap_or_default()),
+        // What a Sentinel says at length is in the JSON.
+        Some(reason) => {
+            let first = reason.lines().next().unwrap_or_default();
+            format!("not settled: {}", first.split(": [").next().unwrap_or_default())
+        }
     };
     let mut text = format!(
         "service {}, primary {}, {settled}\n",
