@@ -41,8 +41,8 @@ MAKE_COMMAND := $(MAKE)
 export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB
 
 .NOTPARALLEL:
-.PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms unit \
-	integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
+.PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
+	unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
 	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
@@ -226,6 +226,8 @@ uninstall: $(MAN) ## remove what install put there
 $(KIT): Cargo.toml Cargo.lock $(shell find tests/lab -name '*.rs' -o -name Cargo.toml)
 	@$(CARGO) build --release --package sentinel-lab --bin lab
 	@touch $(KIT)
+
+kit: $(KIT)
 
 install-lab: $(KIT) ## install libsentinel-lab, the kit for the tests of other programs, and its page, in the same places
 	@$(INSTALL) -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1"

@@ -11,7 +11,7 @@ use sentinel_lab::{process_exists, wait_for};
 
 /// Writes the pids of all servers, of a shell, and of a process that no longer has any of them as its parent.
 const PIDS: &str = r#"
-    (setsid sleep 300 & echo $! >"$HERE/orphan")
+    (setsid sleep 300 <&- >&- 2>&- & echo $! >"$HERE/orphan")
     { "$LAB" ctl nodes; "$LAB" ctl sentinels; } | awk '{ print $2 }' >"$HERE/pids.new"
     { cat "$HERE/orphan"; echo $$; echo done; } >>"$HERE/pids.new"
     mv "$HERE/pids.new" "$HERE/pids"
@@ -26,6 +26,9 @@ fn children(pid: u32) -> Vec<u32> {
         .filter(|child| fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| parent(&stat) == Some(pid)))
         .collect()
 }
+
+/// Half a minute, for a test that fails as well.
+const WAIT: &str = "i=0; while [ $i -lt 300 ]; do sleep 0.1; i=$((i + 1)); done";
 
 fn kill(pid: u32, number: libc::c_int) {
     // SAFETY: kill has no memory preconditions; the process is our child, or that of one.
@@ -97,6 +100,15 @@ fn nothing_is_left_after_a_normal_end_nor_of_what_the_command_leaves() {
 }
 
 #[test]
+fn what_ends_by_itself_right_after_the_command_is_let() {
+    let place = Place::new();
+    let script = r#"(sleep 0.2; echo written >"$HERE/late") <&- >&- 2>&- & exit 0"#;
+    let output = place.script(script).output().expect("run");
+    assert_eq!(text(&output.stderr), "");
+    assert!(place.file("late").exists());
+}
+
+#[test]
 fn what_the_command_has_lost_is_reaped_while_it_runs() {
     let place = Place::new();
     let script = r#"
@@ -111,7 +123,7 @@ fn what_the_command_has_lost_is_reaped_while_it_runs() {
 #[test]
 fn sigterm_reaches_the_command_and_nothing_is_left() {
     let place = Place::new();
-    let script = format!(r#"trap 'echo >"$HERE/told"; exit 3' TERM; {PIDS} while :; do sleep 0.1; done"#);
+    let script = format!(r#"trap 'echo >"$HERE/told"; exit 3' TERM; {PIDS} {WAIT}"#);
     let child = place.script(&script).spawn().expect("start");
     let pids = place.numbers("pids");
     kill(child.id(), libc::SIGTERM);
@@ -123,7 +135,7 @@ fn sigterm_reaches_the_command_and_nothing_is_left() {
 #[test]
 fn a_command_that_ignores_sigterm_is_killed() {
     let place = Place::new();
-    let script = format!("trap '' TERM; {PIDS} while :; do sleep 0.1; done");
+    let script = format!("trap '' TERM; {PIDS} {WAIT}");
     let child = place.script(&script).spawn().expect("start");
     let pids = place.numbers("pids");
     kill(child.id(), libc::SIGTERM);
@@ -135,7 +147,7 @@ fn a_command_that_ignores_sigterm_is_killed() {
 fn kill_9_of_either_process_of_the_kit_leaves_nothing() {
     for of_guard in [true, false] {
         let place = Place::new();
-        let script = format!("trap '' TERM; {PIDS} while :; do sleep 0.1; done");
+        let script = format!("trap '' TERM; {PIDS} {WAIT}");
         let child = place.script_with(&[], &script).spawn().expect("start");
         let mut pids = place.numbers("pids");
         let keeper = children(child.id());

@@ -56,6 +56,39 @@ fn orders_are_carried_out_and_answered() {
 }
 
 #[test]
+fn a_line_of_configuration_makes_the_servers_keep_what_all_of_them_lose() {
+    let place = Place::new();
+    let script = r#"
+        ask() { timeout 2 bash -c 'exec 3<>"/dev/tcp/${1%:*}/${1#*:}" && echo "$2" >&3 && head -n "$3" <&3' - "$@"; }
+        ask "$("$LAB" ctl primary)" "SET kept yes" 1
+        "$LAB" ctl kill node-0
+        "$LAB" ctl kill node-1
+        "$LAB" ctl restart-killed
+        "$LAB" ctl wait-settled
+        ask "$("$LAB" ctl primary)" "GET kept" 2
+    "#;
+    let options = [
+        "run",
+        "--replicas",
+        "1",
+        "--node-config",
+        "appendonly yes",
+        "--node-config=appendfsync always",
+    ];
+    let output = place
+        .kit(&[&options[..], &["--", "bash", "-c", script]].concat())
+        .output()
+        .expect("run");
+    assert!(text(&output.stdout).ends_with("$3\r\nyes\r\n"), "{output:?}");
+    let odd = place
+        .kit(&["run", "--node-config", "no-such-word 1", "--", "true"])
+        .output()
+        .expect("run");
+    assert_eq!(status(&odd), 125);
+    assert!(text(&odd.stderr).contains("no-such-word"), "{odd:?}");
+}
+
+#[test]
 fn faults_are_for_clients_and_by_all_for_servers_too() {
     let place = Place::new();
     // Bash, for /dev/tcp; `ask` prints the reply of PING, or nothing within a second.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::{FAILED, say};
 
+/// For what ends by itself when the command has ended, such as what writes its log.
+const OWN_END: Duration = Duration::from_millis(500);
 /// Until what was asked to end is made to.
 const GRACE: Duration = Duration::from_secs(1);
 /// Until what cannot be ended, another user's process say, is given up.
@@ -195,11 +197,14 @@ fn listed(pids: &[libc::pid_t]) -> String {
     names.join(", ")
 }
 
-/// Ends all that runs below this process and reaps it; `kindly` with SIGTERM at first, and with a word about it.
+/// Ends all that runs below this process and reaps it; `kindly` with time to end by itself, with SIGTERM at first, and
+/// with a word about it.
 pub(crate) fn end_descendants(kindly: bool) {
-    let started = Instant::now();
-    let mut left = descendants();
-    if kindly && !left.is_empty() {
+    if kindly {
+        if none_is_left_within(OWN_END) {
+            return;
+        }
+        let left = descendants();
         say(&format!(
             "the command left processes behind, which are ended: {}",
             listed(&left)
@@ -207,19 +212,35 @@ pub(crate) fn end_descendants(kindly: bool) {
         send_all(&left, libc::SIGTERM);
         // A stopped process takes the signal when it goes on.
         send_all(&left, libc::SIGCONT);
-    }
-    loop {
-        // SAFETY: without a place for the status there are no memory preconditions.
-        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
-        left = descendants();
-        if left.is_empty() {
+        if none_is_left_within(GRACE) {
             return;
         }
-        if !kindly || started.elapsed() > GRACE {
-            send_all(&left, libc::SIGKILL);
+    }
+    let started = Instant::now();
+    loop {
+        // What has been forked meanwhile, too.
+        let left = descendants();
+        send_all(&left, libc::SIGKILL);
+        if none_is_left_within(STEP) {
+            return;
         }
         if started.elapsed() > PATIENCE {
             return say(&format!("these processes cannot be ended: {}", listed(&left)));
+        }
+    }
+}
+
+/// Reaps what ends, for so long.
+fn none_is_left_within(time: Duration) -> bool {
+    let started = Instant::now();
+    loop {
+        // SAFETY: without a place for the status there are no memory preconditions.
+        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
+        if descendants().is_empty() {
+            return true;
+        }
+        if started.elapsed() >= time {
+            return false;
         }
         std::thread::sleep(STEP);
     }

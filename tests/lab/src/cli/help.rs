@@ -17,6 +17,8 @@ KIT run [OPTION...] -- COMMAND [ARGUMENT...]
         --tls                     TLS everywhere, by an authority of its own
         --proxy                   a proxy in front of every server, for faults
         --fake-sentinels N        Sentinels that can lie, the first of SENTINELS
+        --node-config LINE        one more line for redis.conf of the data nodes; may be given again
+        --sentinel-config LINE    the same for sentinel.conf
         --hostnames               names in place of addresses
         --ipv6                    ::1 in place of 127.0.0.1
         --server PROGRAM          in place of redis-server or valkey-server, as LAB_SERVER

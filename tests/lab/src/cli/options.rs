@@ -119,6 +119,8 @@ impl Plan {
                 wish.proxied = true;
                 config.proxied(true)
             }
+            "--node-config" => config.node_line(&text(option, parser)?),
+            "--sentinel-config" => config.sentinel_line(&text(option, parser)?),
             "--server" => config.server_program(&path(option, parser)?),
             "--sentinel" => config.sentinel_program(&path(option, parser)?),
             other => return Err(format!("there is no option {other}; see --help")),
