@@ -22,6 +22,7 @@ fn orders_are_carried_out_and_answered() {
         "$LAB" ctl freeze replica
         [ "$("$LAB" ctl status | grep -c frozen)" = 2 ]
         [ "$("$LAB" ctl thaw | wc -l)" = 2 ]
+        [ "$("$LAB" ctl status | grep -c frozen)" = 0 ]
         "$LAB" ctl wait-settled
         "$LAB" ctl fail-over
         "$LAB" ctl wait-settled

@@ -87,7 +87,11 @@ fn what_is_missing_on_the_machine_is_said() {
         .env_remove("LAB_SENTINEL");
     let output = bare.output().expect("run");
     assert_eq!(status(&output), 125);
-    assert!(text(&output.stderr).contains("redis-server"), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("redis-server") && said.contains("--server") && said.contains("install"),
+        "{said}"
+    );
     let nowhere = place
         .kit(&["run", "--", "true"])
         .env("TMPDIR", "/proc")
