@@ -28,10 +28,10 @@ pub(crate) struct Logins {
 impl Plan {
     pub(crate) fn from(words: Vec<OsString>) -> Result<Plan, String> {
         let split = words.iter().position(|word| word == "--");
-        let split = split.ok_or("run needs `--` and a command behind its options")?;
+        let split = split.ok_or("`--` and a command are needed behind the options")?;
         let (options, command) = (&words[..split], &words[split + 1..]);
         if command.is_empty() {
-            return Err("run needs a command behind `--`".into());
+            return Err("a command is needed behind `--`".into());
         }
         let mut plan = Plan {
             config: Config::default(),
