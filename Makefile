@@ -1,7 +1,7 @@
 # libsentinel. `make help` lists the targets.
 #
 # Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
-# DESTDIR.
+# BINDIR, DESTDIR.
 
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
@@ -9,6 +9,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+BINDIR ?= $(PREFIX)/bin
 INSTALL ?= install
 # What libsentinel.a needs besides libc and the compiler's own runtime:
 # `cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs` prints the list.
@@ -20,6 +21,9 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 SO := $(RELEASE)/libsentinel.so
 A := $(RELEASE)/libsentinel.a
 LAB := $(CARGO_TARGET_DIR)/debug/lab
+# The same program as others get it.
+KIT := $(RELEASE)/lab
+KIT_PAGE := tests/lab/libsentinel-lab.1
 HEADER := include/sentinel.h
 HPP := $(wildcard include/sentinel/*.hpp)
 CMAKE_FILES := sentinel-config.cmake sentinel-config-version.cmake
@@ -37,10 +41,11 @@ MAKE_COMMAND := $(MAKE)
 export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB
 
 .NOTPARALLEL:
-.PHONY: all lib lab setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms check-msrv unit \
-	integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests \
-	check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps fuzz soak crowd \
-	install uninstall install-test \
+.PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
+	check-msrv unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests \
+	docs-tests check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps \
+	fuzz soak crowd \
+	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
 	check-targets deb check-deb man html clean help
 
@@ -222,6 +227,23 @@ uninstall: $(MAN) ## remove what install put there
 	done
 	@echo "removed libsentinel $(VERSION) from $(DESTDIR)$(PREFIX)"
 
+$(KIT): Cargo.toml Cargo.lock $(shell find tests/lab -name '*.rs' -o -name Cargo.toml)
+	@$(CARGO) build --release --package sentinel-lab --bin lab
+	@touch $(KIT)
+
+kit: $(KIT)
+
+install-lab: $(KIT) ## install libsentinel-lab, the kit for the tests of other programs, and its page, in the same places
+	@$(INSTALL) -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1"
+	@$(INSTALL) -m 755 "$(KIT)" "$(DESTDIR)$(BINDIR)/libsentinel-lab"
+	@$(FILL_IN) "$(KIT_PAGE)" >"$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
+	@chmod 644 "$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
+	@echo "installed libsentinel-lab $(VERSION) under $(DESTDIR)$(PREFIX)"
+
+uninstall-lab: ## remove what install-lab put there
+	@rm -f "$(DESTDIR)$(BINDIR)/libsentinel-lab" "$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
+	@echo "removed libsentinel-lab $(VERSION) from $(DESTDIR)$(PREFIX)"
+
 install-test: lib check-install check-symbols check-abi check-cmake check-meson check-man check-deb check-targets \
 	## install, build against it, run; symbols, ABI, packages
 
@@ -246,7 +268,7 @@ check-abi: ## the binary interface against tests/abi/sentinel.abi
 abi-baseline: # after a release, or a change that CONTRIBUTING.md allows
 	@tests/scripts/abi.sh baseline
 
-deb: $(SO) $(MAN) ## packages for Debian: libsentinel0 and libsentinel-dev, in build/deb
+deb: $(SO) $(MAN) $(KIT) ## packages for Debian: libsentinel0, libsentinel-dev and libsentinel-lab, in build/deb
 	@packaging/deb.sh build/deb
 
 check-deb: lib lab

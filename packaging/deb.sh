@@ -1,7 +1,8 @@
 #!/bin/sh
-# deb.sh FOLDER: libsentinel0 and libsentinel-dev for Debian and its kin, in FOLDER. Needs dpkg-dev and no network.
+# deb.sh FOLDER: libsentinel0, libsentinel-dev and libsentinel-lab for Debian and its kin, in FOLDER. Needs dpkg-dev and
+# no network.
 #
-# The two packages are parts of what `make install` gives. A symbol that packaging/debian/libsentinel0.symbols lists and
+# The packages are parts of what `make install` and `make install-lab` give. A symbol that packaging/debian/libsentinel0.symbols lists and
 # the library has no longer is an error; new ones are taken at this version.
 set -eu
 : "${MAKE_COMMAND:=make}"
@@ -22,8 +23,10 @@ if [ "$upstream" != "$VERSION" ]; then
     exit 1
 fi
 
-"$MAKE_COMMAND" --no-print-directory install DESTDIR="$work/stage" PREFIX=/usr LIBDIR="/usr/lib/$triplet" \
-    INCLUDEDIR=/usr/include >/dev/null
+for target in install install-lab; do
+    "$MAKE_COMMAND" --no-print-directory "$target" DESTDIR="$work/stage" PREFIX=/usr LIBDIR="/usr/lib/$triplet" \
+        INCLUDEDIR=/usr/include >/dev/null
+done
 # Where the tools of Debian look for the source package.
 cp -r "$here/debian" "$work/debian"
 cd "$work"
@@ -44,8 +47,11 @@ chmod 644 "libsentinel0/usr/lib/$triplet/libsentinel.so.$VERSION"
 move libsentinel-dev include "lib/$triplet/libsentinel.so" "lib/$triplet/libsentinel.a" \
     "lib/$triplet/pkgconfig" "lib/$triplet/cmake"
 strip --strip-debug --enable-deterministic-archives "libsentinel-dev/usr/lib/$triplet/libsentinel.a"
-if [ -d stage/usr/share ]; then
-    move libsentinel-dev share
+move libsentinel-lab bin/libsentinel-lab share/man/man1/libsentinel-lab.1
+strip --strip-unneeded --remove-section=.comment --remove-section=.note libsentinel-lab/usr/bin/libsentinel-lab
+gzip -9n libsentinel-lab/usr/share/man/man1/libsentinel-lab.1
+if [ -d stage/usr/share/man/man3 ]; then
+    move libsentinel-dev share/man/man3
     find libsentinel-dev/usr/share/man -type f -exec gzip -9n {} +
     # A page that stands for another is a link in the compressed tree as well.
     find libsentinel-dev/usr/share/man -type l | while read -r link; do
@@ -59,7 +65,7 @@ if [ -n "$left" ]; then
     exit 1
 fi
 
-mkdir -p libsentinel0/DEBIAN libsentinel-dev/DEBIAN
+mkdir -p libsentinel0/DEBIAN libsentinel-dev/DEBIAN libsentinel-lab/DEBIAN
 dpkg-gensymbols -plibsentinel0 -v"$VERSION" -Plibsentinel0 -Idebian/libsentinel0.symbols \
     -Olibsentinel0/DEBIAN/symbols -c1
 # For tools that read no symbols files.
@@ -67,7 +73,8 @@ echo "libsentinel $SOVERSION libsentinel0 (>= $VERSION)" >libsentinel0/DEBIAN/sh
 echo "activate-noawait ldconfig" >libsentinel0/DEBIAN/triggers
 dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel0.substvars "libsentinel0/usr/lib/$triplet/libsentinel.so.$VERSION"
 : >libsentinel-dev.substvars
-for package in libsentinel0 libsentinel-dev; do
+dpkg-shlibdeps -Tlibsentinel-lab.substvars libsentinel-lab/usr/bin/libsentinel-lab
+for package in libsentinel0 libsentinel-dev libsentinel-lab; do
     docs=$package/usr/share/doc/$package
     mkdir -p "$docs"
     cp debian/copyright "$docs"

@@ -9,6 +9,7 @@
 #   ```c main       a whole program, run with the URL of the topology as its argument; cpp, go and ruby too
 #   ```c compile    compiled only; cpp and go too
 #   ```c before     of another library: neither
+#   ```c file NAME  a file of an example with several: kit-test.sh has them
 # Every other language is left alone, but for names of languages that are misspelt.
 #
 # What is not in this version of the library, or a language that is not installed, is skipped by name.
@@ -37,7 +38,7 @@ extract() {
                 next
             }
             how = $2 == "" ? "run" : $2
-            if (how == "before") next
+            if (how == "before" || how == "file") next
             file = sprintf("%s/%02d.%s.%s", folder, ++count, language, how)
             printf "" > file
             next
@@ -256,6 +257,7 @@ for guide in docs/*.md bindings/*/README.md; do
         tests/scripts/step.sh "$guide" "$0" --guide "$guide" || failed=1
     fi
 done
+tests/scripts/kit-test.sh || failed=1
 # A link that leads nowhere.
 for guide in *.md docs/*.md bindings/*/README.md; do
     for target in $(grep -o '](\([^)#:]*\)[)#]' "$guide" | sed 's/^](//; s/[)#]$//'); do

@@ -165,6 +165,17 @@ make_with uninstall "$scratch/stage" /usr
 rm "$scratch/stage/usr/include/sentinel/other.hpp" || fail "uninstall removed what it had not installed"
 [ -z "$(find "$scratch/stage" ! -type d)" ] || fail "uninstall left files behind"
 
+# The kit, which is installed apart.
+make_with install-lab "$scratch/kit" /usr
+printf '%s\n' ./usr/bin/libsentinel-lab ./usr/share/man/man1/libsentinel-lab.1 >"$scratch/wanted"
+(cd "$scratch/kit" && find . ! -type d | LC_ALL=C sort) >"$scratch/found"
+diff "$scratch/wanted" "$scratch/found" || fail "install-lab: other files than promised"
+if grep -n '@[A-Z]' "$scratch/kit/usr/share/man/man1/libsentinel-lab.1"; then
+    fail "the page of the kit has a mark left"
+fi
+make_with uninstall-lab "$scratch/kit" /usr
+[ -z "$(find "$scratch/kit" ! -type d)" ] || fail "uninstall-lab left files behind"
+
 prefix=$scratch/prefix
 make_with install "" "$prefix"
 export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"

@@ -3,13 +3,13 @@
 #
 # man: there is a page for every function, and groff has nothing to say against any of them.
 # deb: the packages install below a scratch root, hold what they should, and a program built against them there follows
-# a topology; removing them leaves nothing. As root dpkg installs them, otherwise they are only unpacked. LINTIAN=1:
+# a topology that the packaged kit starts; removing them leaves nothing. As root dpkg installs them, otherwise they are only unpacked. LINTIAN=1:
 # lintian has nothing to say against them.
 # target: `cargo check` for another target.
 #
 # Exit status 77: skipped, for the tool is not installed.
 set -eu
-: "${CC:=cc}" "${CARGO:=cargo}" "${MAKE_COMMAND:=make}" "${LAB:=target/debug/lab}"
+: "${CC:=cc}" "${CARGO:=cargo}" "${MAKE_COMMAND:=make}"
 unset MAKEFLAGS MFLAGS
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -40,7 +40,7 @@ manual() {
         grep -q "id=\"$name\"" build/html/index.html || fail "$name is not in the HTML reference"
     done <tests/symbols.txt
     need groff
-    for page in build/man/*.3; do
+    for page in build/man/*.3 tests/lab/libsentinel-lab.1; do
         groff -man -ww -Tutf8 -P-cbou "$page" 2>&1 >"$scratch/page" | grep -v 'adjust line\|break line' >"$scratch/log" || true
         [ ! -s "$scratch/log" ] || fail "$page: $(cat "$scratch/log")"
         grep -q DESCRIPTION "$scratch/page" || fail "$page is empty"
@@ -55,7 +55,8 @@ packages() {
 deb() {
     need dpkg-gensymbols
     run "make deb" "$MAKE_COMMAND" --no-print-directory deb
-    set -- build/deb/libsentinel0_"$VERSION"-*.deb build/deb/libsentinel-dev_"$VERSION"-*.deb
+    set -- build/deb/libsentinel0_"$VERSION"-*.deb build/deb/libsentinel-dev_"$VERSION"-*.deb \
+        build/deb/libsentinel-lab_"$VERSION"-*.deb
     if [ "$(id -u)" -eq 0 ]; then
         mkdir -p "$scratch/root/var/lib/dpkg/info" "$scratch/root/var/lib/dpkg/updates"
         : >"$scratch/root/var/lib/dpkg/status"
@@ -70,16 +71,21 @@ deb() {
         run lintian lintian --allow-root --fail-on warning --suppress-tags initial-upload-closes-no-bugs "$@"
     dpkg-deb -I "$1" symbols | grep -q '^ sentinel_open@Base' || fail "no symbols file"
     [ -f "$scratch/root/usr/share/man/man3/sentinel_open.3.gz" ] || fail "no manual pages"
+    gunzip <"$scratch/root/usr/share/man/man1/libsentinel-lab.1.gz" | grep -q "libsentinel $VERSION" ||
+        fail "no manual page of the kit, or one of another version"
+    kit=$scratch/root/usr/bin/libsentinel-lab
+    [ "$("$kit" --version)" = "libsentinel-lab $VERSION" ] ||
+        fail "the kit is $("$kit" --version), and this is $VERSION: see the version in tests/lab/Cargo.toml"
     export PKG_CONFIG_SYSROOT_DIR="$scratch/root" PKG_CONFIG_LIBDIR="$lib/pkgconfig"
     # shellcheck disable=SC2046
     run "a program" "$CC" -std=c11 -Wall -Werror examples-c/quickstart.c -o "$scratch/quickstart" \
         $(pkg-config --cflags --libs sentinel)
     # shellcheck disable=SC2016
-    run "quickstart" timeout --foreground -k 10 120 env LD_LIBRARY_PATH="$lib" "$LAB" run -- \
+    run "quickstart" timeout --foreground -k 10 120 env LD_LIBRARY_PATH="$lib" "$kit" run -- \
         sh -c 'exec "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' sh "$scratch/quickstart"
     grep -q bar "$scratch/log" || fail "quickstart printed: $(cat "$scratch/log")"
     [ "$(id -u)" -eq 0 ] || return 0
-    run "dpkg --purge" packages --purge libsentinel-dev libsentinel0
+    run "dpkg --purge" packages --purge libsentinel-lab libsentinel-dev libsentinel0
     left=$(find "$scratch/root/usr" ! -type d 2>/dev/null || true)
     [ -z "$left" ] || fail "purged, and left behind: $left"
 }

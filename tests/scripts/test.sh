@@ -64,10 +64,10 @@ finish() {
     exit
 }
 
-# compile: the library, which one processor optimizes for minutes, and beside it all that is tested; afterwards the tests
-# have the machine to themselves. What does not compile is for the target that needs it to tell.
+# compile: the library and the kit, which one processor optimizes for minutes, and beside them all that is tested;
+# afterwards the tests have the machine to themselves. What does not compile is for the target that needs it to tell.
 compile() {
-    "$MAKE_COMMAND" --no-print-directory lib >/dev/null 2>&1 &
+    { "$MAKE_COMMAND" --no-print-directory lib; "$MAKE_COMMAND" --no-print-directory kit; } >/dev/null 2>&1 &
     "${CARGO:-cargo}" test --quiet --workspace --lib --bins --test '*' --no-run >/dev/null 2>&1
     wait $!
 }

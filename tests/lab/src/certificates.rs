@@ -37,8 +37,13 @@ pub struct Authority {
 impl Authority {
     /// A new authority that nobody else trusts.
     pub fn new() -> Authority {
-        let folder = tempfile::Builder::new().prefix("lab-ca-").tempdir();
-        let folder = folder.expect("create a folder; is TMPDIR writable?");
+        Authority::new_in(&std::env::temp_dir())
+    }
+
+    /// The same, with its folder in this one.
+    pub fn new_in(parent: &Path) -> Authority {
+        let folder = tempfile::Builder::new().prefix("lab-ca-").tempdir_in(parent);
+        let folder = folder.unwrap_or_else(|error| panic!("cannot make a folder in {}: {error}", parent.display()));
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "lab authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

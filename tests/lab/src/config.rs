@@ -1,8 +1,14 @@
 //! What a topology should look like, and the configuration files that make servers look like it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::certificates::Identity;
+use crate::program::Program;
+
+/// Where the servers' own connections come from behind proxies: so a fault can be for their clients alone.
+pub(crate) const SERVERS_SOURCE: &str = "127.0.0.2";
+/// The first version with `bind-source-addr`.
+const BIND_SOURCE_SINCE: u32 = 7;
 
 /// How servers speak TLS.
 #[derive(Clone, Debug)]
@@ -35,21 +41,41 @@ pub struct Config {
     pub(crate) hostnames: bool,
     pub(crate) ipv6: bool,
     pub(crate) tls: Option<Tls>,
+    pub(crate) proxied: bool,
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) server: Option<PathBuf>,
+    pub(crate) sentinel: Option<PathBuf>,
 }
 
-/// Where a server listens.
+/// Where a server listens, and the proxy in front of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
     pub(crate) plain: u16,
     pub(crate) tls: Option<u16>,
+    pub(crate) front: Option<u16>,
 }
 
 impl Ports {
-    /// The port by which the others know it.
-    pub(crate) fn announced(self, config: &Config) -> u16 {
+    /// The one of its own ports that others use.
+    pub(crate) fn served(self, config: &Config) -> u16 {
         let tls = config.tls.as_ref().is_some_and(|tls| tls.among_servers);
         self.tls.filter(|_| tls).unwrap_or(self.plain)
     }
+
+    /// The port by which the others know it.
+    pub(crate) fn announced(self, config: &Config) -> u16 {
+        self.front.unwrap_or_else(|| self.served(config))
+    }
+}
+
+/// A text as one word of a configuration file.
+fn quoted(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 impl Default for Config {
@@ -70,6 +96,10 @@ impl Default for Config {
             hostnames: false,
             ipv6: false,
             tls: None,
+            proxied: false,
+            folder: None,
+            server: None,
+            sentinel: None,
         }
     }
 }
@@ -175,6 +205,56 @@ impl Config {
         Config { tls: Some(tls), ..self }
     }
 
+    /// Puts a [`Proxy`](crate::Proxy) in front of every server, by which alone the others and the clients know it. Its
+    /// faults are for clients, unless they are for everyone.
+    pub fn proxied(self, proxied: bool) -> Config {
+        Config { proxied, ..self }
+    }
+
+    /// The folder for that of the topology. TMPDIR's by default.
+    pub fn folder(self, folder: &Path) -> Config {
+        Config {
+            folder: Some(folder.into()),
+            ..self
+        }
+    }
+
+    /// The program of the data nodes. LAB_SERVER, redis-server or valkey-server by default.
+    pub fn server_program(self, path: &Path) -> Config {
+        Config {
+            server: Some(path.into()),
+            ..self
+        }
+    }
+
+    /// The program of the sentinels. LAB_SENTINEL, redis-sentinel, valkey-sentinel or that of the data nodes by default.
+    pub fn sentinel_program(self, path: &Path) -> Config {
+        Config {
+            sentinel: Some(path.into()),
+            ..self
+        }
+    }
+
+    /// Whether the servers' programs are there and new enough for what is wished; otherwise what is to be done.
+    pub fn check_programs(&self) -> Result<(), String> {
+        let version = self.node_program()?.major_version()?;
+        self.sentinel_program_found()?.major_version()?;
+        match self.proxied && version < BIND_SOURCE_SINCE {
+            true => Err(format!(
+                "proxies need bind-source-addr, which is in {BIND_SOURCE_SINCE}.0 and later; this server is {version}"
+            )),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn node_program(&self) -> Result<Program, String> {
+        Program::server(self.server.as_deref())
+    }
+
+    pub(crate) fn sentinel_program_found(&self) -> Result<Program, String> {
+        Program::sentinel(self.sentinel.as_deref(), self.server.as_deref())
+    }
+
     pub(crate) fn majority_or_quorum(&self) -> usize {
         self.quorum.unwrap_or(self.sentinels / 2 + 1)
     }
@@ -198,36 +278,38 @@ impl Config {
         by_password.or_else(|| self.user.clone().map(|(name, password)| (Some(name), password)))
     }
 
-    fn common_lines(&self, ports: Ports, dir: &Path) -> Vec<String> {
+    /// Its folder is where the server starts: a path may be longer than a line of the file can be.
+    fn common_lines(&self, ports: Ports) -> Vec<String> {
         let bind = match (self.hostnames, self.ipv6) {
             (true, _) => "127.0.0.1 -::1",
             (false, true) => "::1",
             (false, false) => "127.0.0.1",
         };
-        let dir = dir.display();
         let mut lines = vec![
             format!("port {}", ports.plain),
             format!("bind {bind}"),
-            format!("dir \"{dir}\""),
-            format!("logfile \"{dir}/log\""),
+            "logfile log".into(),
             "daemonize no".into(),
             "protected-mode no".into(),
         ];
         let word = |flag| if flag { "yes" } else { "no" };
         if let (Some(tls), Some(port)) = (&self.tls, ports.tls) {
             lines.push(format!("tls-port {port}"));
-            lines.push(format!("tls-ca-cert-file \"{}\"", tls.ca));
-            lines.push(format!("tls-cert-file \"{}\"", tls.identity.cert()));
-            lines.push(format!("tls-key-file \"{}\"", tls.identity.key()));
+            lines.push(format!("tls-ca-cert-file {}", quoted(&tls.ca)));
+            lines.push(format!("tls-cert-file {}", quoted(tls.identity.cert())));
+            lines.push(format!("tls-key-file {}", quoted(tls.identity.key())));
             lines.push(format!("tls-auth-clients {}", word(tls.clients_have_certificates)));
             lines.push(format!("tls-replication {}", word(tls.among_servers)));
+        }
+        if ports.front.is_some() {
+            lines.push(format!("bind-source-addr {SERVERS_SOURCE}"));
         }
         lines
     }
 
     /// The file of one data node; `primary` is the port to replicate from.
-    pub(crate) fn node_file(&self, ports: Ports, dir: &Path, primary: Option<u16>, version: u32) -> String {
-        let mut lines = self.common_lines(ports, dir);
+    pub(crate) fn node_file(&self, ports: Ports, primary: Option<u16>, version: u32) -> String {
+        let mut lines = self.common_lines(ports);
         lines.extend(["save \"\"", "appendonly no", "repl-diskless-sync yes"].map(String::from));
         lines.push("repl-diskless-sync-delay 0".into());
         if version >= 7 {
@@ -236,18 +318,23 @@ impl Config {
         if self.hostnames {
             lines.push("replica-announce-ip localhost".into());
         }
+        if let Some(front) = ports.front {
+            lines.push(format!("replica-announce-ip {}", self.host()));
+            lines.push(format!("replica-announce-port {front}"));
+        }
         if let Some(password) = &self.password {
-            lines.push(format!("requirepass \"{password}\""));
+            lines.push(format!("requirepass {}", quoted(password)));
         }
         if let Some((name, password)) = &self.user {
-            lines.push(format!("user {name} on >{password} ~* &* +@all"));
+            let word = quoted(&format!(">{password}"));
+            lines.push(format!("user {} on {word} ~* &* +@all", quoted(name)));
             if self.password.is_none() {
                 lines.push("user default off".into());
             }
         }
         if let Some((user, password)) = self.node_credentials() {
-            lines.extend(user.map(|user| format!("masteruser {user}")));
-            lines.push(format!("masterauth \"{password}\""));
+            lines.extend(user.map(|user| format!("masteruser {}", quoted(&user))));
+            lines.push(format!("masterauth {}", quoted(&password)));
         }
         lines.extend(primary.map(|primary| format!("replicaof {} {primary}", self.host())));
         lines.extend(self.node_lines.iter().cloned());
@@ -255,17 +342,21 @@ impl Config {
     }
 
     /// The file of one sentinel, which the sentinel itself will rewrite.
-    pub(crate) fn sentinel_file(&self, ports: Ports, dir: &Path, primary: u16) -> String {
-        let (host, name) = (self.host(), format!("\"{}\"", self.service));
+    pub(crate) fn sentinel_file(&self, ports: Ports, primary: u16) -> String {
+        let (host, name) = (self.host(), quoted(&self.service));
         let default_failover = if self.fast { 2000 } else { 10_000 };
-        let mut lines = self.common_lines(ports, dir);
+        let mut lines = self.common_lines(ports);
         if self.hostnames {
             lines.extend(["sentinel resolve-hostnames yes", "sentinel announce-hostnames yes"].map(String::from));
             lines.push("sentinel announce-ip localhost".into());
         }
+        if let Some(front) = ports.front {
+            lines.push(format!("sentinel announce-ip {host}"));
+            lines.push(format!("sentinel announce-port {front}"));
+        }
         if let Some(password) = &self.sentinel_password {
-            lines.push(format!("requirepass \"{password}\""));
-            lines.push(format!("sentinel sentinel-pass \"{password}\""));
+            lines.push(format!("requirepass {}", quoted(password)));
+            lines.push(format!("sentinel sentinel-pass {}", quoted(password)));
         }
         lines.push(format!(
             "sentinel monitor {name} {host} {primary} {}",
@@ -276,10 +367,22 @@ impl Config {
         lines.push(format!("sentinel failover-timeout {name} {failover}"));
         lines.push(format!("sentinel parallel-syncs {name} {}", self.nodes.max(1)));
         if let Some((user, password)) = self.node_credentials() {
-            lines.extend(user.map(|user| format!("sentinel auth-user {name} {user}")));
-            lines.push(format!("sentinel auth-pass {name} \"{password}\""));
+            lines.extend(user.map(|user| format!("sentinel auth-user {name} {}", quoted(&user))));
+            lines.push(format!("sentinel auth-pass {name} {}", quoted(&password)));
         }
         lines.extend(self.sentinel_lines.iter().cloned());
         lines.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn any_text_is_one_word_of_a_configuration_file() {
+        assert_eq!(quoted("a b"), r#""a b""#);
+        assert_eq!(quoted(r#"q"\"#), r#""q\"\\""#);
+        assert_eq!(quoted("ü\n"), r#""\xc3\xbc\x0a""#);
     }
 }

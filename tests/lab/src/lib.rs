@@ -17,6 +17,7 @@ mod link;
 mod peer;
 mod ports;
 mod process;
+mod program;
 mod proxy;
 mod pubsub;
 mod server;

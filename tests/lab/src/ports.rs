@@ -41,11 +41,10 @@ fn lock_folder() -> PathBuf {
 }
 
 fn lock(number: u16) -> Option<File> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(lock_folder().join(number.to_string()))
-        .ok()?;
+    let path = lock_folder().join(number.to_string());
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    // It would be the same with every other port.
+    let file = file.unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()));
     // SAFETY: the descriptor is open, it belongs to `file`.
     let taken = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
     taken.then_some(file)
@@ -69,7 +68,8 @@ fn starting_point() -> u32 {
 
 /// Reserves a free port on loopback.
 pub fn free_port() -> Port {
-    fs::create_dir_all(lock_folder()).expect("create the folder of port locks; is TMPDIR writable?");
+    let locks = lock_folder();
+    fs::create_dir_all(&locks).unwrap_or_else(|error| panic!("cannot make {}: {error}", locks.display()));
     let (low, high) = outgoing_range();
     let pool: Vec<u16> = (LOWEST..=u16::MAX).filter(|port| *port < low || *port > high).collect();
     assert!(

@@ -1,7 +1,7 @@
 //! A TCP proxy on loopback that delays, slices, swallows and cuts.
 
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
@@ -42,6 +42,9 @@ impl Mark {
 /// What is wrong with the line.
 #[derive(Clone, Default)]
 struct Faults {
+    /// Also for connections from the address that is spared.
+    for_everyone: bool,
+    refuse: bool,
     black_hole: bool,
     delay: Duration,
     slice: Option<usize>,
@@ -59,6 +62,8 @@ struct Pair {
     server: OnceLock<Link>,
     /// A black hole of its own.
     silent: AtomicBool,
+    /// Faults are not meant for it, but those for everyone.
+    is_spared: bool,
 }
 
 impl Pair {
@@ -72,6 +77,7 @@ impl Pair {
 
 struct Shared {
     target: u16,
+    spared: Option<IpAddr>,
     faults: Mutex<Faults>,
     changed: Condvar,
     pairs: Mutex<Vec<Weak<Pair>>>,
@@ -88,9 +94,19 @@ pub struct Proxy {
 impl Proxy {
     /// Listens on a free port of 127.0.0.1 and passes everything on to `target`.
     pub fn to(target: u16) -> Proxy {
+        Proxy::start(target, None)
+    }
+
+    /// The same; connections from the address `source` have none of the faults that are not for everyone.
+    pub(crate) fn sparing(target: u16, source: &str) -> Proxy {
+        Proxy::start(target, source.parse().ok())
+    }
+
+    fn start(target: u16, spared: Option<IpAddr>) -> Proxy {
         let (faults, changed, pairs, arrivals, bytes) = Default::default();
         let shared = Arc::new(Shared {
             target,
+            spared,
             faults,
             changed,
             pairs,
@@ -99,10 +115,12 @@ impl Proxy {
         });
         let accepting = shared.clone();
         let acceptor = Acceptor::start(move |stream| {
+            let source = stream.peer_addr().map(|address| address.ip()).ok();
             let pair = Arc::new(Pair {
                 client: Link::new(stream),
                 server: OnceLock::new(),
                 silent: AtomicBool::new(false),
+                is_spared: accepting.spared.is_some() && accepting.spared == source,
             });
             locked(&accepting.arrivals).push(Instant::now());
             let mut pairs = locked(&accepting.pairs);
@@ -153,6 +171,41 @@ impl Proxy {
         let found = one.map(|pair| pair.silent.store(true, Ordering::SeqCst));
         self.shared.wake();
         found.is_some()
+    }
+
+    /// The same for all that are open and not spared; new ones go through: the other side is gone without a word.
+    pub fn silence_open(&self) {
+        let everyone = locked(&self.shared.faults).for_everyone;
+        for pair in locked(&self.shared.pairs).iter().filter_map(Weak::upgrade) {
+            if everyone || !pair.is_spared {
+                pair.silent.store(true, Ordering::SeqCst);
+            }
+        }
+        self.shared.wake();
+    }
+
+    /// Whether the faults are also for the address that is spared.
+    pub fn set_for_everyone(&self, for_everyone: bool) {
+        self.set(|faults| faults.for_everyone = for_everyone);
+    }
+
+    /// Resets every new connection at once.
+    pub fn turn_away(&self) {
+        self.set(|faults| faults.refuse = true);
+    }
+
+    /// The faults that last, in words; empty when there are none.
+    pub fn faults(&self) -> String {
+        let faults = locked(&self.shared.faults).clone();
+        let mut words = Vec::new();
+        if !faults.delay.is_zero() {
+            words.push(format!("delay {} ms", faults.delay.as_millis()));
+        }
+        words.extend(faults.refuse.then(|| "refuse".to_owned()));
+        words.extend(faults.black_hole.then(|| "black-hole".to_owned()));
+        let everyone = faults.for_everyone && !words.is_empty();
+        words.extend(everyone.then(|| "for everyone".to_owned()));
+        words.join(", ")
     }
 
     /// Delays everything by this time each way.
@@ -208,9 +261,29 @@ impl Proxy {
         self.acceptor.refuse();
     }
 
-    /// Ends all open connections, on both sides, and returns when they are gone.
+    /// Listens again after [`refuse`](Proxy::refuse).
+    pub(crate) fn listen(&self) {
+        self.acceptor.listen();
+    }
+
+    /// As the port of a process that is dead: refuses new connections, and ends those that are open.
+    pub(crate) fn shut(&self) {
+        self.acceptor.refuse();
+        for pair in locked(&self.shared.pairs).iter().filter_map(Weak::upgrade) {
+            pair.cut(Cut::Close);
+        }
+        self.shared.wake();
+    }
+
+    /// Ends all open connections but those that are spared, on both sides, and returns when they are gone.
     pub fn cut_all(&self, how: Cut) {
-        let pairs = std::mem::take(&mut *locked(&self.shared.pairs));
+        let everyone = locked(&self.shared.faults).for_everyone;
+        let is_meant = |pair: &Weak<Pair>| pair.upgrade().is_some_and(|pair| everyone || !pair.is_spared);
+        let (pairs, others) = std::mem::take(&mut *locked(&self.shared.pairs))
+            .into_iter()
+            .partition(is_meant);
+        let pairs: Vec<Weak<Pair>> = pairs;
+        locked(&self.shared.pairs).extend::<Vec<_>>(others);
         for pair in pairs.iter().filter_map(Weak::upgrade) {
             pair.cut(how);
         }
@@ -274,13 +347,24 @@ impl Shared {
     /// The faults of now, after the end of any black hole.
     fn faults_when_open(&self, pair: &Pair) -> Faults {
         let is_silent = || pair.silent.load(Ordering::SeqCst);
-        let held = |faults: &mut Faults| (faults.black_hole || is_silent()) && !pair.client.has_ended();
+        let is_spared = |faults: &Faults| pair.is_spared && !faults.for_everyone;
+        let held =
+            |faults: &mut Faults| (faults.black_hole && !is_spared(faults) || is_silent()) && !pair.client.has_ended();
         let faults = self.changed.wait_while(locked(&self.faults), held);
-        faults.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        let faults = faults.unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        match is_spared(&faults) {
+            true => Faults {
+                generation: faults.generation,
+                ..Faults::default()
+            },
+            false => faults,
+        }
     }
 
     fn connect(self: Arc<Shared>, pair: Arc<Pair>) {
-        self.faults_when_open(&pair);
+        if self.faults_when_open(&pair).refuse {
+            return pair.cut(Cut::Reset);
+        }
         if pair.client.has_ended() {
             return;
         }

@@ -11,51 +11,12 @@ use std::time::{Duration, Instant};
 use crate::client::Control;
 use crate::ports::Port;
 use crate::process::{signal, spawn_bound};
+use crate::program::Program;
+use crate::proxy::Proxy;
 use crate::wait::wait_until;
 use crate::wire::Value;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
-
-/// The program of a kind of server, and the argument that makes it one.
-#[derive(Clone, Debug)]
-pub(crate) struct Program {
-    pub(crate) path: PathBuf,
-    pub(crate) sentinel_flag: bool,
-}
-
-impl Program {
-    /// `redis-server`, or what LAB_SERVER names.
-    pub(crate) fn server() -> Program {
-        let path = std::env::var_os("LAB_SERVER").unwrap_or_else(|| "redis-server".into());
-        Program {
-            path: path.into(),
-            sentinel_flag: false,
-        }
-    }
-
-    /// `redis-sentinel`, or what LAB_SENTINEL names, or LAB_SERVER run as a sentinel.
-    pub(crate) fn sentinel() -> Program {
-        let named = std::env::var_os("LAB_SENTINEL").or_else(|| std::env::var_os("LAB_SERVER"));
-        let path = PathBuf::from(named.unwrap_or_else(|| "redis-sentinel".into()));
-        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Program {
-            path,
-            sentinel_flag: !file_name.contains("sentinel"),
-        }
-    }
-
-    /// The major version, from the line that `--version` prints.
-    pub(crate) fn major_version(&self) -> u32 {
-        let output = Command::new(&self.path).arg("--version").output();
-        let output = output.unwrap_or_else(|error| panic!("cannot run {:?}: {error}; install it", self.path));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));
-        let major = version
-            .and_then(|version| version.split('.').next())
-            .and_then(|major| major.parse().ok());
-        major.unwrap_or_else(|| panic!("{:?} --version prints no v=N.N: {text:?}", self.path))
-    }
-}
 
 #[derive(Default)]
 struct Life {
@@ -68,7 +29,8 @@ impl Life {
     /// Whether the process runs, reaping it when it has ended by itself.
     fn is_alive(&mut self) -> bool {
         let ended = match &mut self.child {
-            Some(child) => child.try_wait().expect("wait for the own child").is_some(),
+            // Whoever else reaps the children of this process may have been faster.
+            Some(child) => child.try_wait().map_or(true, |status| status.is_some()),
             None => return false,
         };
         if ended {
@@ -79,8 +41,9 @@ impl Life {
 
     fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().expect("kill the own child");
-            child.wait().expect("reap the own child");
+            // Both fail only for a child that was reaped by others.
+            child.kill().ok();
+            child.wait().ok();
         }
         self.stopped = false;
     }
@@ -100,6 +63,7 @@ pub struct Server {
     /// The other of the plain port and that of TLS, where there are two.
     other: Option<Port>,
     plain: u16,
+    front: Option<Proxy>,
     dir: PathBuf,
     program: Program,
     credentials: Option<(Option<String>, String)>,
@@ -116,6 +80,7 @@ impl Server {
             plain: port.number(),
             port,
             other: None,
+            front: None,
             dir,
             program,
             credentials: None,
@@ -127,6 +92,11 @@ impl Server {
     /// With a second port; `plain` is the one on which it speaks no TLS.
     pub(crate) fn with_other_port(self, other: Option<Port>, plain: u16) -> Server {
         Server { other, plain, ..self }
+    }
+
+    /// Known to others by a proxy alone.
+    pub(crate) fn behind(self, front: Option<Proxy>) -> Server {
+        Server { front, ..self }
     }
 
     pub(crate) fn with_credentials(self, credentials: Option<(Option<String>, String)>) -> Server {
@@ -147,9 +117,19 @@ impl Server {
         &self.host
     }
 
-    /// The port, the same after a restart.
+    /// The port by which others know it, the same after a restart.
     pub fn port(&self) -> u16 {
-        self.port.number()
+        self.front.as_ref().map_or_else(|| self.port.number(), Proxy::port)
+    }
+
+    /// The proxy in front of it, where there are any.
+    pub fn front(&self) -> Option<&Proxy> {
+        self.front.as_ref()
+    }
+
+    /// What it is called in the topology, as its folder is.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The port of TLS when [`port`](Server::port) is plain, and the other way round; the same where there is no TLS.
@@ -248,12 +228,8 @@ impl Server {
             .stderr(output);
         // A Ctrl-C in the terminal is not meant for the servers.
         command.process_group(0);
-        let child = spawn_bound(command).unwrap_or_else(|error| {
-            panic!(
-                "cannot start {:?}: {error}; install it or set LAB_SERVER",
-                self.program.path
-            )
-        });
+        let child = spawn_bound(command)
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.program.path.display()));
         let mut life = self.life();
         *life = Life {
             last_pid: Some(child.id()),
@@ -263,6 +239,9 @@ impl Server {
         drop(life);
         self.wait_until_it_answers()?;
         self.tell_after_start();
+        if let Some(front) = &self.front {
+            front.listen();
+        }
         Ok(())
     }
 
@@ -306,6 +285,9 @@ impl Server {
     /// Kills the process with SIGKILL and reaps it. Nothing happens when it does not run.
     pub fn kill(&self) {
         self.life().end();
+        if let Some(front) = &self.front {
+            front.shut();
+        }
     }
 
     /// Freezes the process with SIGSTOP and waits until the kernel has done it.

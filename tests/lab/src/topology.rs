@@ -1,5 +1,6 @@
 //! A primary, its replicas and their sentinels, as real processes on loopback.
 
+use std::env::temp_dir;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -7,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::config::{Config, Ports};
+use crate::config::{Config, Ports, SERVERS_SOURCE};
 use crate::ports::{Port, free_port};
-use crate::server::{Program, Server};
+use crate::program::Program;
+use crate::proxy::Proxy;
+use crate::server::Server;
 use crate::settled::{ASK_WITHIN, Scene};
 use crate::wait::{wait_for, wait_until};
 use crate::wire::Value;
@@ -30,6 +33,35 @@ fn fast_timers(down_after_ms: u64, publish_period: u64) -> String {
         "SENTINEL DEBUG PING-PERIOD {ping_period} INFO-PERIOD 300 ASK-PERIOD 100 PUBLISH-PERIOD {publish_period} \
          MIN-LINK-RECONNECT-PERIOD 300 ELECTION-TIMEOUT 1000 TILT-PERIOD 1000"
     )
+}
+
+/// The ports of a server that is not there yet.
+struct Door {
+    plain: Port,
+    tls: Option<Port>,
+    front: Option<Proxy>,
+    ports: Ports,
+}
+
+impl Door {
+    fn open(config: &Config) -> Door {
+        let (plain, tls) = (free_port(), config.tls.as_ref().map(|_| free_port()));
+        let mut ports = Ports {
+            plain: plain.number(),
+            tls: tls.as_ref().map(Port::number),
+            front: None,
+        };
+        let front = config
+            .proxied
+            .then(|| Proxy::sparing(ports.served(config), SERVERS_SOURCE));
+        ports.front = front.as_ref().map(Proxy::port);
+        Door {
+            plain,
+            tls,
+            front,
+            ports,
+        }
+    }
 }
 
 /// Data nodes and sentinels on loopback. Dropping it kills every process and removes the folder; with LAB_KEEP in the
@@ -70,43 +102,44 @@ impl Topology {
 
     /// Folders and configuration files, no process yet.
     fn lay_out(config: &Config) -> Topology {
-        let folder = tempfile::Builder::new()
-            .prefix("lab-")
-            .tempdir()
-            .expect("create a folder; is TMPDIR writable?");
-        let two_ports = || (free_port(), config.tls.as_ref().map(|_| free_port()));
-        let ports = |(plain, tls): &(Port, Option<Port>)| Ports {
-            plain: plain.number(),
-            tls: tls.as_ref().map(Port::number),
+        let mut builder = tempfile::Builder::new();
+        let folder = match builder.prefix("lab-") {
+            builder if config.folder.is_some() => {
+                builder.tempdir_in(config.folder.as_deref().unwrap_or(Path::new(".")))
+            }
+            builder => builder.tempdir(),
         };
-        let node_ports: Vec<(Port, Option<Port>)> = (0..config.nodes).map(|_| two_ports()).collect();
-        let primary = ports(&node_ports[0]).announced(config);
-        let (node_program, sentinel_program) = (Program::server(), Program::sentinel());
-        let version = node_program.major_version();
-        let make = |kind: &str, index: usize, both: (Port, Option<Port>), program: &Program| {
+        let folder = folder.unwrap_or_else(|error| panic!("cannot make a folder in {}: {error}", temp_dir().display()));
+        let programs = config.node_program().and_then(|node| {
+            let version = node.major_version()?;
+            Ok((node, version, config.sentinel_program_found()?))
+        });
+        let (node_program, version, sentinel_program) = programs.unwrap_or_else(|problem| panic!("{problem}"));
+        let node_doors: Vec<Door> = (0..config.nodes).map(|_| Door::open(config)).collect();
+        let primary = node_doors[0].ports.announced(config);
+        let make = |kind: &str, index: usize, door: Door, program: &Program| {
             let dir = folder.path().join(format!("{kind}-{index}"));
-            fs::create_dir(&dir).expect("create a server's folder; is the disk full?");
-            let ports = ports(&both);
-            let (port, other) = match both {
-                (plain, Some(tls)) if ports.announced(config) == tls.number() => (tls, Some(plain)),
+            fs::create_dir(&dir).unwrap_or_else(|error| panic!("cannot make {}: {error}", dir.display()));
+            let text = match kind {
+                "node" => config.node_file(door.ports, (index > 0).then_some(primary), version),
+                _ => config.sentinel_file(door.ports, primary),
+            };
+            let file = dir.join("conf");
+            fs::write(&file, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+            let (port, other) = match (door.plain, door.tls) {
+                (plain, Some(tls)) if door.ports.served(config) == tls.number() => (tls, Some(plain)),
                 both => both,
             };
-            let server = Server::new(format!("{kind} {index}"), config.host(), port, dir, program.clone());
-            let server = server.with_other_port(other, ports.plain);
-            let dir = server.dir();
-            let text = match kind {
-                "node" => config.node_file(ports, dir, (index > 0).then_some(primary), version),
-                _ => config.sentinel_file(ports, dir, primary),
-            };
-            fs::write(dir.join("conf"), text).expect("write a configuration file; is the disk full?");
-            server
+            Server::new(format!("{kind}-{index}"), config.host(), port, dir, program.clone())
+                .with_other_port(other, door.ports.plain)
+                .behind(door.front)
         };
-        let nodes = node_ports.into_iter().enumerate();
+        let nodes = node_doors.into_iter().enumerate();
         let nodes = nodes
-            .map(|(index, port)| make("node", index, port, &node_program).with_credentials(config.node_credentials()));
+            .map(|(index, door)| make("node", index, door, &node_program).with_credentials(config.node_credentials()));
         let sentinels = (0..config.sentinels).map(|index| {
             let credentials = config.sentinel_password.clone().map(|password| (None, password));
-            make("sentinel", index, two_ports(), &sentinel_program).with_credentials(credentials)
+            make("sentinel", index, Door::open(config), &sentinel_program).with_credentials(credentials)
         });
         let (nodes, sentinels) = (nodes.collect(), sentinels.collect());
         Topology {
@@ -198,7 +231,8 @@ impl Topology {
         (0..self.nodes.len()).filter(|index| *index != primary).collect()
     }
 
-    fn try_primary(&self) -> Option<usize> {
+    /// The same without patience.
+    pub fn try_primary(&self) -> Option<usize> {
         if self.sentinels.is_empty() {
             let is_primary = |node: &Server| {
                 let role = node.try_ask(ASK_WITHIN, &["ROLE"]).ok()?;
@@ -209,12 +243,17 @@ impl Topology {
                 .iter()
                 .position(|node| node.is_responsive() && is_primary(node).is_some());
         }
+        self.named().map(|(_, index)| index)
+    }
+
+    /// The highest config-epoch that a sentinel answers, and the node it names.
+    pub fn named(&self) -> Option<(u64, usize)> {
         let opinions = self
             .responsive_sentinels()
             .filter_map(|sentinel| self.opinion_of(sentinel));
         opinions
             .max_by_key(|(epoch, _)| *epoch)
-            .and_then(|(_, port)| self.node_of_port(port))
+            .and_then(|(epoch, port)| Some((epoch, self.node_of_port(port)?)))
     }
 
     fn responsive_sentinels(&self) -> impl Iterator<Item = &Server> {
@@ -222,7 +261,7 @@ impl Topology {
     }
 
     /// The config-epoch and the port of the primary that one sentinel answers.
-    fn opinion_of(&self, sentinel: &Server) -> Option<(u64, u16)> {
+    pub fn opinion_of(&self, sentinel: &Server) -> Option<(u64, u16)> {
         let mut control = sentinel.connect(ASK_WITHIN).ok()?;
         // In this order: an epoch that is newer than the address would let an old address win.
         let epoch = control

@@ -1,43 +1,35 @@
 //! A program in the foreground: it gets our SIGINT and SIGTERM, and ends before we do.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel_lab::spawn_bound;
+
+use super::guard::signalled;
 
 const STEP: Duration = Duration::from_millis(10);
 /// A program that got a terminal's Ctrl-C itself may take this long before it is told again.
 const OWN_CHANCE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-static SIGNALLED: AtomicI32 = AtomicI32::new(0);
-
-extern "C" fn note(number: libc::c_int) {
-    SIGNALLED.store(number, Ordering::SeqCst);
-}
-
-/// From now on SIGINT, SIGTERM and SIGHUP end what runs in the foreground, so that everything is cleaned up.
-pub(crate) fn catch_signals() {
-    for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the handler only stores into an atomic.
-        unsafe { libc::signal(number, note as extern "C" fn(libc::c_int) as libc::sighandler_t) };
-    }
-}
-
-/// The signal that has asked us to end.
-pub(crate) fn signalled() -> Option<i32> {
-    Some(SIGNALLED.load(Ordering::SeqCst)).filter(|number| *number != 0)
-}
-
-pub(crate) fn start(command: Command) -> Result<Child, String> {
+/// As a shell has it: not found, or found and not to be run.
+pub(crate) fn start(command: Command) -> Result<Child, (u8, String)> {
     let name = command.get_program().to_string_lossy().into_owned();
-    spawn_bound(command).map_err(|error| format!("cannot run {name}: {error}"))
+    spawn_bound(command).map_err(|error| {
+        let status = if error.kind() == io::ErrorKind::NotFound {
+            127
+        } else {
+            126
+        };
+        (status, format!("cannot run {name}: {error}"))
+    })
 }
 
-/// Waits for the end of `child`; after one of our signals it is asked, then made, to end. `meanwhile` is called often.
-pub(crate) fn wait(child: &mut Child, mut meanwhile: impl FnMut()) -> ExitStatus {
+/// Waits for the end of `child`; after one of our signals it is asked, then made, to end, and at once when `at_once` says
+/// so, which is called often.
+pub(crate) fn wait(child: &mut Child, mut at_once: impl FnMut() -> bool) -> ExitStatus {
     let mut asked: Option<Instant> = None;
     let mut told = false;
     loop {
@@ -55,7 +47,9 @@ pub(crate) fn wait(child: &mut Child, mut meanwhile: impl FnMut()) -> ExitStatus
                 child.kill().expect("kill the own child");
             }
         }
-        meanwhile();
+        if at_once() {
+            child.kill().expect("kill the own child");
+        }
         std::thread::sleep(STEP);
     }
 }

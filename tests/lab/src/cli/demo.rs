@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sentinel_lab::{Config, Topology};
 
-use super::child;
+use super::{child, guard};
 
 const SECONDS: u64 = 12;
 const KILL_AFTER: Duration = Duration::from_secs(3);
@@ -18,7 +18,7 @@ const KILL_AFTER: Duration = Duration::from_secs(3);
 const BATCH: usize = 500;
 
 pub(crate) fn demo(quickstart: &str, failover: &str) -> Result<u8, String> {
-    child::catch_signals();
+    guard::catch_signals();
     println!("lab: starting one primary, two replicas and three sentinels (down-after 1000 ms, default timers)");
     let topology = Topology::start(Config::default().fast(false).down_after_ms(1000));
     println!(
@@ -31,7 +31,7 @@ pub(crate) fn demo(quickstart: &str, failover: &str) -> Result<u8, String> {
     println!("\nlab: {quickstart} {}", arguments.join(" "));
     let mut program = Command::new(quickstart);
     program.args(&arguments);
-    let status = child::wait(&mut child::start(program)?, || ());
+    let status = child::wait(&mut start(program)?, || false);
     if !status.success() {
         return Err(format!("{quickstart} ended with {status}"));
     }
@@ -39,7 +39,7 @@ pub(crate) fn demo(quickstart: &str, failover: &str) -> Result<u8, String> {
     println!("\nlab: {failover} {}", arguments.join(" "));
     let log = topology.dir().join("acknowledged");
     let summary = watch_failover(&topology, failover, &arguments, &log)?;
-    if child::signalled().is_some() {
+    if guard::signalled().is_some() {
         return Err("interrupted".into());
     }
     println!("\nlab: waiting until sentinels and nodes agree");
@@ -60,6 +60,10 @@ pub(crate) fn demo(quickstart: &str, failover: &str) -> Result<u8, String> {
     let lost = count_missing(&topology, primary, &numbers)?;
     println!("{}", summary.sentence(lost));
     Ok(0)
+}
+
+fn start(program: Command) -> Result<Child, String> {
+    child::start(program).map_err(|(_, problem)| problem)
 }
 
 fn arguments(topology: &Topology) -> Vec<String> {
@@ -111,7 +115,7 @@ fn watch_failover(topology: &Topology, program: &str, arguments: &[String], log:
         .args(arguments)
         .env("FAILOVER_SECONDS", SECONDS.to_string())
         .env("FAILOVER_LOG", log);
-    let mut running = child::start({
+    let mut running = start({
         command.stdout(Stdio::piped());
         command
     })?;
@@ -127,6 +131,7 @@ fn watch_failover(topology: &Topology, program: &str, arguments: &[String], log:
             println!("lab: kill -9 {pid}, the primary {}", topology.node(primary).address());
             killed = Some(primary);
         }
+        false
     });
     echo.join().expect("the echoing thread does not panic");
     if !status.success() {
