@@ -25,6 +25,8 @@ class Storm
   PATIENCE = 60 + 10 * SLACK
   MEGABYTES = 50
   WORKERS = 10
+  # Ruby 3.1's own compaction reads, once in half an hour of this, what is no longer there.
+  COMPACTS = RUBY_VERSION >= "3.2"
 
   # Sent to threads and fibers from outside.
   class Cut < RuntimeError; end
@@ -218,7 +220,7 @@ class Storm
       GC.stress = false
       @stress += 1
       GC.start
-      GC.compact
+      GC.compact if COMPACTS
       sleep random.rand(0.2)
     end
   ensure
