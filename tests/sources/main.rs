@@ -2,9 +2,15 @@
 //! this, and `make bless` prints anew what differs.
 //!
 //! - `src/options/keys.rs`: the table of `docs/options.md` is printed; what other pages say of options is compared.
+//! - `include/sentinel.h`: the gem's `numbers.rb` is printed; names in C++ and Go, the functions that Ruby declares,
+//!   and the README's table of failures are compared.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bindings;
+mod header;
 mod options;
+mod readme;
+mod ruby;
 
 use std::path::{Path, PathBuf};
 
