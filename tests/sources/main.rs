@@ -2,10 +2,11 @@
 //! this, and `make bless` prints anew what differs.
 //!
 //! - `src/options/keys.rs`: the table of `docs/options.md` is printed; what other pages say of options is compared.
-//! - `include/sentinel.h`: the gem's `numbers.rb` is printed; names in C++ and Go, the functions that Ruby declares,
-//!   and the README's table of failures are compared.
+//! - `include/sentinel.h`: `docs/api.md` and the gem's `numbers.rb` are printed; names in C++ and Go, the functions that
+//!   Ruby declares, and the README's table of failures are compared.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod api;
 mod bindings;
 mod header;
 mod options;
