@@ -115,7 +115,8 @@ bless: ## print anew what has another source: docs/options.md, docs/api.md, Ruby
 
 unit: ## unit tests
 	@$(STEP) "unit tests" $(CARGO) test --workspace --lib --bins
-	@$(STEP) "documentation tests" $(CARGO) test --package sentinel --doc
+	@$(STEP) "documentation tests" env RUSTDOC="$(CURDIR)/tests/scripts/rustdoc.sh" \
+		$(CARGO) test --package sentinel --doc
 
 # All but the suite, whose tests mostly wait for servers, four at a time.
 TESTS = $(patsubst tests/%/main.rs,--test %,$(filter-out tests/suite/% tests/sources/%,$(wildcard tests/*/main.rs))) \
