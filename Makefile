@@ -42,7 +42,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
-	check-msrv unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests \
+	check-msrv check-sources bless unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests \
+	cpp-tests go-tests ruby-tests \
 	docs-tests check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
@@ -67,9 +68,9 @@ $(SO): $(SOURCES)
 man: $(MAN) ## the manual pages, one a function, from the header: build/man
 
 # A page for each function; the rule's target stands for all.
-$(MAN): $(HEADER) $(REFERENCE) Cargo.toml
+$(MAN): $(HEADER) $(REFERENCE) docs/options.md Cargo.toml
 	@rm -rf build/man && mkdir -p build/man
-	@awk -v form=man -v version=$(VERSION) -v out=build/man -f $(REFERENCE) $(HEADER)
+	@awk -v form=man -v version=$(VERSION) -v out=build/man -f $(REFERENCE) $(HEADER) docs/options.md
 
 html: ## the same reference as one page: build/html/index.html
 	@mkdir -p build/html
@@ -92,9 +93,9 @@ demo: setup-demo lib lab ## see a failover survived: a private topology, a kille
 test: ## every check and test
 	@tests/scripts/test.sh
 
-check: check-drift check-format check-clippy check-header check-rooms ## format, clippy, header drift, header in C and C++, rooms
+check: check-drift check-format check-clippy check-header check-rooms check-sources ## format, clippy, header, rooms, what is printed
 
-# The first of the four: any build without SENTINEL_HEADER_CHECK would bring the header up to date.
+# The first of them: any build without SENTINEL_HEADER_CHECK would bring the header up to date.
 check-drift:
 	@$(STEP) "header is up to date" tests/scripts/check.sh drift
 
@@ -113,12 +114,20 @@ check-header:
 check-msrv: ## the library with the oldest Rust that is promised, rust-version in Cargo.toml (rustup gets it; 1 minute)
 	@$(STEP) "oldest Rust" tests/scripts/check.sh msrv
 
+# What is printed from the header and the table of options, and what repeats them.
+check-sources:
+	@$(STEP) "one source" $(CARGO) test --quiet --test sources
+
+bless: ## print anew what has another source: docs/options.md, docs/api.md, Ruby's numbers
+	@BLESS=1 $(CARGO) test --quiet --test sources
+
 unit: ## unit tests
 	@$(STEP) "unit tests" $(CARGO) test --workspace --lib --bins
-	@$(STEP) "documentation tests" $(CARGO) test --package sentinel --doc
+	@$(STEP) "documentation tests" env RUSTDOC="$(CURDIR)/tests/scripts/rustdoc.sh" \
+		$(CARGO) test --package sentinel --doc
 
 # All but the suite, whose tests mostly wait for servers, four at a time.
-TESTS = $(patsubst tests/%/main.rs,--test %,$(filter-out tests/suite/%,$(wildcard tests/*/main.rs))) \
+TESTS = $(patsubst tests/%/main.rs,--test %,$(filter-out tests/suite/% tests/sources/%,$(wildcard tests/*/main.rs))) \
 	$(patsubst tests/lab/tests/%.rs,--test %,$(wildcard tests/lab/tests/*.rs))
 
 integration: ## integration tests, against real servers

@@ -259,6 +259,51 @@ void sentinel_error_free(sentinel_error_t *error);
  * is given to keeps a copy.
  */
 
+/** An integer from `min` to `max`. */
+#define SENTINEL_OPTION_INTEGER 1
+/** A limit: an integer from `min` to `max`, or -1 for none. */
+#define SENTINEL_OPTION_LIMIT 2
+/** 0 or 1. */
+#define SENTINEL_OPTION_FLAG 3
+/** One of `words`. */
+#define SENTINEL_OPTION_CHOICE 4
+/** Text; empty: none. */
+#define SENTINEL_OPTION_TEXT 5
+/** The user of a login: text, which sentinel_options_set_secret takes too. */
+#define SENTINEL_OPTION_USER 6
+/** A password: any bytes, by sentinel_options_set_secret. Never shown. */
+#define SENTINEL_OPTION_SECRET 7
+/** Scope: what the deployment does with its Sentinels. */
+#define SENTINEL_SCOPE_DEPLOYMENT 1u
+/** Scope: the clients. Given to sentinel_open it is the default of all, in overrides it is that of one client. */
+#define SENTINEL_SCOPE_CLIENT 2u
+
+/** What can be said of an option before it is set. The texts are static and end with NUL. */
+typedef struct sentinel_options_key_t {
+    /** Its size in the library that was loaded; a field that ends behind it is not there. */
+    uint32_t struct_size;
+    /** What it takes, one of `SENTINEL_OPTION_*`; a later library may know more of them. */
+    int32_t kind;
+    /** The key by which it is set. */
+    const char *name;
+    /** The value in force where none is set, as text; empty: none. */
+    const char *default_value;
+    /** What its numbers count: `ms`, `s`, `bytes`, or empty. */
+    const char *unit;
+    /** Of a CHOICE what may be chosen, with a space between; otherwise empty. */
+    const char *words;
+    /** Its meaning, one line without a full stop. */
+    const char *help;
+    /** The least of an INTEGER, LIMIT or FLAG. */
+    int64_t min;
+    /** The most. */
+    int64_t max;
+    /** What it is for, a sum of `SENTINEL_SCOPE_*`. Without SENTINEL_SCOPE_CLIENT it is refused in overrides. */
+    uint32_t scope;
+    /** 0. */
+    uint32_t reserved;
+} sentinel_options_key_t;
+
 /** New options with the default of every key and no Sentinel; free them with sentinel_options_free. */
 sentinel_options_t *sentinel_options_new(void);
 
@@ -316,6 +361,14 @@ sentinel_status_t sentinel_options_set_secret(sentinel_options_t *options,
                                               const void *data,
                                               size_t len,
                                               sentinel_error_t **error);
+
+/**
+ * One of the options that this library has, by an index from 0 on; NULL beyond the last.
+ *
+ * For programs that list them all, or check a configuration before anything is opened. Static: it is not freed. The
+ * order is that of the documentation, and another version may have another one.
+ */
+const sentinel_options_key_t *sentinel_options_key(size_t index);
 
 /** Frees options; NULL is allowed. What they were given to keeps its copy. */
 void sentinel_options_free(sentinel_options_t *options);

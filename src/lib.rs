@@ -14,6 +14,8 @@ pub mod handles;
 pub mod net;
 pub mod observe;
 pub mod options;
+#[cfg(doctest)]
+pub mod ownership;
 pub mod pool;
 pub mod resp;
 pub mod topology;

@@ -47,6 +47,62 @@ func WithSentinels(addresses ...string) Option {
 	}}
 }
 
+// Takes says what an option takes.
+type Takes int
+
+// What an option takes: an integer from Min to Max; the same, or -1 for no limit; 0 or 1; one of Words; text; text or
+// bytes; bytes.
+const (
+	TakesInteger Takes = C.SENTINEL_OPTION_INTEGER
+	TakesLimit   Takes = C.SENTINEL_OPTION_LIMIT
+	TakesFlag    Takes = C.SENTINEL_OPTION_FLAG
+	TakesChoice  Takes = C.SENTINEL_OPTION_CHOICE
+	TakesText    Takes = C.SENTINEL_OPTION_TEXT
+	TakesUser    Takes = C.SENTINEL_OPTION_USER
+	TakesSecret  Takes = C.SENTINEL_OPTION_SECRET
+)
+
+// Key is what can be said of an option before it is set.
+type Key struct {
+	// Name is what With takes.
+	Name  string
+	Takes Takes
+	// Default is the value in force where none is set, as text; empty: none.
+	Default string
+	// Unit is what its numbers count: ms, s, bytes, or empty.
+	Unit string
+	// Words are those of TakesChoice.
+	Words []string
+	// Help is its meaning in one line.
+	Help     string
+	Min, Max int64
+	// ForSentinels and ForClients say what it is for; without ForClients it is refused by Primary and Replica.
+	ForSentinels, ForClients bool
+}
+
+// Keys are all options of the library that is loaded.
+func Keys() []Key {
+	var keys []Key
+	for index := C.size_t(0); ; index++ {
+		key := C.sentinel_options_key(index)
+		if key == nil {
+			return keys
+		}
+		keys = append(keys, Key{
+			Name:         C.GoString(key.name),
+			Takes:        Takes(key.kind),
+			Default:      C.GoString(key.default_value),
+			Unit:         C.GoString(key.unit),
+			Words:        strings.Fields(C.GoString(key.words)),
+			Help:         C.GoString(key.help),
+			Min:          int64(key.min),
+			Max:          int64(key.max),
+			ForSentinels: key.scope&C.SENTINEL_SCOPE_DEPLOYMENT != 0,
+			ForClients:   key.scope&C.SENTINEL_SCOPE_CLIENT != 0,
+		})
+	}
+}
+
 // With sets an option by its key: a string, a number, a bool, or a time.Duration for keys that end in _ms or _s.
 func With(key string, value any) Option {
 	return Option{func(options *C.sentinel_options_t) error {

@@ -85,9 +85,9 @@ SENTINEL_HPP_INLINE void failure::raise() const {
     const auto number = static_cast<std::int32_t>(status_);
     if (is_connection_error())
         throw connection_error(*this);
-    if (number <= -400 && number > -500)
+    if (number <= SENTINEL_ERR_SERVER && number > SENTINEL_ERR_SERVER - 100)
         throw server_error(*this);
-    if (number <= -100 && number > -200)
+    if (number <= SENTINEL_ERR_NULL_ARGUMENT && number > SENTINEL_ERR_NULL_ARGUMENT - 100)
         throw usage_error(*this);
     throw internal_error(*this);
 }

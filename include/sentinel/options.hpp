@@ -8,11 +8,45 @@
 
 namespace sentinel {
 
+/** What an option takes, as `SENTINEL_OPTION_*`. A later library may know more of them. */
+enum class option_kind : std::int32_t {
+    integer = SENTINEL_OPTION_INTEGER,
+    limit = SENTINEL_OPTION_LIMIT,
+    flag = SENTINEL_OPTION_FLAG,
+    choice = SENTINEL_OPTION_CHOICE,
+    text = SENTINEL_OPTION_TEXT,
+    user = SENTINEL_OPTION_USER,
+    secret = SENTINEL_OPTION_SECRET,
+};
+
+/** What can be said of an option before it is set. Its texts are static. */
+struct option_key {
+    /** The key by which it is set. */
+    std::string_view name;
+    /** What it takes. */
+    option_kind kind;
+    /** The value in force where none is set, as text; empty: none. */
+    std::string_view default_value;
+    /** What its numbers count: `ms`, `s`, `bytes`, or empty. */
+    std::string_view unit;
+    /** Of a choice what may be chosen. */
+    std::vector<std::string_view> words;
+    /** Its meaning in one line. */
+    std::string_view help;
+    /** The least and the most of a number. */
+    std::int64_t min, max;
+    /** What it is for: the Sentinels, the clients. Without the latter it is refused in overrides. */
+    bool for_sentinels, for_clients;
+};
+
 /** What a deployment or a client is made of; the keys are those of docs/options.md. One thread at a time. */
 class options : public detail::handle<sentinel_options_t, sentinel_options_free> {
 public:
     /** The default of every key, and no Sentinel. */
     options() : handle(sentinel_options_new()) {}
+
+    /** All options of the library that was loaded. */
+    static std::vector<option_key> keys();
 
     /** Adds a Sentinel to ask: a host name or address, and its port. */
     options &add_sentinel(std::string_view host, std::uint16_t port = 26379) & {

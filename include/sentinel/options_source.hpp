@@ -6,11 +6,28 @@
 
 #include <sentinel/options.hpp>
 
+#include <algorithm>
+
 namespace sentinel {
 
 SENTINEL_HPP_INLINE options &options::after(const result<void> &done) {
     done.value();
     return *this;
+}
+
+SENTINEL_HPP_INLINE std::vector<option_key> options::keys() {
+    std::vector<option_key> all;
+    while (const sentinel_options_key_t *key = sentinel_options_key(all.size())) {
+        std::vector<std::string_view> words;
+        for (std::string_view rest = key->words; !rest.empty();) {
+            words.push_back(rest.substr(0, rest.find(' ')));
+            rest.remove_prefix(std::min(rest.size(), words.back().size() + 1));
+        }
+        all.push_back({key->name, static_cast<option_kind>(key->kind), key->default_value, key->unit, std::move(words),
+                       key->help, key->min, key->max, (key->scope & SENTINEL_SCOPE_DEPLOYMENT) != 0,
+                       (key->scope & SENTINEL_SCOPE_CLIENT) != 0});
+    }
+    return all;
 }
 
 SENTINEL_HPP_INLINE result<void> options::try_add_sentinel(std::string_view host, std::uint16_t port) {

@@ -11,7 +11,100 @@ use super::error::sentinel_error_t;
 use super::handle::{Callable, Handle, InBox, Poison};
 use super::status::sentinel_status_t;
 use super::{access, bytes, guard};
-use crate::options::Options;
+use crate::options::{KEYS, Key, Kind, Options, Scope};
+
+/// An integer from `min` to `max`.
+pub const SENTINEL_OPTION_INTEGER: i32 = 1;
+/// A limit: an integer from `min` to `max`, or -1 for none.
+pub const SENTINEL_OPTION_LIMIT: i32 = 2;
+/// 0 or 1.
+pub const SENTINEL_OPTION_FLAG: i32 = 3;
+/// One of `words`.
+pub const SENTINEL_OPTION_CHOICE: i32 = 4;
+/// Text; empty: none.
+pub const SENTINEL_OPTION_TEXT: i32 = 5;
+/// The user of a login: text, which sentinel_options_set_secret takes too.
+pub const SENTINEL_OPTION_USER: i32 = 6;
+/// A password: any bytes, by sentinel_options_set_secret. Never shown.
+pub const SENTINEL_OPTION_SECRET: i32 = 7;
+/// Scope: what the deployment does with its Sentinels.
+pub const SENTINEL_SCOPE_DEPLOYMENT: u32 = 1u32;
+/// Scope: the clients. Given to sentinel_open it is the default of all, in overrides it is that of one client.
+pub const SENTINEL_SCOPE_CLIENT: u32 = 2u32;
+
+/// What can be said of an option before it is set. The texts are static and end with NUL.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct sentinel_options_key_t {
+    /// Its size in the library that was loaded; a field that ends behind it is not there.
+    pub struct_size: u32,
+    /// What it takes, one of `SENTINEL_OPTION_*`; a later library may know more of them.
+    pub kind: i32,
+    /// The key by which it is set.
+    pub name: *const c_char,
+    /// The value in force where none is set, as text; empty: none.
+    pub default_value: *const c_char,
+    /// What its numbers count: `ms`, `s`, `bytes`, or empty.
+    pub unit: *const c_char,
+    /// Of a CHOICE what may be chosen, with a space between; otherwise empty.
+    pub words: *const c_char,
+    /// Its meaning, one line without a full stop.
+    pub help: *const c_char,
+    /// The least of an INTEGER, LIMIT or FLAG.
+    pub min: i64,
+    /// The most.
+    pub max: i64,
+    /// What it is for, a sum of `SENTINEL_SCOPE_*`. Without SENTINEL_SCOPE_CLIENT it is refused in overrides.
+    pub scope: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: its pointers lead to constants.
+unsafe impl Sync for sentinel_options_key_t {}
+
+static DESCRIBED: [sentinel_options_key_t; KEYS.len()] = describe_all();
+
+#[allow(clippy::indexing_slicing, reason = "the compiler runs it")]
+const fn describe_all() -> [sentinel_options_key_t; KEYS.len()] {
+    let mut all = [describe(&KEYS[0]); KEYS.len()];
+    let mut index = 1;
+    while index < KEYS.len() {
+        all[index] = describe(&KEYS[index]);
+        index += 1;
+    }
+    all
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the compiler runs it")]
+const fn describe(key: &Key) -> sentinel_options_key_t {
+    let (min, max) = key.range();
+    sentinel_options_key_t {
+        struct_size: size_of::<sentinel_options_key_t>() as u32,
+        kind: match key.kind {
+            Kind::Int { .. } => SENTINEL_OPTION_INTEGER,
+            Kind::Limit => SENTINEL_OPTION_LIMIT,
+            Kind::Flag => SENTINEL_OPTION_FLAG,
+            Kind::Choice(_) => SENTINEL_OPTION_CHOICE,
+            Kind::Text | Kind::ClientName | Kind::AddressMap => SENTINEL_OPTION_TEXT,
+            Kind::User => SENTINEL_OPTION_USER,
+            Kind::Secret => SENTINEL_OPTION_SECRET,
+        },
+        name: key.in_c.name.as_ptr(),
+        default_value: key.in_c.default.as_ptr(),
+        unit: key.unit().as_ptr(),
+        words: key.words().as_ptr(),
+        help: key.in_c.help.as_ptr(),
+        min,
+        max,
+        scope: match key.scope {
+            Scope::Deployment => SENTINEL_SCOPE_DEPLOYMENT,
+            Scope::Client => SENTINEL_SCOPE_CLIENT,
+            Scope::Both => SENTINEL_SCOPE_DEPLOYMENT | SENTINEL_SCOPE_CLIENT,
+        },
+        reserved: 0,
+    }
+}
 
 /// What a deployment or a client is made of. One thread at a time.
 #[derive(Debug)]
@@ -158,6 +251,15 @@ pub unsafe extern "C" fn sentinel_options_set_secret(
             Ok(options.core.set_secret(key, data)?)
         })
     }
+}
+
+/// One of the options that this library has, by an index from 0 on; NULL beyond the last.
+///
+/// For programs that list them all, or check a configuration before anything is opened. Static: it is not freed. The
+/// order is that of the documentation, and another version may have another one.
+#[unsafe(no_mangle)]
+pub extern "C" fn sentinel_options_key(index: usize) -> *const sentinel_options_key_t {
+    access::value(std::ptr::null(), || DESCRIBED.get(index).map(std::ptr::from_ref))
 }
 
 /// Frees options; NULL is allowed. What they were given to keeps its copy.

@@ -1,5 +1,7 @@
-//! The table of option keys: what each is called, takes and means. Validation, defaults, error messages and the
-//! documentation are all read from it.
+//! The table of option keys: what each is called, takes and means. Validation, defaults, error messages, what programs
+//! are told by sentinel_options_key, and the documentation are all read from it.
+
+use std::ffi::CStr;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::AddressMap;
@@ -34,8 +36,8 @@ pub enum Kind {
     AddressMap,
     /// Any bytes, never shown.
     Secret,
-    /// One of a few words.
-    Choice(&'static [&'static str]),
+    /// One of a few words; here with a space between them.
+    Choice(&'static CStr),
 }
 
 /// Where a key may be set.
@@ -52,7 +54,7 @@ pub enum Scope {
 /// One option.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// The name by which it is set.
+    /// The name by which it is set. One that ends in `_ms`, `_s` or `_bytes` says its unit by that.
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
@@ -60,8 +62,19 @@ pub struct Key {
     pub default: &'static str,
     /// Where it may be set.
     pub scope: Scope,
-    /// Its meaning in one line.
+    /// Its meaning, a line of Markdown without a full stop.
     pub help: &'static str,
+    /// The same texts for C.
+    pub in_c: InC,
+}
+
+/// Texts that end with NUL.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the fields of Key")]
+pub struct InC {
+    pub name: &'static CStr,
+    pub default: &'static CStr,
+    pub help: &'static CStr,
 }
 
 /// Every option, in the order of the documentation.
@@ -69,13 +82,21 @@ pub fn keys() -> &'static [Key] {
     KEYS
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, scope: Scope, help: &'static str) -> Key {
+const fn key(name: &'static CStr, kind: Kind, default: &'static CStr, scope: Scope, help: &'static CStr) -> Key {
     Key {
-        name,
+        name: text(name),
         kind,
-        default,
+        default: text(default),
         scope,
-        help,
+        help: text(help),
+        in_c: InC { name, default, help },
+    }
+}
+
+const fn text(literal: &'static CStr) -> &'static str {
+    match literal.to_str() {
+        Ok(text) => text,
+        Err(_) => "",
     }
 }
 
@@ -87,55 +108,85 @@ use Kind::{Choice, ClientName, Flag, Limit, Text, User};
 use Scope::{Both, Client, Deployment};
 
 /// What is checked of a certificate.
-const VERIFY: Kind = Choice(&["full", "none"]);
+const VERIFY: Kind = Choice(c"full none");
+/// How the next replica is chosen.
+const SELECT: Kind = Choice(c"round_robin random latency");
 
-#[rustfmt::skip] // a table: one line an option
-static KEYS: &[Key] = &[
-    key("sentinel.username", User, "", Deployment, "user of the login at the Sentinels; without a password: an empty one"),
-    key("sentinel.password", Kind::Secret, "", Deployment, "password of the login at the Sentinels"),
-    key("sentinel.connect_timeout_ms", int(1, MAX_MS), "200", Deployment, "limit of connecting to one Sentinel; more after failures, up to 3 s"),
-    key("sentinel.timeout_ms", int(1, MAX_MS), "300", Deployment, "limit of one Sentinel's silence while an answer is due; more after failures, up to 3 s"),
-    key("sentinel.min_other_sentinels", int(0, 1000), "0", Deployment, "ignore a Sentinel that knows fewer peers"),
-    key("sentinel.learn", Flag, "1", Deployment, "add the Sentinels learnt from the others"),
-    key("sentinel.resolve_ms", int(0, MAX_MS), "30000", Deployment, "look up the names of Sentinels again so often; 0: only when a connection fails"),
-    key("discovery.refresh_ms", int(0, MAX_MS), "1000", Deployment, "jittered re-check of one Sentinel; 0: never"),
-    key("username", User, "", Client, "user of the login at the data nodes; without a password: an empty one"),
-    key("password", Kind::Secret, "", Client, "password of the login at the data nodes"),
-    key("database", int(0, MAX_MS), "0", Client, "number of the database to SELECT"),
-    key("client_name", ClientName, "", Both, "name for CLIENT SETNAME, at nodes and Sentinels"),
-    key("client_info", Flag, "1", Both, "CLIENT SETINFO with the library's name and version, at nodes and Sentinels"),
-    key("protocol", int(2, 3), "3", Client, "RESP version; 3 falls back to 2, 2 says no HELLO"),
-    key("timeout_ms", Limit, "5000", Both, "default deadline of a call; -1: no limit"),
-    key("connect_timeout_ms", int(1, MAX_MS), "1000", Client, "limit of connecting to a data node"),
-    key("tcp.keepalive_s", int(0, 32767), "60", Both, "idle seconds before TCP keepalive probes; 0: off"),
-    key("tcp.user_timeout_ms", int(0, MAX_MS), "5000", Both, "limit of unacknowledged data; 0: off"),
-    key("tcp.nodelay", Flag, "1", Both, "TCP_NODELAY: send small writes at once"),
-    key("tls", Flag, "0", Client, "TLS to the data nodes"),
-    key("tls.ca_file", Text, "", Client, "PEM file: trusted roots; none: the system's"),
-    key("tls.cert_file", Text, "", Client, "PEM file: client certificate chain"),
-    key("tls.key_file", Text, "", Client, "PEM file: key of that certificate"),
-    key("tls.server_name", Text, "", Client, "name to verify; none: the host"),
-    key("tls.verify", VERIFY, "full", Client, "none: take whoever answers for the server"),
-    key("sentinel.tls", Flag, "0", Deployment, "TLS to the Sentinels"),
-    key("sentinel.tls.ca_file", Text, "", Deployment, "PEM file: trusted roots; none: the system's"),
-    key("sentinel.tls.cert_file", Text, "", Deployment, "PEM file: client certificate chain"),
-    key("sentinel.tls.key_file", Text, "", Deployment, "PEM file: key of that certificate"),
-    key("sentinel.tls.server_name", Text, "", Deployment, "name to verify; none: the host"),
-    key("sentinel.tls.verify", VERIFY, "full", Deployment, "none: take whoever answers for the server"),
-    key("pool.direct", int(1, 1024), "2", Client, "connections whose callers do their own I/O"),
-    key("pool.lanes", int(1, 64), "1", Client, "shared connections for all other callers"),
-    key("pool.max_connections", int(1, 65535), "64", Client, "acquired and blocking connections at most"),
-    key("pool.idle_timeout_ms", int(0, MAX_MS), "60000", Client, "close those after so long unused; 0: never"),
-    key("max_pending", int(1, 1 << 24), "65536", Client, "commands in flight a client; one more is QUEUE_FULL"),
-    key("retry.backoff_min_ms", int(1, 3_600_000), "5", Both, "shortest backoff between attempts"),
-    key("retry.backoff_max_ms", int(1, 3_600_000), "500", Both, "longest backoff between attempts"),
-    key("replica.select", Choice(&["round_robin", "random", "latency"]), "round_robin", Client, "which replica next"),
-    key("replica.fallback_to_primary", Flag, "1", Client, "1: use the primary; 0: REPLICA_NOT_FOUND"),
-    key("replica.max_link_down_ms", int(-1, MAX_MS), "-1", Client, "leave out replicas cut off longer; -1: none"),
-    key("replica.max_lag_bytes", int(-1, i64::MAX), "-1", Client, "leave out replicas further behind; -1: none"),
-    key("max_reply_bytes", int(1, 1 << 40), "536870912", Client, "size of a reply at most, else PROTOCOL"),
-    key("max_reply_depth", int(1, 10_000), "128", Client, "nesting of a reply at most, else PROTOCOL"),
-    key("address.map", Kind::AddressMap, "", Deployment, "for NAT, applied to every address learnt"),
+/// Where an option is added or changed, `make bless` prints its documentation.
+#[rustfmt::skip] // a table: one option behind the other
+pub const KEYS: &[Key] = &[
+    key(c"sentinel.username", User, c"", Deployment,
+        c"user of the login at the Sentinels, apart from the data nodes'; a user without a password logs in with \
+        an empty one"),
+    key(c"sentinel.password", Kind::Secret, c"", Deployment,
+        c"password of the login at the Sentinels, apart from the data nodes'"),
+    key(c"sentinel.connect_timeout_ms", int(1, MAX_MS), c"200", Deployment,
+        c"one attempt to connect to a Sentinel; where it fails the next one is given more, up to 3 s"),
+    key(c"sentinel.timeout_ms", int(1, MAX_MS), c"300", Deployment,
+        c"one Sentinel's silence while an answer is due; where it fails the next try is given more, up to 3 s"),
+    key(c"sentinel.min_other_sentinels", int(0, 1000), c"0", Deployment, c"ignore a Sentinel that knows fewer peers"),
+    key(c"sentinel.learn", Flag, c"1", Deployment, c"add the Sentinels that the given ones know"),
+    key(c"sentinel.resolve_ms", int(0, MAX_MS), c"30000", Deployment,
+        c"names of Sentinels are looked up again so often, and when a connection fails; each address of a name is \
+        a Sentinel; 0: only when a connection fails"),
+    key(c"discovery.refresh_ms", int(0, MAX_MS), c"1000", Deployment,
+        c"ask one Sentinel again so often, with jitter, without any event; 0: never, but for while they contradict \
+        each other"),
+    key(c"username", User, c"", Client,
+        c"user of the login at the data nodes; a user without a password logs in with an empty one"),
+    key(c"password", Kind::Secret, c"", Client, c"password of the login at the data nodes"),
+    key(c"database", int(0, MAX_MS), c"0", Client, c"number of the database to `SELECT`"),
+    key(c"client_name", ClientName, c"", Both, c"name for `CLIENT SETNAME`, at nodes and Sentinels"),
+    key(c"client_info", Flag, c"1", Both,
+        c"`CLIENT SETINFO` with the library's name and version, at nodes and Sentinels; a server that refuses it \
+        (before 7.2, or by its ACL) is served from all the same"),
+    key(c"protocol", int(2, 3), c"3", Client,
+        c"RESP 3, which falls back to 2 whatever HELLO is refused with; or 2, which says no HELLO"),
+    key(c"timeout_ms", Limit, c"5000", Both, c"default deadline of a call; -1: none"),
+    key(c"connect_timeout_ms", int(1, MAX_MS), c"1000", Client, c"one attempt to connect to a data node"),
+    key(c"tcp.keepalive_s", int(0, 32767), c"60", Both, c"idle time before TCP keepalive probes; 0: off"),
+    key(c"tcp.user_timeout_ms", int(0, MAX_MS), c"5000", Both,
+        c"how long data may stay unacknowledged (`TCP_USER_TIMEOUT`); 0: off"),
+    key(c"tcp.nodelay", Flag, c"1", Both, c"`TCP_NODELAY`: small writes are sent at once; 0: off"),
+    key(c"tls", Flag, c"0", Client, c"TLS to the data nodes; 1 by the scheme `rediss+sentinel://`"),
+    key(c"tls.ca_file", Text, c"", Client, c"PEM file: the authorities that are trusted; none: the system's"),
+    key(c"tls.cert_file", Text, c"", Client, c"PEM file: the client certificate with its chain; needs `tls.key_file`"),
+    key(c"tls.key_file", Text, c"", Client, c"PEM file: the key of that certificate"),
+    key(c"tls.server_name", Text, c"", Client, c"the name that the certificate must have; none: the host"),
+    key(c"tls.verify", VERIFY, c"full", Client, c"`none`: take whoever answers for the server"),
+    key(c"sentinel.tls", Flag, c"0", Deployment, c"TLS to the Sentinels; 1 by the scheme `rediss+sentinel://`"),
+    key(c"sentinel.tls.ca_file", Text, c"", Deployment,
+        c"PEM file: the authorities that are trusted; none: the system's"),
+    key(c"sentinel.tls.cert_file", Text, c"", Deployment,
+        c"PEM file: the client certificate with its chain; needs `sentinel.tls.key_file`"),
+    key(c"sentinel.tls.key_file", Text, c"", Deployment, c"PEM file: the key of that certificate"),
+    key(c"sentinel.tls.server_name", Text, c"", Deployment, c"the name that the certificate must have; none: the host"),
+    key(c"sentinel.tls.verify", VERIFY, c"full", Deployment, c"`none`: take whoever answers for the server"),
+    key(c"pool.direct", int(1, 1024), c"2", Client,
+        c"connections on which up to so many concurrent callers do their own I/O"),
+    key(c"pool.lanes", int(1, 64), c"1", Client,
+        c"shared connections that carry everyone else's commands, many in one write"),
+    key(c"pool.max_connections", int(1, 65535), c"64", Client,
+        c"acquired and blocking connections at most; one more waits, then `POOL_EXHAUSTED`"),
+    key(c"pool.idle_timeout_ms", int(0, MAX_MS), c"60000", Client,
+        c"close such a connection after so long unused; 0: never"),
+    key(c"max_pending", int(1, 1 << 24), c"65536", Client, c"commands in flight a client; one more is `QUEUE_FULL`"),
+    key(c"retry.backoff_min_ms", int(1, 3_600_000), c"5", Both,
+        c"shortest pause between attempts, with full jitter; not more than `retry.backoff_max_ms`"),
+    key(c"retry.backoff_max_ms", int(1, 3_600_000), c"500", Both, c"longest pause between attempts, with full jitter"),
+    key(c"replica.select", SELECT, c"round_robin", Client, c"which replica is next"),
+    key(c"replica.fallback_to_primary", Flag, c"1", Client,
+        c"read from the primary when there is no replica; 0: `REPLICA_NOT_FOUND`"),
+    key(c"replica.max_link_down_ms", int(-1, MAX_MS), c"-1", Client,
+        c"leave out replicas whose link to the primary is down for longer; until then, and with -1 for ever, they \
+        serve while no fresher one does"),
+    key(c"replica.max_lag_bytes", int(-1, i64::MAX), c"-1", Client,
+        c"leave out replicas that are further behind the freshest offset that any Sentinel reports; -1: do not"),
+    key(c"max_reply_bytes", int(1, 1 << 40), c"536870912", Client,
+        c"size of a reply; one beyond it is `PROTOCOL` and closes the connection"),
+    key(c"max_reply_depth", int(1, 10_000), c"128", Client,
+        c"nesting of a reply; one beyond it is `PROTOCOL` and closes the connection"),
+    key(c"address.map", Kind::AddressMap, c"", Deployment, c"applied to every address learnt (NAT, containers)"),
 ];
 
 /// The key of that name, or `UnknownOption`.
@@ -153,9 +204,37 @@ impl Key {
             Kind::Flag => "0 or 1".into(),
             Kind::Text | Kind::User => "text without control characters".into(),
             Kind::ClientName => "printable ASCII without spaces".into(),
-            Kind::AddressMap => "from_host:port=to_host:port,...".into(),
+            Kind::AddressMap => "from_host:port=to_host:port[#name],...".into(),
             Kind::Secret => "a secret".into(),
-            Kind::Choice(words) => format!("one of {}", words.join(", ")),
+            Kind::Choice(words) => format!("one of {}", text(words).replace(' ', ", ")),
+        }
+    }
+
+    /// What its numbers count: `ms`, `s` or `bytes`; empty where that is told by its meaning alone.
+    pub const fn unit(&self) -> &'static CStr {
+        match self.name.as_bytes() {
+            [.., b'_', b'm', b's'] => c"ms",
+            [.., b'_', b's'] => c"s",
+            [.., b'_', b'b', b'y', b't', b'e', b's'] => c"bytes",
+            _ => c"",
+        }
+    }
+
+    /// The least and the most of its numbers; of a limit without the -1, of what is no number twice 0.
+    pub const fn range(&self) -> (i64, i64) {
+        match self.kind {
+            Kind::Int { min, max } => (min, max),
+            Kind::Limit => (1, MAX_MS),
+            Kind::Flag => (0, 1),
+            _ => (0, 0),
+        }
+    }
+
+    /// The words of which it takes one; else none.
+    pub const fn words(&self) -> &'static CStr {
+        match self.kind {
+            Kind::Choice(words) => words,
+            _ => c"",
         }
     }
 
@@ -179,7 +258,7 @@ impl Key {
             }
             Kind::Text if text.chars().any(char::is_control) => Err(self.refuse(text)),
             Kind::ClientName if !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err(self.refuse(text)),
-            Kind::Choice(words) if !words.contains(&text) => Err(self.refuse(text)),
+            Kind::Choice(words) if !words_of(words).any(|word| word == text) => Err(self.refuse(text)),
             Kind::Text | Kind::User | Kind::ClientName | Kind::Choice(_) => Ok(Value::Text(text.to_owned())),
         }
     }
@@ -233,6 +312,10 @@ impl Key {
         }
         Error::invalid(self.name, format!("{shown:?} is not {}", self.takes()))
     }
+}
+
+fn words_of(words: &'static CStr) -> impl Iterator<Item = &'static str> {
+    text(words).split(' ')
 }
 
 /// Decimal digits with an optional minus; no plus, no spaces.

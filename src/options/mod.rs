@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use keys::{Key, Kind, Scope, keys};
+pub use keys::{KEYS, Key, Kind, Scope, keys};
 pub use settings::{ClientSettings, DeploymentSettings, Select};
 
 use crate::base::error::{Error, ErrorKind, Result};

@@ -1,58 +1,9 @@
-//! The key table against the contract, every refusal, overrides and secrecy.
+//! The key table against the settings, every refusal, overrides and secrecy.
 
 use std::time::Duration;
 
 use super::*;
 use crate::net::{AddressMap, Credentials, TcpSettings};
-
-/// Key and default as the table of the C contract has them; none is empty.
-const CONTRACT: &[(&str, &str)] = &[
-    ("sentinel.username", ""),
-    ("sentinel.password", ""),
-    ("sentinel.connect_timeout_ms", "200"),
-    ("sentinel.timeout_ms", "300"),
-    ("sentinel.min_other_sentinels", "0"),
-    ("sentinel.learn", "1"),
-    ("sentinel.resolve_ms", "30000"),
-    ("discovery.refresh_ms", "1000"),
-    ("username", ""),
-    ("password", ""),
-    ("database", "0"),
-    ("client_name", ""),
-    ("client_info", "1"),
-    ("protocol", "3"),
-    ("timeout_ms", "5000"),
-    ("connect_timeout_ms", "1000"),
-    ("tcp.keepalive_s", "60"),
-    ("tcp.user_timeout_ms", "5000"),
-    ("tcp.nodelay", "1"),
-    ("tls", "0"),
-    ("tls.ca_file", ""),
-    ("tls.cert_file", ""),
-    ("tls.key_file", ""),
-    ("tls.server_name", ""),
-    ("tls.verify", "full"),
-    ("sentinel.tls", "0"),
-    ("sentinel.tls.ca_file", ""),
-    ("sentinel.tls.cert_file", ""),
-    ("sentinel.tls.key_file", ""),
-    ("sentinel.tls.server_name", ""),
-    ("sentinel.tls.verify", "full"),
-    ("pool.direct", "2"),
-    ("pool.lanes", "1"),
-    ("pool.max_connections", "64"),
-    ("pool.idle_timeout_ms", "60000"),
-    ("max_pending", "65536"),
-    ("retry.backoff_min_ms", "5"),
-    ("retry.backoff_max_ms", "500"),
-    ("replica.select", "round_robin"),
-    ("replica.fallback_to_primary", "1"),
-    ("replica.max_link_down_ms", "-1"),
-    ("replica.max_lag_bytes", "-1"),
-    ("max_reply_bytes", "536870912"),
-    ("max_reply_depth", "128"),
-    ("address.map", ""),
-];
 
 pub(super) fn with_sentinel() -> Options {
     let mut options = Options::new();
@@ -66,72 +17,117 @@ pub(super) fn refused<T: fmt::Debug>(result: Result<T>) -> String {
 }
 
 #[test]
-fn the_table_is_that_of_the_contract() {
-    let table: Vec<(&str, &str)> = keys().iter().map(|key| (key.name, key.default)).collect();
-    assert_eq!(table, CONTRACT);
+fn every_key_is_described_and_takes_its_default() {
+    for (index, key) in keys().iter().enumerate() {
+        assert!(!key.help.is_empty(), "{} has no meaning", key.name);
+        assert!(!key.help.ends_with('.') && !key.help.contains('|'), "{}", key.help);
+        assert!(
+            !keys()[..index].iter().any(|other| other.name == key.name),
+            "{}",
+            key.name
+        );
+        assert!(key.value_of_text(key.default).is_ok(), "{}: its own default", key.name);
+        let in_c = [key.in_c.name, key.in_c.default, key.in_c.help].map(|text| text.to_str());
+        assert_eq!(in_c, [key.name, key.default, key.help].map(Ok));
+    }
+}
+
+/// What its default and its least and most are, and what is beyond them.
+#[test]
+fn a_number_is_taken_in_its_range_and_nowhere_else() {
     for key in keys() {
-        assert!(
-            key.value_of_text(key.default).is_ok(),
-            "{} refuses its own default",
-            key.name
-        );
-        assert!(
-            !key.help.is_empty() && !key.takes().is_empty(),
-            "{} is not described",
-            key.name
-        );
+        let (min, max) = key.range();
+        let takes = |number: i64| Options::new().set_int(key.name, number).is_ok();
+        match key.kind {
+            Kind::Int { .. } | Kind::Limit | Kind::Flag => {
+                assert!(takes(min) && takes(max), "{}", key.name);
+                let below = key.kind == Kind::Limit && min - 1 == -1;
+                assert_eq!(takes(min - 1), below, "{} below", key.name);
+                assert!(max == i64::MAX || !takes(max + 1), "{} above", key.name);
+                assert_eq!(takes(-1), key.kind == Kind::Limit || min == -1, "{} -1", key.name);
+            }
+            _ => assert_eq!((min, max), (0, 0), "{}", key.name),
+        }
+    }
+}
+
+/// Another value of the key than its default.
+fn another(key: &Key) -> String {
+    match key.kind {
+        Kind::Int { min, max } => {
+            let default: i64 = key.default.parse().expect(key.name);
+            let other = if default < max { default + 1 } else { default - 1 };
+            assert!((min..=max).contains(&other), "{}", key.name);
+            other.to_string()
+        }
+        Kind::Limit => "77".into(),
+        Kind::Flag => if key.default == "0" { "1" } else { "0" }.into(),
+        Kind::AddressMap => "a:1=b:2".into(),
+        Kind::Choice(_) => {
+            let mut words = key.words().to_str().expect(key.name).split(' ');
+            words.rfind(|word| *word != key.default).expect(key.name).into()
+        }
+        Kind::Text | Kind::User | Kind::ClientName | Kind::Secret => "else".into(),
     }
 }
 
 #[test]
-fn defaults_become_settings() {
+fn every_key_is_read_where_its_scope_says() {
+    let told = |options: &Options| {
+        let (deployment, client) = (options.deployment(), options.client());
+        (
+            format!("{:?}", deployment.expect("good")),
+            format!("{:?}", client.expect("good")),
+        )
+    };
+    for key in keys() {
+        let mut before = with_sentinel();
+        // What belongs to TLS is read where it is spoken, and a certificate with its key.
+        if let Some((prefix, name)) = key
+            .name
+            .rsplit_once("tls.")
+            .map(|(front, name)| (format!("{front}tls"), name))
+        {
+            before.set(&prefix, "1").expect("a flag");
+            for (given, wanted) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
+                if name == given {
+                    before.set(key.name, "one").expect("a file");
+                    before.set(&format!("{prefix}.{wanted}"), "two").expect("a file");
+                }
+            }
+        }
+        let mut after = before.clone();
+        after.set(key.name, &another(key)).expect(key.name);
+        let (before, after) = (told(&before), told(&after));
+        let reads = (before.0 != after.0, before.1 != after.1);
+        let scope = match key.scope {
+            Scope::Deployment => (true, false),
+            Scope::Client => (false, true),
+            Scope::Both => (true, true),
+        };
+        assert_eq!(reads, scope, "{} is read by (the deployment, the clients)", key.name);
+        // The default is in force where nothing is set.
+        let mut same = with_sentinel();
+        same.set(key.name, key.default).expect(key.name);
+        assert_eq!(told(&same), told(&with_sentinel()), "{}", key.name);
+    }
+}
+
+/// What stands for "off" and "none" in the table.
+#[test]
+fn what_is_off_by_default_is_off_in_the_settings() {
     let deployment = with_sentinel().deployment().expect("the defaults are good");
     assert_eq!(deployment.sentinels, [Endpoint::new("localhost", 26379)]);
-    assert_eq!(deployment.service, None);
+    assert_eq!((deployment.service, deployment.client_name), (None, None));
     assert_eq!(deployment.credentials, Credentials::default());
-    assert_eq!((deployment.client_name, deployment.client_info), (None, true));
-    assert_eq!(deployment.connect_timeout, Duration::from_millis(200));
-    assert_eq!(deployment.answer_timeout, Duration::from_millis(300));
-    assert_eq!(deployment.min_other_sentinels, 0);
-    assert!(deployment.learn);
-    assert_eq!(deployment.refresh, Some(Duration::from_secs(1)));
-    assert_eq!(deployment.resolve_every, Some(Duration::from_secs(30)));
     assert_eq!(deployment.address_map, AddressMap::default());
     assert_eq!(deployment.tls, None);
-    assert_eq!(deployment.timeout_ms, 5000);
-
     let client = Options::new().client().expect("the defaults are good");
-    let tcp = TcpSettings {
-        keepalive: Some(Duration::from_secs(60)),
-        user_timeout: Some(Duration::from_secs(5)),
-        nodelay: true,
-    };
-    assert_eq!((&client.tcp, &deployment.tcp), (&tcp, &tcp));
     assert_eq!(client.credentials, Credentials::default());
-    assert_eq!((client.database, client.protocol), (0, 3));
-    assert_eq!((client.client_name, client.client_info), (None, true));
-    assert_eq!(
-        (client.timeout_ms, client.connect_timeout),
-        (5000, Duration::from_secs(1))
-    );
-    assert_eq!((client.direct, client.lanes, client.max_connections), (2, 1, 64));
-    assert_eq!(
-        (client.idle_timeout, client.max_pending),
-        (Some(Duration::from_secs(60)), 65536)
-    );
-    assert_eq!(
-        (client.backoff_min, client.backoff_max),
-        (Duration::from_millis(5), Duration::from_millis(500))
-    );
-    assert_eq!(
-        (client.replica_select, client.fallback_to_primary),
-        (Select::RoundRobin, true)
-    );
-    assert_eq!(
-        (client.max_link_down, client.max_lag_bytes, client.tls),
-        (None, None, None)
-    );
-    assert_eq!((client.limits.max_bytes, client.limits.max_depth), (536_870_912, 128));
+    assert_eq!((client.client_name, client.tls), (None, None));
+    assert_eq!((client.max_link_down, client.max_lag_bytes), (None, None));
+    assert_eq!(client.replica_select, Select::RoundRobin);
+    assert_eq!(client.idle_timeout, Some(Duration::from_secs(60)));
 }
 
 #[test]
@@ -368,7 +364,7 @@ fn a_bad_value_names_the_key_and_what_it_takes() {
         (
             "address.map",
             "a=b",
-            "address.map: entry 1: on the left the port is missing; it takes from_host:port=to_host:port,..."
+            "address.map: entry 1: on the left the port is missing; it takes from_host:port=to_host:port[#name],..."
                 .to_owned(),
         ),
     ] {

@@ -145,9 +145,9 @@ fn service(options: &mut Options, path: &str, given: &mut BTreeSet<String>) -> R
             "more than the service and the database stand between the hosts and the query",
         ));
     }
-    options
-        .set("database", database)
-        .map_err(|_| bad("the database is not an integer from 0 to 2147483647"))?;
+    let key = super::keys::find("database")?;
+    let set = options.set(key.name, database);
+    set.map_err(|_| bad(format!("the database is not {}", key.takes())))?;
     given.insert("database".into());
     Ok(())
 }

@@ -2,7 +2,8 @@
 # must-not-compile.sh COMPILER: each line of WRONG(...) in tests/cpp/must-not-compile is an error of its own, with a
 # message that helps; without those lines the files compile.
 set -eu
-compiler="$1 -std=c++20 -Iinclude -fsyntax-only -DSENTINEL_HPP_SEPARATE"
+flags='-std=c++20 -Iinclude -DSENTINEL_HPP_SEPARATE'
+compiler="$1 $flags -fsyntax-only"
 case $1 in
     clang*) all='-ferror-limit=0 -ftemplate-backtrace-limit=0' ;;
     *) all='-fmax-errors=0 -ftemplate-backtrace-limit=0' ;;
@@ -34,6 +35,7 @@ refused() {
 
 refused tests/cpp/must-not-compile/borrowed.cpp \
     'error: .*deleted'
+refused tests/cpp/must-not-compile/handles.cpp 'error: .*deleted'
 refused tests/cpp/must-not-compile/arguments.cpp '(required from here|note: in instantiation of)'
 for message in \
     'an argument of a command is a text .what converts to std::string_view., a number, a bool, or' \
@@ -46,9 +48,22 @@ for message in \
     fi
 done
 
-# What clang tells of what is borrowed from a local object.
+# What clang tells of what is borrowed from a local object, and its analyzer of what was moved from.
 case $1 in
     clang*)
+        file=tests/cpp/must-not-compile/moved.cpp
+        analyzer="$1 $flags --analyze -o /dev/null -Xclang -analyzer-checker=cplusplus.Move
+            -Xclang -analyzer-config -Xclang cplusplus.Move:WarnOn=All"
+        # shellcheck disable=SC2086
+        right=$($analyzer "$file" 2>&1) && [ -z "$right" ] || { echo "$file: what is right is told: $right"; failed=1; }
+        # shellcheck disable=SC2086
+        $analyzer -DWITH_WRONG "$file" >"$log" 2>&1
+        for line in $(grep -n '^ *WRONG(' "$file" | cut -d : -f 1); do
+            if ! grep -E "^$file:$line:[0-9]+: warning: .*moved-from object" "$log" >/dev/null; then
+                echo "$file:$line: clang's analyzer says nothing: $(sed -n "${line}p" "$file")"
+                failed=1
+            fi
+        done
         file=tests/cpp/must-not-compile/local.cpp
         # shellcheck disable=SC2086
         $compiler $strict "$file"

@@ -148,6 +148,7 @@ cat >"$scratch/wanted" <<END
 ./usr/lib/libsentinel.so.$VERSION
 ./usr/lib/pkgconfig/sentinel.pc
 ./usr/share/man/man3/libsentinel.3
+./usr/share/man/man3/libsentinel-options.3
 END
 # One page a function.
 sed 's|.*|./usr/share/man/man3/&.3|' tests/symbols.txt >>"$scratch/wanted"

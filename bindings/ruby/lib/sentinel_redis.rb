@@ -25,6 +25,9 @@ require_relative "sentinel_redis/watch"
 class SentinelRedis
   include Native::Unique
 
+  ROLES = Native.names("ROLE_")
+  private_constant :ROLES
+
   # A server or a Sentinel, as it was at one moment.
   Node = Struct.new(:host, :port, :role) do
     def to_s = host.include?(":") ? "[#{host}]:#{port}" : "#{host}:#{port}"
@@ -32,7 +35,7 @@ class SentinelRedis
     # The nodes of a list, which is freed.
     def self.take(list)
       Array.new(Native.nodes_len(list)) do |index|
-        role = { 1 => :primary, 2 => :replica, 3 => :sentinel }[Native.nodes_role(list, index)]
+        role = ROLES[Native.nodes_role(list, index)]
         new(Native.nodes_host(list, index), Native.nodes_port(list, index), role)
       end
     ensure
@@ -42,7 +45,36 @@ class SentinelRedis
 
   # Makes options for the library of keywords. A dot of a key is a double underscore: sentinel__password.
   module Options
-    SECRETS = %w[password username sentinel.password sentinel.username].freeze
+    # An option of the library: its name, what it takes (:integer, :limit, :flag, :choice, :text, :user or :secret), its
+    # default, the unit of its numbers ("ms", "s", "bytes" or ""), the words of a choice, its meaning, and for numbers the
+    # least and the most. for_clients: it may be given to primary and replica, too.
+    Key = Struct.new(:name, :kind, :default, :unit, :words, :help, :min, :max, :for_clients, keyword_init: true) do
+      # The keyword by which it is given.
+      def keyword = name.gsub(".", "__").to_sym
+
+      # Of what the library says, at this address.
+      def self.read(address)
+        field = lambda do |name|
+          at, letter = Native::OPTIONS_KEY_FIELDS.fetch(name)
+          address.get_bytes(at, [0].pack(letter).bytesize).unpack1(letter)
+        end
+        text = ->(name) { FFI::Pointer.new(field.call(name)).read_string.force_encoding(Encoding::UTF_8) }
+        new(name: text.call(:name), kind: KINDS[field.call(:kind)], default: text.call(:default_value), unit: text.call(:unit),
+            words: text.call(:words).split, help: text.call(:help), min: field.call(:min), max: field.call(:max),
+            for_clients: field.call(:scope).anybits?(Native::SCOPE_CLIENT)).freeze
+      end
+    end
+    KINDS = Native.names("OPTION_")
+    private_constant :KINDS
+
+    # Every option of the library that is loaded, a Key each.
+    def self.keys
+      addresses = (0..).lazy.map { |index| Native.options_key(index) }
+      addresses.take_while { |address| !address.null? }.map { |address| Key.read(address) }.to_a
+    end
+
+    # Given as bytes, and wiped by the library.
+    SECRETS = keys.select { |key| %i[user secret].include?(key.kind) }.map(&:name).freeze
 
     def self.with(url = nil, sentinels: [], **keys)
       options = Native.undisturbed { Native::Handle.new(Native.options_new, Native.method(:options_free)) }
@@ -61,7 +93,7 @@ class SentinelRedis
         host, port = given.is_a?(Hash) ? given.transform_keys(&:to_sym).values_at(:host, :port) : split(given)
         port = Integer(port || 26_379, exception: false)
         unless host.is_a?(String) && !host.empty? && !host.include?("\0") && port&.between?(1, 65_535)
-          raise UsageError.new("sentinels are \"host:port\" or { host:, port: }, not #{given.inspect}", status: -101)
+          raise UsageError.new("sentinels are \"host:port\" or { host:, port: }, not #{given.inspect}")
         end
 
         [host, port]
@@ -92,7 +124,7 @@ class SentinelRedis
   # sentinels: ["host:port", ...]. Every other keyword is an option of the library, such as timeout_ms: 500.
   def initialize(url = nil, **options)
     # Not shown: it may hold a password.
-    raise UsageError.new("the URL is a String, not a #{url.class}", status: -101) unless url.nil? || url.respond_to?(:to_str)
+    raise UsageError.new("the URL is a String, not a #{url.class}") unless url.nil? || url.respond_to?(:to_str)
 
     @url = url
     @options = options
@@ -221,7 +253,7 @@ class SentinelRedis
     return service if service.nil? || service.is_a?(String)
     return service.to_s if service.is_a?(Symbol)
 
-    raise UsageError.new("a service is a String or Symbol, not #{service.inspect}", status: -101)
+    raise UsageError.new("a service is a String or Symbol, not #{service.inspect}")
   end
 
   # What the library tells of itself; it may grow meanwhile.
@@ -233,14 +265,14 @@ class SentinelRedis
       buffer = FFI::MemoryPointer.new(:char, size)
       status = Native.public_send(what, deployment, buffer, size, length)
       return buffer.read_bytes(length.read(:size_t)).force_encoding(Encoding::UTF_8) if status == Native::OK
-      raise Error.take(status, FFI::Pointer::NULL) unless status == Native::BUFFER_TOO_SMALL
+      raise Error.take(status, FFI::Pointer::NULL) unless status == Native::ERR_BUFFER_TOO_SMALL
 
       size = length.read(:size_t) * 5 / 4 + 1024
     end
   end
 
   def reopen
-    raise ClosedError.new("the deployment is closed", status: -503) if @closed
+    raise ClosedError.new("the deployment is closed") if @closed
 
     opened = Options.with(@url, **@options) { |options| Native.make(:free, :open, options) }
     # What was told the parent since it was opened holds for the child.

@@ -6,9 +6,9 @@ class SentinelRedis
   class Client
     include Native::Unique
 
-    RETRY_UNKNOWN = 1
-    NO_RETRY = 2
-    WAIT_AOF = 4
+    RETRY_UNKNOWN = Native::CALL_RETRY_UNKNOWN
+    NO_RETRY = Native::CALL_NO_RETRY
+    WAIT_AOF = Native::CALL_WAIT_AOF
     DEFAULT_CALL = [Native::CALL_SIZE, 0, 0, 0, 0].pack(Native::CALL).freeze
     private_constant :DEFAULT_CALL
 
@@ -35,17 +35,17 @@ class SentinelRedis
     # Sends the commands of the block in one write and gives their replies. The first that is an error is raised, unless
     # exception is false: then it stands among the replies. Takes timeout, retry_unknown and no_retry as call does.
     def pipelined(exception: true, **options, &block)
-      batch(1, exception, options, block)
+      batch(Native::BATCH_PIPELINE, exception, options, block)
     end
 
     # The same as one MULTI ... EXEC: nothing comes between the commands.
     def multi(exception: true, **options, &block)
-      batch(2, exception, options, block)
+      batch(Native::BATCH_TRANSACTION, exception, options, block)
     end
 
     # Runs a Script, by its SHA-1 where the node has it. Takes the same keywords as call.
     def script(script, keys: [], argv: [], timeout: nil, **options)
-      raise UsageError.new("a script is a SentinelRedis::Script", status: -101) unless script.is_a?(Script)
+      raise UsageError.new("a script is a SentinelRedis::Script") unless script.is_a?(Script)
 
       script.run(keys, argv, timeout, twice: options[:retry_unknown]) do |command, left|
         call(*command, timeout: left, **options)
@@ -85,7 +85,7 @@ class SentinelRedis
     # the Subscription.
     def subscribe(*channels, patterns: [], sharded: [], &block)
       if block && [channels, patterns, sharded].all?(&:empty?)
-        raise UsageError.new("subscribe takes channels, patterns: or sharded:", status: -101)
+        raise UsageError.new("subscribe takes channels, patterns: or sharded:")
       end
 
       subscription = Subscription.new(@deployment.inbox(Subscription::CAPACITY), handle)
@@ -159,7 +159,7 @@ class SentinelRedis
     end
 
     def batch(kind, exception, options, block)
-      raise UsageError.new("the commands are gathered in a block", status: -101) unless block
+      raise UsageError.new("the commands are gathered in a block") unless block
 
       batch = Batch.new(kind)
       block.call(batch)
@@ -214,7 +214,7 @@ class SentinelRedis
 
     # The options of a call are those of pipelined and multi.
     def call(*arguments, **nil)
-      raise WrongStateError.new("the block is over, and the commands were sent", status: -104) if @complete
+      raise WrongStateError.new("the block is over, and the commands were sent") if @complete
 
       count, lengths, data = Command.pack(arguments)
       status = Native.batch_add_packed(@handle, count, lengths, data, data.bytesize)

@@ -14,7 +14,7 @@ class SentinelRedis
     # with timeout: in seconds, or with an exception from outside.
     def call(*arguments, timeout: nil)
       handle = @handle
-      raise ClosedError.new("the connection was given back", status: -503) unless handle
+      raise ClosedError.new("the connection was given back") unless handle
 
       words = Command.words(arguments)
       call = [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL)

@@ -16,9 +16,11 @@ class SentinelRedis
     # One line for every Sentinel and node that was tried.
     attr_reader :attempts
 
-    REASONS = %i[none no_sentinel_reachable unknown_service sentinel_auth wrong_role node_unreachable no_usable_replica
-                 too_few_sentinels].freeze
-    OUTCOMES = %i[not_sent refused unknown].freeze
+    REASON = Native.names("REASON_")
+    OUTCOME = Native.names("OUTCOME_")
+    private_constant :REASON, :OUTCOME
+    REASONS = REASON.values.freeze
+    OUTCOMES = OUTCOME.values.freeze
 
     def initialize(message = nil, status: nil, reason: :none, outcome: :not_sent, server_code: nil, endpoint: nil, attempts: [])
       super(message)
@@ -72,8 +74,8 @@ class SentinelRedis
 
     def self.details(error)
       {
-        reason: REASONS[Native.error_reason(error)] || :none,
-        outcome: OUTCOMES[Native.error_outcome(error)] || :unknown,
+        reason: REASON[Native.error_reason(error)] || :none,
+        outcome: OUTCOME[Native.error_outcome(error)] || :unknown,
         server_code: text(:error_server_code, error),
         endpoint: text(:error_endpoint, error),
         attempts: Array.new(Native.error_attempts(error)) { |index| text(:error_attempt, error, index) }
@@ -136,15 +138,33 @@ class SentinelRedis
   class UnavailableError < Error; end
 
   class Error
+    # What is raised without a status has the first one of its class.
     CLASSES = {
-      -100 => UsageError, -101 => UsageError, -102 => UsageError, -103 => UsageError, -104 => WrongStateError,
-      -106 => ForkedError, -108 => UnsupportedCommandError, -109 => UnavailableError,
-      -200 => PrimaryNotFoundError, -201 => ReplicaNotFoundError,
-      -300 => CannotConnectError, -301 => ConnectionLostError, -302 => TLSError, -303 => AuthenticationError,
-      -304 => ProtocolError, -305 => TimeoutError,
-      -400 => CommandError, -401 => ReadOnlyError, -402 => LoadingError, -403 => TransactionAbortedError,
-      -404 => NotReplicatedError, -500 => PoolExhaustedError, -501 => QueueFullError, -502 => CancelledError,
-      -503 => ClosedError
+      Native::ERR_INVALID_ARGUMENT => UsageError,
+      Native::ERR_NULL_ARGUMENT => UsageError,
+      Native::ERR_UNKNOWN_OPTION => UsageError,
+      Native::ERR_INVALID_UTF8 => UsageError,
+      Native::ERR_WRONG_STATE => WrongStateError,
+      Native::ERR_FORKED => ForkedError,
+      Native::ERR_UNSUPPORTED_COMMAND => UnsupportedCommandError,
+      Native::ERR_UNAVAILABLE => UnavailableError,
+      Native::ERR_PRIMARY_NOT_FOUND => PrimaryNotFoundError,
+      Native::ERR_REPLICA_NOT_FOUND => ReplicaNotFoundError,
+      Native::ERR_CONNECT => CannotConnectError,
+      Native::ERR_CONNECTION_LOST => ConnectionLostError,
+      Native::ERR_TLS => TLSError,
+      Native::ERR_AUTH => AuthenticationError,
+      Native::ERR_PROTOCOL => ProtocolError,
+      Native::ERR_TIMEOUT => TimeoutError,
+      Native::ERR_SERVER => CommandError,
+      Native::ERR_READONLY => ReadOnlyError,
+      Native::ERR_LOADING => LoadingError,
+      Native::ERR_TRANSACTION_ABORTED => TransactionAbortedError,
+      Native::ERR_NOT_REPLICATED => NotReplicatedError,
+      Native::ERR_POOL_EXHAUSTED => PoolExhaustedError,
+      Native::ERR_QUEUE_FULL => QueueFullError,
+      Native::ERR_CANCELLED => CancelledError,
+      Native::ERR_CLOSED => ClosedError
     }.freeze
   end
 end

@@ -82,7 +82,7 @@ class SentinelRedis
 
     # A child shares the descriptor, and would wait for what is its parent's.
     def alive
-      raise ForkedError.new("do this again in the child", status: -106) unless @pid == Process.pid
+      raise ForkedError.new("do this again in the child") unless @pid == Process.pid
     end
 
     def self.now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
@@ -104,7 +104,7 @@ class SentinelRedis
       return Event.new(nil, {}, Error.take(status, FFI::Pointer.new(error))) unless status == Native::OK
 
       fields = Reply.take(reply)
-      kind == Native::KIND_MESSAGE ? @message.call(fields) : Event.new(fields["event"], fields)
+      kind == Native::COMPLETION_MESSAGE ? @message.call(fields) : Event.new(fields["event"], fields)
     end
   end
 end

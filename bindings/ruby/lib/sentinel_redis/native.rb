@@ -1,29 +1,20 @@
 # frozen_string_literal: true
 
 require "ffi"
+require_relative "numbers"
 
 class SentinelRedis
-  # The functions of libsentinel, as sentinel.h declares them. Those that may wait release the VM's lock.
+  # The functions of libsentinel, as sentinel.h declares them; its numbers and layouts are in numbers.rb. Those that may wait
+  # release the VM's lock.
   module Native
     extend FFI::Library
     ffi_lib [ENV["LIBSENTINEL"], "libsentinel.so.0", "libsentinel.so"].compact
 
-    OK = 0
-    EMPTY = 1
-    BUFFER_TOO_SMALL = -107
-    UNAVAILABLE = -109
-    QUEUE_FULL = -501
-
-    # sentinel_completion_t: tag, kind, status, reply, error.
-    COMPLETION = "QllQQ"
-    COMPLETION_SIZE = 32
-    KIND_MESSAGE = 2
-    # sentinel_call_t: struct_size, flags, timeout_ms, replicas, reserved.
-    CALL = "LLqLL"
-    CALL_SIZE = 24
-    # sentinel_reply_node_t: type, depth, len, data, integer, number.
-    NODE = "lLQQqd"
-    NODE_SIZE = 40
+    # The constants whose names begin so, by their numbers: { 1 => :primary, 2 => :replica, ... }.
+    def self.names(prefix)
+      named = NUMBERS.select { |name| name.start_with?(prefix) }
+      named.to_h { |name| [const_get(name), name.to_s.delete_prefix(prefix).downcase.to_sym] }.freeze
+    end
 
     def self.function(name, arguments, result, **options)
       attach_function name, :"sentinel_#{name}", arguments, result, **options
@@ -48,6 +39,7 @@ class SentinelRedis
     function :options_parse_url, %i[pointer string pointer], :int32
     function :options_set, %i[pointer string string pointer], :int32
     function :options_set_secret, %i[pointer string buffer_in size_t pointer], :int32
+    function :options_key, [:size_t], :pointer
     function :options_free, [:pointer], :void
 
     function :open, %i[pointer pointer pointer], :int32

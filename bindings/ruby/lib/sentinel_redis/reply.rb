@@ -6,7 +6,8 @@ class SentinelRedis
   # Makes Ruby's values of replies: nil, String, Integer, Float, true, false, Array, Hash, Set; an error inside an array
   # is an Error. A map with a key twice stays an Array of pairs, so that nothing is lost.
   module Reply
-    NIL, STATUS, STRING, INTEGER, DOUBLE, BOOL, ARRAY, MAP, SET, VERBATIM, BIG_NUMBER, PUSH, ERROR = (0..12).to_a
+    # NIL, STATUS, STRING and so on.
+    Native.names("REPLY_").each { |number, name| const_set(name.upcase, number) }
 
     # Copies the whole tree by two crossings, and frees the reply at this address. sizes is room for two numbers, which a
     # busy caller keeps.
@@ -14,7 +15,7 @@ class SentinelRedis
       nodes = Native.reply_nodes_at(reply, sizes, sizes + 8)
       count, stride = sizes.read_array_of_uint64(2)
       # One value is the most frequent reply.
-      return one(nodes.address, *nodes.read_bytes(Native::NODE_SIZE).unpack(Native::NODE)) if count == 1
+      return one(nodes.address, *nodes.read_bytes(Native::REPLY_NODE_SIZE).unpack(Native::REPLY_NODE)) if count == 1
 
       Reader.new(nodes.address, nodes.read_bytes(stride * count), count, stride).value
     ensure
@@ -71,9 +72,9 @@ class SentinelRedis
         @bytes = bytes
         @stride = stride
         @encoding = Reply.encoding
-        @types = column("lx#{stride - 4}", count)
-        @lengths = column("x8Qx#{stride - 16}", count)
-        @data = column("x16Qx#{stride - 24}", count)
+        @types = column(:type, count)
+        @lengths = column(:len, count)
+        @data = column(:data, count)
         @at = -1
         gather(count)
       end
@@ -86,13 +87,16 @@ class SentinelRedis
         when MAP then map(@lengths[at] / 2)
         when SET then Set.new(list(@lengths[at]))
         when ERROR then Error.element(@address + at * @stride)
-        else Reply.one(@address + at * @stride, *@bytes.byteslice(at * @stride, Native::NODE_SIZE).unpack(Native::NODE))
+        else Reply.one(@address + at * @stride, *@bytes.byteslice(at * @stride, Native::REPLY_NODE_SIZE).unpack(Native::REPLY_NODE))
         end
       end
 
       private
 
-      def column(format, count)
+      # A field of all nodes.
+      def column(field, count)
+        at, letter = Native::REPLY_NODE_FIELDS.fetch(field)
+        format = "x#{at}#{letter}x#{@stride - at - [0].pack(letter).bytesize}"
         some = @bytes.unpack(format * [count, SOME].min)
         done = SOME
         while done < count
@@ -166,7 +170,7 @@ class SentinelRedis
     # The words of a command: an Array stands for its elements, a Hash for its keys and values by turns.
     def self.words(arguments)
       words = arguments.all?(String) ? arguments : arguments.flat_map { |argument| flat(argument, 0) }
-      raise UsageError.new("a command has at least its name", status: -101) if words.empty?
+      raise UsageError.new("a command has at least its name") if words.empty?
 
       words
     end
@@ -176,7 +180,7 @@ class SentinelRedis
     private_constant :DEEPEST
 
     def self.flat(argument, depth)
-      raise UsageError.new("an argument holds itself", status: -101) if depth > DEEPEST
+      raise UsageError.new("an argument holds itself") if depth > DEEPEST
 
       case argument
       when Array then argument.flat_map { |element| flat(element, depth + 1) }
@@ -195,7 +199,7 @@ class SentinelRedis
       else
         return argument.to_s("F") if defined?(BigDecimal) && argument.is_a?(BigDecimal)
 
-        raise UsageError.new("#{argument.class} is no value of a command", status: -101)
+        raise UsageError.new("#{argument.class} is no value of a command")
       end
     end
   end

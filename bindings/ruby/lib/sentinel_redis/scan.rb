@@ -63,7 +63,7 @@ class SentinelRedis
 
     # Back to the beginning, on whatever node serves the client then.
     def restart
-      raise ClosedError.new("the scan is closed", status: -503) if @closed
+      raise ClosedError.new("the scan is closed") if @closed
 
       @coming.wait if @coming
       @coming = @rest = nil
@@ -79,7 +79,7 @@ class SentinelRedis
 
     # Sees to it that @rest holds what comes next; nil at the end. It is there before anybody can be interrupted.
     def fetch(timeout)
-      raise ClosedError.new("the scan is closed", status: -503) if @closed
+      raise ClosedError.new("the scan is closed") if @closed
       return @rest unless @rest.nil? || @rest.empty?
 
       call = timeout ? [Native::CALL_SIZE, 0, Native.milliseconds(timeout), 0, 0].pack(Native::CALL) : DEFAULT_CALL

@@ -4,7 +4,7 @@ class SentinelRedis
   # A Lua script with its SHA-1, made once and run by Client#script: the source is sent only to a node that does not have
   # it, such as a new primary. Never changes; any number of threads and clients use it at once.
   class Script
-    READ_ONLY = 1
+    READ_ONLY = Native::SCRIPT_READ_ONLY
     private_constant :READ_ONLY
 
     attr_reader :source, :sha1
@@ -12,7 +12,7 @@ class SentinelRedis
     # read_only: the script only reads. It runs by EVALSHA_RO and EVAL_RO (redis 7), which refuse writes, and is repeated
     # as commands are that only read.
     def initialize(source, read_only: false)
-      raise UsageError.new("the source of a script is a String", status: -101) unless source.is_a?(String)
+      raise UsageError.new("the source of a script is a String") unless source.is_a?(String)
 
       @source = source.dup.freeze
       @read_only = read_only

@@ -11,8 +11,8 @@ class SentinelRedis
     include Native::Unique
 
     CAPACITY = 65_536
-    CHANNEL, PATTERN, SHARDED = 1, 2, 3
-    CONFIRM = 16 # an event tells when the name is in force
+    CHANNEL, PATTERN, SHARDED = Native::SUBSCRIBE_CHANNEL, Native::SUBSCRIBE_PATTERN, Native::SUBSCRIBE_SHARDED
+    CONFIRM = Native::SUBSCRIBE_CONFIRM # an event tells when the name is in force
 
     def initialize(inbox, client)
       @inbox = inbox.on_message { |words| message(words) }
@@ -71,12 +71,12 @@ class SentinelRedis
     private
 
     def each_name(function, kind, names)
-      raise ClosedError.new("the subscription is closed", status: -503) unless @handle
+      raise ClosedError.new("the subscription is closed") unless @handle
 
       @inbox.alive
       names.flatten.each do |name|
         unless name.is_a?(String) || name.is_a?(Symbol)
-          raise UsageError.new("a channel is a String or Symbol, not #{name.inspect}", status: -101)
+          raise UsageError.new("a channel is a String or Symbol, not #{name.inspect}")
         end
 
         bytes = name.to_s.b

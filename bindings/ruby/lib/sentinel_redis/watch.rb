@@ -7,12 +7,12 @@ class SentinelRedis
     include Enumerable
     include Native::Unique
 
-    EVENTS = { primary_changed: 1, replicas_changed: 2, sentinels_changed: 4, connection: 8, subscription_gap: 16 }.freeze
+    EVENTS = Native.names("EVENT_").invert.freeze
     CAPACITY = 4096
 
     def initialize(deployment, inbox, names)
       names = EVENTS.keys - [:connection] if names.empty?
-      mask = names.sum { |name| EVENTS.fetch(name) { raise UsageError.new("no event is named #{name}", status: -101) } }
+      mask = names.sum { |name| EVENTS.fetch(name) { raise UsageError.new("no event is named #{name}") } }
       @deployment = deployment
       @inbox = inbox
       Native.failing { |error| Native.watch_events(deployment, mask, @inbox.queue, 0, error) }
