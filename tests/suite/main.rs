@@ -48,6 +48,7 @@ mod failover {
     mod leaks;
     mod real;
     mod shutdown;
+    mod untold;
 }
 /// Deployments, clients and connections: opening, closing, dropping, in any order and by any thread.
 mod handles {

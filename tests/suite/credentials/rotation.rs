@@ -256,3 +256,32 @@ fn the_least_rights_of_the_readme_are_enough_through_a_failover() {
         "w"
     );
 }
+
+#[test]
+fn a_user_who_may_not_ask_for_the_role_is_served_by_what_info_tells() {
+    let config = Config::default().nodes(2).sentinels(0);
+    let topology = Topology::start(config.node_line("user app on >pw ~* &* +@all -role"));
+    let (primary, replica) = (topology.node(0), topology.node(1));
+    let sentinel = FakeSentinel::start(SERVICE, primary.port());
+    // HELLO would tell it too.
+    let pairs = [("username", "app"), ("password", "pw"), ("protocol", "2")];
+    let open = || Deployment::open(&with(options(&[sentinel.port()]), &pairs)).unwrap();
+    let (deployment, later) = (open(), open());
+    assert_eq!(
+        text(&deployment.primary_for(Some(SERVICE), None).unwrap(), "SET k v"),
+        "OK"
+    );
+    tell(replica, "REPLICAOF NO ONE");
+    tell(primary, &format!("REPLICAOF 127.0.0.1 {}", replica.port()));
+    tell(primary, "CONFIG RESETSTAT");
+    let client = later.primary_for(Some(SERVICE), None).unwrap();
+    let error = run_within(&client, "SET k w", 600).unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::WrongRole), "{error}");
+    let stats = primary.ask(&["INFO", "commandstats"]).as_text();
+    assert!(
+        stats.contains("cmdstat_info:") && !stats.contains("cmdstat_set:"),
+        "{stats}"
+    );
+    sentinel.change_primary("127.0.0.1", replica.port());
+    assert_eq!(run_within(&client, "SET k w", 5000).unwrap().text(), "OK");
+}
