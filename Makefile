@@ -42,8 +42,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
-	check-msrv unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests \
-	docs-tests check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps \
+	check-clauses check-folders check-msrv unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests \
+	cpp-tests go-tests ruby-tests docs-tests check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
@@ -92,9 +92,9 @@ demo: setup-demo lib lab ## see a failover survived: a private topology, a kille
 test: ## every check and test
 	@tests/scripts/test.sh
 
-check: check-drift check-format check-clippy check-header check-rooms ## format, clippy, header drift, header in C and C++, rooms
+check: check-drift check-format check-clippy check-header check-rooms check-clauses check-folders ## format, clippy, header, rooms, clauses
 
-# The first of the four: any build without SENTINEL_HEADER_CHECK would bring the header up to date.
+# The first of them: any build without SENTINEL_HEADER_CHECK would bring the header up to date.
 check-drift:
 	@$(STEP) "header is up to date" tests/scripts/check.sh drift
 
@@ -112,6 +112,12 @@ check-header:
 
 check-msrv: ## the library with the oldest Rust that is promised, rust-version in Cargo.toml (rustup gets it; 1 minute)
 	@$(STEP) "oldest Rust" tests/scripts/check.sh msrv
+
+check-clauses:
+	@$(STEP) "clauses have their tests" tests/scripts/clauses.sh
+
+check-folders:
+	@$(STEP) "folders have their line" tests/scripts/check.sh folders
 
 unit: ## unit tests
 	@$(STEP) "unit tests" $(CARGO) test --workspace --lib --bins
