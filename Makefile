@@ -43,7 +43,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
 	check-clauses check-folders check-msrv unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests \
-	cpp-tests go-tests ruby-tests docs-tests check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps \
+	cpp-tests go-tests ruby-tests docs-tests check-valgrind check-asan check-tsan check-leaks check-forks \
+	check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
