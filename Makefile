@@ -42,9 +42,9 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
-	check-msrv check-sources bless unit integration sim promises bench bench-failover bench-bindings setup-bench c-tests \
-	cpp-tests go-tests ruby-tests \
-	docs-tests check-valgrind check-asan check-tsan check-leaks check-forks check-limits check-tls-storm check-deps \
+	check-sources check-clauses check-folders check-msrv bless unit integration sim promises bench bench-failover \
+	bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind check-asan check-tsan \
+	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
@@ -93,7 +93,7 @@ demo: setup-demo lib lab ## see a failover survived: a private topology, a kille
 test: ## every check and test
 	@tests/scripts/test.sh
 
-check: check-drift check-format check-clippy check-header check-rooms check-sources ## format, clippy, header, rooms, what is printed
+check: check-drift check-format check-clippy check-header check-rooms check-sources check-clauses check-folders ## all static checks
 
 # The first of them: any build without SENTINEL_HEADER_CHECK would bring the header up to date.
 check-drift:
@@ -120,6 +120,12 @@ check-sources:
 
 bless: ## print anew what has another source: docs/options.md, docs/api.md, Ruby's numbers
 	@BLESS=1 $(CARGO) test --quiet --test sources
+
+check-clauses:
+	@$(STEP) "clauses have their tests" tests/scripts/clauses.sh
+
+check-folders:
+	@$(STEP) "folders have their line" tests/scripts/check.sh folders
 
 unit: ## unit tests
 	@$(STEP) "unit tests" $(CARGO) test --workspace --lib --bins
@@ -191,7 +197,7 @@ check-limits: setup ## how late anything is under the heaviest loads, each figur
 
 check-tls-storm: setup ## bursts of APPENDs over TLS through failovers, none twice (APPENDS=5000000 FAILOVERS=30; 15 minutes)
 	@APPENDS=$${APPENDS:-5000000} FAILOVERS=$${FAILOVERS:-30} \
-		$(CARGO) test --release --test suite -- --nocapture tls_storm::
+		$(CARGO) test --release --test suite -- --nocapture tls::storm::
 
 check-deps: ## licences and sources of the libraries (ADVISORIES=1: known vulnerabilities too, from the network)
 	@tests/scripts/deps.sh

@@ -173,7 +173,10 @@ impl Driver {
             return Ok(Turn::Over);
         }
         let blocked = self.write()?;
-        if self.lane.is_gone() && !self.is_out && !self.has_output() {
+        // What goes out on another connection may be read before what this one has sent: where only the login is another,
+        // it waits for the replies.
+        let may_follow = !self.lane.is_outdated() || self.flying.is_empty();
+        if self.lane.is_gone() && !self.is_out && !self.has_output() && may_follow {
             self.is_out = true;
             if let Some(pool) = self.pool.upgrade() {
                 pool.lane_out(&self.lane);

@@ -103,7 +103,12 @@ impl Lane {
 
     /// Whether it takes calls.
     pub fn is_usable(&self) -> bool {
-        !self.is_gone() && !self.generation.is_retired() && self.generation.takes(self.login)
+        !self.is_gone() && !self.generation.is_retired() && !self.is_outdated()
+    }
+
+    /// Whether the node has taken newer credentials than those that it logged in with.
+    pub(super) fn is_outdated(&self) -> bool {
+        !self.generation.takes(self.login)
     }
 
     /// Hands over a request; nothing waits. The number under which it can be taken back.

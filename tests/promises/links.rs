@@ -167,6 +167,33 @@ fn what_no_event_told_is_found_by_the_poll() {
 }
 
 #[test]
+fn what_no_event_told_is_found_by_the_poll_of_the_one_sentinel_that_is_left() {
+    let _machine = together();
+    let (old, new) = (FakeNode::start(), FakeNode::start());
+    let sentinels = [0, 1, 2].map(|_| FakeSentinel::start(SERVICE, old.port()));
+    let ports = [0, 1, 2].map(|place: usize| sentinels[place].port());
+    let (_deployment, client) = connected(&ports, &[("sentinel.learn", "0")]);
+    for sentinel in &sentinels {
+        sentinel.wait_for_subscribers(1, PATIENCE);
+    }
+    let [first, left, last] = &sentinels;
+    [first, last].iter().for_each(|sentinel| sentinel.die());
+    // Whatever their end makes the client ask is answered by then.
+    let asked = left.count("SENTINEL GET-MASTER-ADDR-BY-NAME");
+    wait_until("three polls", PATIENCE, || {
+        left.count("SENTINEL GET-MASTER-ADDR-BY-NAME") > asked + 3
+    });
+    left.change_primary("127.0.0.1", new.port());
+    let took = until_followed(&client, &new);
+    println!(
+        "switch without an event, two of three dead: followed after {} ms",
+        ms(took)
+    );
+    assert!(took <= P5_MISSED_EVENT + SLACK);
+    assert_only_allowed(left);
+}
+
+#[test]
 fn the_least_rights_are_enough_to_discover_and_to_follow() {
     let _machine = alone();
     let rights = "user client on >least-rights -@all +auth +hello +ping +role +client|setname \

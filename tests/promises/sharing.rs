@@ -76,6 +76,38 @@ fn a_thousand_clients_of_ten_services_hold_as_many_links_as_one_client() {
     tell(primary, "PING");
 }
 
+/// P10: what a client takes that has a connection and nothing to do.
+const IDLE_KIB: usize = 50;
+
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn an_idle_client_takes_no_more_than_50_kib() {
+    let _machine = alone();
+    let topology = Topology::start(Config::default().nodes(1).sentinels(1));
+    let deployment = open(&sentinel_ports(&topology), &[]);
+    let connected = |count: usize| -> Vec<Client> {
+        let client = |_| {
+            let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+            write(&client, "SET w:idle v");
+            client
+        };
+        (0..count).map(client).collect()
+    };
+    // What is there once for all of them is there by then.
+    let first = connected(50);
+    let before = resident_kib();
+    let clients = connected(CLIENTS);
+    let each = resident_kib().saturating_sub(before) as f64 / CLIENTS as f64;
+    println!("{CLIENTS} idle clients: {each:.1} KiB each");
+    assert!(each <= IDLE_KIB as f64, "{each} KiB each");
+    drop((first, clients));
+}
+
 /// Scripted servers that can all go down at once: connections are still taken, so that they can be counted, and closed
 /// with the first command.
 struct World {

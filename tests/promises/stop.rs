@@ -120,6 +120,39 @@ fn a_call_in_flight_on_a_stopped_primary_ends_at_the_switch_and_its_late_answer_
 }
 
 #[test]
+fn a_primary_that_a_script_keeps_busy_is_left_at_the_switch_and_stays_so_when_the_script_is_ended() {
+    let _machine = alone();
+    let scene = Scene::new();
+    let writer = scene.write();
+    let old = scene.topology.node(scene.old);
+    // Until then it answers nobody, after that with BUSY: then a Sentinel ends the script.
+    tell(old, "CONFIG SET lua-time-limit 2500");
+    std::thread::scope(|scope| {
+        let busy = Instant::now();
+        let script = scope.spawn(|| old.try_ask(PATIENCE, &["EVAL", "while true do end", "0"]));
+        let event = scene.events.wait(FLOOR, busy, PATIENCE).at;
+        writer.wait_for_success(event + Duration::from_millis(300), PATIENCE);
+        let late = scene.noise.around(event);
+        let unknown = failed(&writer.writes()).into_iter().cloned().collect::<Vec<_>>();
+        assert!(!unknown.is_empty(), "no write was in flight");
+        for write in &unknown {
+            assert!(write.done <= event + P3_IN_FLIGHT + P2_OLD_PRIMARY + late, "{write:?}");
+        }
+        assert!(
+            script.join().unwrap().is_ok_and(|reply| reply.is_error()),
+            "it was not ended"
+        );
+        let over = Instant::now();
+        let role = old.ask(&["ROLE"]).as_items()[0].as_text();
+        assert_eq!(role, "master", "it takes no writes any more");
+        writer.wait_for_success(over + Duration::from_millis(1500), PATIENCE);
+        let writes = writer.stop();
+        assert_failed_in_flight(&writes, event, late);
+        scene.assert_kept("an endless script", &writes, event);
+    });
+}
+
+#[test]
 fn a_primary_that_is_shut_down_is_left_without_loss() {
     let _machine = alone();
     let scene = Scene::new();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# check.sh drift|format|clippy|header|msrv: one static check of the sources. Exit status 77: skipped.
+# check.sh drift|format|clippy|header|folders|msrv: one static check of the sources. Exit status 77: skipped.
 set -eu
 : "${CARGO:=cargo}" "${CC:=cc}" "${CXX:=c++}"
 warnings='-Wall -Wextra -Wpedantic -Werror'
@@ -60,6 +60,18 @@ msrv() {
     CARGO_TARGET_DIR=target/msrv SENTINEL_HEADER_CHECK=1 "$CARGO" $toolchain check --quiet --locked --lib
 }
 
+# CONTRIBUTING.md says of each folder what is in it.
+folders() {
+    missing=0
+    for folder in src/*/ tests/*/ tests/suite/*/ bindings/*/ benches/ docs/ examples-*/ fuzz/ include/ packaging/*/; do
+        if ! grep -q "^|.*\`${folder%/}\`" CONTRIBUTING.md; then
+            echo "CONTRIBUTING.md has no line for the folder ${folder%/}" >&2
+            missing=1
+        fi
+    done
+    return $missing
+}
+
 case $1 in
     drift) drift ;;
     format)
@@ -71,9 +83,10 @@ case $1 in
         "$CARGO" clippy --quiet --workspace --all-targets -- -D warnings
         ;;
     header) header ;;
+    folders) folders ;;
     msrv) msrv ;;
     *)
-        echo "usage: check.sh drift|format|clippy|header|msrv" >&2
+        echo "usage: check.sh drift|format|clippy|header|folders|msrv" >&2
         exit 2
         ;;
 esac

@@ -8,68 +8,110 @@
     clippy::print_stderr
 )]
 
-mod balanced;
-mod batches;
-mod bulk;
-mod cancelled;
-mod clients;
-mod counting;
-mod crowded;
-mod cuts;
-mod deadlines;
-mod dials;
-mod discovery;
-mod disorder;
-mod durable;
-mod eclipsed;
-mod elsewhere;
-mod events;
-mod failover;
-mod failures;
-mod faults;
-mod forks;
-mod greeting;
-mod hearing;
-mod hostile;
-mod isolation;
-mod lanes;
-mod leaks;
-mod learnt;
-mod lifecycle;
-mod metrics;
-mod modules;
-mod nodes;
-mod observe;
-mod own_words;
-mod pairing;
-mod patience;
-mod pending;
-mod process;
-mod refusals;
-mod rendered;
-mod renewals;
-mod replicas;
-mod replies;
-mod rotation;
+/// One call or batch: how long it may take, what it is told, and what was done meanwhile.
+mod calls {
+    mod batches;
+    mod bulk;
+    mod cuts;
+    mod deadlines;
+    mod durable;
+    mod faults;
+    mod learnt;
+    mod modules;
+    mod own_words;
+    mod patience;
+    mod refusals;
+    mod scans;
+    mod scripts;
+}
+/// Logins: the first words on a connection, other credentials while it is in use, and where secrets may be.
+mod credentials {
+    mod greeting;
+    mod renewals;
+    mod rotation;
+    mod secrets;
+}
+/// What is learnt of the Sentinels, which of them are believed, and what is done when they are silent or wrong.
+mod discovery {
+    mod balanced;
+    mod crowded;
+    mod eclipsed;
+    mod events;
+    mod failures;
+    mod nodes;
+    mod real;
+    mod updates;
+}
+/// What calls see while the primary changes, and what is left of it afterwards.
+mod failover {
+    mod counting;
+    mod leaks;
+    mod real;
+    mod shutdown;
+    mod untold;
+}
+/// Deployments, clients and connections: opening, closing, dropping, in any order and by any thread.
+mod handles {
+    mod cancelled;
+    mod clients;
+    mod disorder;
+    pub mod lifecycle;
+}
+/// What an operator sees: numbers, events, log lines, descriptions.
+mod observability {
+    mod metrics;
+    pub mod observe;
+}
+/// Connections to the nodes: who shares which, who waits for one, and when one is made, watched and given back.
+mod pool {
+    mod dials;
+    mod isolation;
+    mod lanes;
+    mod slots;
+    mod turns;
+}
+/// The process around the library: signals, forks, limits, and the files of the system.
+mod process {
+    mod elsewhere;
+    pub mod forks;
+    mod signals;
+}
+/// Subscriptions: what they hear, what they lose and are told of it, what they leave behind.
+mod pubsub {
+    mod ends;
+    mod gaps;
+    pub mod hearing;
+    mod subscriptions;
+}
+/// Clients of the replicas: which node serves, how old its data may be, and what happens when none can.
+mod reads {
+    mod replicas;
+    mod stale;
+}
+/// Calls that no thread waits for, and what their queues and callbacks get.
+mod submitted {
+    mod completions;
+    mod pending;
+    mod storm;
+    mod trying;
+}
+/// TLS to Sentinels and nodes.
+mod tls {
+    mod handshakes;
+    pub mod records;
+    mod slow;
+    mod storm;
+    mod traffic;
+    mod trust;
+    pub mod world;
+}
+/// What a peer may send and how it arrives: replies of every kind, in pieces, in the wrong order, or no protocol at all.
+mod wire {
+    mod hostile;
+    mod pairing;
+    mod rendered;
+    mod replies;
+}
+
 mod rows;
-mod scans;
-mod scripts;
-mod secrets;
-mod shutdown;
-mod slots;
-mod stale;
-mod storm;
-mod submitted;
-mod subscription_ends;
-mod subscription_gaps;
-mod subscriptions;
 mod support;
-mod tls;
-mod tls_handshakes;
-mod tls_records;
-mod tls_slow;
-mod tls_storm;
-mod tls_traffic;
-mod trying;
-mod turns;
-mod updates;

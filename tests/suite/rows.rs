@@ -12,7 +12,7 @@ const ROWS: &[Row] = &[
         "NO_SENTINEL_REACHABLE",
         "no",
         &[(
-            "tests/suite/failures.rs",
+            "tests/suite/discovery/failures.rs",
             "without_any_sentinel_up_every_call_ends_at_its_deadline_and_names_each",
         )],
     ),
@@ -20,7 +20,7 @@ const ROWS: &[Row] = &[
         "UNKNOWN_SERVICE",
         "no",
         &[(
-            "tests/suite/failures.rs",
+            "tests/suite/discovery/failures.rs",
             "a_service_that_no_sentinel_knows_is_told_as_unknown",
         )],
     ),
@@ -28,7 +28,7 @@ const ROWS: &[Row] = &[
         "SENTINEL_AUTH",
         "no",
         &[(
-            "tests/suite/failures.rs",
+            "tests/suite/discovery/failures.rs",
             "a_sentinel_that_refuses_the_login_is_told_as_such",
         )],
     ),
@@ -36,7 +36,7 @@ const ROWS: &[Row] = &[
         "WRONG_ROLE",
         "no",
         &[(
-            "tests/suite/nodes.rs",
+            "tests/suite/discovery/nodes.rs",
             "a_primary_that_says_it_is_a_replica_is_never_written_to",
         )],
     ),
@@ -45,11 +45,11 @@ const ROWS: &[Row] = &[
         "no",
         &[
             (
-                "tests/suite/nodes.rs",
+                "tests/suite/discovery/nodes.rs",
                 "a_primary_that_refuses_connections_is_unreachable",
             ),
             (
-                "tests/suite/replicas.rs",
+                "tests/suite/reads/replicas.rs",
                 "without_fallback_no_replica_is_an_error_that_tells_why",
             ),
         ],
@@ -58,7 +58,7 @@ const ROWS: &[Row] = &[
         "NO_USABLE_REPLICA",
         "no",
         &[(
-            "tests/suite/replicas.rs",
+            "tests/suite/reads/replicas.rs",
             "without_fallback_and_without_replicas_there_is_no_usable_one",
         )],
     ),
@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
         "TOO_FEW_SENTINELS",
         "no",
         &[(
-            "tests/suite/failures.rs",
+            "tests/suite/discovery/failures.rs",
             "a_sentinel_that_knows_too_few_peers_has_no_say",
         )],
     ),
@@ -75,15 +75,15 @@ const ROWS: &[Row] = &[
         "maybe: see the outcome",
         &[
             (
-                "tests/suite/cuts.rs",
+                "tests/suite/calls/cuts.rs",
                 "a_write_cut_at_any_byte_of_its_request_is_unknown_and_not_sent_again",
             ),
             (
-                "tests/suite/failover.rs",
+                "tests/suite/failover/real.rs",
                 "calls_in_flight_at_a_hung_primary_end_at_the_switch_and_nothing_goes_back_to_it",
             ),
             (
-                "tests/suite/learnt.rs",
+                "tests/suite/calls/learnt.rs",
                 "a_question_whose_connection_is_lost_is_repeated_unless_the_call_says_never",
             ),
         ],
@@ -93,11 +93,11 @@ const ROWS: &[Row] = &[
         "maybe: see the outcome",
         &[
             (
-                "tests/suite/deadlines.rs",
+                "tests/suite/calls/deadlines.rs",
                 "a_reply_that_never_ends_is_left_at_the_deadline_whether_it_drips_or_pours",
             ),
             (
-                "tests/suite/learnt.rs",
+                "tests/suite/calls/learnt.rs",
                 "a_question_that_fails_leaves_the_command_unsent",
             ),
         ],
@@ -106,7 +106,7 @@ const ROWS: &[Row] = &[
         "TLS",
         "no",
         &[(
-            "tests/suite/tls.rs",
+            "tests/suite/tls/trust.rs",
             "a_certificate_that_is_expired_of_another_name_or_of_another_authority_lets_nobody_in",
         )],
     ),
@@ -114,7 +114,7 @@ const ROWS: &[Row] = &[
         "AUTH",
         "no",
         &[(
-            "tests/suite/nodes.rs",
+            "tests/suite/discovery/nodes.rs",
             "a_node_that_refuses_the_login_fails_the_call_at_once",
         )],
     ),
@@ -123,11 +123,11 @@ const ROWS: &[Row] = &[
         "maybe: see the outcome",
         &[
             (
-                "tests/suite/hostile.rs",
+                "tests/suite/wire/hostile.rs",
                 "what_is_no_reply_is_a_protocol_error_and_ends_the_connection",
             ),
             (
-                "tests/suite/hostile.rs",
+                "tests/suite/wire/hostile.rs",
                 "a_reply_over_the_limit_is_refused_at_its_header",
             ),
         ],
@@ -136,7 +136,7 @@ const ROWS: &[Row] = &[
         "SERVER",
         "see the outcome",
         &[(
-            "tests/suite/refusals.rs",
+            "tests/suite/calls/refusals.rs",
             "what_no_other_moment_cures_is_passed_on_at_once",
         )],
     ),
@@ -145,19 +145,19 @@ const ROWS: &[Row] = &[
         "no, but a script's own words: see the outcome",
         &[
             (
-                "tests/suite/refusals.rs",
+                "tests/suite/calls/refusals.rs",
                 "without_repetition_the_callers_own_answer_is_passed_on_at_once",
             ),
             (
-                "tests/suite/refusals.rs",
+                "tests/suite/calls/refusals.rs",
                 "what_is_never_cured_is_repeated_until_the_deadline",
             ),
             (
-                "tests/suite/refusals.rs",
+                "tests/suite/calls/refusals.rs",
                 "what_no_other_moment_cures_is_passed_on_at_once",
             ),
             (
-                "tests/suite/replicas.rs",
+                "tests/suite/reads/replicas.rs",
                 "a_write_through_a_client_of_replicas_is_refused_at_once",
             ),
         ],
@@ -167,11 +167,11 @@ const ROWS: &[Row] = &[
         "no",
         &[
             (
-                "tests/suite/isolation.rs",
+                "tests/suite/pool/isolation.rs",
                 "a_transaction_by_hand_works_and_is_aborted_by_a_conflict",
             ),
             (
-                "tests/suite/batches.rs",
+                "tests/suite/calls/batches.rs",
                 "a_transaction_that_the_server_refuses_changes_nothing",
             ),
         ],
@@ -180,9 +180,9 @@ const ROWS: &[Row] = &[
         "NOT_REPLICATED",
         "yes (outcome UNKNOWN)",
         &[
-            ("tests/suite/batches.rs", "a_write_can_wait_for_its_replicas"),
+            ("tests/suite/calls/batches.rs", "a_write_can_wait_for_its_replicas"),
             (
-                "tests/suite/durable.rs",
+                "tests/suite/calls/durable.rs",
                 "durability_that_was_not_confirmed_is_never_claimed",
             ),
         ],
@@ -191,7 +191,7 @@ const ROWS: &[Row] = &[
         "POOL_EXHAUSTED",
         "no",
         &[(
-            "tests/suite/deadlines.rs",
+            "tests/suite/calls/deadlines.rs",
             "calls_that_wait_for_a_slot_of_the_pool_end_at_their_deadlines",
         )],
     ),
@@ -199,9 +199,9 @@ const ROWS: &[Row] = &[
         "QUEUE_FULL",
         "no",
         &[
-            ("tests/suite/lanes.rs", "no_more_than_max_pending_calls_are_taken"),
+            ("tests/suite/pool/lanes.rs", "no_more_than_max_pending_calls_are_taken"),
             (
-                "tests/suite/submitted.rs",
+                "tests/suite/submitted/completions.rs",
                 "what_cannot_be_submitted_is_refused_at_once_and_leaves_the_queue_as_it_was",
             ),
         ],
@@ -211,21 +211,24 @@ const ROWS: &[Row] = &[
         "maybe: see the outcome",
         &[
             (
-                "tests/suite/submitted.rs",
+                "tests/suite/submitted/completions.rs",
                 "a_cancelled_call_completes_as_cancelled_once_and_a_late_reply_reaches_nobody",
             ),
             (
-                "tests/suite/learnt.rs",
+                "tests/suite/calls/learnt.rs",
                 "the_end_of_a_call_with_a_question_lets_those_behind_it_go_on",
             ),
-            ("tests/suite/lifecycle.rs", "close_ends_every_call_and_leaves_nothing"),
+            (
+                "tests/suite/handles/lifecycle.rs",
+                "close_ends_every_call_and_leaves_nothing",
+            ),
         ],
     ),
     (
         "UNSUPPORTED_COMMAND",
         "no",
         &[(
-            "tests/suite/clients.rs",
+            "tests/suite/handles/clients.rs",
             "commands_that_would_change_a_shared_connection_are_refused_before_they_are_sent",
         )],
     ),
@@ -244,15 +247,15 @@ const ROWS: &[Row] = &[
         "no",
         &[
             (
-                "tests/suite/scans.rs",
+                "tests/suite/calls/scans.rs",
                 "a_scan_outlives_its_connection_but_not_its_node",
             ),
             (
-                "tests/suite/submitted.rs",
+                "tests/suite/submitted/completions.rs",
                 "callbacks_run_one_at_a_time_in_order_may_submit_and_free_and_may_not_wait",
             ),
             (
-                "tests/suite/forks.rs",
+                "tests/suite/process/forks.rs",
                 "a_child_is_told_that_it_was_forked_and_disturbs_nothing",
             ),
             ("tests/c/misuse.c", "SENTINEL_ERR_BUFFER_TOO_SMALL"),

@@ -12,14 +12,14 @@ use sentinel::completion::queue::Polled;
 use sentinel::{CallOptions, Deadline, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, Topology, wait_until};
 
-use crate::lifecycle::alone;
+use crate::handles::lifecycle::alone;
 use crate::support::{PATIENCE, SERVICE, SLACK, open, open_on, options, run_within, text, timed, with, within, words};
-use crate::tls;
+use crate::tls::world::World;
 
 #[test]
 fn a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe() {
     alone(
-        "process::a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe",
+        "process::signals::a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe",
         || {
             // SAFETY: SIG_DFL is a valid disposition; the test binary's own runtime ignores the signal otherwise.
             unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -131,14 +131,14 @@ fn write_in_vain(topology: &Topology, deployment: &Deployment) {
 #[test]
 fn a_connection_that_is_shut_down_raises_no_sigpipe_by_any_way_of_writing() {
     alone(
-        "process::a_connection_that_is_shut_down_raises_no_sigpipe_by_any_way_of_writing",
+        "process::signals::a_connection_that_is_shut_down_raises_no_sigpipe_by_any_way_of_writing",
         || {
             // SAFETY: SIG_DFL is a valid disposition; the test binary's own runtime ignores the signal otherwise.
             unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
             let topology = Topology::start(Config::default().nodes(1).sentinels(1).down_after_ms(60_000));
             write_in_vain(&topology, &open_on(&topology));
             drop(topology);
-            let world = tls::World::new(Config::default().nodes(1).sentinels(1).down_after_ms(60_000), |tls| tls);
+            let world = World::new(Config::default().nodes(1).sentinels(1).down_after_ms(60_000), |tls| tls);
             write_in_vain(&world.topology, &world.open(&[]));
         },
     );
@@ -172,7 +172,7 @@ fn interrupt(thread: &libc::pid_t) {
 #[test]
 fn signals_without_sa_restart_neither_end_nor_shorten_a_call() {
     alone(
-        "process::signals_without_sa_restart_neither_end_nor_shorten_a_call",
+        "process::signals::signals_without_sa_restart_neither_end_nor_shorten_a_call",
         || {
             interrupt_system_calls();
             let node = FakeNode::builder().on(|_, args| args[0] == b"STALL".as_slice()).start();

@@ -8,7 +8,7 @@ use sentinel::base::error::Stage;
 use sentinel::{Client, Deployment, ErrorKind, Outcome, Reason};
 use sentinel_lab::{FakeNode, FakeSentinel, Mode, Session, wait_until};
 
-use crate::lifecycle::alone;
+use crate::handles::lifecycle::alone;
 use crate::support::{
     PATIENCE, SERVICE, assert_attempts, assert_not_found, fail_each, open, options, run, run_within, text, timed, with,
 };
@@ -262,45 +262,48 @@ fn forget_peak() {
 
 #[test]
 fn a_peer_that_never_ends_its_reply_costs_no_memory() {
-    alone("hostile::a_peer_that_never_ends_its_reply_costs_no_memory", || {
-        const MIB: usize = 1 << 20;
-        let floods: [(&'static str, &'static [u8]); 5] = [
-            ("a line", b"x"),
-            ("nesting", b"*1\r\n"),
-            ("attributes", b"|0\r\n"),
-            ("an array of nils", b"_\r\n"),
-            ("a bulk string over the limit", b"$999999999999\r\nx"),
-        ];
-        for (name, unit) in floods {
-            let node = FakeNode::builder()
-                .on(move |session, args| {
-                    if args[0] != b"SAY".as_slice() {
-                        return false;
-                    }
-                    session.send(if unit == b"x" { "+" } else { "*33554432\r\n" });
-                    let chunk = unit.repeat(MIB / unit.len());
-                    // 256 MiB: what is sent to a connection that has ended is lost.
-                    (0..256).for_each(|_| session.send(&chunk));
-                    true
-                })
-                .start();
-            let world = world(node, &[("max_reply_bytes", "4194304")]);
-            text(&world.client, "SET k v");
-            forget_peak();
-            let before = peak_kib();
-            let started = Instant::now();
-            let error = run_within(&world.client, "SAY", 10_000).expect_err(name);
-            assert!(matches!(error.kind(), ErrorKind::Protocol { .. }), "{name}: {error}");
-            assert!(
-                started.elapsed() < Duration::from_secs(5),
-                "{name} took {:?}",
-                started.elapsed()
-            );
-            let grown = peak_kib() - before;
-            assert!(grown < 16 * 1024, "{name}: {grown} KiB more");
-            assert_eq!(text(&world.client, "GET k"), "v");
-        }
-    });
+    alone(
+        "wire::hostile::a_peer_that_never_ends_its_reply_costs_no_memory",
+        || {
+            const MIB: usize = 1 << 20;
+            let floods: [(&'static str, &'static [u8]); 5] = [
+                ("a line", b"x"),
+                ("nesting", b"*1\r\n"),
+                ("attributes", b"|0\r\n"),
+                ("an array of nils", b"_\r\n"),
+                ("a bulk string over the limit", b"$999999999999\r\nx"),
+            ];
+            for (name, unit) in floods {
+                let node = FakeNode::builder()
+                    .on(move |session, args| {
+                        if args[0] != b"SAY".as_slice() {
+                            return false;
+                        }
+                        session.send(if unit == b"x" { "+" } else { "*33554432\r\n" });
+                        let chunk = unit.repeat(MIB / unit.len());
+                        // 256 MiB: what is sent to a connection that has ended is lost.
+                        (0..256).for_each(|_| session.send(&chunk));
+                        true
+                    })
+                    .start();
+                let world = world(node, &[("max_reply_bytes", "4194304")]);
+                text(&world.client, "SET k v");
+                forget_peak();
+                let before = peak_kib();
+                let started = Instant::now();
+                let error = run_within(&world.client, "SAY", 10_000).expect_err(name);
+                assert!(matches!(error.kind(), ErrorKind::Protocol { .. }), "{name}: {error}");
+                assert!(
+                    started.elapsed() < Duration::from_secs(5),
+                    "{name} took {:?}",
+                    started.elapsed()
+                );
+                let grown = peak_kib() - before;
+                assert!(grown < 16 * 1024, "{name}: {grown} KiB more");
+                assert_eq!(text(&world.client, "GET k"), "v");
+            }
+        },
+    );
 }
 
 #[test]

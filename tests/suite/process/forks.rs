@@ -6,7 +6,7 @@ use sentinel::completion::Target;
 use sentinel::{CallOptions, Client, Connection, Deployment, Error, ErrorKind, Result};
 use sentinel_lab::{FakeNode, FakeSentinel, wait_until};
 
-use crate::lifecycle::alone;
+use crate::handles::lifecycle::alone;
 use crate::support::{PATIENCE, SERVICE, open, run, text, timed, words};
 
 struct Handles {
@@ -83,88 +83,94 @@ fn inherited(handles: Handles) -> std::result::Result<(), String> {
 
 #[test]
 fn a_child_is_told_that_it_was_forked_and_disturbs_nothing() {
-    alone("forks::a_child_is_told_that_it_was_forked_and_disturbs_nothing", || {
-        let node = FakeNode::start();
-        let sentinel = FakeSentinel::start(SERVICE, node.port());
-        let open_all = || {
-            let deployment = open(&[sentinel.port()]);
-            let client = deployment.primary_for(Some(SERVICE), None).unwrap();
-            text(&client, "SET k v");
-            let connection = client.acquire(2000).unwrap();
-            Handles {
-                deployment,
-                client,
-                connection,
-            }
-        };
-        let handles = open_all();
-        let connections = node.connections().len();
-        // The child takes the handles by value; in the parent they must stay.
-        let kept = std::mem::ManuallyDrop::new(handles);
-        let kept = &kept;
-        in_child(|| {
-            // SAFETY: the child never returns to the parent's copy of the handles.
-            inherited(unsafe { std::ptr::read(&raw const **kept) })
-        });
-        // SAFETY: the child's copy was in the child's memory; this is the only owner here.
-        let handles = unsafe { std::ptr::read(&raw const **kept) };
-        assert_eq!(text(&handles.client, "GET k"), "v");
-        assert_eq!(
-            handles
-                .connection
-                .command(&words("GET k"), &CallOptions::default())
-                .unwrap()
-                .text(),
-            "v"
-        );
-        assert_eq!(
-            node.connections().len(),
-            connections,
-            "the parent's connections are what they were"
-        );
-        sentinel.wait_for_subscribers(1, PATIENCE);
-        let new = FakeNode::start();
-        sentinel.switch_master("127.0.0.1", new.port());
-        wait_until("the parent to follow an event", PATIENCE, || {
-            run(&handles.client, "SET k new").is_ok() && new.value("k").is_some()
-        });
-        drop(handles.connection);
-        handles.deployment.close(1000).unwrap();
-    });
+    alone(
+        "process::forks::a_child_is_told_that_it_was_forked_and_disturbs_nothing",
+        || {
+            let node = FakeNode::start();
+            let sentinel = FakeSentinel::start(SERVICE, node.port());
+            let open_all = || {
+                let deployment = open(&[sentinel.port()]);
+                let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+                text(&client, "SET k v");
+                let connection = client.acquire(2000).unwrap();
+                Handles {
+                    deployment,
+                    client,
+                    connection,
+                }
+            };
+            let handles = open_all();
+            let connections = node.connections().len();
+            // The child takes the handles by value; in the parent they must stay.
+            let kept = std::mem::ManuallyDrop::new(handles);
+            let kept = &kept;
+            in_child(|| {
+                // SAFETY: the child never returns to the parent's copy of the handles.
+                inherited(unsafe { std::ptr::read(&raw const **kept) })
+            });
+            // SAFETY: the child's copy was in the child's memory; this is the only owner here.
+            let handles = unsafe { std::ptr::read(&raw const **kept) };
+            assert_eq!(text(&handles.client, "GET k"), "v");
+            assert_eq!(
+                handles
+                    .connection
+                    .command(&words("GET k"), &CallOptions::default())
+                    .unwrap()
+                    .text(),
+                "v"
+            );
+            assert_eq!(
+                node.connections().len(),
+                connections,
+                "the parent's connections are what they were"
+            );
+            sentinel.wait_for_subscribers(1, PATIENCE);
+            let new = FakeNode::start();
+            sentinel.switch_master("127.0.0.1", new.port());
+            wait_until("the parent to follow an event", PATIENCE, || {
+                run(&handles.client, "SET k new").is_ok() && new.value("k").is_some()
+            });
+            drop(handles.connection);
+            handles.deployment.close(1000).unwrap();
+        },
+    );
 }
 
 #[test]
 fn a_child_forked_inside_a_callback_is_inside_no_more() {
-    alone("forks::a_child_forked_inside_a_callback_is_inside_no_more", || {
-        let node = FakeNode::start();
-        let sentinel = FakeSentinel::start(SERVICE, node.port());
-        let port = sentinel.port();
-        let deployment = open(&[port]);
-        let client = std::sync::Arc::new(deployment.primary_for(Some(SERVICE), None).unwrap());
-        let inherited = std::sync::Arc::clone(&client);
-        let (tell, told) = std::sync::mpsc::channel();
-        let inside = move |_| {
-            let here = run(&inherited, "GET k").map_err(|error| error.kind().clone());
-            in_child(|| {
-                forked("the inherited client", run(&inherited, "GET k"))?;
-                let deployment = open(&[port]);
-                let own = deployment.primary_for(Some(SERVICE), None);
-                let own = own.map_err(|error| error.to_string())?;
-                run(&own, "SET k child").map_err(|error| error.to_string())?;
-                deployment.close(1000).map_err(|error| error.to_string())
-            });
-            tell.send(here.map(drop)).unwrap();
-        };
-        let target = Target::Done(Box::new(inside));
-        client.submit(&words("PING"), &CallOptions::default(), target).unwrap();
-        assert_eq!(told.recv_timeout(PATIENCE), Ok(Err(ErrorKind::WouldDeadlock)));
-        assert_eq!(text(&client, "GET k"), "child");
-    });
+    alone(
+        "process::forks::a_child_forked_inside_a_callback_is_inside_no_more",
+        || {
+            let node = FakeNode::start();
+            let sentinel = FakeSentinel::start(SERVICE, node.port());
+            let port = sentinel.port();
+            let deployment = open(&[port]);
+            let client = std::sync::Arc::new(deployment.primary_for(Some(SERVICE), None).unwrap());
+            let inherited = std::sync::Arc::clone(&client);
+            let (tell, told) = std::sync::mpsc::channel();
+            let inside = move |_| {
+                let here = run(&inherited, "GET k").map_err(|error| error.kind().clone());
+                in_child(|| {
+                    forked("the inherited client", run(&inherited, "GET k"))?;
+                    let deployment = open(&[port]);
+                    let own = deployment.primary_for(Some(SERVICE), None);
+                    let own = own.map_err(|error| error.to_string())?;
+                    run(&own, "SET k child").map_err(|error| error.to_string())?;
+                    deployment.close(1000).map_err(|error| error.to_string())
+                });
+                tell.send(here.map(drop)).unwrap();
+            };
+            let target = Target::Done(Box::new(inside));
+            client.submit(&words("PING"), &CallOptions::default(), target).unwrap();
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(Err(ErrorKind::WouldDeadlock)));
+            assert_eq!(text(&client, "GET k"), "child");
+        },
+    );
 }
 
 #[test]
 fn a_child_may_open_a_deployment_of_its_own() {
-    alone("forks::a_child_may_open_a_deployment_of_its_own", || {
+    alone("process::forks::a_child_may_open_a_deployment_of_its_own", || {
         let node = FakeNode::start();
         let sentinel = FakeSentinel::start(SERVICE, node.port());
         let before_fork = open(&[sentinel.port()]);

@@ -14,7 +14,7 @@ use sentinel::{Client, Deadline, ErrorKind, Outcome, Result};
 use sentinel_lab::{Config, Topology, cpu_time};
 
 use crate::support::{PATIENCE, SERVICE, within};
-use crate::tls::World;
+use crate::tls::world::World;
 
 /// Submitted at once.
 const BURST: usize = 8000;

@@ -86,7 +86,7 @@ fn wait_for_resources(before: (usize, usize)) {
 #[test]
 fn open_starts_one_thread_with_all_signals_blocked_and_no_connection() {
     alone(
-        "lifecycle::open_starts_one_thread_with_all_signals_blocked_and_no_connection",
+        "handles::lifecycle::open_starts_one_thread_with_all_signals_blocked_and_no_connection",
         || {
             let sentinel = FakeSentinel::start(SERVICE, 1);
             let down = free_port();
@@ -121,7 +121,7 @@ fn open_starts_one_thread_with_all_signals_blocked_and_no_connection() {
 
 #[test]
 fn close_ends_every_call_and_leaves_nothing() {
-    alone("lifecycle::close_ends_every_call_and_leaves_nothing", || {
+    alone("handles::lifecycle::close_ends_every_call_and_leaves_nothing", || {
         // One service has a node that never answers some commands, the other names a node that is down.
         let node = FakeNode::builder()
             .on(|_, args| [b"BLPOP".as_slice(), b"STALL"].contains(&args[0].as_slice()))
@@ -243,7 +243,7 @@ fn close_ends_every_call_and_leaves_nothing() {
 #[test]
 fn handles_are_dropped_in_any_order_by_any_thread_while_calls_run() {
     alone(
-        "lifecycle::handles_are_dropped_in_any_order_by_any_thread_while_calls_run",
+        "handles::lifecycle::handles_are_dropped_in_any_order_by_any_thread_while_calls_run",
         || {
             let node = FakeNode::start();
             let sentinel = FakeSentinel::start(SERVICE, node.port());
@@ -323,7 +323,7 @@ fn a_dropped_client_ends_its_connections_and_no_others() {
 
 #[test]
 fn a_hundred_deployments_leave_nothing() {
-    alone("lifecycle::a_hundred_deployments_leave_nothing", || {
+    alone("handles::lifecycle::a_hundred_deployments_leave_nothing", || {
         let node = FakeNode::start();
         let sentinel = FakeSentinel::start(SERVICE, node.port());
         let down = free_port();

@@ -8,7 +8,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::{Deployment, ErrorKind};
 use sentinel_lab::{Config, Control, FakeNode, FakeSentinel, Topology, wait_until};
 
-use crate::hearing::{Got, Hearer, message, publish, scripted, subscribed, while_publishing};
+use crate::pubsub::hearing::{Got, Hearer, message, publish, scripted, subscribed, while_publishing};
 use crate::support::{PATIENCE, SERVICE, open_on, options, overrides, sentinel_ports, shared, tell, with};
 
 #[test]

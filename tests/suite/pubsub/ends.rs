@@ -9,9 +9,9 @@ use sentinel::completion::queue::Polled;
 use sentinel::{Deadline, ErrorKind, Subscription};
 use sentinel_lab::{Config, FakeNode, Server, Topology, Value, wait_until};
 
-use crate::forks::{forked, in_child};
-use crate::hearing::{Got, Hearer, message, publish, scripted, while_publishing};
-use crate::lifecycle::alone;
+use crate::handles::lifecycle::alone;
+use crate::process::forks::{forked, in_child};
+use crate::pubsub::hearing::{Got, Hearer, message, publish, scripted, while_publishing};
 use crate::support::{PATIENCE, SERVICE, named_connections, open_on, overrides, shared};
 
 #[test]
@@ -188,7 +188,7 @@ fn ten_thousand_messages_a_second_arrive_in_order_and_none_is_lost() {
 #[test]
 fn an_idle_subscription_uses_next_to_no_processor_time() {
     alone(
-        "subscription_ends::an_idle_subscription_uses_next_to_no_processor_time",
+        "pubsub::ends::an_idle_subscription_uses_next_to_no_processor_time",
         || {
             let topology = Topology::start(Config::default().nodes(1).sentinels(1));
             let hearer = Hearer::of_primary(&open_on(&topology));
@@ -218,7 +218,7 @@ fn processor_time() -> Duration {
 
 #[test]
 fn a_forked_child_is_told_so_and_ends_nothing() {
-    alone("subscription_ends::a_forked_child_is_told_so_and_ends_nothing", || {
+    alone("pubsub::ends::a_forked_child_is_told_so_and_ends_nothing", || {
         let node = FakeNode::start();
         let (_sentinel, deployment) = scripted(&node);
         let hearer = Hearer::of_primary(&deployment);

@@ -19,7 +19,7 @@ fn build() -> PathBuf {
         std::process::id(),
         BUILT.fetch_add(1, Ordering::Relaxed)
     );
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/module.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/calls/module.c");
     let module = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let compiler = std::env::var_os("CC").filter(|cc| !cc.is_empty());
     let mut cc = Command::new(compiler.unwrap_or_else(|| "cc".into()));

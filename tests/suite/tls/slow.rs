@@ -16,7 +16,7 @@ use sentinel_lab::{Authority, FakeNode, FakeNodeBuilder, FakeSentinel, wait_unti
 use socket2::SockRef;
 
 use crate::support::{PATIENCE, SERVICE, completions, options, with, within};
-use crate::tls_records::configuration;
+use crate::tls::records::configuration;
 
 /// Bytes that the server's kernel holds, and that it reads at once.
 const HELD: usize = 8 << 10;

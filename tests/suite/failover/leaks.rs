@@ -123,7 +123,7 @@ fn failovers_leave_no_memory_no_descriptor_and_no_thread() {
     let count: usize = std::env::var("FAILOVERS").map_or(200, |text| text.parse().expect("a number"));
     let nodes = [FakeNode::start(), FakeNode::start()];
     let sentinels = [0, 1, 2].map(|_| FakeSentinel::start(SERVICE, nodes[0].port()));
-    let name = "leaks::failovers_leave_no_memory_no_descriptor_and_no_thread";
+    let name = "failover::leaks::failovers_leave_no_memory_no_descriptor_and_no_thread";
     let mut program = Program::start(name, &sentinels);
     program.say(&nodes[0].port().to_string(), "followed");
     let started = Instant::now();

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sentinel::completion::Target;
+use sentinel::completion::queue::Polled;
 use sentinel::net::Credentials;
-use sentinel::{Client, Deployment, ErrorKind, Reason};
+use sentinel::{Client, Deadline, Deployment, ErrorKind, Reason};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Server, Topology, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, named_connections, open_on, options, overrides, run, run_within, sentinel_ports, tell, text,
-    timed, with,
+    timed, with, within,
 };
 
 /// The rights that the README names as the least.
@@ -255,4 +257,91 @@ fn the_least_rights_of_the_readme_are_enough_through_a_failover() {
         ),
         "w"
     );
+}
+
+#[test]
+fn a_user_who_may_not_ask_for_the_role_is_served_by_what_info_tells() {
+    let config = Config::default().nodes(2).sentinels(0);
+    let topology = Topology::start(config.node_line("user app on >pw ~* &* +@all -role"));
+    let (primary, replica) = (topology.node(0), topology.node(1));
+    let sentinel = FakeSentinel::start(SERVICE, primary.port());
+    // HELLO would tell it too.
+    let pairs = [("username", "app"), ("password", "pw"), ("protocol", "2")];
+    let open = || Deployment::open(&with(options(&[sentinel.port()]), &pairs)).unwrap();
+    let (deployment, later) = (open(), open());
+    assert_eq!(
+        text(&deployment.primary_for(Some(SERVICE), None).unwrap(), "SET k v"),
+        "OK"
+    );
+    tell(replica, "REPLICAOF NO ONE");
+    tell(primary, &format!("REPLICAOF 127.0.0.1 {}", replica.port()));
+    tell(primary, "CONFIG RESETSTAT");
+    let client = later.primary_for(Some(SERVICE), None).unwrap();
+    let error = run_within(&client, "SET k w", 600).unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::WrongRole), "{error}");
+    let stats = primary.ask(&["INFO", "commandstats"]).as_text();
+    assert!(
+        stats.contains("cmdstat_info:") && !stats.contains("cmdstat_set:"),
+        "{stats}"
+    );
+    sentinel.change_primary("127.0.0.1", replica.port());
+    assert_eq!(run_within(&client, "SET k w", 5000).unwrap().text(), "OK");
+}
+
+/// The server holds still for a moment each time, so that what is submitted gathers on the connection that is left.
+#[test]
+fn submissions_keep_their_order_while_the_login_is_replaced() {
+    const WINDOW: usize = 2000;
+    let topology = guarded();
+    let node = topology.node(0);
+    let deployment = open_as_app(&topology, "old");
+    let client = client_of(&deployment, "ordered");
+    let queue = deployment.queue(2 * WINDOW).unwrap();
+    let (done, ended) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let submit = || {
+        let (padding, mut submitted) = ("x".repeat(4096), 0);
+        while !done.load(Ordering::Relaxed) || ended.load(Ordering::Relaxed) < submitted {
+            if submitted < ended.load(Ordering::Relaxed) + WINDOW && !done.load(Ordering::Relaxed) {
+                let element = format!("{submitted:08}{padding}");
+                let command: [&[u8]; 3] = [b"RPUSH", b"order", element.as_bytes()];
+                client
+                    .submit(&command, &within(20_000), Target::Queue(&queue, submitted as u64))
+                    .unwrap();
+                submitted += 1;
+                continue;
+            }
+            let took = queue.poll(WINDOW, Deadline::after(Some(PATIENCE)), |entry| {
+                entry.result.unwrap();
+                ended.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_ne!(took, Ok(Polled::Empty));
+        }
+        submitted
+    };
+    let submitted = std::thread::scope(|scope| {
+        let submitter = scope.spawn(submit);
+        let progress = |more: usize| {
+            let now = ended.load(Ordering::Relaxed);
+            wait_until("calls", PATIENCE, || ended.load(Ordering::Relaxed) > now + more);
+        };
+        progress(WINDOW);
+        for turn in 0..5 {
+            let before = newest_id(node, "ordered");
+            tell(node, "CLIENT PAUSE 150 ALL");
+            tell(node, &format!("ACL SETUSER app >new{turn}"));
+            deployment.update_credentials(app(&format!("new{turn}"))).unwrap();
+            progress(2 * WINDOW);
+            assert!(newest_id(node, "ordered") > before, "the connection is the same");
+        }
+        done.store(true, Ordering::Relaxed);
+        submitter.join().unwrap()
+    });
+    let list = node.ask(&["LRANGE", "order", "0", "-1"]);
+    let numbers: Vec<usize> = list
+        .as_items()
+        .iter()
+        .map(|element| element.as_text()[..8].parse().unwrap())
+        .collect();
+    let strays = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+    assert_eq!((numbers.len(), strays), (submitted, 0), "executed, out of their order");
 }

@@ -7,7 +7,7 @@ use sentinel::completion::{Queue, Target};
 use sentinel::{BatchKind, CallOptions, Client, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 
-use crate::observe::metric;
+use crate::observability::observe::metric;
 use crate::support::{
     PATIENCE, SERVICE, SLACK, WAYS, batch, completions, open, overrides, submitted_batch, tell, text, timed, within,
     words,

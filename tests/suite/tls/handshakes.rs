@@ -5,7 +5,7 @@ use std::time::Duration;
 use sentinel_lab::{Config, Proxy, Tls, wait_until};
 
 use crate::support::{PATIENCE, run, text};
-use crate::tls::{NAMES, World, assert_tls};
+use crate::tls::world::{NAMES, World, assert_tls};
 
 /// Made by `openssl x509 -req` without extensions, as many were before there was a reason for any.
 const OF_VERSION_1: [&str; 2] = [

@@ -10,6 +10,7 @@ use sentinel::resp::Reply;
 use sentinel::{BatchKind, CallOptions, Client, Deadline, Deployment, Error, ErrorKind, Outcome, Result};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
 
+use crate::observability::observe::metric;
 use crate::support::{
     PATIENCE, SERVICE, SLACK, WAYS, batch, open, options, overrides, run, run_within, submitted_batch, text, timed,
     with, within, words,
@@ -73,7 +74,7 @@ fn fail_in_time(client: &Client, calls: &[Call]) -> Vec<(&'static str, Error)> {
 struct World {
     node: FakeNode,
     sentinel: FakeSentinel,
-    _deployment: Deployment,
+    deployment: Deployment,
     client: Client,
 }
 
@@ -87,7 +88,7 @@ fn world(keys: &[(&str, &str)]) -> World {
     World {
         node,
         sentinel,
-        _deployment: deployment,
+        deployment,
         client,
     }
 }
@@ -102,6 +103,10 @@ fn wait_to_be_cut_off(world: &World) {
 fn calls_that_wait_for_a_failover_end_at_their_deadlines() {
     let world = world(&[]);
     world.node.die();
+    // A connection that nobody has found dead yet is one that can still be had.
+    wait_until("the client to have noticed", PATIENCE, || {
+        metric(&world.deployment, "connections{role=\"primary\"}") == 0
+    });
     for (call, error) in fail_in_time(&world.client, &CALLS) {
         assert!(
             matches!(error.kind(), ErrorKind::PrimaryNotFound { .. }),

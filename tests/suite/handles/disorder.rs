@@ -12,7 +12,7 @@ use sentinel::completion::{ChannelKind, Entry, EntryKind, Queue, Target};
 use sentinel::{BatchKind, Client, Connection, Deadline, Deployment, ErrorKind, Result, Subscription};
 use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads, wait_until};
 
-use crate::lifecycle::alone;
+use crate::handles::lifecycle::alone;
 use crate::support::{PATIENCE, SERVICE, batch, open, run_within, within, words};
 
 const THREADS: usize = 8;
@@ -265,7 +265,7 @@ impl Shelf {
 #[test]
 fn everything_is_let_go_of_in_any_order_while_calls_and_failovers_run() {
     alone(
-        "disorder::everything_is_let_go_of_in_any_order_while_calls_and_failovers_run",
+        "handles::disorder::everything_is_let_go_of_in_any_order_while_calls_and_failovers_run",
         || {
             let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().expect("a number"));
             let seconds = std::env::var("DISORDER_SECONDS").map_or(5, |text| text.parse().expect("a number"));

@@ -8,7 +8,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::net::Credentials;
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Server, Topology, wait_until};
 
-use crate::hearing::{Got, Hearer, message, publish};
+use crate::pubsub::hearing::{Got, Hearer, message, publish};
 use crate::support::{PATIENCE, SERVICE, options, overrides, sentinel_ports, text, with};
 
 fn login(user: &str, password: &str) -> Credentials {

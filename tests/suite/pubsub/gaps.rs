@@ -10,7 +10,9 @@ use sentinel::completion::queue::Polled;
 use sentinel::topology::Role;
 use sentinel_lab::{Config, Cut, FakeNode, FakeReplica, FakeSentinel, Proxy, Topology, wait_until};
 
-use crate::hearing::{Got, Hearer, message, publish, scripted, subscribed, subscribers, text, while_publishing};
+use crate::pubsub::hearing::{
+    Got, Hearer, message, publish, scripted, subscribed, subscribers, text, while_publishing,
+};
 use crate::support::{PATIENCE, SERVICE, SLACK, open, open_on, options, overrides, shared, tell, with};
 
 /// What was heard in the course of a test, checked as it comes: numbers rise by one, but for the gaps that are told.

@@ -2,7 +2,7 @@
 
 use sentinel::{Batch, BatchKind};
 
-use crate::lifecycle::alone;
+use crate::handles::lifecycle::alone;
 use crate::support::{SERVICE, open_on, run, shared, text, within};
 
 const COMMANDS: usize = 100_000;
@@ -25,7 +25,7 @@ fn own(n: usize) -> String {
 #[test]
 fn a_hundred_thousand_commands_go_in_one_batch_and_cost_little_more_than_their_bytes() {
     alone(
-        "bulk::a_hundred_thousand_commands_go_in_one_batch_and_cost_little_more_than_their_bytes",
+        "calls::bulk::a_hundred_thousand_commands_go_in_one_batch_and_cost_little_more_than_their_bytes",
         || {
             let topology = shared();
             let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
@@ -62,7 +62,7 @@ fn a_hundred_thousand_commands_go_in_one_batch_and_cost_little_more_than_their_b
 
 #[test]
 fn a_large_value_is_sent_from_where_it_lies() {
-    alone("bulk::a_large_value_is_sent_from_where_it_lies", || {
+    alone("calls::bulk::a_large_value_is_sent_from_where_it_lies", || {
         let topology = shared();
         let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
         let value = vec![b'x'; 64 << 20];

@@ -4,7 +4,7 @@ use sentinel::completion::Target;
 use sentinel::{BatchKind, CallOptions, Deadline};
 use sentinel_lab::wait_until;
 
-use crate::observe::metric;
+use crate::observability::observe::metric;
 use crate::support::{PATIENCE, batch, open_on, run, shared, text, words};
 
 /// Reads the text format strictly: each sample belongs to the TYPE above it, and is a name, labels and an integer.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use sentinel::{Deployment, Options};
 use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, wait_until};
 
-use crate::lifecycle::alone_under;
+use crate::handles::lifecycle::alone_under;
 use crate::support::{PATIENCE, SERVICE, run, run_within, text, timed};
-use crate::tls::{World, assert_tls};
+use crate::tls::world::{World, assert_tls};
 
 /// Where distributions keep their roots.
 const ROOTS: [&str; 4] = [
@@ -52,7 +52,7 @@ fn put_over(file: &str, place: &str) {
 #[test]
 fn without_a_file_of_roots_those_of_the_system_are_trusted() {
     elsewhere(
-        "elsewhere::without_a_file_of_roots_those_of_the_system_are_trusted",
+        "process::elsewhere::without_a_file_of_roots_those_of_the_system_are_trusted",
         || {
             let Some(roots) = ROOTS.into_iter().find(|file| fs::metadata(file).is_ok()) else {
                 println!("skipped: this system has no roots");
@@ -94,7 +94,7 @@ fn also_on(address: &str, port: u16, target: u16) {
 #[test]
 fn a_name_whose_first_address_is_a_black_hole_costs_a_moment() {
     elsewhere(
-        "elsewhere::a_name_whose_first_address_is_a_black_hole_costs_a_moment",
+        "process::elsewhere::a_name_whose_first_address_is_a_black_hole_costs_a_moment",
         || {
             let hosts = std::env::temp_dir().join(format!("hosts-{}", std::process::id()));
             // The resolver gives 127.0.0.1 first, for it is nearest to where connections to all of them come from.
@@ -151,7 +151,7 @@ fn a_resolver_that_hangs_keeps_nothing_from_servers_with_addresses() {
     elsewhere_under(
         UNSHARE_NET,
         "ip link set lo up",
-        "elsewhere::a_resolver_that_hangs_keeps_nothing_from_servers_with_addresses",
+        "process::elsewhere::a_resolver_that_hangs_keeps_nothing_from_servers_with_addresses",
         || {
             let asked = hanging_resolver();
             let world = World::small();

@@ -7,7 +7,7 @@ use sentinel::{BatchKind, CallOptions, Outcome};
 use sentinel_lab::{Cut, Proxy, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, batch, overrides, run, run_within, text, timed, within};
-use crate::tls::World;
+use crate::tls::world::World;
 
 #[test]
 fn large_values_and_batches_arrive_whole_both_ways() {

@@ -12,8 +12,8 @@ use sentinel::{Deployment, ErrorKind};
 use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 use zeroize::Zeroizing;
 
-use crate::hearing::Hearer;
-use crate::lifecycle::alone;
+use crate::handles::lifecycle::alone;
+use crate::pubsub::hearing::Hearer;
 use crate::support::{PATIENCE, SERVICE, options, run_within, sentinel_ports, text, with};
 
 const LEN: usize = 24;
@@ -61,38 +61,41 @@ fn copies(number: usize) -> usize {
 
 #[test]
 fn a_password_is_in_memory_only_as_long_as_it_is_needed() {
-    alone("secrets::a_password_is_in_memory_only_as_long_as_it_is_needed", || {
-        // A user without a password takes any.
-        let topology = Topology::start(Config::default().nodes(1).sentinels(1));
-        let mut options = options(&sentinel_ports(&topology));
-        options.set_secret("password", &*secret(0)).unwrap();
-        options.set_secret("sentinel.password", &*secret(0)).unwrap();
-        let deployment = Deployment::open(&options).unwrap();
-        drop(options);
-        let client = deployment.primary_for(Some(SERVICE), None).unwrap();
-        assert_eq!(text(&client, "SET k v"), "OK");
-        let hearer = Hearer::new(&deployment, &client, 10);
-        hearer.add("c");
-        assert!(copies(0) > 0, "the search finds nothing");
-        let new = || Credentials::new(None, &*secret(1)).unwrap();
-        deployment.update_credentials(new()).unwrap();
-        deployment.update_sentinel_credentials(new()).unwrap();
-        // Every way in has been gone: calls, subscriptions, Sentinels; the watch on the node's life comes after a second.
-        let logins = || {
-            let stats = topology.node(0).ask(&["INFO", "commandstats"]).as_text();
-            let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_auth:calls="));
-            line.map_or(0, |line| line.split(',').next().unwrap().parse::<usize>().unwrap())
-        };
-        wait_until("the subscription's login", PATIENCE, || logins() == 1);
-        assert_eq!(text(&client, "SET k v"), "OK");
-        // The one at the nodes and the one at the Sentinels, to connect with again.
-        wait_until("no copy but those that are in use", PATIENCE, || copies(1) == 2);
-        deployment.close(5000).unwrap();
-        drop((hearer, client, deployment));
-        for number in [0, 1] {
-            wait_until("the password to be wiped", PATIENCE, || copies(number) == 0);
-        }
-    });
+    alone(
+        "credentials::secrets::a_password_is_in_memory_only_as_long_as_it_is_needed",
+        || {
+            // A user without a password takes any.
+            let topology = Topology::start(Config::default().nodes(1).sentinels(1));
+            let mut options = options(&sentinel_ports(&topology));
+            options.set_secret("password", &*secret(0)).unwrap();
+            options.set_secret("sentinel.password", &*secret(0)).unwrap();
+            let deployment = Deployment::open(&options).unwrap();
+            drop(options);
+            let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+            assert_eq!(text(&client, "SET k v"), "OK");
+            let hearer = Hearer::new(&deployment, &client, 10);
+            hearer.add("c");
+            assert!(copies(0) > 0, "the search finds nothing");
+            let new = || Credentials::new(None, &*secret(1)).unwrap();
+            deployment.update_credentials(new()).unwrap();
+            deployment.update_sentinel_credentials(new()).unwrap();
+            // Every way in has been gone: calls, subscriptions, Sentinels; the watch on the node's life comes after a second.
+            let logins = || {
+                let stats = topology.node(0).ask(&["INFO", "commandstats"]).as_text();
+                let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_auth:calls="));
+                line.map_or(0, |line| line.split(',').next().unwrap().parse::<usize>().unwrap())
+            };
+            wait_until("the subscription's login", PATIENCE, || logins() == 1);
+            assert_eq!(text(&client, "SET k v"), "OK");
+            // The one at the nodes and the one at the Sentinels, to connect with again.
+            wait_until("no copy but those that are in use", PATIENCE, || copies(1) == 2);
+            deployment.close(5000).unwrap();
+            drop((hearer, client, deployment));
+            for number in [0, 1] {
+                wait_until("the password to be wiped", PATIENCE, || copies(number) == 0);
+            }
+        },
+    );
 }
 
 /// A server that speaks no TLS and writes down all that it is told, however it takes its leave.
