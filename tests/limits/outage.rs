@@ -79,7 +79,7 @@ fn at_a_switch() -> Switch {
             let is_set = args[0] == b"SET";
             let before = counted.fetch_add(usize::from(is_set), Ordering::Relaxed);
             // To a node that says nothing at all no more is sent.
-            if is_set && before.is_multiple_of(50) {
+            if is_set && before % 50 == 0 {
                 session.send(b">1\r\n+wait\r\n");
             }
             is_set

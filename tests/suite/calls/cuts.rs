@@ -64,7 +64,7 @@ fn at_every_byte(len: usize, check: impl Fn(usize, Cut) + Sync) {
                     if turn > 2 * len + 1 {
                         return;
                     }
-                    let how = if turn.is_multiple_of(2) { Cut::Close } else { Cut::Reset };
+                    let how = if turn % 2 == 0 { Cut::Close } else { Cut::Reset };
                     check(turn / 2, how);
                 }
             });
@@ -239,11 +239,7 @@ fn crowd_is_cut(keys: &[(&str, &str)]) {
             .collect();
         let ended = || threads.iter().any(|thread| thread.is_finished());
         for bytes in 0..encoded("INCR crowd").len() {
-            let how = if bytes.is_multiple_of(2) {
-                Cut::Close
-            } else {
-                Cut::Reset
-            };
+            let how = if bytes % 2 == 0 { Cut::Close } else { Cut::Reset };
             let (side, marked) = match bytes % 3 {
                 0 => (Side::Reply, ":"),
                 _ => (Side::Request, "*2\r\n$4\r\nINCR"),
