@@ -60,11 +60,13 @@ inline namespace on_boost_asio {
 namespace asio_detail {
 namespace net = ::boost::asio;
 using error_code = ::boost::system::error_code;
+using system_error = ::boost::system::system_error;
 #else
 inline namespace on_asio {
 namespace asio_detail {
 namespace net = ::asio;
 using error_code = ::asio::error_code;
+using system_error = ::asio::system_error;
 #endif
 
 /*
@@ -73,13 +75,13 @@ using error_code = ::asio::error_code;
  */
 class attachment {
 public:
-    attachment(const net::any_io_executor &executor, sentinel_queue_t *queue) : descriptor_(executor), queue_(queue) {}
+    explicit attachment(sentinel_queue_t *queue) : queue_(queue) {}
     attachment(const attachment &) = delete;
     attachment &operator=(const attachment &) = delete;
     virtual ~attachment() = default;
 
     /* A copy of the queue's descriptor: Asio closes what it has, and has no number twice. */
-    result<void> open() {
+    result<void> open(const net::any_io_executor &executor) {
         if (queue_ == nullptr)
             return failure(status::null_argument, "queue must not be NULL");
         if (const sentinel_status_t probed = sentinel_adapter_probe(queue_); probed != SENTINEL_OK)
@@ -89,7 +91,17 @@ public:
         if (copy < 0)
             return failure(status::internal, "no descriptor left for the queue");
         error_code refused;
-        descriptor_.assign(copy, refused);
+#if defined(SENTINEL_HPP_EXCEPTIONS)
+        try {
+            descriptor_.emplace(executor); // a context's first one makes its reactor, which takes descriptors
+        } catch (const system_error &thrown) {
+            refused = thrown.code();
+        }
+        if (!refused)
+            descriptor_->assign(copy, refused);
+#else
+        descriptor_.emplace(executor).assign(copy, refused);
+#endif
         if (refused) {
             ::close(copy);
             return failure(status::internal, "the context refuses the queue: " + refused.message());
@@ -100,20 +112,19 @@ public:
     void detach() {
         detached_ = true;
         error_code ignored;
-        descriptor_.close(ignored);
+        descriptor_->close(ignored);
         if (!turning_)
             drop();
     }
 
     std::function<void(status)> end;
 
-    static void wait(std::shared_ptr<attachment> self) {
-        auto &descriptor = self->descriptor_;
-        descriptor.async_wait(net::posix::descriptor_base::wait_read,
-                              [self = std::move(self)](const error_code &failed) mutable {
-                                  if (!self->detached_)
-                                      turn(std::move(self), failed);
-                              });
+    /* Whoever calls it owns it too: on another thread the handler may have run before this returns. */
+    static void wait(const std::shared_ptr<attachment> &self) {
+        self->descriptor_->async_wait(net::posix::descriptor_base::wait_read, [self](const error_code &failed) {
+            if (!self->detached_)
+                turn(self, failed);
+        });
     }
 
 protected:
@@ -141,7 +152,7 @@ private:
     };
 
     /* One completion at a time: what has not been handed over when the callable detaches is still in the queue. */
-    static void turn(const std::shared_ptr<attachment> self, const error_code &failed) {
+    static void turn(const std::shared_ptr<attachment> &self, const error_code &failed) {
         const rearm again(self);
         if (failed)
             return self->over(SENTINEL_ERR_INTERNAL);
@@ -163,7 +174,7 @@ private:
             told(static_cast<status>(why));
     }
 
-    net::posix::stream_descriptor descriptor_;
+    std::optional<net::posix::stream_descriptor> descriptor_;
     sentinel_queue_t *queue_;
     bool turning_ = false;
     bool detached_ = false;
@@ -172,8 +183,7 @@ private:
 template <class Done> class attachment_of final : public attachment {
 public:
     template <class Given>
-    attachment_of(const net::any_io_executor &executor, sentinel_queue_t *queue, Given &&done)
-        : attachment(executor, queue), done_(std::forward<Given>(done)) {}
+    attachment_of(sentinel_queue_t *queue, Given &&done) : attachment(queue), done_(std::forward<Given>(done)) {}
 
 private:
     void call(completion &&done) override { (*done_)(std::move(done)); }
@@ -211,11 +221,11 @@ public:
                                            Done &&done) {
         using kept = std::decay_t<Done>;
         static_assert(std::is_invocable_v<kept &, completion>, "a queue is attached to what takes a sentinel::completion");
-        auto made = std::make_shared<asio_detail::attachment_of<kept>>(executor, of.get(), std::forward<Done>(done));
-        if (const auto opened = made->open(); !opened)
+        auto made = std::make_shared<asio_detail::attachment_of<kept>>(of.get(), std::forward<Done>(done));
+        if (const auto opened = made->open(executor); !opened)
             return opened.error();
         asio_adapter attached(made);
-        asio_detail::attachment::wait(std::move(made));
+        asio_detail::attachment::wait(made);
         return attached;
     }
     template <class Where, class Done> static result<asio_adapter> try_attach(Where &&, queue &&, Done &&) = delete;
