@@ -126,10 +126,14 @@ static void no_descriptor_left(void)
     refused(loop, queues[0], SENTINEL_ERR_INTERNAL, EMFILE);
     refused(loop, queues[1], SENTINEL_ERR_INTERNAL, EMFILE);
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    for (i = 0; i < 2; i++) {
-        detach(attached(loop, queues[i], never, NULL));
-        sentinel_queue_free(queues[i]);
+    few.rlim_cur = 256; /* a descriptor that is left open shows */
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    for (i = 0; i < 1000; i++) {
+        detach(attached(loop, queues[i % 2], never, NULL));
     }
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    sentinel_queue_free(queues[0]);
+    sentinel_queue_free(queues[1]);
     loop_free(loop);
 }
 
@@ -160,10 +164,12 @@ static void on_the_end(void *user_data, sentinel_status_t status)
 
     ending->told++;
     ending->why = status;
-    detach(ending->adapter);
+    if (status == SENTINEL_ERR_CLOSED) {
+        detach(ending->adapter);
+    }
 }
 
-/* A few turns after the end: nothing comes of what was detached. */
+/* A few turns after the end: it is told once, whether detached or not. */
 static void on_end_tick(void *user_data)
 {
     struct ending *ending = user_data;
@@ -231,9 +237,8 @@ static void child(struct ending *ending, sentinel_queue_t *queue)
         loop_run(ending->loop); /* readable, for the parent has left something there */
         CHECK(ending->told == 1);
         CHECK_EQUAL(SENTINEL_ERR_FORKED, ending->why);
-    } else {
-        detach(ending->adapter);
     }
+    detach(ending->adapter);
     sentinel_queue_free(queue);
     execl("/bin/sh", "sh", "-c", "exit 0", (char *)NULL);
     _exit(1);

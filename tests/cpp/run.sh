@@ -38,7 +38,13 @@ headers() {
     have "$1"
     all=sentinel.hpp
     # Each by itself, once for each compiler.
-    case $1-$2 in "$CXX-c++17" | clang++-c++20) all="$all $(cd include && ls sentinel/*.hpp | grep -v _source)" ;; esac
+    case $1-$2 in
+        "$CXX-c++17" | clang++-c++20)
+            all="$all $(cd include && ls sentinel/*.hpp | grep -v _source)"
+            adapters "$1 -std=$2" asio.hpp
+            adapters "$1 -std=$2 -DSENTINEL_BOOST_ASIO" boost/asio.hpp
+            ;;
+    esac
     for header in $all; do
         # shellcheck disable=SC2086
         printf '#include <%s>\n#include <%s>\n' "$header" "$header" |
@@ -51,8 +57,6 @@ headers() {
     done
     # shellcheck disable=SC2086
     $1 -std="$2" $strict -O2 ${CXXFLAGS:-} -Iinclude -c -o /dev/null tests/cpp/types.cpp
-    adapters "$1 -std=$2" asio.hpp
-    adapters "$1 -std=$2 -DSENTINEL_BOOST_ASIO" boost/asio.hpp
 }
 
 # has COMPILER HEADER
