@@ -173,7 +173,8 @@ void detached_with_calls_under_way(const topology &on) {
     const auto alive = std::make_shared<int>(0);
     seen answered;
     {
-        const sentinel::asio_adapter adapter(context, queue, [alive](const sentinel::completion &) { never(); });
+        sentinel::asio_adapter adapter(context, queue, [alive](const sentinel::completion &) { never(); });
+        adapter.on_end([](sentinel::status) { never(); });
         on.submit(queue, 0, each);
         CHECK_EQUAL(2, alive.use_count());
     }
