@@ -1,5 +1,6 @@
 /*
- * needs: topology. Called with SERVICE HOST:PORT... The adapter of GLib: what "adapters.h" asks of each.
+ * needs: topology. Called with SERVICE HOST:PORT... The adapter of GLib: what "adapters.h" asks of each,
+ * and a function that runs the loop.
  * libs: glib-2.0
  */
 #define _POSIX_C_SOURCE 200809L
@@ -89,4 +90,58 @@ static void ticker_free(ticker_t *ticker)
 
 #include "adapters.h"
 
+#define main every_adapter
 #include "adapters_misuse.h"
+#undef main
+
+/* The first completion runs the loop for all others; the last one detaches. */
+static void on_nested(void *user_data, sentinel_completion_t *completion)
+{
+    struct leaving *leaving = user_data;
+
+    see(&leaving->seen, completion);
+    if (leaving->seen.count == 1) {
+        GMainLoop *inner_loop = g_main_loop_new(leaving->loop->context, FALSE), *outer = leaving->loop->loop;
+
+        leaving->loop->loop = inner_loop;
+        g_main_loop_run(inner_loop);
+        leaving->loop->loop = outer;
+        g_main_loop_unref(inner_loop);
+        CHECK_EQUAL(EACH, leaving->seen.count);
+        g_main_loop_quit(outer);
+    } else if (leaving->seen.count == EACH) {
+        detach(leaving->adapter);
+        detach(leaving->adapter); /* inside of the function twice is once */
+        loop_stop(leaving->loop);
+    }
+}
+
+static void the_function_runs_the_loop(int argc, char **argv)
+{
+    struct leaving leaving;
+    int i;
+
+    sentinel = live_open(argc, argv);
+    client = live_primary(sentinel, argv[1]);
+    memset(&leaving, 0, sizeof leaving);
+    leaving.loop = loop_new();
+    leaving.queue = new_queue(EACH);
+    leaving.seen = seen_new(EACH);
+    leaving.adapter = attached(leaving.loop, leaving.queue, on_nested, &leaving);
+    g_source_set_can_recurse(sentinel_glib_source_of(leaving.adapter), TRUE);
+    for (i = 0; i < EACH; i++) {
+        submit(leaving.queue, (uint64_t)i);
+    }
+    loop_run(leaving.loop);
+    see_rest(&leaving.seen, leaving.queue);
+    sentinel_queue_free(leaving.queue);
+    loop_free(leaving.loop);
+    sentinel_client_free(client);
+    sentinel_free(sentinel);
+}
+
+int main(int argc, char **argv)
+{
+    the_function_runs_the_loop(argc, argv);
+    return every_adapter(argc, argv);
+}

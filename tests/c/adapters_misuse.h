@@ -75,6 +75,35 @@ static void timers_have_their_turns(void)
     loop_free(busy.loop);
 }
 
+/* The function of one queue attaches the other, and detaches its own twice. */
+static void on_relay(void *user_data, sentinel_completion_t *completion)
+{
+    struct half *half = user_data;
+    adapter_t *own = half->adapter;
+
+    CHECK(own != NULL);
+    see(&half->seen, completion);
+    half->other->adapter = attached(half->pair->loop, half->other->queue, on_half, half->other);
+    half->adapter = NULL;
+    detach(own);
+    detach(own);
+    half->pair->all = half->seen.count + half->other->seen.size;
+}
+
+static void attached_in_the_function(void)
+{
+    struct pair *pair = pair_new(EACH);
+    int i;
+
+    pair->halves[0].adapter = attached(pair->loop, pair->halves[0].queue, on_relay, &pair->halves[0]);
+    for (i = 0; i < 2 * EACH; i++) {
+        submit(pair->halves[i % 2].queue, (uint64_t)(i / 2));
+    }
+    loop_run(pair->loop);
+    CHECK_EQUAL(1, pair->halves[0].seen.count);
+    pair_free(pair);
+}
+
 /* ------------------------------------------------------------------------------------------------------------------- */
 /* Arguments, and descriptors. */
 
@@ -284,6 +313,7 @@ int main(int argc, char **argv)
     two_queues_on_one_loop();
     one_detaches_the_other();
     one_queue_attached_twice();
+    attached_in_the_function();
     timers_have_their_turns();
     bad_arguments();
     no_descriptor_left();

@@ -61,7 +61,7 @@ struct sentinel_adapter {
      * two, and a number must not be another file's while a loop still has it.
      */
     int fd;
-    int turning;
+    int turning; /* more than once where the function runs the loop, and that allows it */
     int detached;
     /* The loop watches the descriptor no longer. More than once is no harm. */
     void (*stop)(struct sentinel_adapter *adapter);
@@ -173,7 +173,7 @@ static inline void sentinel_adapter_turn(struct sentinel_adapter *adapter)
 {
     int left;
 
-    adapter->turning = 1;
+    adapter->turning++;
     for (left = SENTINEL_ADAPTER_TURN; left > 0 && !adapter->detached; left--) {
         sentinel_completion_t entry;
         sentinel_status_t status = sentinel_queue_poll(adapter->queue, &entry, sizeof entry, 1, 0, NULL);
@@ -186,8 +186,7 @@ static inline void sentinel_adapter_turn(struct sentinel_adapter *adapter)
         }
         adapter->done(adapter->user_data, &entry);
     }
-    adapter->turning = 0;
-    if (adapter->detached) {
+    if (--adapter->turning == 0 && adapter->detached) {
         adapter->release(adapter);
     }
 }

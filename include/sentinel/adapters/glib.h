@@ -8,6 +8,8 @@
  *     sentinel_glib_detach(adapter);
  *
  * Needs GLib (pkg-config glib-2.0). A context that is gone before its adapters is no harm: these are still to be detached.
+ * A loop that the function itself runs, such as that of a modal dialog, hands over completions where the program calls
+ * g_source_set_can_recurse(sentinel_glib_source_of(adapter), TRUE).
  */
 #ifndef SENTINEL_ADAPTERS_GLIB_H
 #define SENTINEL_ADAPTERS_GLIB_H
@@ -95,7 +97,7 @@ static inline void sentinel_glib_on_end(sentinel_glib_t *adapter, sentinel_adapt
     }
 }
 
-/** The source in the context, for g_source_set_priority. It belongs to the adapter. */
+/** The source in the context, for g_source_set_priority and g_source_set_can_recurse. It belongs to the adapter. */
 static inline GSource *sentinel_glib_source_of(sentinel_glib_t *adapter)
 {
     return adapter != NULL ? (GSource *)adapter->source : NULL;
