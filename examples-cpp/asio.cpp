@@ -2,8 +2,8 @@
  * asio SERVICE HOST:PORT...: the same io_context serves timers, sockets and Redis.
  * header: asio.hpp
  *
- * A request a millisecond, as a server's clients would send them. The tag of a completion leads back to its request; none
- * of them waits for another.
+ * A request a millisecond, as a server's clients would send them. The tag of a completion leads back to its request;
+ * none of them waits for another.
  */
 #include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>

@@ -1,7 +1,6 @@
 /*
- * needs: topology. Called with SERVICE HOST:PORT... The adapter of libuv: what "adapters.h" asks of each, and that a loop
- * with a queue on it is busy.
- * libs: libuv
+ * needs: topology. Called with SERVICE HOST:PORT... The adapter of libuv: what "adapters.h" asks of each, and that a
+ * loop with a queue on it is busy. libs: libuv
  */
 #define _POSIX_C_SOURCE 200809L
 #include <sentinel/adapters/libuv.h>

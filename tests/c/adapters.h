@@ -107,7 +107,7 @@ static adapter_t *attached(loop_t *loop, sentinel_queue_t *queue, sentinel_done_
     return adapter;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 /* Calls of two threads, messages and events, while the primary is killed. */
 
 struct story {
@@ -162,7 +162,8 @@ static void publish(void)
 
     sentinel_queue_t *nowhere = new_queue(1);
 
-    CHECK_STATUS(SENTINEL_OK, sentinel_submit_queued(client, 3, lens, "PUBLISHnewsword", 15, NULL, nowhere, 0, NULL, NULL));
+    CHECK_STATUS(SENTINEL_OK,
+                 sentinel_submit_queued(client, 3, lens, "PUBLISHnewsword", 15, NULL, nowhere, 0, NULL, NULL));
     sentinel_queue_free(nowhere);
 }
 
@@ -220,8 +221,8 @@ static void through_a_failover(void)
     ticker = ticker_new(story.loop, 1, on_tick, &story);
     CHECK_OK(sentinel_watch_events(sentinel, SENTINEL_EVENT_PRIMARY_CHANGED, story.news, 1, &error), &error);
     CHECK_OK(sentinel_subscription_new(client, story.news, 2, &story.subscription, &error), &error);
-    CHECK_OK(sentinel_subscription_add(story.subscription, SENTINEL_SUBSCRIBE_CHANNEL | SENTINEL_SUBSCRIBE_CONFIRM, "news",
-                                       4, &error), &error);
+    CHECK_OK(sentinel_subscription_add(story.subscription, SENTINEL_SUBSCRIBE_CHANNEL | SENTINEL_SUBSCRIBE_CONFIRM,
+                                       "news", 4, &error), &error);
     loop_run(story.loop);
     CHECK(pthread_join(story.other, NULL) == 0);
     CHECK(story.ticks >= EACH);
@@ -235,7 +236,7 @@ static void through_a_failover(void)
     loop_free(story.loop);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 /* Detaching: from the function, and with calls under way. */
 
 struct leaving {
@@ -325,7 +326,7 @@ static void detached_with_calls_under_way(void)
     loop_free(loop);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 /* More than one queue, more than one attachment. */
 
 struct pair {

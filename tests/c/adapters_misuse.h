@@ -9,7 +9,7 @@
 
 #define BUSY 5000
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 /* A queue that is never empty. */
 
 struct busy {
@@ -104,7 +104,7 @@ static void attached_in_the_function(void)
     pair_free(pair);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 /* Arguments, and descriptors. */
 
 static void refused(loop_t *loop, sentinel_queue_t *queue, sentinel_status_t expected, int cause)
@@ -166,7 +166,7 @@ static void no_descriptor_left(void)
     loop_free(loop);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 /* Ends: of the deployment, of the loop, of the process that it was made in. */
 
 struct ending {
@@ -208,7 +208,8 @@ static void on_end_tick(void *user_data)
     }
 }
 
-static void the_deployment_is_closed(int argc, char **argv)
+/* With as many calls under way as fill a turn, and with fewer. */
+static void the_deployment_is_closed(int argc, char **argv, int calls)
 {
     struct ending ending = {loop_new(), NULL, 0, 0, 0, 0};
     sentinel_t *deployment = live_open(argc, argv);
@@ -218,17 +219,17 @@ static void the_deployment_is_closed(int argc, char **argv)
     ticker_t *ticker;
     int i;
 
-    CHECK_STATUS(SENTINEL_OK, sentinel_queue_new(deployment, 4, &queue, NULL));
+    CHECK_STATUS(SENTINEL_OK, sentinel_queue_new(deployment, (size_t)calls, &queue, NULL));
     ending.adapter = attached(ending.loop, queue, on_closed, &ending);
     on_end(ending.adapter, on_the_end);
     ticker = ticker_new(ending.loop, 1, on_end_tick, &ending);
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < calls; i++) {
         CHECK_STATUS(SENTINEL_OK,
                      sentinel_submit_queued(primary, 3, lens, "BLPOPnone0", 10, NULL, queue, 0, NULL, NULL));
     }
     CHECK_STATUS(SENTINEL_OK, sentinel_close(deployment, 30000));
     loop_run(ending.loop);
-    CHECK(ending.closed == 3 && ending.told == 1);
+    CHECK(ending.closed == calls && ending.told == 1);
     CHECK_EQUAL(SENTINEL_ERR_CLOSED, ending.why);
     ticker_free(ticker);
     loop_free(ending.loop);
@@ -317,7 +318,8 @@ int main(int argc, char **argv)
     timers_have_their_turns();
     bad_arguments();
     no_descriptor_left();
-    the_deployment_is_closed(argc, argv);
+    the_deployment_is_closed(argc, argv, 3);
+    the_deployment_is_closed(argc, argv, SENTINEL_ADAPTER_TURN);
     the_loop_is_freed_first();
     in_a_forked_child();
     sentinel_client_free(client);

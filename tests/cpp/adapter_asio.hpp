@@ -359,10 +359,11 @@ void misuse_has_a_status(const topology &on) {
     none.on_end({});
 }
 
-void told_of_the_end(const topology &on, int argc, char **argv) {
+/* With as many calls under way as fill a turn, and with fewer. */
+void told_of_the_end(const topology &on, int argc, char **argv, int calls) {
     const sentinel::deployment deployment(check::options_of(argc, argv));
     const sentinel::client client = deployment.primary_for(on.service);
-    const sentinel::queue queue(deployment, 8);
+    const sentinel::queue queue(deployment, static_cast<std::size_t>(calls));
     net::io_context context;
     int closed = 0, told = 0;
     auto adapter = std::make_unique<sentinel::asio_adapter>(context, queue, [&](sentinel::completion one) {
@@ -375,11 +376,11 @@ void told_of_the_end(const topology &on, int argc, char **argv) {
         adapter->on_end({});
         adapter.reset();
     });
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < calls; i++)
         client.submit(queue, {"BLPOP", "none", 0}, 1);
     deployment.close(30s);
     context.run();
-    CHECK(closed == 3 && told == 1 && !adapter);
+    CHECK(closed == calls && told == 1 && !adapter);
 }
 
 /* Another program ends the child: no tool looks for what it has inherited. */
@@ -434,7 +435,8 @@ int main(int argc, char **argv) {
         a_context_that_is_gone_first(on);
         no_descriptor_left(on);
         misuse_has_a_status(on);
-        told_of_the_end(on, argc, argv);
+        told_of_the_end(on, argc, argv, 3);
+        told_of_the_end(on, argc, argv, SENTINEL_ADAPTER_TURN);
         in_a_forked_child(on);
     });
 }

@@ -1,30 +1,34 @@
 /*
- * What the adapters of event loops in C have in common. A program includes the one of its loop: <sentinel/adapters/libevent.h>,
- * <sentinel/adapters/libuv.h>, <sentinel/adapters/glib.h> or <sentinel/adapters/sd-event.h>. Header only; C99 and C++11.
+ * What the adapters of event loops in C have in common. A program includes the one of its loop:
+ * <sentinel/adapters/libevent.h>, <sentinel/adapters/libuv.h>, <sentinel/adapters/glib.h> or
+ * <sentinel/adapters/sd-event.h>. Header only; C99 and C++11.
  *
- * An adapter attaches a completion queue to a loop, and calls a function on the loop's thread for each completion in it:
- * calls, messages of subscriptions, events of sentinel_watch_events. The names below are those of libevent; the others have
- * the same with their own.
+ * An adapter attaches a completion queue to a loop, and calls a function on the loop's thread for each completion in
+ * it: calls, messages of subscriptions, events of sentinel_watch_events. The names below are those of libevent; the
+ * others have the same with their own.
  *
- * Ownership. sentinel_libevent_attach hands over an adapter, sentinel_libevent_detach takes it back; NULL is allowed there.
- * The function frees the completion's reply and error, as after sentinel_queue_poll; `completion` itself lives until it
- * returns. The adapter borrows the queue and the loop: detach, then free the queue and the loop.
+ * Ownership. sentinel_libevent_attach hands over an adapter, sentinel_libevent_detach takes it back; NULL is allowed
+ * there. The function frees the completion's reply and error, as after sentinel_queue_poll; `completion` itself lives
+ * until it returns. The adapter borrows the queue and the loop: detach, then free the queue and the loop.
  *
- * Detaching. From the function as well, and before it frees the queue, the client or the deployment. After that nothing is
- * called; what has not been handed over stays in the queue, to be polled or attached again. Calls under way go on.
+ * Detaching. From the function as well, and before it frees the queue, the client or the deployment. After that
+ * nothing is called; what has not been handed over stays in the queue, to be polled or attached again. Calls under
+ * way go on.
  *
- * Turns. In one turn of the loop at most SENTINEL_ADAPTER_TURN completions of a queue are handed over, so that timers and
- * other descriptors have theirs. A function that waits keeps the whole loop waiting.
+ * Turns. In one turn of the loop at most SENTINEL_ADAPTER_TURN completions of a queue are handed over, so that timers
+ * and other descriptors have theirs. A function that waits keeps the whole loop waiting.
  *
- * Threads. An adapter is attached, used and detached on the loop's thread, or while the loop does not run. Submitting is
- * for any thread. A queue may be attached more than once, to loops of other threads too: each completion reaches one.
+ * Threads. An adapter is attached, used and detached on the loop's thread, or while the loop does not run. Submitting
+ * is for any thread. A queue may be attached more than once, to loops of other threads too: each completion reaches
+ * one.
  *
- * Failures. A status; with SENTINEL_ERR_INTERNAL `errno` says why. When the queue cannot be polled any more, the adapter
- * does not watch it any longer, and says so to who asked by sentinel_libevent_on_end: SENTINEL_ERR_FORKED in a forked child,
- * SENTINEL_ERR_PANIC or SENTINEL_ERR_CLOSED. It is still to be detached.
+ * Failures. A status; with SENTINEL_ERR_INTERNAL `errno` says why. When the queue cannot be polled any more, the
+ * adapter does not watch it any longer, and says so to who asked by sentinel_libevent_on_end: SENTINEL_ERR_FORKED in
+ * a forked child, SENTINEL_ERR_PANIC, or SENTINEL_ERR_CLOSED after the last call of a deployment that was closed with
+ * calls under way; a queue that is idle then stays silent. The adapter is still to be detached.
  *
- * In a forked child the loop comes first (event_reinit, uv_loop_fork), then the adapters on it are detached: before that,
- * a loop shares its descriptors with the parent's, and detaching would end the parent's watch.
+ * In a forked child the loop comes first (event_reinit, uv_loop_fork), then the adapters on it are detached: before
+ * that, a loop shares its descriptors with the parent's, and detaching would end the parent's watch.
  *
  * An exception must not leave the function.
  */
@@ -35,10 +39,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/** Completions of one queue that are handed over in one turn of a loop, at most. A program may define another number. */
+/** Completions of one queue that are handed over in a turn of a loop, at most. A program may define another number. */
 #ifndef SENTINEL_ADAPTER_TURN
 #define SENTINEL_ADAPTER_TURN 64
 #endif
@@ -57,8 +62,8 @@ struct sentinel_adapter {
     sentinel_adapter_end_fn end;
     void *user_data;
     /*
-     * A copy of the queue's descriptor. Loops know a descriptor by its number: a queue that is attached twice to one needs
-     * two, and a number must not be another file's while a loop still has it.
+     * A copy of the queue's descriptor. Loops know a descriptor by its number: a queue that is attached twice to one
+     * needs two, and a number must not be another file's while a loop still has it.
      */
     int fd;
     int turning; /* more than once where the function runs the loop, and that allows it */
@@ -92,8 +97,22 @@ static inline int sentinel_adapter_copy_of(int fd)
 }
 
 /*
- * Memory of `size` bytes that begins with a `struct sentinel_adapter`, in `*out`. Without a loop yet, it is given back by
- * sentinel_adapter_drop.
+ * Whether a turn goes on that has handed over all but `left`. After the last one of its number it looks once more where
+ * nothing waits: that is how the end of a queue is found.
+ */
+static inline int sentinel_adapter_goes_on(int fd, int left)
+{
+    struct pollfd entry;
+
+    entry.fd = fd;
+    entry.events = POLLIN;
+    entry.revents = 0;
+    return left > 0 || (left == 0 && poll(&entry, 1, 0) == 0);
+}
+
+/*
+ * Memory of `size` bytes that begins with a `struct sentinel_adapter`, in `*out`. Without a loop yet, it is given
+ * back by sentinel_adapter_drop.
  */
 static inline sentinel_status_t sentinel_adapter_open(size_t size, sentinel_queue_t *queue, sentinel_done_fn done,
                                                       void *user_data, struct sentinel_adapter **out)
@@ -174,7 +193,7 @@ static inline void sentinel_adapter_turn(struct sentinel_adapter *adapter)
     int left;
 
     adapter->turning++;
-    for (left = SENTINEL_ADAPTER_TURN; left > 0 && !adapter->detached; left--) {
+    for (left = SENTINEL_ADAPTER_TURN; !adapter->detached && sentinel_adapter_goes_on(adapter->fd, left); left--) {
         sentinel_completion_t entry;
         sentinel_status_t status = sentinel_queue_poll(adapter->queue, &entry, sizeof entry, 1, 0, NULL);
 

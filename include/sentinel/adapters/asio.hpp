@@ -1,6 +1,6 @@
 /*
- * A completion queue on Asio, for C++17: the standalone one, or Boost's with SENTINEL_BOOST_ASIO defined, or where there is
- * no other.
+ * A completion queue on Asio, for C++17: the standalone one, or Boost's with SENTINEL_BOOST_ASIO defined, or where
+ * there is no other.
  *
  *     asio::io_context context;
  *     sentinel::queue queue(deployment, 1024);
@@ -8,20 +8,21 @@
  *     primary.submit(queue, {"GET", "key"}, 1);
  *     context.run();
  *
- * Ownership. The adapter borrows the queue: it is to be detached, or destroyed, before the queue is. A context that is gone
- * before its adapters is no harm. The callable is moved or copied in; detaching destroys it, or its return where it is
- * running.
+ * Ownership. The adapter borrows the queue: it is to be detached, or destroyed, before the queue is. A context that
+ * is gone before its adapters is no harm. The callable is moved or copied in; detaching destroys it, or its return
+ * where it is running.
  *
- * The callable is called for each completion: calls, messages of subscriptions, events of watch_events. It may detach, move
- * or destroy the adapter, and then the queue. After that it is not called again; what has not been handed over stays in the
- * queue, to be polled or attached again. When it throws, the exception leaves context.run() as from any handler, and the
- * adapter goes on.
+ * The callable is called for each completion: calls, messages of subscriptions, events of watch_events. It may
+ * detach, move or destroy the adapter, and then the queue. After that it is not called again; what has not been
+ * handed over stays in the queue, to be polled or attached again. When it throws, the exception leaves context.run()
+ * as from any handler, and the adapter goes on.
  *
- * Turns. Between two handlers of others at most SENTINEL_ADAPTER_TURN completions are handed over, one after the other. As
- * long as a queue is attached, context.run() does not return for want of work.
+ * Turns. Between two handlers of others at most SENTINEL_ADAPTER_TURN completions are handed over, one after the
+ * other. As long as a queue is attached, context.run() does not return for want of work.
  *
- * Threads. One thread at a time uses an adapter, the callable included. Where several run the context, give it a strand, and
- * detach on that. Submitting is for any thread. A queue may be attached more than once: each completion reaches one.
+ * Threads. One thread at a time uses an adapter, the callable included. Where several run the context, give it a
+ * strand, and detach on that. Submitting is for any thread. A queue may be attached more than once: each completion
+ * reaches one.
  *
  * After fork(), call context.notify_fork() before anything else is done with the adapters on it.
  */
@@ -70,8 +71,8 @@ using system_error = ::asio::system_error;
 #endif
 
 /*
- * A queue that is attached. The handler that waits for it owns it, and in a turn, the turn: so it ends with its context,
- * in time, where that ends first.
+ * A queue that is attached. The handler that waits for it owns it, and in a turn, the turn: so it ends with its
+ * context, in time, where that ends first.
  */
 class attachment {
 public:
@@ -156,7 +157,8 @@ private:
         const rearm again(self);
         if (failed)
             return self->over(SENTINEL_ERR_INTERNAL);
-        for (int left = SENTINEL_ADAPTER_TURN; left > 0 && !self->detached_; left--) {
+        const int fd = self->descriptor_->native_handle();
+        for (int left = SENTINEL_ADAPTER_TURN; !self->detached_ && sentinel_adapter_goes_on(fd, left); left--) {
             sentinel_completion_t entry;
             const sentinel_status_t polled = sentinel_queue_poll(self->queue_, &entry, sizeof entry, 1, 0, nullptr);
             if (polled < 0)
@@ -203,8 +205,8 @@ public:
     /**
      * Calls `done` for each completion in `of`, on `executor`: that of a context, or a strand.
      *
-     * null_argument for a queue that was moved from; forked or closed as queue::poll; internal when there is no descriptor
-     * left, or the context refuses.
+     * null_argument for a queue that was moved from; forked or closed as queue::poll; internal when there is no
+     * descriptor left, or the context refuses.
      */
     template <class Done> asio_adapter(const asio_detail::net::any_io_executor &executor, const queue &of, Done &&done)
         : asio_adapter(try_attach(executor, of, std::forward<Done>(done)).value()) {}
@@ -220,7 +222,7 @@ public:
     static result<asio_adapter> try_attach(const asio_detail::net::any_io_executor &executor, const queue &of,
                                            Done &&done) {
         using kept = std::decay_t<Done>;
-        static_assert(std::is_invocable_v<kept &, completion>, "a queue is attached to what takes a sentinel::completion");
+        static_assert(std::is_invocable_v<kept &, completion>, "a queue is attached to what takes a completion");
         auto made = std::make_shared<asio_detail::attachment_of<kept>>(of.get(), std::forward<Done>(done));
         if (const auto opened = made->open(executor); !opened)
             return opened.error();

@@ -7,9 +7,9 @@
  *     g_main_loop_run(loop);
  *     sentinel_glib_detach(adapter);
  *
- * Needs GLib (pkg-config glib-2.0). A context that is gone before its adapters is no harm: these are still to be detached.
- * A loop that the function itself runs, such as that of a modal dialog, hands over completions where the program calls
- * g_source_set_can_recurse(sentinel_glib_source_of(adapter), TRUE).
+ * Needs GLib (pkg-config glib-2.0). A context that is gone before its adapters is no harm: these are still to be
+ * detached. A loop that the function itself runs, such as that of a modal dialog, hands over completions where the
+ * program calls g_source_set_can_recurse(sentinel_glib_source_of(adapter), TRUE).
  */
 #ifndef SENTINEL_ADAPTERS_GLIB_H
 #define SENTINEL_ADAPTERS_GLIB_H
@@ -55,11 +55,11 @@ static inline void sentinel_glib_release(struct sentinel_adapter *adapter)
 }
 
 /**
- * Attaches `queue` to `context` (NULL: the default one): `done` is called with `user_data` for each completion. `*out` is
- * freed by sentinel_glib_detach, before `queue` is.
+ * Attaches `queue` to `context` (NULL: the default one): `done` is called with `user_data` for each completion.
+ * `*out` is freed by sentinel_glib_detach, before `queue` is.
  *
- * NULL_ARGUMENT when `queue`, `done` or `out` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL when there is no
- * descriptor or memory left.
+ * NULL_ARGUMENT when `queue`, `done` or `out` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL when there
+ * is no descriptor or memory left.
  */
 SENTINEL_MUST_CHECK
 static inline sentinel_status_t sentinel_glib_attach(GMainContext *context, sentinel_queue_t *queue,

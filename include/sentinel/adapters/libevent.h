@@ -47,8 +47,8 @@ static inline void sentinel_libevent_release(struct sentinel_adapter *adapter)
  * Attaches `queue` to `base`: `done` is called with `user_data` for each completion. `*out` is freed by
  * sentinel_libevent_detach, before `base` and `queue` are.
  *
- * NULL_ARGUMENT when one of the pointers but `user_data` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL when
- * there is no descriptor or memory left, or the loop refuses.
+ * NULL_ARGUMENT when one of the pointers but `user_data` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL
+ * when there is no descriptor or memory left, or the loop refuses.
  */
 SENTINEL_MUST_CHECK
 static inline sentinel_status_t sentinel_libevent_attach(struct event_base *base, sentinel_queue_t *queue,

@@ -6,9 +6,9 @@
  *     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
  *     sentinel_libuv_detach(adapter);
  *
- * Needs libuv (pkg-config libuv). As with every handle, the memory is freed in a turn of the loop after it was detached: run
- * the loop once more before uv_loop_close, which says UV_EBUSY until then. As long as a queue is attached uv_run does not
- * return by itself; uv_unref(sentinel_libuv_handle(adapter)) changes that.
+ * Needs libuv (pkg-config libuv). As with every handle, the memory is freed in a turn of the loop after it was
+ * detached: run the loop once more before uv_loop_close, which says UV_EBUSY until then. As long as a queue is
+ * attached uv_run does not return by itself; uv_unref(sentinel_libuv_handle(adapter)) changes that.
  */
 #ifndef SENTINEL_ADAPTERS_LIBUV_H
 #define SENTINEL_ADAPTERS_LIBUV_H
@@ -53,8 +53,8 @@ static inline void sentinel_libuv_readable(uv_poll_t *handle, int status, int ev
  * Attaches `queue` to `loop`: `done` is called with `user_data` for each completion. `*out` is freed by
  * sentinel_libuv_detach, before `loop` and `queue` are.
  *
- * NULL_ARGUMENT when one of the pointers but `user_data` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL when
- * there is no descriptor or memory left, or the loop refuses.
+ * NULL_ARGUMENT when one of the pointers but `user_data` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL
+ * when there is no descriptor or memory left, or the loop refuses.
  */
 SENTINEL_MUST_CHECK
 static inline sentinel_status_t sentinel_libuv_attach(uv_loop_t *loop, sentinel_queue_t *queue, sentinel_done_fn done,

@@ -7,8 +7,8 @@
  *     sd_event_loop(event);
  *     sentinel_sd_event_detach(adapter);
  *
- * Needs libsystemd (pkg-config libsystemd). The adapter holds a reference on the loop. In a forked child, where sd-event
- * does nothing, it may be detached at once.
+ * Needs libsystemd (pkg-config libsystemd). The adapter holds a reference on the loop. In a forked child, where
+ * sd-event does nothing, it may be detached at once.
  */
 #ifndef SENTINEL_ADAPTERS_SD_EVENT_H
 #define SENTINEL_ADAPTERS_SD_EVENT_H
@@ -53,8 +53,8 @@ static inline void sentinel_sd_event_release(struct sentinel_adapter *adapter)
  * Attaches `queue` to `event`: `done` is called with `user_data` for each completion. `*out` is freed by
  * sentinel_sd_event_detach, before `queue` is.
  *
- * NULL_ARGUMENT when one of the pointers but `user_data` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL when
- * there is no descriptor or memory left, or the loop refuses.
+ * NULL_ARGUMENT when one of the pointers but `user_data` is NULL; FORKED or CLOSED as sentinel_queue_poll; INTERNAL
+ * when there is no descriptor or memory left, or the loop refuses.
  */
 SENTINEL_MUST_CHECK
 static inline sentinel_status_t sentinel_sd_event_attach(sd_event *event, sentinel_queue_t *queue,
