@@ -23,7 +23,7 @@ typedef struct {
     void *user_data;
 } ticker_t;
 
-static int stopped;
+static _Thread_local int stopped;
 
 static loop_t *loop_new(void)
 {

@@ -75,18 +75,89 @@ static void timers_have_their_turns(void)
     loop_free(busy.loop);
 }
 
+/* On the loops of two threads: each completion reaches one of them. */
+struct shared {
+    pthread_mutex_t lock;
+    sentinel_queue_t *queue;
+    struct seen seen;
+};
+
+struct worker {
+    struct shared *shared;
+    loop_t *loop;
+};
+
+static void on_shared(void *user_data, sentinel_completion_t *completion)
+{
+    struct worker *worker = user_data;
+
+    pthread_mutex_lock(&worker->shared->lock);
+    see(&worker->shared->seen, completion);
+    pthread_mutex_unlock(&worker->shared->lock);
+}
+
+/* A loop is stopped by its own thread. */
+static void on_shared_tick(void *user_data)
+{
+    struct worker *worker = user_data;
+
+    pthread_mutex_lock(&worker->shared->lock);
+    if (worker->shared->seen.count == EACH) {
+        loop_stop(worker->loop);
+    }
+    pthread_mutex_unlock(&worker->shared->lock);
+}
+
+static void *work(void *shared)
+{
+    struct worker worker = {shared, loop_new()};
+    adapter_t *adapter = attached(worker.loop, worker.shared->queue, on_shared, &worker);
+    ticker_t *ticker = ticker_new(worker.loop, 1, on_shared_tick, &worker);
+
+    loop_run(worker.loop);
+    ticker_free(ticker);
+    detach(adapter);
+    loop_free(worker.loop);
+    return NULL;
+}
+
+static void on_the_loops_of_two_threads(void)
+{
+    struct shared shared;
+    pthread_t threads[2];
+    int i;
+
+    pthread_mutex_init(&shared.lock, NULL);
+    shared.queue = new_queue(EACH);
+    shared.seen = seen_new(EACH);
+    for (i = 0; i < 2; i++) {
+        CHECK(pthread_create(&threads[i], NULL, work, &shared) == 0);
+    }
+    for (i = 0; i < EACH; i++) {
+        submit(shared.queue, (uint64_t)i);
+    }
+    for (i = 0; i < 2; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    see_rest(&shared.seen, shared.queue);
+    sentinel_queue_free(shared.queue);
+}
+
 /* The function of one queue attaches the other, and detaches its own twice. */
 static void on_relay(void *user_data, sentinel_completion_t *completion)
 {
     struct half *half = user_data;
     adapter_t *own = half->adapter;
+    int reused;
 
     CHECK(own != NULL);
     see(&half->seen, completion);
     half->other->adapter = attached(half->pair->loop, half->other->queue, on_half, half->other);
     half->adapter = NULL;
     detach(own);
+    reused = dup(0); /* has the number that is free now */
     detach(own);
+    CHECK(close(reused) == 0);
     half->pair->all = half->seen.count + half->other->seen.size;
 }
 
@@ -315,6 +386,7 @@ int main(int argc, char **argv)
     one_detaches_the_other();
     one_queue_attached_twice();
     attached_in_the_function();
+    on_the_loops_of_two_threads();
     timers_have_their_turns();
     bad_arguments();
     no_descriptor_left();
