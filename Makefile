@@ -26,6 +26,7 @@ KIT := $(RELEASE)/lab
 KIT_PAGE := tests/lab/libsentinel-lab.1
 HEADER := include/sentinel.h
 HPP := $(wildcard include/sentinel/*.hpp)
+ADAPTERS := $(wildcard include/sentinel/adapters/*)
 CMAKE_FILES := sentinel-config.cmake sentinel-config-version.cmake
 REFERENCE := packaging/reference.awk
 MAN := build/man/libsentinel.3
@@ -212,10 +213,11 @@ crowd: setup ## many clients, one slow Sentinel (PROCESSES=200 GREETING_US=1000 
 	@$(CARGO) test --release --test crowd -- crowd --exact --ignored --nocapture
 
 install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
-	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel" "$(DESTDIR)$(LIBDIR)/pkgconfig" \
+	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters" "$(DESTDIR)$(LIBDIR)/pkgconfig" \
 		"$(DESTDIR)$(LIBDIR)/cmake/sentinel" "$(DESTDIR)$(MANDIR)/man3"
 	@$(INSTALL) -m 644 $(HEADER) include/sentinel.hpp "$(DESTDIR)$(INCLUDEDIR)"
 	@$(INSTALL) -m 644 $(HPP) "$(DESTDIR)$(INCLUDEDIR)/sentinel"
+	@$(INSTALL) -m 644 $(ADAPTERS) "$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters"
 	@$(INSTALL) -m 644 build/man/*.3 "$(DESTDIR)$(MANDIR)/man3"
 	@$(INSTALL) -m 755 "$(SO)" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)"
 	@ln -sf libsentinel.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)"
@@ -235,9 +237,10 @@ uninstall: $(MAN) ## remove what install put there
 		"$(DESTDIR)$(LIBDIR)/libsentinel.a" "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc" \
 		"$(DESTDIR)$(INCLUDEDIR)/sentinel.hpp" \
 		$(foreach file,$(notdir $(HPP)),"$(DESTDIR)$(INCLUDEDIR)/sentinel/$(file)") \
+		$(foreach file,$(notdir $(ADAPTERS)),"$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters/$(file)") \
 		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
 	@for page in build/man/*.3; do rm -f "$(DESTDIR)$(MANDIR)/man3/$${page##*/}"; done
-	@for folder in "$(INCLUDEDIR)/sentinel" "$(LIBDIR)/cmake/sentinel"; do \
+	@for folder in "$(INCLUDEDIR)/sentinel/adapters" "$(INCLUDEDIR)/sentinel" "$(LIBDIR)/cmake/sentinel"; do \
 		rmdir "$(DESTDIR)$$folder" 2>/dev/null || true; \
 	done
 	@echo "removed libsentinel $(VERSION) from $(DESTDIR)$(PREFIX)"

@@ -5,8 +5,7 @@
  * A request a millisecond, as a server's clients would send them; each is answered when its two commands are, and none
  * of them holds up another. The tag of a completion leads back to the request.
  */
-#include <event2/event.h>
-#include <sentinel.h>
+#include <sentinel/adapters/libevent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,26 +67,16 @@ static void on_request(evutil_socket_t fd, short what, void *data)
     }
 }
 
-/* Completions wait in the queue. */
-static void on_completions(evutil_socket_t fd, short what, void *data)
+/* A command has completed. */
+static void on_completion(void *data, sentinel_completion_t *done)
 {
     struct server *server = data;
-    sentinel_completion_t done[64];
-    size_t count = 0, i;
+    struct request *request = &server->requests[done->tag];
 
-    (void)fd;
-    (void)what;
-    if (sentinel_queue_poll(server->queue, done, sizeof done[0], 64, 0, &count) < 0) {
-        fail("poll", NULL);
-    }
-    for (i = 0; i < count; i++) {
-        struct request *request = &server->requests[done[i].tag];
-
-        server->failed += done[i].status != SENTINEL_OK;
-        server->answered += --request->missing == 0;
-        sentinel_reply_free(done[i].reply);
-        sentinel_error_free(done[i].error);
-    }
+    server->failed += done->status != SENTINEL_OK;
+    server->answered += --request->missing == 0;
+    sentinel_reply_free(done->reply);
+    sentinel_error_free(done->error);
     if (server->answered == REQUESTS) {
         event_base_loopbreak(server->loop);
     }
@@ -119,7 +108,8 @@ int main(int argc, char **argv)
     const struct timeval millisecond = {0, 1000};
     sentinel_t *sentinel;
     sentinel_error_t *error = NULL;
-    struct event *completions;
+    sentinel_libevent_t *adapter = NULL;
+    sentinel_status_t status;
 
     if (argc < 3) {
         fprintf(stderr, "usage: %s SERVICE HOST:PORT...\n", argv[0]);
@@ -132,12 +122,14 @@ int main(int argc, char **argv)
     }
     server.loop = event_base_new();
     server.clock = event_new(server.loop, -1, EV_PERSIST, on_request, &server);
-    completions = event_new(server.loop, sentinel_queue_fd(server.queue), EV_READ | EV_PERSIST, on_completions, &server);
+    status = sentinel_libevent_attach(server.loop, server.queue, on_completion, &server, &adapter);
+    if (status != SENTINEL_OK) {
+        fail(sentinel_status_name(status), NULL);
+    }
     event_add(server.clock, &millisecond);
-    event_add(completions, NULL);
     event_base_dispatch(server.loop);
     printf("%d requests answered, %d commands failed\n", server.answered, server.failed);
-    event_free(completions); /* before the queue, whose descriptor it watches */
+    sentinel_libevent_detach(adapter); /* before the loop and the queue */
     event_free(server.clock);
     event_base_free(server.loop);
     sentinel_queue_free(server.queue);

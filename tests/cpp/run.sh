@@ -9,6 +9,7 @@
 #   needs: nothing     run without arguments
 #   needs: topology    run inside `lab run`, with the arguments SERVICE HOST:PORT...; $LAB is the lab's program
 #   flags: -f...       it and the headers' definitions are compiled with these too
+#   header: NAME       of another library; skipped where it is not installed
 #
 # storm.cpp runs for STORM seconds (20) with the sanitizers, and half of it without, where it forks; with SEED if it is
 # set.
@@ -37,7 +38,13 @@ headers() {
     have "$1"
     all=sentinel.hpp
     # Each by itself, once for each compiler.
-    case $1-$2 in "$CXX-c++17" | clang++-c++20) all="$all $(cd include && ls sentinel/*.hpp | grep -v _source)" ;; esac
+    case $1-$2 in
+        "$CXX-c++17" | clang++-c++20)
+            all="$all $(cd include && ls sentinel/*.hpp | grep -v _source)"
+            adapters "$1 -std=$2" asio.hpp
+            adapters "$1 -std=$2 -DSENTINEL_BOOST_ASIO" boost/asio.hpp
+            ;;
+    esac
     for header in $all; do
         # shellcheck disable=SC2086
         printf '#include <%s>\n#include <%s>\n' "$header" "$header" |
@@ -50,6 +57,22 @@ headers() {
     done
     # shellcheck disable=SC2086
     $1 -std="$2" $strict -O2 ${CXXFLAGS:-} -Iinclude -c -o /dev/null tests/cpp/types.cpp
+}
+
+# has COMPILER HEADER
+has() {
+    printf '#include <%s>\n' "$2" | $1 -E -x c++ - >/dev/null 2>&1
+}
+
+# adapters COMPILER HEADER: where HEADER is installed.
+adapters() {
+    if ! has "$1" "$2"; then
+        echo "sentinel/adapters/asio.hpp: not with <$2>, which is not installed" >&2
+        return 0
+    fi
+    # shellcheck disable=SC2086
+    printf '#include <sentinel/adapters/asio.hpp>\n#include <sentinel/adapters/asio.hpp>\n' |
+        $1 $strict -Iinclude -fsyntax-only -x c++ -
 }
 
 # toolchain VARIANT: sets `compiler` and `libraries`.
@@ -89,6 +112,11 @@ END
 # compile VARIANT SOURCE PROGRAM
 compile() {
     toolchain "$1"
+    header=$(sed -n -e 's/^ \* header: \(.*\)/\1/p' -e '/\*\//q' "$2")
+    if [ -n "$header" ] && ! has "$compiler" "$header"; then
+        echo "$2: skipped, for <$header> is not installed" >&2
+        exit 77
+    fi
     flags=$(sed -n -e 's/^ \* .*flags: \(-[^.]*\)\..*/\1/p' "$2")
     second=$out/$1/second.o
     [ -z "$flags" ] || second=$out/$1/second.cpp
@@ -216,6 +244,8 @@ programs() {
         case $source in
             examples-cpp/*) variants=shared ;;
             tests/cpp/storm.cpp) variants='static sanitized' ;;
+            tests/cpp/adapter_asio.cpp) variants='shared sanitized' ;;
+            tests/cpp/adapter_boost_asio.cpp) variants=clang ;;
             *) variants='shared static clang sanitized' ;;
         esac
         if grep -q '^ \* compile only' "$source"; then continue; fi # with the headers, above

@@ -1,6 +1,7 @@
 #!/bin/sh
 # check.sh: `make check-rooms`. The imports of src run downwards through the rooms of rooms.txt and in no circle, no file has
-# over 500 lines, and no run of more than 12 lines stands twice. Prints the rooms with their arrows.
+# over 500 lines, no run of more than 12 lines stands twice, and the walks in CONTRIBUTING lead through files that are there.
+# Prints the rooms with their arrows.
 set -eu
 here=tests/rooms
 scratch=$(mktemp -d)
@@ -21,4 +22,21 @@ while read -r file; do
 done <"$scratch/all"
 # shellcheck disable=SC2046
 awk -f "$here/repeats.awk" $(grep -v -e '_table\.rs$' "$scratch/sources") >&2 || status=1
+# walk TITLE MOST: the files that a walk in CONTRIBUTING names are there, each is named once, and they are so many at most.
+walk() {
+    awk -v title="### $1" '$0 == title { on = 1; next } /^###? / { on = 0 } on' CONTRIBUTING.md |
+        grep -o 'src/[a-z_/]*\.rs' >"$scratch/walk"
+    while read -r file; do
+        if [ ! -f "$file" ]; then
+            echo "CONTRIBUTING, $1: there is no $file" >&2
+            status=1
+        fi
+    done <"$scratch/walk"
+    if [ "$(wc -l <"$scratch/walk")" -gt "$2" ] || [ -n "$(sort "$scratch/walk" | uniq -d)" ]; then
+        echo "CONTRIBUTING, $1: over $2 files, or one twice" >&2
+        status=1
+    fi
+}
+walk "One GET" 9
+walk "One failover" 8
 exit $status

@@ -100,7 +100,7 @@ sed -n '/^```c$/,/^```$/{/^```c$/d;/^```$/q;p;}' README.md >"$out/readme.c"
 failed=0
 for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
     [ -f "$source" ] || continue
-    case "${1:-} $(need_of "$source")" in
+    case "${1:-} $(need_of "$source") $source" in
         "valgrind "*"compile only"*) variants='' ;;
         # A child leaves what it has inherited where it is, which is a leak to valgrind.
         "valgrind "*) case $source in */forks.c) variants='' ;; *) variants=valgrind ;; esac ;;
@@ -111,6 +111,8 @@ for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
         # Threads of its own has this one.
         "thread "*) case $source in */threads.c) variants=thread ;; *) variants='' ;; esac ;;
         *"compile only"*) variants=object ;;
+        # Headers are the same against both.
+        *" tests/c/adapter_"*) variants=shared ;;
         *) variants='shared static' ;;
     esac
     for variant in $variants; do

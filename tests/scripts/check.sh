@@ -41,6 +41,22 @@ header() {
             "$CXX" -std=$std $warnings -Iinclude -fsyntax-only "$file"
         done
     done
+    for adapter in libevent:libevent libuv:libuv glib:glib-2.0 sd-event:libsystemd; do
+        adapter "${adapter%:*}" "${adapter#*:}"
+    done
+}
+
+# adapter NAME LIBRARY: its header in C99 (where libuv's own asks for what POSIX adds) and C++11, twice in a file.
+adapter() {
+    if ! flags=$(pkg-config --cflags "$2" 2>/dev/null); then
+        echo "sentinel/adapters/$1.h: skipped, for pkg-config does not know $2"
+        return
+    fi
+    printf '#include <sentinel/adapters/%s.h>\n' "$1" "$1" | tee "$scratch/adapter.c" >"$scratch/adapter.cpp"
+    # shellcheck disable=SC2086
+    "$CC" -std=c99 -D_POSIX_C_SOURCE=200809L $warnings -Iinclude $flags -fsyntax-only "$scratch/adapter.c"
+    # shellcheck disable=SC2086
+    "$CXX" -std=c++11 $warnings -Iinclude $flags -fsyntax-only "$scratch/adapter.cpp"
 }
 
 # The library with the oldest Rust that Cargo.toml names: cargo's own, or one that rustup has or gets.

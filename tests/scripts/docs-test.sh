@@ -10,6 +10,8 @@
 #   ```c compile    compiled only; cpp and go too
 #   ```c before     of another library: neither
 #   ```c file NAME  a file of an example with several: kit-test.sh has them
+# In a part of a function that begins with #include, what ends with the last line that is a brace alone stands before the
+# function. The library of an adapter's loop is taken from pkg-config.
 # Every other language is left alone, but for names of languages that are misspelt.
 #
 # What is not in this version of the library, or a language that is not installed, is skipped by name.
@@ -47,6 +49,14 @@ extract() {
     ' "$1"
 }
 
+# part before|inside FILE: of the function.
+part() {
+    awk -v part="$1" '
+        FNR == NR { if (/^#include/ && (FNR == 1 || last) || /^}$/ && last) last = FNR; next }
+        (FNR <= last) == (part == "before")
+    ' "$2" "$2"
+}
+
 # wrap LANGUAGE HOW FILE: a whole program on standard output.
 wrap() {
     case $1.$2 in
@@ -58,12 +68,15 @@ wrap() {
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+END
+            part before "$3"
+            cat <<'END'
 static int example(sentinel_t *sentinel, sentinel_client_t *primary, sentinel_client_t *replica, const char *service) {
     sentinel_reply_t *reply = NULL;
     sentinel_error_t *error = NULL;
     (void)sentinel, (void)primary, (void)replica, (void)service;
 END
-            sed 's/^/    /' "$3"
+            part inside "$3" | sed 's/^/    /'
             cat <<'END'
     int failed = error != NULL;
     if (failed)
@@ -95,10 +108,11 @@ END
             ;;
         cpp.*)
             printf '#include <sentinel.hpp>\n#include <iostream>\n#include <map>\nusing namespace std::chrono_literals;\n'
+            part before "$3"
             printf 'static void example([[maybe_unused]] const sentinel::deployment &deployment,\n'
             printf '    [[maybe_unused]] const sentinel::client &primary, [[maybe_unused]] const sentinel::client &replica,\n'
             printf '    [[maybe_unused]] const std::string &service) {\n'
-            sed 's/^/    /' "$3"
+            part inside "$3" | sed 's/^/    /'
             cat <<'END'
 }
 int main(int argc, char **argv) {
@@ -169,13 +183,38 @@ END
     esac
 }
 
+# loop_of SOURCE: the flags of the library whose adapter it includes. Exit status 77: not here.
+loop_of() {
+    adapter=$(sed -n 's|^#include <sentinel/adapters/\(.*\)>|\1|p' "$1")
+    case $adapter in
+        '') return ;;
+        asio.hpp)
+            printf '#include <asio.hpp>\n' | $CXX -E -x c++ - >/dev/null 2>&1 || { echo "asio is not installed" >&2; exit 77; }
+            return
+            ;;
+        glib.h) library=glib-2.0 ;;
+        sd-event.h) library=libsystemd ;;
+        *) library=${adapter%.h} ;;
+    esac
+    pkg-config --cflags --libs "$library" 2>/dev/null || { echo "pkg-config does not know $library" >&2; exit 77; }
+}
+
 # build LANGUAGE SOURCE PROGRAM. Exit status 77: the language is not installed.
 build() {
     strict="-Wall -Wextra -Werror -Wno-unused-but-set-variable"
     link="-I$root/include -L$root/build/lib -Wl,-rpath,$root/build/lib -l:libsentinel.so.$SOVERSION -lpthread"
     case $1 in
-        c) need "${CC%% *}"; $CC -std=c11 -D_GNU_SOURCE -g $strict "$2" -o "$3" $link ;;
-        cpp) need "${CXX%% *}"; $CXX -std=c++17 -g $strict "$2" -o "$3" $link ;;
+        c)
+            need "${CC%% *}"
+            loop=$(loop_of "$2") || exit
+            # shellcheck disable=SC2086
+            $CC -std=c11 -D_GNU_SOURCE -g $strict "$2" -o "$3" $link $loop
+            ;;
+        cpp)
+            need "${CXX%% *}"
+            loop_of "$2"
+            $CXX -std=c++17 -g $strict "$2" -o "$3" $link
+            ;;
         go)
             need go
             (cd bindings/go && PKG_CONFIG_PATH="$prefix/lib/pkgconfig" GOFLAGS=-mod=mod GOPROXY=off go build -o "$3" "$2")

@@ -118,6 +118,12 @@ make_with install "$scratch/stage" /usr
 cat >"$scratch/wanted" <<END
 ./usr/include/sentinel.h
 ./usr/include/sentinel.hpp
+./usr/include/sentinel/adapters/adapter.h
+./usr/include/sentinel/adapters/asio.hpp
+./usr/include/sentinel/adapters/glib.h
+./usr/include/sentinel/adapters/libevent.h
+./usr/include/sentinel/adapters/libuv.h
+./usr/include/sentinel/adapters/sd-event.h
 ./usr/include/sentinel/async.hpp
 ./usr/include/sentinel/async_source.hpp
 ./usr/include/sentinel/client.hpp
@@ -161,9 +167,9 @@ fi
 if grep -rnE "$scratch|@[A-Z]" "$scratch/stage/usr/lib/cmake"; then
     fail "the CMake package names the staging folder, or has a mark left"
 fi
-echo mine >"$scratch/stage/usr/include/sentinel/other.hpp"
+echo mine | tee "$scratch/stage/usr/include/sentinel/other.hpp" >"$scratch/stage/usr/include/sentinel/adapters/other.h"
 make_with uninstall "$scratch/stage" /usr
-rm "$scratch/stage/usr/include/sentinel/other.hpp" || fail "uninstall removed what it had not installed"
+rm "$scratch/stage/usr/include/sentinel/other.hpp" "$scratch/stage/usr/include/sentinel/adapters/other.h" || fail "uninstall removed what it had not installed"
 [ -z "$(find "$scratch/stage" ! -type d)" ] || fail "uninstall left files behind"
 
 # The kit, which is installed apart.

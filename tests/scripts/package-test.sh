@@ -76,6 +76,7 @@ deb() {
     kit=$scratch/root/usr/bin/libsentinel-lab
     [ "$("$kit" --version)" = "libsentinel-lab $VERSION" ] ||
         fail "the kit is $("$kit" --version), and this is $VERSION: see the version in tests/lab/Cargo.toml"
+    [ -f "$scratch/root/usr/include/sentinel/adapters/libevent.h" ] || fail "no adapters"
     export PKG_CONFIG_SYSROOT_DIR="$scratch/root" PKG_CONFIG_LIBDIR="$lib/pkgconfig"
     # shellcheck disable=SC2046
     run "a program" "$CC" -std=c11 -Wall -Werror examples-c/quickstart.c -o "$scratch/quickstart" \

@@ -80,6 +80,10 @@ if [ "$1" = test ]; then
     if have dpkg; then need libc6-dbg dpkg -s libc6-dbg; fi
     want clang have clang++
     want libevent-dev pkg-config --exists libevent
+    want libuv1-dev pkg-config --exists libuv
+    want libglib2.0-dev pkg-config --exists glib-2.0
+    want libsystemd-dev pkg-config --exists libsystemd
+    want libasio-dev test -e /usr/include/asio.hpp
     want cmake have cmake
     want meson have meson
     want ninja-build have ninja
