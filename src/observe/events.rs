@@ -270,8 +270,8 @@ fn write(map: &mut Builder, value: &Field<'_>) {
     };
 }
 
-/// Takes events for a program.
-pub trait Sink: std::fmt::Debug + Send + Sync {
+/// Takes events for a program. Not to be shown, see `pool::holder`.
+pub trait Sink: Send + Sync {
     /// Takes an event; false where there is no room for it.
     fn take(&self, tag: u64, event: Reply) -> bool;
 }

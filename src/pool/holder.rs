@@ -1,6 +1,5 @@
 //! A pool, as those see it who watch over its connections.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use crate::base::clock::Moment;
 use crate::net::{Endpoint, Part};
 use crate::resp::Limits;
 
-/// Who has connections that are watched.
-pub(super) trait Holder: Debug + Send + Sync {
+/// Who has connections that are watched. Not to be shown: with a `dyn` all that a pool holds would be in the shared object
+/// to be so.
+pub(super) trait Holder: Send + Sync {
     /// The peers of these connections have hung up: the idle ones are dropped before a command is written to them.
     fn hung_up(&self, endpoint: &Endpoint, gone: &[ConnectionId]);
 
