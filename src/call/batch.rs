@@ -81,7 +81,7 @@ impl Batch {
     }
 
     /// Its kind.
-    pub(crate) fn kind(&self) -> BatchKind {
+    pub(super) fn kind(&self) -> BatchKind {
         self.kind
     }
 
@@ -94,7 +94,7 @@ impl Batch {
     }
 
     /// Its commands alone, as they go over the wire.
-    pub(crate) fn encoded(&self) -> &[u8] {
+    pub(super) fn encoded(&self) -> &[u8] {
         &self.encoded
     }
 

@@ -86,7 +86,7 @@ impl Learnt {
     }
 
     /// Whether the server said that the command, which the table does not know, only reads.
-    pub(crate) fn only_reads(&self, args: &[&[u8]]) -> bool {
+    pub(super) fn only_reads(&self, args: &[&[u8]]) -> bool {
         let word = unknown_name(args, commands::look_up(args)).and_then(|name| self.known(name));
         matches!(word, Some(Word::Command(Traits { read_only: true, .. })))
     }
@@ -97,7 +97,7 @@ fn word(traits: Option<Traits>) -> Word {
 }
 
 /// The command that asks for the command called `name`.
-pub(crate) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
+pub(super) fn question(name: Option<&Vec<u8>>) -> [&[u8]; 3] {
     [b"COMMAND", b"INFO", name.map_or(b"", Vec::as_slice)]
 }
 

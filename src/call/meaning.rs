@@ -109,7 +109,7 @@ pub(crate) fn confirms(claim: Claim, wanted: Role, answer: &Reply) -> bool {
 }
 
 /// Whether a text could be about the node, whoever wrote it: to look no further at all others.
-pub(crate) fn may_be_about_the_node(text: &str) -> bool {
+pub(super) fn may_be_about_the_node(text: &str) -> bool {
     is_about_the_node(text) || claim_of(&[b"EVAL"], text).is_some()
 }
 
@@ -155,7 +155,7 @@ fn claim_of(args: &[&[u8]], text: &str) -> Option<Claim> {
 }
 
 /// Whether what the command answers is its own words, or those of what it runs: scripts, functions, commands of modules.
-pub(crate) fn speaks_for_itself(args: &[&[u8]]) -> bool {
+pub(super) fn speaks_for_itself(args: &[&[u8]]) -> bool {
     let name = args.first().copied().unwrap_or_default();
     let guests: [&[u8]; 4] = [b"EVAL", b"FCALL", b"MIGRATE", b"DEBUG"];
     guests.iter().any(|own| has_prefix(name, own)) || commands::traits(args).is_none()

@@ -7,7 +7,7 @@ use crate::resp::{Builder, Kind, Reply, Request, Said, Value};
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) enum Read {
+pub(super) enum Read {
     /// A reply; and where some of it was refused for what the node is, by which error.
     Done(Reply, Option<Error>),
     /// A failure. `AnotherNode` or nothing.
@@ -24,20 +24,20 @@ impl From<(Error, Remedy)> for Read {
 
 /// What hangs on the server's own word.
 #[derive(Debug)]
-pub(crate) struct Doubt {
-    pub(crate) claim: Claim,
+pub(super) struct Doubt {
+    pub(super) claim: Claim,
     /// Whose claim it is.
-    pub(crate) text: String,
+    pub(super) text: String,
     /// All of it was refused, if that is true.
-    pub(crate) whole: bool,
+    pub(super) whole: bool,
     /// What came of it, if that is not.
-    pub(crate) otherwise: Result<Reply>,
+    pub(super) otherwise: Result<Reply>,
     /// What the server itself said of the node.
-    pub(crate) blame: Option<Error>,
+    pub(super) blame: Option<Error>,
 }
 
 /// Reads what came of an attempt at `commands`. `absent`: the server has said that it has no such command.
-pub(crate) fn read(shape: Shape, ended: Ended, commands: &dyn Commands, absent: bool) -> Read {
+pub(super) fn read(shape: Shape, ended: Ended, commands: &dyn Commands, absent: bool) -> Read {
     match shape {
         Shape::Command | Shape::Confirmed => read_command(ended, commands, absent),
         Shape::Pipeline(len) => attributed(read_pipeline(len, ended, commands), commands),
@@ -110,7 +110,7 @@ fn read_command(ended: Ended, commands: &dyn Commands, absent: bool) -> Read {
 }
 
 /// The meaning of an error that answers a question of the library's own.
-pub(crate) fn of_question(reply: &Reply) -> (Error, Remedy) {
+pub(super) fn of_question(reply: &Reply) -> (Error, Remedy) {
     of_server(&[], &reply.text())
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn asked_by(call: &CallOptions) -> &'static str {
 }
 
 /// A server that has no WAITAOF, or writes no append-only file, says so before the write is sent, not after it.
-pub(crate) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
+pub(super) const PROBE: [&[u8]; 4] = [b"WAITAOF", b"1", b"0", b"1"];
 
 /// How much later than asked for a server may end a WAIT.
 const WAIT_MARGIN: Duration = Duration::from_millis(130);
@@ -48,7 +48,7 @@ fn wait_limit(deadline: Deadline) -> u128 {
 }
 
 /// WAIT or WAITAOF as it goes over the wire.
-pub(crate) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
+pub(super) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
     let (replicas, limit) = (call.replicas.to_string(), wait_limit(deadline).to_string());
     match call.wait_aof {
         true => control(&["WAITAOF", "1", &replicas, &limit]),
@@ -57,7 +57,7 @@ pub(crate) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
 }
 
 /// Reads what WAIT or WAITAOF said: an error unless the write, which was done, is where `call` asks for.
-pub(crate) fn read_confirmation(wait: Option<Reply>, call: &CallOptions) -> Result<()> {
+pub(super) fn read_confirmation(wait: Option<Reply>, call: &CallOptions) -> Result<()> {
     if let Some(refused) = wait.as_ref().filter(|reply| reply.kind() == Kind::Error) {
         return Err(of_server(&[b"WAIT"], &refused.text()).0);
     }

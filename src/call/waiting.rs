@@ -127,12 +127,12 @@ pub(crate) struct Waiting<'a, 'p> {
 }
 
 /// Refuses a connection, or does not.
-pub(crate) struct Meet<'a, 'p> {
+pub(super) struct Meet<'a, 'p> {
     /// The one to begin with.
-    pub(crate) first: Option<Lent<'p>>,
-    pub(crate) check: &'a mut dyn FnMut(&mut Lent<'_>) -> Result<()>,
+    pub(super) first: Option<Lent<'p>>,
+    pub(super) check: &'a mut dyn FnMut(&mut Lent<'_>) -> Result<()>,
     /// Takes the last one when all went well.
-    pub(crate) keep: &'a mut dyn FnMut(Lent<'p>),
+    pub(super) keep: &'a mut dyn FnMut(Lent<'p>),
 }
 
 impl<'a, 'p> Waiting<'a, 'p> {
@@ -153,7 +153,7 @@ impl<'a, 'p> Waiting<'a, 'p> {
     }
 
     /// The same with a say in its connections. It is a page of something, and not counted.
-    pub(crate) fn run_meeting(mut self, life: Life, meet: Meet<'a, 'p>) -> Result<Reply> {
+    pub(super) fn run_meeting(mut self, life: Life, meet: Meet<'a, 'p>) -> Result<Reply> {
         self.meet = Some(meet);
         self.begin(life).map(|(reply, _)| reply)
     }
