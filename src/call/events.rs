@@ -168,7 +168,7 @@ pub(crate) enum Step {
     Connect(Want),
     /// This is to be sent on the connection that it has.
     Send(Message),
-    /// What the command [`Life::question`] does is to be read from this answer, and told.
+    /// What the command `Life::question` does is to be read from this answer, and told.
     Learn(Result<Reply>),
     /// It failed so, for so many times, and is tried again, after a pause from the second time on.
     Again(Error, u32),

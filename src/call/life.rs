@@ -1,6 +1,6 @@
 //! One life of a call: what it does next, after whatever happened to it. No I/O, no clock, no lock.
 //!
-//! Whoever drives it, a thread that waits (`call`) or sentinel-io for calls that no thread waits for (`completion`), feeds
+//! Whoever drives it, a thread that waits (`waiting`) or sentinel-io for calls that no thread waits for (`completion`), feeds
 //! it with [`Event`]s and does the [`Step`]s that it answers. What may be repeated, and what an outcome is, is decided
 //! here alone.
 

@@ -1,6 +1,6 @@
 //! Submitted calls: their way onto a lane, what becomes of their replies, their deadlines and repetitions.
 //!
-//! They are the calls of `client::call` without a thread: the same life, kept in a [`Book`] instead of on a stack.
+//! They are the calls of `call::waiting` without a thread: the same life, kept in a [`Book`] instead of on a stack.
 //! Whoever takes a call out of the book completes it, so that each completes once. The book's lock is never held while
 //! a pool's is taken.
 

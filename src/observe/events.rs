@@ -1,4 +1,4 @@
-//! What happened, as values; and the queues that wait to be told.
+//! What happened, as values; and who waits to be told.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};

@@ -1,8 +1,8 @@
 //! Subscriptions: channels, patterns and sharded channels that are heard through every failover.
 //!
-//! [`names`] is what is wanted, [`route`] which node is listened to, [`said`] what its replies are, all pure; a
-//! [`session`] is one connection, the [`follower`] the task that keeps there being one, the [`outlet`] the way to the
-//! program's queue.
+//! [`wanted`] is what the program and the task share, [`names`] what is wanted, [`route`] which node is listened to,
+//! [`said`] what its replies are, the last three pure; a [`session`] is one connection, the [`follower`] the task that keeps
+//! there being one, the [`outlet`] the way to the program's queue.
 
 mod follower;
 mod gap;
