@@ -87,7 +87,7 @@ pub struct Traits {
     pub read_only: bool,
     /// It may write.
     pub write: bool,
-    /// It may wait in the server. `XREAD` has the flag and waits only with `BLOCK`: [`classify`] looks.
+    /// It may wait in the server. `XREAD` has the flag and waits only with `BLOCK`: [`Known::class`] looks.
     pub blocking: bool,
 }
 
@@ -274,12 +274,7 @@ impl Known<'_, '_> {
     }
 }
 
-/// On what kind of connection the command may run. What is unknown is taken as any other command.
-pub fn classify(args: &[&[u8]]) -> Class {
-    look_up(args).unwrap_or(Class::Shared)
-}
-
-/// The same; `None` when neither table has the command.
+/// On what kind of connection the command may run; `None` when neither table has it.
 #[inline]
 pub fn look_up(args: &[&[u8]]) -> Option<Class> {
     find(args).map(|known| known.class())

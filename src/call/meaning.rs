@@ -158,7 +158,7 @@ fn claim_of(args: &[&[u8]], text: &str) -> Option<Claim> {
 pub(super) fn speaks_for_itself(args: &[&[u8]]) -> bool {
     let name = args.first().copied().unwrap_or_default();
     let guests: [&[u8]; 4] = [b"EVAL", b"FCALL", b"MIGRATE", b"DEBUG"];
-    guests.iter().any(|own| has_prefix(name, own)) || commands::traits(args).is_none()
+    guests.iter().any(|own| has_prefix(name, own)) || commands::find(args).is_none()
 }
 
 fn is_called(args: &[&[u8]], name: &[u8]) -> bool {
