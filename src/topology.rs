@@ -59,6 +59,19 @@ pub struct Snapshot {
     pub sentinels: Vec<Node>,
     /// Counts the changes of epoch or primary; pools start a new generation with each.
     pub generation: u64,
+    /// No Sentinel names the primary yet: it says itself that it is one, as the leader of a failover told before.
+    pub foreseen: bool,
+    /// The replica that a Sentinel is about to promote: whoever can log in there asks it what it is.
+    pub awaited: Option<Awaited>,
+}
+
+/// A replica that a Sentinel is about to promote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// Where it is, after `address.map`.
+    pub replica: Endpoint,
+    /// The config epoch of the failover.
+    pub epoch: u64,
 }
 
 /// What one Sentinel last said of the service.
@@ -216,6 +229,8 @@ pub enum Request {
     Ask(Giver<bool>),
     /// There are new credentials: ask whoever refused the old ones.
     Renew,
+    /// The replica that was awaited says that it is the primary.
+    Promoted(Awaited),
 }
 
 /// A service as everything outside of discovery sees it. Any thread.
@@ -313,6 +328,11 @@ impl Service {
             word.forget_refusal();
         }
         let _ = self.requests.send(Request::Renew);
+    }
+
+    /// The replica that was awaited says that it is the primary.
+    pub fn promoted(&self, awaited: Awaited) {
+        let _ = self.requests.send(Request::Promoted(awaited));
     }
 
     /// Asks all Sentinels and waits for the outcome: true when one named a primary, false when asking again cannot

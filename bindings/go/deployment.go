@@ -127,10 +127,11 @@ const (
 	EventSentinelsChanged EventKind = C.SENTINEL_EVENT_SENTINELS_CHANGED
 	EventConnection       EventKind = C.SENTINEL_EVENT_CONNECTION
 	EventSubscriptionGap  EventKind = C.SENTINEL_EVENT_SUBSCRIPTION_GAP
+	EventFailover         EventKind = C.SENTINEL_EVENT_FAILOVER
 )
 
-// Change is what happened to a deployment: Name is primary_changed, replicas_changed, sentinels_changed, connection or
-// subscription_gap. Fields are those of the library as Reply.Value has them, such as from, to, epoch.
+// Change is what happened to a deployment: Name is primary_changed, replicas_changed, sentinels_changed, connection,
+// subscription_gap or failover. Fields are those of the library as Reply.Value has them, such as from, to, epoch.
 type Change struct {
 	Name    string
 	Service string

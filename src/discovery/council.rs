@@ -150,6 +150,22 @@ impl Council {
         self.known.contains(node) || self.past.contains(node)
     }
 
+    /// Whether it is listed as a replica by those who have a say.
+    pub fn lists(&self, node: &Endpoint) -> bool {
+        self.known.contains(node)
+    }
+
+    /// Whether a majority of those who have a say has named what is in force since `at`.
+    pub fn agreed_since(&self, at: Instant, now: Instant) -> bool {
+        let heard = |seat: &Seat| matches!(seat.word, Word::Names { heard, .. } if heard >= at);
+        let agree = self
+            .seats
+            .iter()
+            .filter(|(link, seat)| !seat.double && heard(seat) && self.agrees(**link));
+        let count = agree.count();
+        count > 0 && count * 2 > self.say(now)
+    }
+
     /// The primary in force.
     pub fn adopted(&self) -> Option<&Adopted> {
         self.adopted.as_ref()

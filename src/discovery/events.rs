@@ -1,5 +1,8 @@
 //! What Sentinels publish, as values. Pure.
 
+use super::foresight::Step;
+use crate::net::Endpoint;
+
 /// The channels each link listens to. Names are the wire's.
 pub const CHANNELS: [&str; 18] = [
     "+switch-master",
@@ -22,9 +25,24 @@ pub const CHANNELS: [&str; 18] = [
     "-tilt",
 ];
 
+/// The channels on which a Sentinel tells of a failover that it leads. Where an ACL denies one of them, the others of
+/// [`CHANNELS`] are heard all the same.
+pub const STEPS: [&str; 8] = [
+    "+new-epoch",
+    "+try-failover",
+    "+elected-leader",
+    "+selected-slave",
+    "+failover-state-send-slaveof-noone",
+    "-failover-abort-not-elected",
+    "-failover-abort-no-good-slave",
+    "-failover-abort-slave-timeout",
+];
+
 /// How far an event reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
+    /// A failover is under way, and the view is what it was.
+    Step(Step),
     /// The primary may be another one: ask every Sentinel.
     Primary,
     /// Something else of the service changed in this Sentinel's view: ask this one.
@@ -49,8 +67,13 @@ pub struct Event {
 /// Service names may contain spaces, so everything is read from the right; the names of replicas and Sentinels
 /// cannot, so what stands left of the service has a fixed number of words.
 pub fn parse(channel: &str, payload: &str) -> Option<Event> {
-    let channel = CHANNELS.into_iter().find(|known| *known == channel)?;
+    let channel = CHANNELS.into_iter().chain(STEPS).find(|known| *known == channel)?;
     let kind = match channel {
+        "+new-epoch" => Kind::Step(Step::NewEpoch(payload.parse().ok()?)),
+        "+try-failover" => Kind::Step(Step::Tries),
+        "+elected-leader" => Kind::Step(Step::Leads),
+        "+selected-slave" | "+failover-state-send-slaveof-noone" => Kind::Step(Step::Selects(replica_of(payload)?)),
+        _ if channel.starts_with("-failover-abort-") => Kind::Step(Step::GivesUp),
         "+switch-master"
         | "+promoted-slave"
         | "+config-update-from"
@@ -63,7 +86,7 @@ pub fn parse(channel: &str, payload: &str) -> Option<Event> {
     };
     let service = match channel {
         "+switch-master" => Some(without_last_words(payload, 4)?),
-        "+tilt" | "-tilt" => None,
+        "+tilt" | "-tilt" | "+new-epoch" => None,
         _ => Some(service_of(payload)?),
     };
     Some(Event {
@@ -96,6 +119,17 @@ fn service_of(payload: &str) -> Option<&str> {
         _ => rest,
     };
     without_last_words(rest, 2)
+}
+
+/// The address in `slave <name> <ip> <port> @ <service> <ip> <port>`.
+fn replica_of(payload: &str) -> Option<Endpoint> {
+    let mut words = payload.split(' ');
+    if words.next() != Some("slave") {
+        return None;
+    }
+    let (host, port) = (words.nth(1)?, words.next()?.parse().ok()?);
+    let is_known = !host.is_empty() && port != 0;
+    is_known.then(|| Endpoint::new(host, port))
 }
 
 /// `text` without its last `count` words; `None` when nothing would be left.
@@ -194,12 +228,37 @@ mod tests {
                 Kind::View,
                 Some("a @ b"),
             ),
+            ("+new-epoch", "7", Kind::Step(Step::NewEpoch(7)), None),
+            (
+                "+try-failover",
+                "master a b 127.0.0.1 7000",
+                Kind::Step(Step::Tries),
+                Some("a b"),
+            ),
+            (
+                "+elected-leader",
+                "master a b 127.0.0.1 7000",
+                Kind::Step(Step::Leads),
+                Some("a b"),
+            ),
+            (
+                "+failover-state-send-slaveof-noone",
+                "slave [::1]:7001 ::1 7001 @ a @ b 127.0.0.1 7000",
+                Kind::Step(Step::Selects(Endpoint::new("::1", 7001))),
+                Some("a @ b"),
+            ),
+            (
+                "-failover-abort-no-good-slave",
+                "master a b 127.0.0.1 7000",
+                Kind::Step(Step::GivesUp),
+                Some("a b"),
+            ),
             ("+tilt", "#tilt mode entered", Kind::View, None),
             ("-tilt", "#tilt mode exited", Kind::View, None),
         ];
         for (channel, payload, kind, service) in rows {
             let event = parse(channel, payload).unwrap_or_else(|| panic!("{channel} {payload}"));
-            assert_eq!((event.channel, event.kind), (*channel, *kind), "{channel} {payload}");
+            assert_eq!((event.channel, &event.kind), (*channel, kind), "{channel} {payload}");
             assert_eq!(event.service.as_deref(), *service, "{channel} {payload}");
         }
     }
@@ -212,7 +271,15 @@ mod tests {
             ("+sdown", "master"),
             ("+sdown", "slave x 1 2"),
             ("+sdown", "slave x 1 2 # mymaster 1 2"),
-            ("+new-epoch", "1"),
+            ("+new-epoch", ""),
+            ("+new-epoch", "-1"),
+            ("+new-epoch", "18446744073709551616"),
+            ("+try-failover", "master"),
+            ("+selected-slave", "master mymaster 127.0.0.1 7000"),
+            ("+selected-slave", "slave h:1 h 0 @ mymaster 127.0.0.1 7000"),
+            ("+selected-slave", "slave h:1  1 @ mymaster 127.0.0.1 7000"),
+            ("+selected-slave", "slave h:1 h 65536 @ mymaster 127.0.0.1 7000"),
+            ("+vote-for-leader", "0123abcd 7"),
         ] {
             assert_eq!(parse(channel, payload), None, "{channel} {payload:?}");
         }

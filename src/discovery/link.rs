@@ -24,7 +24,7 @@ use crate::base::error::{Attempt, Stage};
 use crate::base::{clock, tasks};
 use crate::net::{DialError, Endpoint};
 use crate::observe::{Observer, SentinelStats};
-use crate::options::DeploymentSettings;
+use crate::options::{DeploymentSettings, Foresee};
 
 /// What a link tells the watcher of a service.
 #[derive(Debug)]
@@ -232,7 +232,8 @@ impl Task {
             self.members.answers(self.id, peer, None);
         }
         let limit = patience(self.settings.answer_timeout, self.too_slow);
-        let mut session = Session::new(greeted.wire, events, greeted.has_my_id, limit, Arc::clone(&self.stats));
+        let asked = (greeted.has_my_id, self.settings.foresee != Foresee::Off);
+        let mut session = Session::new(greeted.wire, events, asked, limit, Arc::clone(&self.stats));
         self.services.retain(|_, reports| !reports.is_closed());
         for service in self.services.keys() {
             session.ask(service, Depth::Lists);

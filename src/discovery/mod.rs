@@ -6,9 +6,11 @@
 pub mod answer;
 pub mod council;
 pub mod events;
+pub mod foresight;
 pub mod link;
 pub mod members;
 mod names;
+mod publish;
 mod redial;
 pub mod replicas;
 mod seeds;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep_until;
 
 use super::answer::{Answer, Depth, read_address, read_fields, read_list};
-use super::events::{self, CHANNELS, Event};
+use super::events::{self, CHANNELS, Event, STEPS};
 use crate::base::clock;
 use crate::base::error::Stage;
 use crate::net::{DialError, Wire};
@@ -31,8 +31,8 @@ pub(super) enum Heard {
 /// What the next reply in line belongs to.
 #[derive(Debug)]
 enum Expected {
-    /// SUBSCRIBE on a RESP3 connection: confirmed by pushes, refused by one error in line.
-    Subscribed,
+    /// SUBSCRIBE to these channels on a RESP3 connection: confirmed by pushes, refused by one error in line.
+    Subscribed(&'static [&'static str]),
     RunId,
     Pong,
     Address(Rc<str>),
@@ -103,11 +103,11 @@ pub(super) struct Session {
 
 impl Session {
     /// Subscribes; every subscription must be followed by questions, so that what was published before it is not
-    /// missed.
+    /// missed. `steps`: whether the steps of a failover are listened to.
     pub(super) fn new(
         wire: Wire,
         events: Option<Wire>,
-        has_my_id: bool,
+        (has_my_id, steps): (bool, bool),
         answer_timeout: Duration,
         stats: Arc<SentinelStats>,
     ) -> Session {
@@ -126,16 +126,22 @@ impl Session {
             events_pinged: None,
             stats,
         };
-        let mut subscribe = vec!["SUBSCRIBE"];
-        subscribe.extend(CHANNELS);
-        match &mut session.events {
-            Some(events) => events.out.extend(control(&subscribe)),
-            None => session.say(&subscribe, Expected::Subscribed),
+        session.subscribe(&CHANNELS);
+        if steps {
+            session.subscribe(&STEPS);
         }
         if has_my_id {
             session.say(&["SENTINEL", "MYID"], Expected::RunId);
         }
         session
+    }
+
+    fn subscribe(&mut self, channels: &'static [&'static str]) {
+        let subscribe = [&["SUBSCRIBE"], channels].concat();
+        match &mut self.events {
+            Some(events) => events.out.extend(control(&subscribe)),
+            None => self.say(&subscribe, Expected::Subscribed(channels)),
+        }
     }
 
     fn say(&mut self, args: &[&str], expected: Expected) {
@@ -276,7 +282,7 @@ impl Session {
         self.stats.answered_in(clock::now().saturating_duration_since(since));
         match expected {
             // An error in line: without the right to subscribe the polls still work.
-            Expected::Subscribed | Expected::Pong => {}
+            Expected::Subscribed(_) | Expected::Pong => {}
             Expected::RunId if reply.kind() == Kind::String => {
                 return Ok(Heard::RunId(Some(reply.text().into_owned())));
             }
@@ -327,8 +333,8 @@ impl Session {
     /// `message`, channel, payload; confirmations and pongs say nothing more than that the connection lives.
     fn hear_message(&mut self, message: &Reply) -> Heard {
         self.events_pinged = None;
-        if matches!(self.expected.front(), Some((_, Expected::Subscribed))) && message.kind() == Kind::Push {
-            self.expected.pop_front();
+        if message.kind() == Kind::Push {
+            self.hear_confirmation(message);
         }
         let part = |index: usize| message.at(index).map(|part| part.text().into_owned());
         let event = match (part(0).as_deref(), part(1), part(2)) {
@@ -345,11 +351,24 @@ impl Session {
         Heard::Event(event)
     }
 
+    /// The first push that is not about a channel of an earlier SUBSCRIBE confirms the next one.
+    fn hear_confirmation(&mut self, push: &Reply) {
+        let Some((_, Expected::Subscribed(channels))) = self.expected.front() else {
+            return;
+        };
+        let about = push.at(1).map(|channel| channel.text().into_owned());
+        let is_in = |channels: &[&str]| about.as_deref().is_some_and(|about| channels.contains(&about));
+        if is_in(channels) || !(is_in(&CHANNELS) || is_in(&STEPS)) {
+            self.expected.pop_front();
+        }
+    }
+
     /// An answer of which some parts were read before the event, and some after it, is of no moment.
     fn ask_what_is_half_answered(&mut self, event: &Event) {
         for (service, asked) in &mut self.questions {
             let is_about = event.service.as_deref().is_none_or(|about| *about == **service);
-            if event.in_line && is_about && asked.answer.address.is_some() {
+            let is_news = !matches!(event.kind, events::Kind::Step(_));
+            if event.in_line && is_news && is_about && asked.answer.address.is_some() {
                 asked.again = asked.again.max(Some(asked.answer.depth));
             }
         }
@@ -367,7 +386,7 @@ async fn hear_from(talk: &mut Option<Talk>) -> Result<Reply, DialError> {
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn hear_all(wire: Wire, events: Option<Wire>) -> usize {
     let stats = Arc::new(SentinelStats::new(crate::net::Endpoint::new("127.0.0.1", 26379)));
-    let mut session = Session::new(wire, events, true, Duration::from_secs(3600), stats);
+    let mut session = Session::new(wire, events, (true, true), Duration::from_secs(3600), stats);
     session.ask(&Rc::from("mymaster"), Depth::Lists);
     let mut meant = 0;
     while let Ok(heard) = session.next().await {

@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::answer::{self, Answer, Depth, LinkId, entry_endpoint};
 use super::council::{Act, Council, stranger};
+use super::foresight::Foresight;
 use super::link::{Heard, Question, Report};
 use super::verdict::Adopted;
 use super::who::Standing;
-use super::{Discovery, events, replicas, view};
+use super::{Discovery, events, replicas};
 use crate::base::clock;
 use crate::base::error::{Attempt, Stage};
 use crate::base::handoff::Giver;
@@ -38,26 +39,27 @@ pub struct Ends {
 /// The watcher of one service: what the links report goes into the [`Council`], what that decides is done here.
 #[derive(Debug)]
 pub struct Watcher {
-    service: Rc<str>,
-    discovery: Rc<Discovery>,
-    ends: Ends,
+    pub(super) service: Rc<str>,
+    pub(super) discovery: Rc<Discovery>,
+    pub(super) ends: Ends,
     reports: mpsc::UnboundedReceiver<Report>,
     reports_to: mpsc::UnboundedSender<Report>,
-    council: Council,
+    pub(super) council: Council,
+    pub(super) foresight: Foresight,
     /// What is believed since others were who tell of the service.
     belief: u64,
     /// Tells when other Sentinels have a say.
     members: watch::Receiver<u64>,
     /// What each of those that have a say said, and whether that has changed since the view was drawn from it.
-    answers: BTreeMap<LinkId, Answer>,
-    is_news: bool,
+    pub(super) answers: BTreeMap<LinkId, Answer>,
+    pub(super) is_news: bool,
     /// The primary in force when the view was drawn.
-    drawn: Option<Adopted>,
+    pub(super) drawn: Option<Adopted>,
     /// The replicas that were listed lately.
-    memory: replicas::Memory,
+    pub(super) memory: replicas::Memory,
     askers: Vec<Giver<bool>>,
     /// When the first sign of another primary came that nothing was concluded from yet.
-    first_sign: Option<(Instant, LinkId)>,
+    pub(super) first_sign: Option<(Instant, LinkId)>,
 }
 
 enum Woken {
@@ -75,7 +77,9 @@ impl Watcher {
     /// A watcher that does nothing until the first request.
     pub fn new(service: &str, discovery: Rc<Discovery>, ends: Ends) -> Watcher {
         let (reports_to, reports) = mpsc::unbounded_channel();
-        let council = Council::new(discovery.settings().refresh);
+        let settings = discovery.settings();
+        let council = Council::new(settings.refresh);
+        let foresight = Foresight::new(settings.foresee, settings.confirm_within);
         let members = discovery.members().changes();
         let belief = discovery.members().with(|who| who.belief(service));
         Watcher {
@@ -85,6 +89,7 @@ impl Watcher {
             reports,
             reports_to,
             council,
+            foresight,
             belief,
             members,
             answers: BTreeMap::new(),
@@ -106,17 +111,22 @@ impl Watcher {
             let acts = match woken {
                 Woken::Requested(request) => self.request(request, now, jitter),
                 Woken::Reported((link, heard)) => self.hear(link, heard, callers, now, jitter),
-                Woken::Timer => self.council.tick(callers, now, jitter),
+                Woken::Timer => {
+                    self.foresight.tick(now);
+                    self.council.tick(callers, now, jitter)
+                }
                 Woken::Changed => self.reseat(callers, now, jitter),
                 Woken::Gone => break,
             };
             self.carry_out(acts, callers);
+            self.look_ahead(callers, now, jitter);
         }
         self.discovery.members().with(|who| who.forget_service(&self.service));
     }
 
     async fn woken(&mut self) -> Woken {
-        let timer = self.council.next_tick();
+        let timer = [self.council.next_tick(), self.foresight.next_tick()];
+        let timer = timer.into_iter().flatten().min();
         // Reports first: a caller that asks should be served from the newest view.
         tokio::select! {
             biased;
@@ -136,6 +146,10 @@ impl Watcher {
             }
             Request::Look(_) => self.council.hint(now, jitter),
             Request::Renew => self.council.renew(now),
+            Request::Promoted(awaited) => {
+                self.foresight.is_primary(&awaited, now);
+                Vec::new()
+            }
         }
     }
 
@@ -149,10 +163,18 @@ impl Watcher {
                 Err(acts) => return acts,
             },
             Heard::Failed { attempt, late } => {
+                self.foresight.lost(link, now);
                 self.council.excuse(link, late);
                 return self.hear_failure(link, attempt, callers, now, jitter);
             }
             Heard::Event(_) if !self.discovery.members().standing(link).has_a_say() => None,
+            Heard::Event(events::Event {
+                kind: events::Kind::Step(step),
+                ..
+            }) => {
+                self.step(link, &step, now);
+                return Vec::new();
+            }
             Heard::Event(event) if event.kind == events::Kind::Primary => {
                 self.first_sign.get_or_insert((now, link));
                 self.take_seats();
@@ -187,6 +209,7 @@ impl Watcher {
         self.answers.retain(|link, _| is_ours(*link));
         self.is_news = true;
         self.council.remember_the_first(remembers);
+        self.foresight.begin_anew();
         self.council.begin_anew(is_ours, callers, now, jitter)
     }
 
@@ -272,7 +295,7 @@ impl Watcher {
 
     /// The nodes of the service, as those who have a say list them, and as they did when the view was drawn: the list that
     /// comes with the news of a failover has the old primary among the replicas, and not the new one.
-    fn know(&mut self) {
+    pub(super) fn know(&mut self) {
         let map = &self.discovery.settings().address_map;
         let drawn = Arc::clone(&self.ends.snapshot.borrow());
         let left_out = drawn.left_out.iter().map(|(node, _)| node);
@@ -313,7 +336,7 @@ impl Watcher {
         acts
     }
 
-    fn carry_out(&mut self, acts: Vec<Act>, callers: bool) {
+    pub(super) fn carry_out(&mut self, acts: Vec<Act>, callers: bool) {
         let acts_end_a_round = acts.contains(&Act::Complete);
         self.publish_words();
         for act in acts {
@@ -349,12 +372,6 @@ impl Watcher {
         }
     }
 
-    fn publish_words(&self) {
-        let words = self.council.words();
-        let before = std::mem::replace(&mut *self.ends.words.lock(), words.clone());
-        self.discovery.observer().words_changed(&self.service, &before, &words);
-    }
-
     /// Seats the Sentinels that have a link now, and only those. Returns the new ones.
     fn take_seats(&mut self) -> Vec<LinkId> {
         let links = self.discovery.links();
@@ -374,75 +391,5 @@ impl Watcher {
             |link| members.is_given(link),
         );
         new
-    }
-
-    fn publish(&mut self) {
-        let as_before = !self.is_news && self.drawn.as_ref() == self.council.adopted();
-        if as_before && self.memory.is_confirmed(clock::now()) {
-            return;
-        }
-        (self.is_news, self.drawn) = (false, self.council.adopted().cloned());
-        let before = Arc::clone(&self.ends.snapshot.borrow());
-        self.replace_view();
-        let after = Arc::clone(&self.ends.snapshot.borrow());
-        if Arc::ptr_eq(&before, &after) {
-            return;
-        }
-        // What has left the view is known no more.
-        self.know();
-        let first_sign = self.first_sign.map_or_else(clock::now, |(at, _)| at);
-        if before.generation != after.generation {
-            self.first_sign = None;
-        }
-        let (observer, words) = (self.discovery.observer(), self.council.words());
-        observer.view_changed(&self.service, &before, &after, &words, first_sign);
-    }
-
-    fn replace_view(&mut self) {
-        let Some(adopted) = self.council.adopted() else { return };
-        let map = &self.discovery.settings().address_map;
-        let links = self.discovery.links();
-        let answered = links
-            .iter()
-            .filter_map(|link| Some((link, self.answers.get(&link.id)?)));
-        // Sentinels that still name another primary list its replicas, not this one's.
-        let agreeing = || {
-            self.answers
-                .iter()
-                .filter(|(id, _)| match self.council.last_word(**id) {
-                    Some((_, Word::Names { primary, .. })) => *primary == adopted.primary,
-                    _ => false,
-                })
-        };
-        if agreeing().next().is_none() {
-            // No Sentinel left to ask: what was known stays.
-            return;
-        }
-        self.ends.snapshot.send_if_modified(|current| {
-            let agreed = agreeing().map(|(_, answer)| answer);
-            let listed = replicas::sorted(agreed, Some(&adopted.primary), map);
-            let replicas = self.memory.complete(listed, &adopted.primary, clock::now());
-            let mut next = Snapshot {
-                epoch: adopted.epoch,
-                generation: current.generation,
-                primary: Some(view::primary(self.answers.values(), adopted, map)),
-                replicas: replicas.usable,
-                forgotten: replicas.forgotten,
-                freshest: replicas.freshest,
-                left_out: replicas.left_out,
-                sentinels: view::sentinels(answered, map),
-            };
-            let at = |snapshot: &Snapshot| snapshot.primary.as_ref().map(|node| node.endpoint.clone());
-            let switched = at(current) != Some(adopted.primary.clone()) || current.epoch != adopted.epoch;
-            if switched {
-                next.generation = current.generation + 1;
-            }
-            let endpoints = |snapshot: &Snapshot| -> Vec<Endpoint> {
-                snapshot.replicas.iter().map(|node| node.endpoint.clone()).collect()
-            };
-            let changed = switched || endpoints(current) != endpoints(&next);
-            *current = Arc::new(next);
-            changed
-        });
     }
 }

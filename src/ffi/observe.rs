@@ -27,12 +27,15 @@ pub const SENTINEL_EVENT_SENTINELS_CHANGED: u32 = 4u32;
 pub const SENTINEL_EVENT_CONNECTION: u32 = 8u32;
 /// Event: messages of a subscription may have been missed.
 pub const SENTINEL_EVENT_SUBSCRIPTION_GAP: u32 = 16u32;
+/// Event: a Sentinel is about to fail the service over, or what was foreseen of that has come about or not.
+pub const SENTINEL_EVENT_FAILOVER: u32 = 32u32;
 
 const ALL_EVENTS: u32 = SENTINEL_EVENT_PRIMARY_CHANGED
     | SENTINEL_EVENT_REPLICAS_CHANGED
     | SENTINEL_EVENT_SENTINELS_CHANGED
     | SENTINEL_EVENT_CONNECTION
-    | SENTINEL_EVENT_SUBSCRIPTION_GAP;
+    | SENTINEL_EVENT_SUBSCRIPTION_GAP
+    | SENTINEL_EVENT_FAILOVER;
 
 /// Log level: nothing.
 pub const SENTINEL_LOG_OFF: i32 = 0;
@@ -81,7 +84,8 @@ impl LogTarget {
 /// arrays. Every map has `event` and `service`, then:
 /// - `primary_changed` (PRIMARY_CHANGED): `from`, `to`, `epoch` (integer), `reboot` (boolean: the primary stayed where
 ///   it is but was restarted, so data may be gone; its run id is another one), `last_good_ms` (milliseconds since the
-///   last good reply of the primary before, nil when no client ever had one). `from` and `to` may be equal without a
+///   last good reply of the primary before, nil when no client ever had one), `foreseen` (boolean: no Sentinel names it
+///   yet, see `failover`). `from` and `to` may be equal without a
 ///   reboot: the same node was made primary again under another epoch;
 /// - `replicas_changed` (REPLICAS_CHANGED): `replicas` (all usable ones now), `added`, `removed`;
 /// - `sentinels_changed` (SENTINELS_CHANGED): `sentinel`, `change` (`added`, `removed`, `lost`, `back`, `moved`, or
@@ -89,7 +93,13 @@ impl LogTarget {
 ///   (of `moved`: where it is now, else nil);
 /// - `connection` (CONNECTION): `node`, `role` (that of the node: `primary` or `replica`), `change` (`made` or `lost`),
 ///   `cause` (of `lost`, else nil). Connections that the library closes itself are not lost;
-/// - `subscription_gap` (SUBSCRIPTION_GAP): `node` (that serves the subscription now, or nil).
+/// - `subscription_gap` (SUBSCRIPTION_GAP): `node` (that serves the subscription now, or nil);
+/// - `failover` (FAILOVER): `change`, `node`, `epoch`, `milliseconds`, `cause`, `instead_of`, each nil where it says nothing.
+///   `armed`: the Sentinel that leads a failover is about to promote `node`, and writes wait (`failover.foresee`).
+///   `disarmed`: they wait no more, for it is not (`cause`). `foreseen`: `node` says that it is the primary, and serves,
+///   `milliseconds` after it was selected. `confirmed`: a Sentinel names it, `milliseconds` after it was foreseen.
+///   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait. `resolved`: they agree on `node`, and not on
+///   the foreseen one, `instead_of`: what that acknowledged may be lost.
 ///
 /// # Safety
 /// `sentinel` and `queue` are live or NULL, `error` may be written or is NULL.

@@ -314,6 +314,7 @@ fn make(outfit: Outfit) -> Core {
             hangups,
             alarms,
             sentries,
+            scouts: Rc::default(),
             names,
         }),
     }

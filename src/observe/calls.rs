@@ -300,6 +300,11 @@ fn bucket(micros: u64) -> usize {
     BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len())
 }
 
+/// Whole milliseconds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Whole microseconds of what takes less than an hour, which is as good as more.
 pub fn short_micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)

@@ -21,6 +21,7 @@ pub fn of_snapshots(before: &Snapshot, after: &Snapshot) -> Vec<What> {
             epoch: after.epoch,
             reboot,
             last_good_ms: None,
+            foreseen: after.foreseen,
         });
     }
     let (old, new) = (endpoints(&before.replicas), endpoints(&after.replicas));

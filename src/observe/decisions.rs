@@ -3,9 +3,9 @@
 //! Lines hold addresses, epochs, times and causes. What a command or a server's answer to one said is never in them:
 //! servers quote arguments in their errors.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::calls::{CallStats, outcome_word, word};
+use super::calls::{CallStats, millis, outcome_word, word};
 use super::events::{Event, SentinelChange, What, role_word};
 use super::log::Level;
 use super::nodes::{LinkState, SentinelStats};
@@ -16,7 +16,7 @@ use crate::net::Endpoint;
 use crate::topology::{Role, Snapshot, Word, Words};
 
 impl Observer {
-    fn post(&self, service: &str, what: What) {
+    pub(super) fn post(&self, service: &str, what: What) {
         let service = service.to_owned();
         self.bus.post(&Event { service, what });
     }
@@ -57,6 +57,7 @@ impl Observer {
                             epoch,
                             reboot,
                             last_good_ms,
+                            foreseen: after.foreseen,
                         };
                         self.post(service, what);
                     }
@@ -346,11 +347,6 @@ fn level_of(attempt: &Attempt) -> Level {
         Stage::Auth | Stage::Tls => Level::Error,
         _ => Level::Warn,
     }
-}
-
-/// Whole milliseconds.
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How many Sentinels name a primary: `2 of 3 Sentinels`.

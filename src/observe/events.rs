@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 
 use crate::base::sync::Mutex;
 
-use super::calls::Counter;
+use super::calls::{Counter, millis};
+use super::turn::Turn;
 use crate::net::Endpoint;
 use crate::resp::{Builder, Reply};
 use crate::topology::Role;
@@ -23,15 +24,18 @@ pub enum Topic {
     Connection = 0x08,
     /// Messages may have been missed.
     Gap = 0x10,
+    /// A Sentinel is about to fail the service over, or what was foreseen of that has come about or not.
+    Failover = 0x20,
 }
 
 /// All topics, in the order of their bits.
-pub const TOPICS: [Topic; 5] = [
+pub const TOPICS: [Topic; 6] = [
     Topic::Primary,
     Topic::Replicas,
     Topic::Sentinels,
     Topic::Connection,
     Topic::Gap,
+    Topic::Failover,
 ];
 
 impl Topic {
@@ -42,6 +46,7 @@ impl Topic {
             Topic::Sentinels => 0x04,
             Topic::Connection => 0x08,
             Topic::Gap => 0x10,
+            Topic::Failover => 0x20,
         }
     }
 
@@ -53,6 +58,7 @@ impl Topic {
             Topic::Sentinels => "sentinels_changed",
             Topic::Connection => "connection",
             Topic::Gap => "subscription_gap",
+            Topic::Failover => "failover",
         }
     }
 }
@@ -81,6 +87,8 @@ pub enum What {
         reboot: bool,
         /// Since the last good reply of the one before, if a client ever had one.
         last_good_ms: Option<u64>,
+        /// No Sentinel names it yet.
+        foreseen: bool,
     },
     /// Other replicas are usable.
     Replicas {
@@ -118,6 +126,8 @@ pub enum What {
         /// Messages that were received and dropped.
         dropped: u64,
     },
+    /// A failover that a Sentinel tells of beforehand has taken a turn.
+    Failover(Turn),
 }
 
 /// What became of a Sentinel.
@@ -179,6 +189,7 @@ impl Event {
             What::Sentinel { .. } => Topic::Sentinels,
             What::Connection { .. } => Topic::Connection,
             What::Gap { .. } => Topic::Gap,
+            What::Failover(_) => Topic::Failover,
         }
     }
 
@@ -206,12 +217,14 @@ impl Event {
                 epoch,
                 reboot,
                 last_good_ms,
+                foreseen,
             } => vec![
                 ("from", Field::At(from)),
                 ("to", Field::At(to)),
                 ("epoch", Field::Number(Some(*epoch))),
                 ("reboot", Field::Flag(*reboot)),
                 ("last_good_ms", Field::Number(*last_good_ms)),
+                ("foreseen", Field::Flag(*foreseen)),
             ],
             What::Replicas { usable, added, removed } => vec![
                 ("replicas", Field::List(usable)),
@@ -253,6 +266,25 @@ impl Event {
                 ("milliseconds", Field::Number(Some(*milliseconds))),
                 ("dropped", Field::Number(Some(*dropped))),
             ],
+            What::Failover(turn) => {
+                let (epoch, cause) = match turn {
+                    Turn::Armed { epoch, .. } | Turn::Foreseen { epoch, .. } => (Some(*epoch), None),
+                    Turn::Disarmed { cause } => (None, Some(*cause)),
+                    _ => (None, None),
+                };
+                let instead_of = match turn {
+                    Turn::Resolved { instead_of, .. } => Some(instead_of),
+                    _ => None,
+                };
+                vec![
+                    ("change", Field::Text(turn.word())),
+                    ("node", turn.node().map_or(Field::Nil, Field::At)),
+                    ("epoch", Field::Number(epoch)),
+                    ("milliseconds", Field::Number(turn.after().map(millis))),
+                    ("cause", cause.map_or(Field::Nil, Field::Text)),
+                    ("instead_of", instead_of.map_or(Field::Nil, Field::At)),
+                ]
+            }
         }
     }
 }
@@ -354,123 +386,5 @@ fn all(watches: &[Watch]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn replicas(service: &str) -> Event {
-        Event {
-            service: service.into(),
-            what: What::Replicas {
-                usable: vec![Endpoint::new("a", 1)],
-                added: vec![Endpoint::new("a", 1)],
-                removed: vec![],
-            },
-        }
-    }
-
-    /// Has room for so many.
-    #[derive(Debug)]
-    struct Shelf(usize, Mutex<Vec<(u64, String)>>);
-
-    impl Shelf {
-        fn new(room: usize) -> Arc<Shelf> {
-            Arc::new(Shelf(room, Mutex::default()))
-        }
-
-        fn taken(&self) -> Vec<(u64, String)> {
-            std::mem::take(&mut *self.1.lock())
-        }
-    }
-
-    impl Sink for Shelf {
-        fn take(&self, tag: u64, event: Reply) -> bool {
-            let mut kept = self.1.lock();
-            let room = kept.len() < self.0;
-            if room {
-                kept.push((tag, event.get(b"event").unwrap().text().into_owned()));
-            }
-            room
-        }
-    }
-
-    #[test]
-    fn an_event_is_a_map_of_its_fields() {
-        let event = Event {
-            service: "my service".into(),
-            what: What::Primary {
-                from: Endpoint::new("::1", 1),
-                to: Endpoint::new("b", 2),
-                epoch: 7,
-                reboot: false,
-                last_good_ms: None,
-            },
-        };
-        let map = event.reply().unwrap();
-        let text = |name: &str| map.get(name.as_bytes()).unwrap().text().into_owned();
-        assert_eq!(text("event"), "primary_changed");
-        assert_eq!(text("service"), "my service");
-        assert_eq!((text("from"), text("to")), ("[::1]:1".into(), "b:2".into()));
-        assert_eq!(map.get(b"epoch").unwrap().integer(), 7);
-        assert_eq!(map.get(b"reboot").unwrap().integer(), 0);
-        assert!(map.get(b"last_good_ms").unwrap().is_nil());
-        let map = replicas("s").reply().unwrap();
-        assert_eq!(map.get(b"added").unwrap().len(), 1);
-        assert_eq!(map.get(b"removed").unwrap().len(), 0);
-    }
-
-    #[test]
-    fn every_kind_of_event_makes_a_whole_map() {
-        let node = || Endpoint::new("n", 1);
-        let whats = [
-            What::Sentinel {
-                sentinel: node(),
-                change: SentinelChange::Lost("x".into()),
-            },
-            What::Connection {
-                node: node(),
-                role: Role::Replica,
-                lost: None,
-            },
-            What::Gap {
-                from: node(),
-                to: node(),
-                milliseconds: 7,
-                dropped: 0,
-            },
-        ];
-        for what in whats {
-            let service = "s".to_owned();
-            assert!(Event { service, what }.reply().is_some());
-        }
-    }
-
-    #[test]
-    fn each_gets_what_it_waits_for_and_a_full_one_loses_it() {
-        let (bus, one, other) = (Bus::default(), Shelf::new(1), Shelf::new(9));
-        bus.watch(&one, Topic::Replicas.bit(), 1);
-        bus.watch(&other, Topic::Primary.bit(), 2);
-        bus.post(&replicas("s"));
-        bus.post(&replicas("s"));
-        assert_eq!(one.taken(), [(1, "replicas_changed".to_owned())]);
-        assert_eq!(other.taken(), []);
-        assert_eq!(bus.dropped.get(), 1);
-        assert_eq!(bus.happened().nth(1), Some(("replicas_changed", 2)));
-        // The last mask counts, and none ends it.
-        bus.watch(&other, Topic::Replicas.bit() | Topic::Gap.bit(), 3);
-        bus.watch(&one, 0, 1);
-        bus.post(&replicas("s"));
-        assert_eq!(one.taken(), []);
-        assert_eq!(other.taken(), [(3, "replicas_changed".to_owned())]);
-    }
-
-    #[test]
-    fn what_was_freed_is_forgotten() {
-        let (bus, shelf) = (Bus::default(), Shelf::new(1));
-        bus.watch(&shelf, 0x1f, 1);
-        drop(shelf);
-        bus.post(&replicas("s"));
-        assert_eq!(bus.watches.lock().len(), 0);
-        assert_eq!(bus.wanted.load(Ordering::Relaxed), 0);
-        assert_eq!(bus.dropped.get(), 0);
-    }
-}
+#[path = "events_tests.rs"]
+mod tests;

@@ -7,8 +7,10 @@ pub mod calls;
 pub mod changes;
 pub(crate) mod decisions;
 pub mod events;
+mod failover;
 pub mod log;
 pub mod nodes;
+pub mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +22,11 @@ use crate::base::clock;
 use crate::net::Endpoint;
 use crate::topology::Role;
 
-pub use calls::{CallStats, Timing, short_micros};
+pub use calls::{CallStats, Timing, millis, short_micros};
 pub use events::{Bus, Event, Sink};
 pub use log::{Level, Log, Scribe};
 pub use nodes::{MemberStats, SentinelStats, ServiceStats};
+pub use turn::Turn;
 
 /// What a deployment tells of itself. Any thread.
 #[derive(Debug)]

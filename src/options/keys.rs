@@ -109,6 +109,8 @@ use Scope::{Both, Client, Deployment};
 
 /// What is checked of a certificate.
 const VERIFY: Kind = Choice(c"full none");
+/// What is done about a failover that is about to happen.
+const FORESEE: Kind = Choice(c"adopt hold off");
 /// How the next replica is chosen.
 const SELECT: Kind = Choice(c"round_robin random latency");
 
@@ -132,6 +134,13 @@ pub const KEYS: &[Key] = &[
     key(c"discovery.refresh_ms", int(0, MAX_MS), c"1000", Deployment,
         c"ask one Sentinel again so often, with jitter, without any event; 0: never, but for while they contradict \
         each other"),
+    key(c"failover.foresee", FORESEE, c"adopt", Deployment,
+        c"`adopt`: where the Sentinel that leads a failover tells which replica it is about to promote, writes wait \
+        from then on, and go there as soon as the replica says that it is the primary; `hold`: they wait until a \
+        Sentinel names it; `off`: neither"),
+    key(c"failover.confirm_ms", int(1, MAX_MS), c"3000", Deployment,
+        c"a foreseen primary that no Sentinel confirms within so long gets no more writes until one does, or they agree \
+        on another"),
     key(c"username", User, c"", Client,
         c"user of the login at the data nodes; a user without a password logs in with an empty one"),
     key(c"password", Kind::Secret, c"", Client, c"password of the login at the data nodes"),

@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use keys::{KEYS, Key, Kind, Scope, keys};
-pub use settings::{ClientSettings, DeploymentSettings, Select};
+pub use settings::{ClientSettings, DeploymentSettings, Foresee, Select};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::endpoint::check_host;

@@ -18,6 +18,17 @@ pub enum Select {
     Latency,
 }
 
+/// What is done when a Sentinel tells which replica it is about to promote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foresee {
+    /// Writes wait, and go to the replica as soon as it says that it is the primary.
+    Adopt,
+    /// Writes wait until a Sentinel names the primary.
+    Hold,
+    /// Nothing.
+    Off,
+}
+
 /// What a deployment needs: the Sentinels, and how to talk to them.
 #[derive(Debug, Clone)]
 pub struct DeploymentSettings {
@@ -43,6 +54,10 @@ pub struct DeploymentSettings {
     pub resolve_every: Option<Duration>,
     /// Interval of the re-check without events; none: never.
     pub refresh: Option<Duration>,
+    /// What is done when a Sentinel tells which replica it is about to promote.
+    pub foresee: Foresee,
+    /// A Sentinel must name it within so long.
+    pub confirm_within: Duration,
     /// From announced addresses to reachable ones.
     pub address_map: AddressMap,
     /// TLS to the Sentinels; none: plain TCP.
@@ -120,6 +135,8 @@ impl DeploymentSettings {
             learn: flag(options, "sentinel.learn")?,
             resolve_every: some_millis(options, "sentinel.resolve_ms")?,
             refresh: some_millis(options, "discovery.refresh_ms")?,
+            foresee: foresee(options)?,
+            confirm_within: millis(options, "failover.confirm_ms")?,
             address_map: address_map(options)?,
             tls: tls(options, "sentinel.tls")?,
             tcp: tcp(options)?,
@@ -247,6 +264,14 @@ fn backoff(options: &Options) -> Result<(Duration, Duration)> {
 fn address_map(options: &Options) -> Result<AddressMap> {
     let text = options.text("address.map")?.unwrap_or_default();
     AddressMap::parse(&text).map_err(|problem| Error::invalid("address.map", problem))
+}
+
+fn foresee(options: &Options) -> Result<Foresee> {
+    Ok(match options.text("failover.foresee")?.as_deref() {
+        Some("hold") => Foresee::Hold,
+        Some("off") => Foresee::Off,
+        _ => Foresee::Adopt,
+    })
 }
 
 fn select(options: &Options) -> Result<Select> {

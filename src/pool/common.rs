@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::alarm::Alarms;
 use super::gate::Gate;
 use super::hangup::HangupWatch;
+use super::scout::Scouts;
 use super::sentry::Sentries;
 use crate::net::AddressMap;
 
@@ -20,6 +21,8 @@ pub struct Common {
     pub alarms: Arc<Alarms>,
     /// The watch on nodes that are gone without a word.
     pub sentries: Rc<Sentries>,
+    /// Who asks replicas that are about to be promoted.
+    pub scouts: Rc<Scouts>,
     /// Which name the certificate of an address must have, where that was given.
     pub names: AddressMap,
 }

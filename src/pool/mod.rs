@@ -25,6 +25,7 @@ mod own;
 mod passed;
 mod passing;
 mod routing;
+pub mod scout;
 pub mod seat;
 #[cfg(test)]
 mod seat_tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Pool;
 use super::generation::Generation;
+use super::holder::Holder;
 use super::keeper::Keeper;
 use super::select::{self, Standing};
 use super::state::{Route, State};
@@ -34,6 +35,11 @@ impl Keeper {
             self.pool.state.lock().attempts.clear();
         }
         let pool = Arc::clone(&self.pool);
+        if let (Role::Primary, Some(awaited)) = (pool.role, &snapshot.awaited) {
+            let client = Arc::clone(&pool) as Arc<dyn Holder>;
+            let way = (&self.login, &self.transport);
+            self.common.scouts.post(awaited, &client, &pool.service, way);
+        }
         let mut state = pool.state.lock();
         let readable = self.readable(&mut state, &snapshot);
         let retired = self.outdated(&mut state, &snapshot, &readable);

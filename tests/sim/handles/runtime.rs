@@ -71,6 +71,7 @@ impl Runtime {
                 hangups,
                 alarms,
                 sentries,
+                scouts: Rc::default(),
                 names: crate::net::AddressMap::default(),
             })
         };
