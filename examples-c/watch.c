@@ -152,7 +152,7 @@ int main(int argc, char **argv) {
     if (sentinel_queue_new(sentinel, 256, &queue, &error) != SENTINEL_OK ||
         sentinel_watch_events(sentinel,
                               SENTINEL_EVENT_PRIMARY_CHANGED | SENTINEL_EVENT_REPLICAS_CHANGED |
-                                  SENTINEL_EVENT_SENTINELS_CHANGED | SENTINEL_EVENT_CONNECTION,
+                                  SENTINEL_EVENT_SENTINELS_CHANGED | SENTINEL_EVENT_CONNECTION | SENTINEL_EVENT_FAILOVER,
                               queue, 0, &error) != SENTINEL_OK ||
         sentinel_primary_for(sentinel, argv[1], NULL, &client, &error) != SENTINEL_OK)
         fail(argv[1], error);

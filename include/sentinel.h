@@ -1311,11 +1311,12 @@ typedef void (*sentinel_log_fn)(void *user_data, int32_t level, const char *mess
  * - `connection` (CONNECTION): `node`, `role` (that of the node: `primary` or `replica`), `change` (`made` or `lost`),
  *   `cause` (of `lost`, else nil). Connections that the library closes itself are not lost;
  * - `subscription_gap` (SUBSCRIPTION_GAP): `node` (that serves the subscription now, or nil);
- * - `failover` (FAILOVER): `change`, `node`, `epoch`, `milliseconds`, `cause`, `instead_of`, each nil where it says nothing.
+ * - `failover` (FAILOVER): `change`, `node`, `epoch`, `milliseconds`, `answered`, `cause`, `instead_of`, each nil where it says nothing.
  *   `armed`: the Sentinel that leads a failover is about to promote `node`, and writes wait (`failover.foresee`).
  *   `disarmed`: they wait no more, for it is not (`cause`). `foreseen`: `node` says that it is the primary, and serves,
  *   `milliseconds` after it was selected. `confirmed`: a Sentinel names it, `milliseconds` after it was foreseen.
- *   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait. `resolved`: they agree on `node`, and not on
+ *   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait; in the `milliseconds` since it was foreseen
+ *   it has answered so many calls (`answered`, reads among them), whose writes may be lost. `resolved`: they agree on `node`, and not on
  *   the foreseen one, `instead_of`: what that acknowledged may be lost.
  */
 sentinel_status_t sentinel_watch_events(sentinel_t *sentinel,

@@ -68,8 +68,8 @@ pub struct Foresight {
     /// The epoch that each Sentinel announced last, and the one under which it tried to fail this service over last.
     announced: BTreeMap<LinkId, u64>,
     tries: BTreeMap<LinkId, u64>,
-    /// The highest epoch that writes have waited for: none makes them wait twice.
-    spent: u64,
+    /// Whose failover writes have waited for last, and under which epoch: it makes them wait once.
+    spent: Option<(LinkId, u64)>,
     armed: Option<Armed>,
     foreseen: Option<Foreseen>,
     turns: Vec<Turn>,
@@ -83,7 +83,7 @@ impl Foresight {
             confirm,
             announced: BTreeMap::new(),
             tries: BTreeMap::new(),
-            spent: 0,
+            spent: None,
             armed: None,
             foreseen: None,
             turns: Vec::new(),
@@ -96,7 +96,7 @@ impl Foresight {
         self.foreseen = None;
         self.announced.clear();
         self.tries.clear();
-        self.spent = 0;
+        self.spent = None;
     }
 
     /// What has happened since this was asked last.
@@ -175,9 +175,10 @@ impl Foresight {
                 let Some(epoch) = self.epoch_of(link) else { return };
                 let in_force = self.in_force(adopted);
                 let Some(in_force) = in_force else { return };
-                let is_new = epoch > in_force.epoch && epoch > self.spent;
+                let armed = self.armed.as_ref().map_or(0, |armed| armed.epoch);
+                let is_new = epoch > in_force.epoch.max(armed) && self.spent != Some((link, epoch));
                 if is_new && in_force.primary != *replica && is_replica(replica) {
-                    self.spent = epoch;
+                    self.spent = Some((link, epoch));
                     self.turns.push(Turn::Armed {
                         replica: replica.clone(),
                         epoch,

@@ -94,11 +94,12 @@ impl LogTarget {
 /// - `connection` (CONNECTION): `node`, `role` (that of the node: `primary` or `replica`), `change` (`made` or `lost`),
 ///   `cause` (of `lost`, else nil). Connections that the library closes itself are not lost;
 /// - `subscription_gap` (SUBSCRIPTION_GAP): `node` (that serves the subscription now, or nil);
-/// - `failover` (FAILOVER): `change`, `node`, `epoch`, `milliseconds`, `cause`, `instead_of`, each nil where it says nothing.
+/// - `failover` (FAILOVER): `change`, `node`, `epoch`, `milliseconds`, `answered`, `cause`, `instead_of`, each nil where it says nothing.
 ///   `armed`: the Sentinel that leads a failover is about to promote `node`, and writes wait (`failover.foresee`).
 ///   `disarmed`: they wait no more, for it is not (`cause`). `foreseen`: `node` says that it is the primary, and serves,
 ///   `milliseconds` after it was selected. `confirmed`: a Sentinel names it, `milliseconds` after it was foreseen.
-///   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait. `resolved`: they agree on `node`, and not on
+///   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait; in the `milliseconds` since it was foreseen
+///   it has answered so many calls (`answered`, reads among them), whose writes may be lost. `resolved`: they agree on `node`, and not on
 ///   the foreseen one, `instead_of`: what that acknowledged may be lost.
 ///
 /// # Safety

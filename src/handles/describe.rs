@@ -94,6 +94,9 @@ fn write_service(json: &mut Json, sources: &Sources<'_>, service: &Service) {
             Some(node) => write_node(json.key("primary"), node, None),
             None => json.key("primary").text(None),
         }
+        let awaited = snapshot.awaited.as_ref().map(|awaited| awaited.replica.to_string());
+        json.key("awaited").text(awaited.as_deref());
+        json.key("foreseen").flag(snapshot.foreseen);
         json.key("replicas")
             .array(&snapshot.replicas, |json, node| write_node(json, node, None));
         json.key("left_out").array(&snapshot.left_out, |json, (node, cause)| {
@@ -108,6 +111,8 @@ fn write_service(json: &mut Json, sources: &Sources<'_>, service: &Service) {
         json.key("failovers").number(stats.failovers.get());
         json.key("reboots").number(stats.reboots.get());
         json.key("last_detection_ms").some_number(detection.map(millis));
+        json.key("last_foreseen_ms")
+            .some_number(stats.last_foreseen().map(millis));
         json.key("last_switch_us").some_number(switch.map(micros));
     });
 }

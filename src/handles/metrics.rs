@@ -87,6 +87,9 @@ static METRICS: &[Metric] = &[
     metric("reboots_total", Counter, OF_SERVICE, "Restarts of a primary in its place"),
     largest("failover_detection_milliseconds", OF_SERVICE, "Last failover: from the last good reply to the first sign of the new primary"),
     largest("failover_switch_milliseconds", OF_SERVICE, "Last failover: from that sign to the first verified connection to the new primary"),
+    largest("failover_foreseen_milliseconds", OF_SERVICE, "Last failover that was foreseen: how long before the first Sentinel named the primary"),
+    metric("failover_armed", Gauge, OF_SERVICE, "1 while a replica that is about to be promoted is asked what it is"),
+    metric("primary_foreseen", Gauge, OF_SERVICE, "1 while no Sentinel names the primary in force yet"),
     largest("epoch", OF_SERVICE, "Config epoch of the primary in force; -1: none is known"),
     metric("usable_replicas", Gauge, OF_SERVICE, "Replicas that may be read from"),
     metric("disagreeing_sentinels", Gauge, OF_SERVICE, "Sentinels that name another primary than the one in force"),
@@ -247,6 +250,11 @@ fn add_service(samples: &mut Samples, observer: &Observer, service: &Service) {
     if let Some(time) = switch {
         samples.add("failover_switch_milliseconds", &labels, millis(time));
     }
+    if let Some(time) = stats.last_foreseen() {
+        samples.add("failover_foreseen_milliseconds", &labels, millis(time));
+    }
+    samples.add("failover_armed", &labels, usize::from(snapshot.awaited.is_some()));
+    samples.add("primary_foreseen", &labels, usize::from(snapshot.foreseen));
     let in_force = snapshot.primary.as_ref().map(|node| &node.endpoint);
     let epoch = in_force.map_or(-1, |_| i64::try_from(snapshot.epoch).unwrap_or(i64::MAX));
     samples.add("epoch", &labels, epoch);

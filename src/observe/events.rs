@@ -127,7 +127,12 @@ pub enum What {
         dropped: u64,
     },
     /// A failover that a Sentinel tells of beforehand has taken a turn.
-    Failover(Turn),
+    Failover {
+        /// Which one.
+        turn: Turn,
+        /// Where a foreseen primary was not confirmed: how many calls it has answered.
+        answered: Option<u64>,
+    },
 }
 
 /// What became of a Sentinel.
@@ -189,7 +194,7 @@ impl Event {
             What::Sentinel { .. } => Topic::Sentinels,
             What::Connection { .. } => Topic::Connection,
             What::Gap { .. } => Topic::Gap,
-            What::Failover(_) => Topic::Failover,
+            What::Failover { .. } => Topic::Failover,
         }
     }
 
@@ -266,7 +271,7 @@ impl Event {
                 ("milliseconds", Field::Number(Some(*milliseconds))),
                 ("dropped", Field::Number(Some(*dropped))),
             ],
-            What::Failover(turn) => {
+            What::Failover { turn, answered } => {
                 let (epoch, cause) = match turn {
                     Turn::Armed { epoch, .. } | Turn::Foreseen { epoch, .. } => (Some(*epoch), None),
                     Turn::Disarmed { cause } => (None, Some(*cause)),
@@ -281,6 +286,7 @@ impl Event {
                     ("node", turn.node().map_or(Field::Nil, Field::At)),
                     ("epoch", Field::Number(epoch)),
                     ("milliseconds", Field::Number(turn.after().map(millis))),
+                    ("answered", Field::Number(*answered)),
                     ("cause", cause.map_or(Field::Nil, Field::Text)),
                     ("instead_of", instead_of.map_or(Field::Nil, Field::At)),
                 ]

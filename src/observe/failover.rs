@@ -5,6 +5,7 @@ use super::calls::millis;
 use super::events::What;
 use super::log::Level;
 use super::turn::Turn;
+use crate::topology::Role;
 
 impl Observer {
     /// A failover of a service has taken a turn.
@@ -44,6 +45,22 @@ impl Observer {
             ),
         };
         self.log.line(level, format_args!("{service}: {text}"));
-        self.post(service, What::Failover(turn.clone()));
+        let (stats, successes) = (self.service(service), || self.calls(service, Role::Primary).successes());
+        let mut answered = None;
+        match turn {
+            Turn::Foreseen { .. } => stats.foreseen(successes()),
+            Turn::Confirmed { after, .. } => stats.confirmed(*after),
+            Turn::Unconfirmed { .. } => {
+                let calls = stats.unconfirmed(successes());
+                self.log.line(
+                    Level::Warn,
+                    format_args!("{service}: it has answered {calls} calls, whose writes may be lost"),
+                );
+                answered = Some(calls);
+            }
+            Turn::Armed { .. } | Turn::Disarmed { .. } | Turn::Resolved { .. } => {}
+        }
+        let turn = turn.clone();
+        self.post(service, What::Failover { turn, answered });
     }
 }

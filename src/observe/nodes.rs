@@ -24,6 +24,10 @@ struct Switches {
     switch: Option<Duration>,
     /// Run ids under which the primary in force was seen: one that a late Sentinel still tells is no other restart.
     run_ids: Vec<String>,
+    /// Successful calls when the primary in force was foreseen; none once it was named, or was not.
+    foreseen_at: Option<u64>,
+    /// How long the last one that was foreseen was so before a Sentinel named it.
+    foreseen: Option<Duration>,
 }
 
 /// What is counted of a service.
@@ -73,6 +77,28 @@ impl ServiceStats {
         known.push(after.to_owned());
         self.reboots.count();
         true
+    }
+
+    /// A primary was foreseen when so many calls had succeeded.
+    pub fn foreseen(&self, successes: u64) {
+        self.switches.lock().foreseen_at = Some(successes);
+    }
+
+    /// A Sentinel names it, so much later.
+    pub fn confirmed(&self, after: Duration) {
+        let mut switches = self.switches.lock();
+        (switches.foreseen_at, switches.foreseen) = (None, Some(after));
+    }
+
+    /// None does: how many calls it has answered of those that have succeeded by now.
+    pub fn unconfirmed(&self, successes: u64) -> u64 {
+        let begun = self.switches.lock().foreseen_at.take();
+        begun.map_or(0, |begun| successes.saturating_sub(begun))
+    }
+
+    /// How long before a Sentinel named it the last primary that was foreseen was.
+    pub fn last_foreseen(&self) -> Option<Duration> {
+        self.switches.lock().foreseen
     }
 
     /// How long the last failover took from the last good reply to the first sign of the new primary, and from there to

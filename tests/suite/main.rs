@@ -45,6 +45,8 @@ mod discovery {
 /// What calls see while the primary changes, and what is left of it afterwards.
 mod failover {
     mod counting;
+    mod double_faults;
+    mod foreseen;
     mod leaks;
     mod real;
     mod shutdown;

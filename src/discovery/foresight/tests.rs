@@ -141,6 +141,16 @@ const ROWS: &[(&str, &str, &str)] = &[
         "armed b, disarmed, armed c",
         "a@5 writes wait",
     ),
+    (
+        "1>epoch=7 1>selects=b +5000 2>epoch=6 2>selects=c",
+        "armed b, disarmed, armed c",
+        "a@5 writes wait",
+    ),
+    (
+        "1>epoch=7 1>selects=b 2>epoch=6 2>selects=c",
+        "armed b",
+        "a@5 writes wait",
+    ),
     ("1>epoch=6 1>selects=b 1>aborts", "armed b, disarmed", "a@5"),
     ("1>epoch=6 1>selects=b 2>aborts", "armed b", "a@5 writes wait"),
     // Somebody else is, or something else was asked for.

@@ -59,7 +59,10 @@ pub(crate) fn answer(slot: usize, connection: usize, session: &mut Session, args
             }
             "PING" => "+PONG\r\n".to_owned(),
             "SUBSCRIBE" => {
-                court.sentinels[who].subscribers.push(connection);
+                let subscribers = &mut court.sentinels[who].subscribers;
+                if !subscribers.contains(&connection) {
+                    subscribers.push(connection);
+                }
                 let head = if pushes { ">3\r\n" } else { "*3\r\n" };
                 let one = |place: usize| format!("{head}{}{}:{place}\r\n", bulk("subscribe"), bulk(&text(place)));
                 (1..args.len()).map(one).collect()

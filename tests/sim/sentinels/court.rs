@@ -81,6 +81,12 @@ pub(super) struct Court {
     pub(super) diverted: bool,
     pub(super) elsewhere_until: u64,
     named: usize,
+    /// The highest epoch that a Sentinel has announced.
+    pub(super) announced: u64,
+    /// A failover is told of that is not over yet.
+    pub(super) promoting: bool,
+    /// Nodes that say that they are the primary, each since it was promoted under that epoch.
+    pub(super) promoted: BTreeSet<(usize, u64)>,
     /// How often the epochs began again, and the highest of those before.
     resets: usize,
     given_up: u64,
@@ -105,6 +111,9 @@ impl Court {
             diverted: false,
             elsewhere_until: 0,
             named: 0,
+            announced: 0,
+            promoting: false,
+            promoted: BTreeSet::new(),
             resets: 0,
             given_up: 0,
         }
@@ -279,9 +288,22 @@ impl Court {
         if living.is_empty() {
             return;
         }
+        let leader = kernel().pick(&living);
+        let (primary, epoch) = self.next();
+        self.is_promoted(primary, epoch, leader);
+    }
+
+    /// Another node is to be the primary, under an epoch that there was not yet.
+    pub(super) fn next(&mut self) -> (usize, u64) {
         let primary = (self.truth.0 + 1 + kernel().index(NODES - 1)) % NODES;
-        self.truth = (primary, self.truth.1 + 1);
-        let (truth, leader) = (self.truth, kernel().pick(&living));
+        self.announced = self.announced.max(self.truth.1) + 1;
+        (primary, self.announced)
+    }
+
+    /// Who led its promotion knows it by now, and the others soon will.
+    pub(super) fn is_promoted(&mut self, primary: usize, epoch: u64, leader: usize) {
+        self.truth = (primary, epoch);
+        let (truth, living) = (self.truth, self.living(false));
         tell(|| format!("failover to {truth:?}, led by Sentinel {leader}"));
         for who in living {
             let after = if who == leader {
@@ -349,7 +371,7 @@ impl Court {
     }
 
     /// One event in eight is lost on its way, with the connection it was on.
-    fn publish(&mut self, who: usize, channel: &str, payload: &str) {
+    pub(super) fn publish(&mut self, who: usize, channel: &str, payload: &str) {
         let lost = kernel().one_in(8);
         for id in self.sentinels[who].subscribers.clone() {
             if lost {

@@ -6,6 +6,7 @@
 mod absence;
 mod answers;
 mod court;
+mod foresight;
 mod names;
 mod story;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::court::{Court, NODES, SLOTS, Told};
-use super::{MS, absence, address, answers, court, names};
+use super::{MS, absence, address, answers, court, foresight, names};
 use crate::discovery::Discovery;
 use crate::discovery::watcher::{Ends, Watcher};
 use crate::kernel::kernel;
@@ -145,6 +145,7 @@ pub(super) struct Client {
     requests: mpsc::UnboundedSender<Request>,
     given: RefCell<Vec<usize>>,
     tale: Tale,
+    waits: RefCell<foresight::Waits>,
 }
 
 /// Begins the story. It ends when the world says that it is over.
@@ -208,6 +209,7 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
         requests,
         given: RefCell::new(given),
         tale,
+        waits: RefCell::default(),
     });
     client.requests.send(Request::Look(Hint::Lost)).unwrap();
     let (hello, dead, published) = (2_000 * MS, 1_000 * MS, 3_000 * MS);
@@ -216,6 +218,8 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
     again(dead, || court(Court::look_for_the_dead));
     let looks = Rc::clone(&client);
     again(20 * MS, move || looks.check());
+    let scout = Rc::clone(&client);
+    again(4 * MS, move || foresight::scout(&scout.snapshot, &scout.requests));
     let storm = Rc::clone(&client);
     kernel().after(4_000 * MS, move || storm.befall());
     let truth = Rc::clone(&client);
@@ -249,6 +253,8 @@ impl Client {
 
     fn one(&self, what: Mischief) {
         match what {
+            // Some tell of it beforehand.
+            Mischief::Failover if !kernel().one_in(4) => foresight::fail_over(self.victim()),
             Mischief::Failover => court(Court::fail_over),
             Mischief::Update => self.update(),
             Mischief::Eclipse if self.victim().is_some() => absence::eclipse(),
@@ -353,6 +359,7 @@ impl Client {
     fn check(&self) {
         self.follows();
         let snapshot = Arc::clone(&self.snapshot.borrow());
+        self.waits.borrow_mut().look(&snapshot);
         let Some(primary) = snapshot.primary.as_ref().map(|node| node.endpoint.clone()) else {
             return;
         };
