@@ -20,13 +20,13 @@ use crate::base::error::{Attempt, Stage};
 use crate::base::handoff::Giver;
 use crate::base::tasks::until;
 use crate::net::Endpoint;
-use crate::topology::{Request, Snapshot, Word, Words, turned_away};
+use crate::topology::{Publisher, Request, Snapshot, Word, Words, turned_away};
 
 /// The ends of a service that discovery writes to and reads from.
 #[derive(Debug)]
 pub struct Ends {
     /// Publishes the view.
-    pub snapshot: watch::Sender<Arc<Snapshot>>,
+    pub snapshot: Publisher,
     /// Publishes what each Sentinel last said.
     pub words: Arc<Mutex<Words>>,
     /// What others want of this service.
@@ -326,7 +326,7 @@ impl Watcher {
                     }
                     if !named && turned_away(&self.council.words()) {
                         // The pools end their callers' waits.
-                        self.ends.snapshot.send_modify(|_| {});
+                        self.ends.snapshot.tell();
                     }
                 }
                 Act::Complete => {}
@@ -431,6 +431,7 @@ impl Watcher {
                 freshest: replicas.freshest,
                 left_out: replicas.left_out,
                 sentinels: view::sentinels(answered, map),
+                writes: current.writes,
             };
             let at = |snapshot: &Snapshot| snapshot.primary.as_ref().map(|node| node.endpoint.clone());
             let switched = at(current) != Some(adopted.primary.clone()) || current.epoch != adopted.epoch;

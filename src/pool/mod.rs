@@ -13,6 +13,8 @@ mod flight;
 pub mod gate;
 pub mod generation;
 pub mod hangup;
+mod held;
+mod hold;
 mod holder;
 mod keeper;
 pub mod lane;
@@ -41,7 +43,7 @@ mod want;
 mod watchers;
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -134,6 +136,8 @@ pub struct Pool {
     /// Completions of submitted calls that the program has not taken yet.
     pub(crate) untaken: Arc<AtomicUsize>,
     submissions: OnceLock<Arc<dyn Submissions>>,
+    /// Submitted writes are held, or were and have not all gone out yet.
+    behind: AtomicBool,
     sleepers: Mutex<Queue<Giver<()>>>,
 }
 
@@ -165,6 +169,7 @@ impl Pool {
             submitted: AtomicUsize::new(0),
             untaken: Arc::default(),
             submissions: OnceLock::new(),
+            behind: AtomicBool::new(false),
             sleepers: Mutex::default(),
         }
     }
