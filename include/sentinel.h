@@ -194,6 +194,13 @@ int32_t sentinel_status_is_connection_error(sentinel_status_t status);
 #define SENTINEL_REASON_NO_USABLE_REPLICA 6
 /** No Sentinel knew as many peers as `sentinel.min_other_sentinels` asks for. */
 #define SENTINEL_REASON_TOO_FEW_SENTINELS 7
+/**
+ * No majority of the Sentinels was heard for `primary.fence_ms`: no writes are sent, for another node may be the primary
+ * by now.
+ */
+#define SENTINEL_REASON_NO_MAJORITY 8
+/** A failover is under way, and no Sentinel has confirmed which node is the primary: no writes are sent. */
+#define SENTINEL_REASON_UNCONFIRMED 9
 /** The command was never written: safe to repeat. */
 #define SENTINEL_OUTCOME_NOT_SENT 0
 /** The server declined the command before executing it. */

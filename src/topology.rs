@@ -1,7 +1,7 @@
 //! What is known of a service: written by discovery, read by everybody else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::base::sync::Mutex;
@@ -39,6 +39,26 @@ pub fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> 
         .map(|(_, value)| value.as_str())
 }
 
+/// Whether writes go out to the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writes {
+    /// They do.
+    #[default]
+    Flow,
+    /// They wait, for this reason, while reads go on.
+    Held(Reason),
+}
+
+impl Writes {
+    /// Why they wait.
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Writes::Flow => None,
+            Writes::Held(reason) => Some(reason),
+        }
+    }
+}
+
 /// A service at one moment. Replaced as a whole, so that a reader never sees half of a switch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -63,6 +83,8 @@ pub struct Snapshot {
     pub foreseen: bool,
     /// The replica that a Sentinel is about to promote: whoever can log in there asks it what it is.
     pub awaited: Option<Awaited>,
+    /// Whether writes go out to the primary.
+    pub writes: Writes,
 }
 
 /// A replica that a Sentinel is about to promote.
@@ -72,6 +94,90 @@ pub struct Awaited {
     pub replica: Endpoint,
     /// The config epoch of the failover.
     pub epoch: u64,
+}
+
+/// How often writes were held, and let go again: odd while they are held. Read before each write.
+#[derive(Debug, Default)]
+struct Turns(AtomicU64);
+
+impl Turns {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Only one thread writes.
+    fn follow(&self, writes: Writes) {
+        let (turns, held) = (self.now(), writes != Writes::Flow);
+        if is_held(turns) != held {
+            self.0.store(turns + 1, Ordering::Release);
+        }
+    }
+}
+
+/// Whether writes are held in this turn.
+pub fn is_held(turns: u64) -> bool {
+    turns % 2 == 1
+}
+
+/// A channel for the snapshots of one service.
+pub fn snapshots() -> (Publisher, Snapshots) {
+    let (to, from) = watch::channel(Arc::new(Snapshot::default()));
+    let turns = Arc::<Turns>::default();
+    let of = Arc::clone(&turns);
+    (Publisher { to, turns }, Snapshots { from, turns: of })
+}
+
+/// Where discovery publishes what is known of a service.
+#[derive(Debug)]
+pub struct Publisher {
+    to: watch::Sender<Arc<Snapshot>>,
+    turns: Arc<Turns>,
+}
+
+impl Publisher {
+    /// What was published last.
+    pub fn borrow(&self) -> watch::Ref<'_, Arc<Snapshot>> {
+        self.to.borrow()
+    }
+
+    /// Publishes what `modify` makes of it, and tells of it where that answers true. Writes are held, or let go, in any case.
+    pub fn send_if_modified(&self, modify: impl FnOnce(&mut Arc<Snapshot>) -> bool) -> bool {
+        self.to.send_if_modified(|current| {
+            let before = current.writes;
+            let is_told = modify(current);
+            self.turns.follow(current.writes);
+            is_told || current.writes != before
+        })
+    }
+
+    /// Has everybody look again.
+    pub fn tell(&self) {
+        self.to.send_modify(|_| {});
+    }
+
+    /// Holds writes, or lets them go.
+    pub fn hold(&self, writes: Writes) {
+        self.send_if_modified(|current| {
+            if current.writes != writes {
+                Arc::make_mut(current).writes = writes;
+            }
+            false
+        });
+    }
+}
+
+/// The other end, of a [`Service`].
+#[derive(Debug)]
+pub struct Snapshots {
+    from: watch::Receiver<Arc<Snapshot>>,
+    turns: Arc<Turns>,
+}
+
+impl Snapshots {
+    /// The newest.
+    pub fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.from.borrow())
+    }
 }
 
 /// What one Sentinel last said of the service.
@@ -237,7 +343,7 @@ pub enum Request {
 #[derive(Debug)]
 pub struct Service {
     name: String,
-    snapshot: watch::Receiver<Arc<Snapshot>>,
+    snapshots: Snapshots,
     words: Arc<Mutex<Words>>,
     requests: mpsc::UnboundedSender<Request>,
     unserved: Arc<AtomicUsize>,
@@ -277,14 +383,14 @@ impl Service {
     /// Binds the ends that discovery writes.
     pub fn new(
         name: String,
-        snapshot: watch::Receiver<Arc<Snapshot>>,
+        snapshots: Snapshots,
         words: Arc<Mutex<Words>>,
         requests: mpsc::UnboundedSender<Request>,
         unserved: Arc<AtomicUsize>,
     ) -> Service {
         Service {
             name,
-            snapshot,
+            snapshots,
             words,
             requests,
             unserved,
@@ -304,12 +410,23 @@ impl Service {
 
     /// What is known now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.borrow())
+        self.snapshots.newest()
+    }
+
+    /// Whether no write is to be handed over to the primary now. Writes in flight end as they end.
+    #[inline]
+    pub fn holds_writes(&self) -> bool {
+        is_held(self.snapshots.turns.now())
+    }
+
+    /// Counts how often writes were held, and let go again.
+    pub fn turns(&self) -> u64 {
+        self.snapshots.turns.now()
     }
 
     /// Tells of each new snapshot.
     pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.snapshot.clone()
+        self.snapshots.from.clone()
     }
 
     /// What each Sentinel last said.
@@ -345,71 +462,5 @@ impl Service {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failed(cause: &str) -> Attempt {
-        Attempt {
-            endpoint: "a:1".into(),
-            stage: Stage::Query,
-            cause: cause.into(),
-        }
-    }
-
-    #[test]
-    fn the_reason_is_what_an_operator_can_act_on() {
-        let at = || Endpoint::new("a", 1);
-        let reason = |words: Vec<Word>| why_unknown(&words.into_iter().map(|word| (at(), word)).collect()).0;
-        assert_eq!(reason(vec![]), Reason::NoSentinelReachable);
-        assert_eq!(
-            reason(vec![Word::Asked, Word::Failed(failed("x"))]),
-            Reason::NoSentinelReachable
-        );
-        assert_eq!(
-            reason(vec![Word::Failed(failed("x")), Word::Unknown]),
-            Reason::UnknownService
-        );
-        assert_eq!(
-            reason(vec![Word::Refused(failed("x")), Word::Failed(failed("x"))]),
-            Reason::SentinelAuth
-        );
-        assert_eq!(
-            reason(vec![Word::Refused(failed("x")), Word::Unknown]),
-            Reason::UnknownService
-        );
-        assert_eq!(
-            reason(vec![Word::TooFewPeers(0), Word::Failed(failed("x"))]),
-            Reason::TooFewSentinels
-        );
-    }
-
-    #[test]
-    fn every_sentinel_is_among_the_attempts() {
-        let words = vec![
-            (Endpoint::new("a", 1), Word::Asked),
-            (Endpoint::new("b", 2), Word::Unknown),
-        ];
-        let attempts: Vec<String> = why_unknown(&words).1.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            attempts,
-            ["a:1: query: no answer yet", "b:2: query: it knows no such service"]
-        );
-    }
-
-    #[test]
-    fn tls_is_to_blame_only_when_no_sentinel_can_be_asked_for_it() {
-        let at = || Endpoint::new("a", 1);
-        let tls = || Attempt {
-            stage: Stage::Tls,
-            ..failed("the certificate has expired")
-        };
-        let both = vec![(at(), Word::Failed(tls())), (at(), Word::Failed(tls()))];
-        assert_eq!(tls_failure(&both).as_deref(), Some("the certificate has expired"));
-        assert!(is_final(&both));
-        let one = vec![(at(), Word::Failed(tls())), (at(), Word::Failed(failed("x")))];
-        assert_eq!(tls_failure(&one), None);
-        assert!(!is_final(&one));
-        assert_eq!(tls_failure(&vec![]), None);
-        assert!(!is_final(&vec![]));
-    }
-}
+#[path = "topology_tests.rs"]
+mod tests;

@@ -60,6 +60,8 @@ const (
 	ReasonNodeUnreachable     Reason = C.SENTINEL_REASON_NODE_UNREACHABLE
 	ReasonNoUsableReplica     Reason = C.SENTINEL_REASON_NO_USABLE_REPLICA
 	ReasonTooFewSentinels     Reason = C.SENTINEL_REASON_TOO_FEW_SENTINELS
+	ReasonNoMajority          Reason = C.SENTINEL_REASON_NO_MAJORITY
+	ReasonUnconfirmed         Reason = C.SENTINEL_REASON_UNCONFIRMED
 )
 
 // Outcome says what became of the command that failed.

@@ -67,6 +67,8 @@ enum class reason : std::int32_t {
     node_unreachable = SENTINEL_REASON_NODE_UNREACHABLE,
     no_usable_replica = SENTINEL_REASON_NO_USABLE_REPLICA,
     too_few_sentinels = SENTINEL_REASON_TOO_FEW_SENTINELS,
+    no_majority = SENTINEL_REASON_NO_MAJORITY,
+    unconfirmed = SENTINEL_REASON_UNCONFIRMED,
 };
 
 /** What became of a command that failed, as `SENTINEL_OUTCOME_*`: not_sent and refused promise that it did not run. */

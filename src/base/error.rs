@@ -37,6 +37,10 @@ pub enum Reason {
     NoUsableReplica,
     /// No Sentinel knew as many peers as `sentinel.min_other_sentinels` asks for.
     TooFewSentinels,
+    /// No majority of the Sentinels was heard for `primary.fence_ms`: another one may be the primary by now.
+    NoMajority,
+    /// A replica took over, or is about to, and no Sentinel has named it as the primary yet.
+    Unconfirmed,
 }
 
 impl fmt::Display for Reason {
@@ -49,6 +53,8 @@ impl fmt::Display for Reason {
             Reason::NodeUnreachable => "the node named could not be connected to",
             Reason::NoUsableReplica => "no usable replica",
             Reason::TooFewSentinels => "no Sentinel knows as many peers as sentinel.min_other_sentinels asks for",
+            Reason::NoMajority => "no majority of the Sentinels is heard: another node may be the primary by now",
+            Reason::Unconfirmed => "no Sentinel has confirmed which node is the primary",
         })
     }
 }

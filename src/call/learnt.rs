@@ -86,7 +86,7 @@ impl Learnt {
     }
 
     /// Whether the server said that the command, which the table does not know, only reads.
-    pub(super) fn only_reads(&self, args: &[&[u8]]) -> bool {
+    pub(crate) fn only_reads(&self, args: &[&[u8]]) -> bool {
         let word = unknown_name(args, commands::look_up(args)).and_then(|name| self.known(name));
         matches!(word, Some(Word::Command(Traits { read_only: true, .. })))
     }

@@ -10,7 +10,7 @@ use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Sh
 use super::replication::{PROBE, wait_command};
 use super::terms::CallOptions;
 use crate::base::deadline::Deadline;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::observe::Timing;
 use crate::pool::{Generation, Lent, Patience, Pool, Want, want_for};
 use crate::resp::{Kind, Reply, Request, encode};
@@ -28,8 +28,14 @@ pub(crate) fn run(
     let want = if own { Want::Lease } else { want_for(&request) };
     let mut lent = match pool.lend(want, deadline) {
         Ok(lent) => lent,
-        Err(error) => return counted(pool, Err(error)),
+        Err(error) => return not_lent(pool, error, || !commands::is_read_only(args)),
     };
+    if pool.holds(lent.generation()) && !commands::is_read_only(args) {
+        let mut life = Life::new(Shape::Command, call, own);
+        let next = life.set_out().map_or(Step::Stay, Step::Send).into();
+        let waiting = Waiting::new(pool, Letter::Command(args), learnt, deadline);
+        return counted(pool, waiting.live(life, Some(lent), next));
+    }
     if own {
         lent.be(Patience::Endless);
     }
@@ -48,6 +54,24 @@ pub(crate) fn run(
             let ended = Ended::new(reply.into_iter().collect(), done, lent.unsent());
             counted(pool, waiting.go_on(life, lent, ended))
         }
+    }
+}
+
+/// No connection could be had in time.
+#[cold]
+fn not_lent(pool: &Pool, error: Error, writes: impl FnOnce() -> bool) -> Result<Reply> {
+    counted(pool, Err(why_not_lent(pool, error, writes)))
+}
+
+/// The same of a write, which would not have gone out on any.
+fn why_not_lent(pool: &Pool, error: Error, writes: impl FnOnce() -> bool) -> Error {
+    let is_late = matches!(
+        error.kind(),
+        ErrorKind::PrimaryNotFound { .. } | ErrorKind::Timeout { .. } | ErrorKind::PoolExhausted { .. }
+    );
+    match is_late && pool.holds(None) && writes() {
+        true => pool.writes_are_held(),
+        false => error,
     }
 }
 
@@ -186,13 +210,18 @@ impl<'a, 'p> Waiting<'a, 'p> {
                         Err(error) => life.on(Event::GivenUp(error, Handed::Nothing)),
                     }
                 }
-                Step::Send(message) => {
-                    let came = match &mut lent {
-                        Some(lent) => self.exchange(message, &life, lent),
-                        None => return Err(Error::fault("nothing to send on")),
-                    };
-                    self.tell(&mut life, lent.as_ref(), came)
-                }
+                Step::Send(message) => match &mut lent {
+                    None => return Err(Error::fault("nothing to send on")),
+                    Some(held) => match self.await_writes(message, held) {
+                        Ok(false) => {
+                            let came = self.exchange(message, &life, held);
+                            self.tell(&mut life, lent.as_ref(), came)
+                        }
+                        // Whatever was asked of the connection before is asked of the next one.
+                        Ok(true) => life.on(Event::TakenBack(None)),
+                        Err(error) => life.on(Event::GivenUp(error, Handed::Nothing)),
+                    },
+                },
                 Step::Learn(answer) => self.learnt.heard(&mut life, answer),
                 Step::Again(error, failed) => {
                     self.pool.observer.retried(&self.pool.calls, &error);
@@ -214,7 +243,24 @@ impl<'a, 'p> Waiting<'a, 'p> {
             Want::Shared if life.question().is_none() => self.letter.want(),
             want => want,
         };
-        kept.map_or_else(|| self.pool.lend(want, self.deadline), Ok)
+        let lent = kept.map_or_else(|| self.pool.lend(want, self.deadline), Ok);
+        lent.map_err(|error| why_not_lent(self.pool, error, || self.writes(life)))
+    }
+
+    /// Whether what it is about to send may write.
+    fn writes(&self, life: &Life) -> bool {
+        life.question().is_none() && !Contents(self.letter, self.learnt).only_read()
+    }
+
+    /// Waits while writes are held, where this message is one. Whether it has.
+    fn await_writes(&self, message: Message, lent: &mut Lent<'_>) -> Result<bool> {
+        let holds = matches!(message, Message::Itself | Message::Source)
+            && self.pool.holds(lent.generation())
+            && !Contents(self.letter, self.learnt).only_read();
+        match holds {
+            true => lent.await_writes(self.deadline),
+            false => Ok(false),
+        }
     }
 
     pub(crate) fn tell(&self, life: &mut Life, lent: Option<&Lent<'_>>, came: Ended) -> Next {

@@ -12,8 +12,9 @@ use super::queues::Queues;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, Outcome, Result};
-use crate::call::batch::{EXEC, MULTI};
-use crate::call::life::{Event, Handed, Life, Shape, Step};
+use crate::call::Learnt;
+use crate::call::batch::{EXEC, Encoded, MULTI};
+use crate::call::life::{Commands, Event, Handed, Life, Shape, Step};
 use crate::pool::{Apart, Lane, Parcel, Waiter, Want};
 use crate::resp::Reply;
 
@@ -138,6 +139,23 @@ impl Call {
             order: self.order,
             id,
             own: self.is_alone(),
+            writes: false,
+        }
+    }
+
+    /// Whether what it sends next may write.
+    #[cold]
+    pub(super) fn writes(&self, learnt: &Learnt) -> bool {
+        let commands = Encoded::new(self.request.body(self.life.shape()), learnt);
+        self.life.question().is_none() && !commands.only_read()
+    }
+
+    /// As it waits for a connection to go out again. `lined_up`: with other writes, where it is one.
+    pub(super) fn waiter_of(&self, id: CallId, lined_up: bool, learnt: &Learnt) -> Waiter {
+        let writes = lined_up && self.writes(learnt);
+        Waiter {
+            writes,
+            ..self.waiter(id)
         }
     }
 

@@ -148,7 +148,9 @@ impl Calls {
             // Before the next one is entered.
             book.ask(id, &self.learnt);
         }
-        let sent = !held && lane.as_ref().is_some_and(|lane| hand_over(&mut book, id, lane).is_ok());
+        let lines_up = pool.lines_up_writes() && book.get(id).is_some_and(|call| call.writes(&self.learnt));
+        let free = lane.as_ref().filter(|_| !held && !lines_up);
+        let sent = free.is_some_and(|lane| hand_over(&mut book, id, lane).is_ok());
         if pool.role == Role::Primary && lane.is_some() {
             book.lane = lane;
         }
@@ -244,13 +246,17 @@ impl Calls {
             .collect();
         pool.withdraw_waiting(&waiters);
         // Made once for all: the last one of each kind.
-        let mut known: Vec<(Want, Error)> = Vec::new();
-        let mut not_in_time = |want: Want| match known.iter().find(|(of, _)| *of == want) {
-            Some((_, error)) => error.clone(),
-            None => {
-                let error = pool.not_in_time(want);
-                known.push((want, error.clone()));
-                error
+        let mut known: Vec<(Option<Want>, Error)> = Vec::new();
+        let held = pool.holds(None);
+        let mut not_in_time = |call: &Call| {
+            let want = Some(call.life.want()).filter(|_| !held || !call.writes(&self.learnt));
+            match known.iter().find(|(of, _)| *of == want) {
+                Some((_, error)) => error.clone(),
+                None => {
+                    let error = want.map_or_else(|| pool.writes_are_held(), |want| pool.not_in_time(want));
+                    known.push((want, error.clone()));
+                    error
+                }
             }
         };
         let plain = Error::new(why.clone());
@@ -261,7 +267,7 @@ impl Calls {
                 false => Handed::Nothing,
             };
             let error = match why {
-                ErrorKind::Timeout { .. } if !on_lane => not_in_time(call.life.want()),
+                ErrorKind::Timeout { .. } if !on_lane => not_in_time(&call),
                 _ => plain.clone(),
             };
             Completed::given_up((call, to), error, handed)
@@ -301,7 +307,9 @@ impl Calls {
 
     /// Sends a call on a lane, or lets it wait for one.
     pub(super) fn dispatch(&self, pool: &Arc<Pool>, id: CallId) {
-        let Some(waiter) = self.book.lock().get(id).map(|call| call.waiter(id)) else {
+        let lined_up = pool.lines_up_writes();
+        let waiter = |call: &mut Call| call.waiter_of(id, lined_up, &self.learnt);
+        let Some(waiter) = self.book.lock().get(id).map(waiter) else {
             return;
         };
         match pool.lane_or_wait(waiter) {

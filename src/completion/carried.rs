@@ -49,10 +49,18 @@ impl Submissions for Calls {
     }
 
     fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) -> Vec<Waiter> {
-        let (mut full, mut waiters, mut sent) = (Vec::new(), Vec::new(), false);
+        let (mut full, mut waiters, mut sent, mut held) = (Vec::new(), Vec::new(), false, false);
+        let holds = pool.holds(Some(lane.generation()));
         {
             let mut book = self.book.lock();
             for id in ids {
+                let waits = holds.then(|| book.get(*id)).flatten();
+                let waiter = waits.map(|call| call.waiter_of(*id, true, &self.learnt));
+                if let Some(waiter) = waiter.filter(|waiter| waiter.writes) {
+                    held = true;
+                    waiters.push(waiter);
+                    continue;
+                }
                 match hand_over(&mut book, *id, lane) {
                     Ok(handed) => sent |= handed,
                     Err(Refused::Ended) => waiters.extend(book.get(*id).map(|call| call.waiter(*id))),
@@ -60,8 +68,8 @@ impl Submissions for Calls {
                 }
             }
         }
-        if !sent && full.is_empty() && waiters.is_empty() && lane.is_own() {
-            // Given up just before: the connection is free for the next.
+        if !sent && full.is_empty() && (held || waiters.is_empty()) && lane.is_own() {
+            // Given up just before, or held: the connection is free for the next.
             ids.iter().for_each(|id| pool.own_lane_free(lane, *id));
         }
         for (id, refused) in full {

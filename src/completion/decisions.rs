@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 
 use super::attempt::{came, follow};
-use super::book::{Call, EndOf, Stored};
+use super::book::{Call, EndOf, Place, Stored};
 use super::calls::Calls;
 use super::entry::CallId;
 use super::large::Case;
@@ -158,8 +158,23 @@ impl Calls {
         None
     }
 
+    /// A call whose question was answered goes out later, on whatever connection there is then, where it is a write.
+    fn hold_back(&self, id: CallId) -> bool {
+        let mut book = self.book.lock();
+        let Some(call) = book.get(id).filter(|call| call.writes(&self.learnt)) else {
+            return false;
+        };
+        call.place = Place::Waiting;
+        matches!(call.life.on(Event::TakenBack(None)).step, Step::Connect(_))
+    }
+
     /// Sends what follows on the same connection.
     pub(super) fn follow(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, id: CallId, message: Message) -> Option<EndOf> {
+        let is_the_call = matches!(message, Message::Itself | Message::Source);
+        if is_the_call && pool.holds(Some(lane.generation())) && self.hold_back(id) {
+            self.dispatch(pool, id);
+            return None;
+        }
         // One of a retired generation takes no more, nor one that went to another call while this was decided.
         let is_ours = !lane.is_own() || lane.carries(id);
         let sent = match lane.generation().is_retired() || !is_ours {

@@ -9,9 +9,10 @@ use super::verdict::Adopted;
 use super::watcher::Watcher;
 use super::{replicas, view};
 use crate::base::clock;
+use crate::base::error::Reason;
 use crate::net::{AddressMap, Endpoint};
 use crate::observe::Turn;
-use crate::topology::{Node, Snapshot, Word};
+use crate::topology::{Node, Snapshot, Word, Writes};
 
 impl Watcher {
     /// A step of a failover that a Sentinel leads.
@@ -90,6 +91,7 @@ impl Watcher {
             generation: before.generation + u64::from(is_switch && view.epoch == adopted.epoch),
             foreseen: self.foresight.is_provisional(),
             awaited: self.foresight.awaited(),
+            writes: self.writes(),
             ..view
         };
         let endpoints = |snapshot: &Snapshot| -> Vec<Endpoint> {
@@ -103,6 +105,16 @@ impl Watcher {
                 *current = Arc::new(next);
                 is_told
             });
+        }
+    }
+
+    /// Whether it is sure enough who the primary is.
+    fn writes(&self) -> Writes {
+        let waits = self.foresight.is_armed() || self.foresight.unconfirmed().is_some();
+        if waits {
+            Writes::Held(Reason::Unconfirmed)
+        } else {
+            Writes::Flow
         }
     }
 

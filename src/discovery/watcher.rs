@@ -21,13 +21,13 @@ use crate::base::error::{Attempt, Stage};
 use crate::base::handoff::Giver;
 use crate::base::tasks::until;
 use crate::net::Endpoint;
-use crate::topology::{Request, Snapshot, Word, Words, turned_away};
+use crate::topology::{Publisher, Request, Word, Words, turned_away};
 
 /// The ends of a service that discovery writes to and reads from.
 #[derive(Debug)]
 pub struct Ends {
     /// Publishes the view.
-    pub snapshot: watch::Sender<Arc<Snapshot>>,
+    pub snapshot: Publisher,
     /// Publishes what each Sentinel last said.
     pub words: Arc<Mutex<Words>>,
     /// What others want of this service.
@@ -349,7 +349,7 @@ impl Watcher {
                     }
                     if !named && turned_away(&self.council.words()) {
                         // The pools end their callers' waits.
-                        self.ends.snapshot.send_modify(|_| {});
+                        self.ends.snapshot.tell();
                     }
                 }
                 Act::Complete => {}

@@ -29,6 +29,11 @@ pub const SENTINEL_REASON_NODE_UNREACHABLE: i32 = 5;
 pub const SENTINEL_REASON_NO_USABLE_REPLICA: i32 = 6;
 /// No Sentinel knew as many peers as `sentinel.min_other_sentinels` asks for.
 pub const SENTINEL_REASON_TOO_FEW_SENTINELS: i32 = 7;
+/// No majority of the Sentinels was heard for `primary.fence_ms`: no writes are sent, for another node may be the primary
+/// by now.
+pub const SENTINEL_REASON_NO_MAJORITY: i32 = 8;
+/// A failover is under way, and no Sentinel has confirmed which node is the primary: no writes are sent.
+pub const SENTINEL_REASON_UNCONFIRMED: i32 = 9;
 
 /// The command was never written: safe to repeat.
 pub const SENTINEL_OUTCOME_NOT_SENT: i32 = 0;
@@ -120,6 +125,8 @@ fn reason_number(reason: Option<Reason>) -> i32 {
         Some(Reason::NodeUnreachable) => SENTINEL_REASON_NODE_UNREACHABLE,
         Some(Reason::NoUsableReplica) => SENTINEL_REASON_NO_USABLE_REPLICA,
         Some(Reason::TooFewSentinels) => SENTINEL_REASON_TOO_FEW_SENTINELS,
+        Some(Reason::NoMajority) => SENTINEL_REASON_NO_MAJORITY,
+        Some(Reason::Unconfirmed) => SENTINEL_REASON_UNCONFIRMED,
     }
 }
 

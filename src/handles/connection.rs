@@ -8,11 +8,13 @@ use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
 use crate::base::process::ForkBound;
 use crate::base::sync::Mutex;
+use crate::call::Learnt;
 use crate::call::commands::{self, Class};
 use crate::call::meaning::{Claim, Remedy, confirmed, confirms, of_error, of_server};
 use crate::call::replication::asked_by;
 use crate::call::terms::{CallOptions, blocking_deadline, has_name, unsupported};
 use crate::call::waiting::{ROLE, at_node, exchange_one, exists};
+use crate::observe::Timing;
 use crate::pool::{Breaker, Lent, Patience};
 use crate::resp::{Kind, Reply, Request};
 
@@ -52,6 +54,8 @@ struct Inner {
     stateful: bool,
     /// After MULTI: commands are queued.
     queues: bool,
+    /// One of those may write.
+    queues_write: bool,
 }
 
 impl Connection {
@@ -67,6 +71,7 @@ impl Connection {
             ending: Arc::clone(&ending),
             stateful: false,
             queues: false,
+            queues_write: false,
         });
         Connection {
             shared: ForkBound::new(Shared { inner, parts, ending }),
@@ -83,6 +88,8 @@ impl Connection {
         if let Some(breaker) = &ending.breaker {
             breaker.cut();
         }
+        // A write that waits to go out has nothing on the connection.
+        self.shared.parts.pool.look_again();
     }
 
     /// Runs one command on it; an error reply is an `Err`. Nothing is repeated.
@@ -119,6 +126,17 @@ impl Connection {
         if ending.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled));
         }
+        if inner.parts.pool.holds(inner.lent.generation()) && inner.writes(args, class) {
+            let pool = &inner.parts.pool;
+            if let Err(error) = pool.await_writes(deadline, || ending.is_cancelled()) {
+                let result = Err(error);
+                pool.calls.call_ended(&result, Timing::default());
+                return result;
+            }
+            if ending.is_cancelled() {
+                return Err(Error::new(ErrorKind::Cancelled));
+            }
+        }
         // A connection with state is not asked in between: in a transaction the PING would be one of its commands.
         let trusted = inner.stateful || inner.lent.is_trusted(deadline);
         if !trusted || inner.lent.direct().is_none_or(|direct| !direct.is_usable()) {
@@ -148,11 +166,23 @@ impl Connection {
 }
 
 impl Inner {
+    /// Whether the command may write: what is queued does so with EXEC, and what is about the connection never does.
+    fn writes(&self, args: &[&[u8]], class: Option<Class>) -> bool {
+        let is_exec = args.first().is_some_and(|own| own.eq_ignore_ascii_case(b"EXEC"));
+        match class {
+            _ if is_exec => self.queues_write,
+            _ if self.queues => false,
+            Some(Class::Stateful { .. } | Class::Confirming { .. } | Class::Never { .. }) => false,
+            _ => may_write(args, &self.parts.learnt),
+        }
+    }
+
     fn run(&mut self, args: &[&[u8]], deadline: Deadline) -> Result<Reply> {
         let is = |name: &[u8]| args.first().is_some_and(|own| own.eq_ignore_ascii_case(name));
         let reply = exchange_one(&mut self.lent, &Request::Command(args), deadline)?;
         let refused = reply.kind() == Kind::Error;
         let queues = self.queues;
+        self.queues_write = queues && (self.queues_write || may_write(args, &self.parts.learnt));
         self.queues = match queues {
             true => !(is(b"EXEC") || is(b"DISCARD") || is(b"RESET")),
             false => is(b"MULTI") && !refused,
@@ -185,6 +215,10 @@ impl Inner {
             _ => error,
         }
     }
+}
+
+fn may_write(args: &[&[u8]], learnt: &Learnt) -> bool {
+    !commands::is_read_only(args) && !learnt.only_reads(args)
 }
 
 impl Drop for Inner {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::base::sync::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::metrics::Sources;
 use crate::base::deadline::Deadline;
@@ -25,7 +25,7 @@ use crate::net::{Endpoint, Vault};
 use crate::observe::{Level, Observer};
 use crate::options::{ClientSettings, DeploymentSettings, Options};
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
-use crate::topology::{Role, Service, Snapshot};
+use crate::topology::{self, Role, Service};
 
 /// What belongs to sentinel-io alone.
 struct Core {
@@ -158,7 +158,7 @@ impl Runtime {
             watched.unused = false;
             return Arc::clone(&watched.service);
         }
-        let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let (snapshot, snapshots) = topology::snapshots();
         let (requests, requested) = mpsc::unbounded_channel();
         let words = Arc::new(Mutex::new(Vec::new()));
         let unserved = Arc::new(AtomicUsize::new(0));

@@ -54,7 +54,12 @@ impl Client {
             let until = deadline.within(wait.min(LONGEST));
             // Before anything is sent: it must be able to complete.
             queue.take_place()?;
-            if let Some(lent) = self.pool().lend_free(until) {
+            let held = |lent: &Lent<'_>| {
+                self.pool().holds(lent.generation())
+                    && !commands::is_read_only(args)
+                    && !self.parts.learnt.only_reads(args)
+            };
+            if let Some(lent) = self.pool().lend_free(until).filter(|lent| !held(lent)) {
                 let life = life.unwrap_or_else(|| Life::new(Shape::Command, call, own));
                 if let Some(tried) = self.begin(lent, life, args, (until, deadline), (queue, tag)) {
                     if !matches!(tried, Ok(Tried::GoesOn(_))) {

@@ -59,13 +59,13 @@ pub(super) struct Driver {
     decoder: Decoder,
     /// What is being written, and how much of its first piece was taken.
     pub(super) writing: Pieces,
-    written: usize,
+    pub(super) written: usize,
     /// A buffer that was written, for the next.
     spare: Vec<u8>,
     /// Calls whose requests are being written or were.
     pub(super) flying: VecDeque<Call>,
     /// Where in the stream the first of them begins.
-    begin: u64,
+    pub(super) begin: u64,
     /// The replies to the first of them are being decoded into one array.
     gathering: bool,
     pub(super) silence: Silence,
@@ -168,11 +168,15 @@ impl Driver {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<Turn, ErrorKind> {
         let mut more = self.read(cx)?;
+        if self.lane.gives_back() {
+            self.give_back();
+        }
         let held = self.silence.is_long() || (self.wary && !self.flying.is_empty());
         if !held && !self.gather() {
             return Ok(Turn::Over);
         }
         let blocked = self.write()?;
+        self.lane.set_blocked(blocked);
         // What goes out on another connection may be read before what this one has sent: where only the login is another,
         // it waits for the replies.
         let may_follow = !self.lane.is_outdated() || self.flying.is_empty();

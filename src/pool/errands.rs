@@ -48,8 +48,11 @@ impl State {
         None
     }
 
-    /// Enters calls that wait again, each at its place in the order of submissions.
-    fn wait_again(&mut self, waiters: Vec<Waiter>) {
+    /// Enters calls that wait again, each at its place in the order of submissions. `held`: writes are held now.
+    pub(super) fn wait_again(&mut self, waiters: Vec<Waiter>, held: bool) {
+        let (hold, waiters): (Vec<Waiter>, Vec<Waiter>) =
+            waiters.into_iter().partition(|waiter| self.is_held(waiter, held));
+        self.hold(hold.into_iter());
         self.lane_waiters
             .enter_all(waiters.iter().filter(|waiter| !waiter.own).copied());
         let own = waiters.iter().filter(|waiter| waiter.own).map(|waiter| waiter.id);
@@ -107,6 +110,13 @@ impl Pool {
             return Err(Error::new(ErrorKind::Closed));
         }
         state.used = true;
+        if state.is_held(&waiter, self.writes_wait()) {
+            state.hold(std::iter::once(waiter));
+            self.keep_in_line(&state);
+            // The keeper, which lets go of it, begins with the first call.
+            self.demand.notify_one();
+            return Ok(None);
+        }
         if own {
             let lane = state.own_lane_or_wait(id);
             let errands = !state.errands.is_empty();
@@ -133,7 +143,10 @@ impl Pool {
     /// Calls that a lane did not take, since it had just been left.
     pub fn wait_again(self: &Arc<Pool>, waiters: Vec<Waiter>) {
         if !waiters.is_empty() {
-            self.state.lock().wait_again(waiters);
+            let mut state = self.state.lock();
+            state.wait_again(waiters, self.writes_wait());
+            self.keep_in_line(&state);
+            drop(state);
             self.demand.notify_one();
         }
     }
@@ -142,6 +155,7 @@ impl Pool {
     pub fn withdraw_waiting(&self, waiters: &[Waiter]) {
         let mut state = self.state.lock();
         for waiter in waiters {
+            state.held.remove(waiter.order);
             match waiter.own {
                 true => state.claims.remove_call(waiter.id),
                 false => state.lane_waiters.remove(waiter.order),
@@ -199,14 +213,16 @@ impl Pool {
             if state.errands_run {
                 return;
             }
-            state.next_errand()
+            let next = state.next_errand();
+            self.keep_in_line(&state);
+            next
         };
         let mut done = 0;
         while let Some(errand) = next {
             let (count, waiters) = self.run_errand(errand);
             done += count;
             let mut state = self.state.lock();
-            state.wait_again(waiters);
+            state.wait_again(waiters, self.writes_wait());
             if done >= most {
                 // The keeper goes on, after other tasks had their turn.
                 state.errands_run = false;
@@ -215,6 +231,7 @@ impl Pool {
                 return;
             }
             next = state.next_errand();
+            self.keep_in_line(&state);
         }
     }
 

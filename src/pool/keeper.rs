@@ -48,6 +48,8 @@ pub struct Keeper {
     dials: JoinSet<Dialled>,
     /// The generation of the snapshot that the routes follow.
     pub(super) applied: u64,
+    /// The turn of holding writes that the routes are of.
+    pub(super) turns: u64,
     /// Replicas are listed that calls do not go to at the moment.
     pub(super) aside: bool,
     /// Something waits for the gate.
@@ -82,6 +84,7 @@ impl Keeper {
             transport: Rc::new(transport),
             dials: JoinSet::new(),
             applied: 0,
+            turns: 0,
             aside: false,
             gated: false,
             duty: None,
@@ -100,7 +103,9 @@ impl Keeper {
         while !self.pool.is_closed() {
             changes.mark_unchanged();
             gate.mark_unchanged();
+            self.turns = self.pool.service.turns();
             self.apply();
+            self.hold_or_let_go();
             self.take_over();
             let timer = self.work();
             self.pool.run_errands();

@@ -39,6 +39,10 @@ pub struct Lane {
     login: u64,
     /// It takes no more calls.
     gone: AtomicBool,
+    /// The kernel takes no more of what its driver has.
+    blocked: AtomicBool,
+    /// Its driver is to give back what it has not begun to write.
+    gives_back: AtomicBool,
     pub(super) outbox: Mutex<Outbox>,
     /// Wakes its driver, from the driver's first turn on.
     driver: OnceLock<Waker>,
@@ -61,6 +65,8 @@ impl Lane {
             carried: AtomicU64::new(0),
             login,
             gone: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            gives_back: AtomicBool::new(false),
             outbox: Mutex::default(),
             driver: OnceLock::new(),
         }
@@ -185,6 +191,26 @@ impl Lane {
         self.give_up();
         self.outbox.lock().leaving = true;
         self.wake();
+    }
+
+    /// Whether the kernel takes no more of what is being written, as its driver saw it last.
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Whether it has anything that was not begun to be written.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) || !self.outbox.lock().is_empty()
+    }
+
+    /// Has its driver give back what it has not begun to write. It is left then.
+    pub(super) fn hold_back(&self) {
+        self.gives_back.store(true, Ordering::Release);
+    }
+
+    /// Whether that is to be done, once.
+    pub(super) fn gives_back(&self) -> bool {
+        self.is_gone() && self.gives_back.swap(false, Ordering::AcqRel)
     }
 
     /// The error of a call that this lane cannot carry to its end.

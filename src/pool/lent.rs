@@ -218,6 +218,16 @@ impl Lent<'_> {
         }
     }
 
+    /// Waits until writes go out to its node again, where they are held: its connection is given back for that, and another
+    /// one is to be lent. Whether it has.
+    pub(crate) fn await_writes(&mut self, deadline: Deadline) -> Result<bool, Error> {
+        if !self.pool.holds(self.generation()) {
+            return Ok(false);
+        }
+        self.give_back();
+        self.pool.await_writes(deadline, || false).map(|()| true)
+    }
+
     /// Whether another call may use the connection, when it is the caller's own.
     pub fn is_usable(&self) -> bool {
         matches!(&self.line, Some(Line::Direct(direct)) if direct.is_usable())

@@ -11,6 +11,8 @@ pub struct Waiter {
     pub id: u64,
     /// It waits for a connection of its own.
     pub own: bool,
+    /// It is a write that waits until writes go out again.
+    pub writes: bool,
 }
 
 /// The line. Whoever goes away leaves an empty place, found by its order; the places are swept when they are most.
@@ -68,6 +70,13 @@ impl WaitingLine {
         }
     }
 
+    /// Takes all of them out.
+    pub(super) fn drain(&mut self) -> Vec<Waiter> {
+        self.gone = 0;
+        let places = std::mem::take(&mut self.places).into_iter();
+        places.filter(|waiter| waiter.id != GONE).collect()
+    }
+
     /// Takes up to `most` out, from the front.
     pub(super) fn take(&mut self, most: usize) -> Vec<u64> {
         let mut taken = Vec::with_capacity(most.min(self.len()));
@@ -92,6 +101,7 @@ mod tests {
             order,
             id: order + 1,
             own: false,
+            writes: false,
         }
     }
 

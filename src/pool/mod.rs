@@ -13,6 +13,8 @@ mod flight;
 pub mod gate;
 pub mod generation;
 pub mod hangup;
+mod held;
+mod hold;
 mod holder;
 mod keeper;
 pub mod lane;
@@ -42,7 +44,7 @@ mod want;
 mod watchers;
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -135,6 +137,10 @@ pub struct Pool {
     /// Completions of submitted calls that the program has not taken yet.
     pub(crate) untaken: Arc<AtomicUsize>,
     submissions: OnceLock<Arc<dyn Submissions>>,
+    /// Submitted writes are held, or were and have not all gone out yet.
+    behind: AtomicBool,
+    /// The turn of holding writes that its keeper has carried out last.
+    turns: AtomicU64,
     sleepers: Mutex<Queue<Giver<()>>>,
 }
 
@@ -166,6 +172,8 @@ impl Pool {
             submitted: AtomicUsize::new(0),
             untaken: Arc::default(),
             submissions: OnceLock::new(),
+            turns: AtomicU64::new(0),
+            behind: AtomicBool::new(false),
             sleepers: Mutex::default(),
         }
     }

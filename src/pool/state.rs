@@ -8,6 +8,7 @@ use super::direct::Direct;
 use super::errand::Errand;
 use super::flight::Call;
 use super::generation::{ConnectionId, Generation};
+use super::held::Held;
 use super::lane::Lane;
 use super::line::WaitingLine;
 use super::own::OwnLanes;
@@ -85,7 +86,7 @@ impl Route {
     }
 
     /// Takes those lanes out.
-    fn take_lanes(&mut self, which: impl FnMut(&Arc<Lane>) -> bool) -> Vec<Arc<Lane>> {
+    pub(super) fn take_lanes(&mut self, which: impl FnMut(&Arc<Lane>) -> bool) -> Vec<Arc<Lane>> {
         let (taken, left) = std::mem::take(&mut self.lanes).into_iter().partition(which);
         self.lanes = left;
         taken
@@ -126,6 +127,8 @@ pub(super) struct State {
     pub(super) passing: Passing,
     /// Submitted calls that wait for a lane.
     pub(super) lane_waiters: WaitingLine,
+    /// Writes that wait while reads go on.
+    pub(super) held: Held,
     /// Connections of submitted calls' own, counted among the leases.
     pub(super) own_lanes: OwnLanes,
     /// Lanes that were left and are still handing over what they had begun: until then nothing is submitted over another.
@@ -160,6 +163,7 @@ impl State {
             max_connections,
             passing: Passing::default(),
             lane_waiters: WaitingLine::default(),
+            held: Held::default(),
             own_lanes: OwnLanes::default(),
             going_out: Vec::new(),
             errands: VecDeque::new(),
@@ -347,6 +351,7 @@ impl State {
         }
         let mut waiting = self.lane_waiters.take(usize::MAX);
         waiting.extend(calls);
+        waiting.extend(self.held.refuse(error));
         if !waiting.is_empty() {
             self.errands.push_back(Errand::Fail(waiting, error.clone()));
         }

@@ -21,6 +21,8 @@ pub struct PoolView {
     pub leases: usize,
     /// Calls that wait for a connection.
     pub waiting: usize,
+    /// Writes that wait while reads go on.
+    pub held: usize,
     /// The nodes that calls may go to.
     pub routes: Vec<RouteView>,
     /// The last failure of each node since a connection succeeded, or why it is left out.
@@ -76,6 +78,7 @@ impl Pool {
             connections: leaving + routes.iter().map(|route| route.connections).sum::<usize>(),
             leases: state.leases,
             waiting: waiting.calls + waiting.leases,
+            held: state.held.len(),
             routes,
             failures: state.attempts.iter().map(|(_, attempt)| attempt.clone()).collect(),
         }

@@ -25,6 +25,8 @@ pub(crate) struct Terms {
     pub(crate) line: Option<u64>,
     /// It is one of several that are handed over together.
     pub(crate) among_others: bool,
+    /// It may write.
+    pub(crate) writes: bool,
 }
 
 #[derive(Debug)]
@@ -41,13 +43,20 @@ struct Entry {
     /// The node that ran it and lied about itself in the answer.
     liar: Option<usize>,
     end: Option<End>,
+    /// It began while writes were held, and they were not let go since.
+    within_hold: bool,
 }
+
+/// How long writes may still go out once they are held: what a thread has in its hands, or a lane had begun.
+const GRACE: u64 = 2_000_000;
 
 /// The account of a run.
 #[derive(Default)]
 pub(crate) struct Ledger {
     entries: RefCell<Vec<Entry>>,
     orders: Cell<u64>,
+    /// Since when writes are held.
+    held: Cell<Option<u64>>,
 }
 
 thread_local! {
@@ -105,6 +114,7 @@ impl Ledger {
             refused: 0,
             liar: None,
             end: None,
+            within_hold: self.holds(),
         });
         entries.len() as u64
     }
@@ -112,6 +122,24 @@ impl Ledger {
     fn with<T>(&self, id: u64, body: impl FnOnce(&mut Entry) -> T) -> Option<T> {
         let place = usize::try_from(id).unwrap_or(0).checked_sub(1)?;
         self.entries.borrow_mut().get_mut(place).map(body)
+    }
+
+    /// Writes are held from now on, or go out again.
+    pub(crate) fn hold(&self, holds: bool) {
+        note("hold", u64::from(holds), 0);
+        match holds {
+            true => self.held.set(self.held.get().or(Some(kernel().now()))),
+            false => {
+                self.held.set(None);
+                let mut entries = self.entries.borrow_mut();
+                entries.iter_mut().for_each(|entry| entry.within_hold = false);
+            }
+        }
+    }
+
+    /// Whether they have been held for so long that none goes out any more.
+    pub(crate) fn holds(&self) -> bool {
+        self.held.get().is_some_and(|since| kernel().now() > since + GRACE)
     }
 
     /// A node has executed it.
@@ -160,6 +188,10 @@ impl Ledger {
                 "P4",
                 &format!("call {id} is handed over once more, and nobody has refused it"),
             );
+        }
+        // The rest of a batch goes where its beginning went.
+        if fresh && terms.writes && !terms.among_others && self.holds() {
+            broken("P13", &format!("write {id} is handed over while writes are held"));
         }
         // What a lane has begun to write goes out, unknown or not.
         if let Some(end) = end.filter(|end| *end != End::Unknown && fresh) {
@@ -224,11 +256,16 @@ impl Ledger {
             // Whoever asked the liar after it was demoted had to believe it.
             let excused = entry.liar.is_some() && entry.terms.repeats;
             let executed = if excused { 0 } else { entry.executed };
-            (entry.end.replace(end), executed, entry.terms)
+            let within_hold = entry.within_hold && entry.terms.writes;
+            (entry.end.replace(end), executed, entry.terms, within_hold)
         });
-        let Some((before, executed, terms)) = before else {
+        let Some((before, executed, terms, within_hold)) = before else {
             return;
         };
+        // Replicas refuse it by themselves.
+        if within_hold && matches!(end, End::Done | End::Unknown) {
+            broken("P13", &format!("write {id} ends {end:?}, and was held all the time"));
+        }
         if before.is_some() {
             broken("once", &format!("call {id} ends {end:?} and has ended {before:?}"));
         }

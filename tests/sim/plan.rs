@@ -18,9 +18,11 @@ pub(crate) enum Mischief {
     Silence,
     Rotate,
     Load,
+    /// Writes are held for a while.
+    Hold,
 }
 
-const ALL: [Mischief; 9] = [
+const ALL: [Mischief; 10] = [
     Mischief::Switch,
     Mischief::Freeze,
     Mischief::Away,
@@ -30,6 +32,7 @@ const ALL: [Mischief; 9] = [
     Mischief::Silence,
     Mischief::Rotate,
     Mischief::Load,
+    Mischief::Hold,
 ];
 
 #[derive(Debug, Clone)]
@@ -55,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) storm: u64,
     pub(crate) pause: u64,
     pub(crate) mischief: Vec<Mischief>,
+    /// Nothing else happens than that writes are held: what only reads notices nothing of it.
+    pub(crate) only_holds: bool,
     direct: i64,
     lanes: i64,
     connections: i64,
@@ -69,6 +74,10 @@ impl Plan {
         let mut mischief: Vec<Mischief> = ALL.to_vec();
         rng.shuffle(&mut mischief);
         mischief.truncate(rng.usize(0..6));
+        let only_holds = rng.u64(..8) == 0;
+        if only_holds {
+            mischief = vec![Mischief::Hold];
+        }
         let one_in = |rng: &mut fastrand::Rng, many: u64, what: u64| if rng.u64(..many) == 0 { what } else { 0 };
         let tls = rng.u64(..3) == 0;
         Plan {
@@ -77,12 +86,13 @@ impl Plan {
                 yields: [30, 128, 220, 255][rng.usize(..4)],
                 costs: [1, 500, 2_000, 10_000][rng.usize(..4)],
             },
-            weather: weather(rng),
+            weather: if only_holds { fair(weather(rng)) } else { weather(rng) },
+            only_holds,
             nodes: 2 + rng.usize(..2),
             tls,
             asks_login: rng.u64(..3) == 0,
             old_nodes: !tls && rng.u64(..8) == 0,
-            hasty: one_in(rng, 4, 3),
+            hasty: one_in(rng, 4, 3) * u64::from(!only_holds),
             moody: one_in(rng, 3, 20),
             callers: 1 + rng.usize(..6),
             calls: 10 + rng.usize(..60),
@@ -124,6 +134,16 @@ impl Plan {
             options.set_secret("password", b"first").unwrap();
         }
         options
+    }
+}
+
+/// The same without anything that fails.
+fn fair(weather: Weather) -> Weather {
+    Weather {
+        faulty: 0,
+        refused: 0,
+        hangs: 0,
+        ..weather
     }
 }
 

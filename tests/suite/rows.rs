@@ -70,6 +70,9 @@ const ROWS: &[Row] = &[
             "a_sentinel_that_knows_too_few_peers_has_no_say",
         )],
     ),
+    // What holds writes back for them comes with its own tests.
+    ("NO_MAJORITY", "no", &[]),
+    ("UNCONFIRMED", "no", &[]),
     (
         "CONNECTION_LOST",
         "maybe: see the outcome",

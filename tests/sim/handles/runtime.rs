@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::sync::Mutex;
@@ -17,7 +17,7 @@ use crate::net::Vault;
 use crate::observe::{Log, Observer};
 use crate::options::Options;
 use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
-use crate::topology::{Request, Role, Service, Snapshot};
+use crate::topology::{self, Publisher, Request, Role, Service};
 
 type Job = Box<dyn FnOnce(&Rc<Common>) + Send>;
 
@@ -41,7 +41,7 @@ impl fmt::Debug for Runtime {
 
 /// What the simulation keeps in hand of discovery: it says what is known, and hears what is asked.
 pub(crate) struct Discovery {
-    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) snapshot: Publisher,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
 }
 
@@ -49,7 +49,7 @@ impl Runtime {
     /// Has the tasks of sentinel-io run here.
     pub(crate) fn start(options: &Options) -> (Arc<Runtime>, Discovery) {
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
-        let (snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let (snapshot, snapshots) = topology::snapshots();
         let (requests, asked) = mpsc::unbounded_channel();
         let service = Service::new("s".to_owned(), snapshots, Arc::default(), requests, Arc::default());
         let observer = Arc::new(Observer::new(Log::silent()));

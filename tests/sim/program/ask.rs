@@ -1,6 +1,6 @@
 //! What the program asks for, and whether what it is told agrees with the ledger.
 
-use crate::base::error::{Error, ErrorKind, Outcome};
+use crate::base::error::{Error, ErrorKind, Outcome, Reason};
 use crate::call::{Batch, BatchKind, CallOptions};
 use crate::kernel::kernel;
 use crate::ledger::{End, Terms, broken, ledger, payload};
@@ -14,6 +14,8 @@ pub(crate) struct Ask {
     pub(crate) args: Vec<Vec<u8>>,
     /// It waits in the node, and may end with nothing.
     pub(crate) waits: bool,
+    /// It only reads.
+    reads: bool,
     /// The reply that it is to have.
     wants: Vec<u8>,
 }
@@ -61,6 +63,7 @@ impl Ask {
             own: sort.waits() || call.replicas > 0 || call.wait_aof,
             line,
             among_others,
+            writes: !sort.reads(),
         });
         let own = id.to_string().into_bytes();
         let text = |text: &str| text.as_bytes().to_vec();
@@ -87,7 +90,14 @@ impl Ask {
             Sort::UnknownWaits => vec![text("MOD.WAIT"), own, text("0.05")],
         };
         let waits = sort.waits();
-        Ask { id, args, waits, wants }
+        let reads = sort.reads();
+        Ask {
+            id,
+            args,
+            waits,
+            reads,
+            wants,
+        }
     }
 
     pub(crate) fn parts(&self) -> Vec<&[u8]> {
@@ -116,6 +126,13 @@ impl Ask {
             Ok(reply) => self.check(reply.root()),
             Err(error) => end_of(error),
         };
+        if self.reads
+            && result
+                .as_ref()
+                .is_err_and(|error| error.reason() == Some(Reason::NoMajority))
+        {
+            broken("P13", &format!("read {} was held", self.id));
+        }
         ledger().end(self.id, end);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ask::{Ask, Many, Sort, end_of};
 use super::{Phase, Program, in_time};
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Outcome};
 use crate::call::CallOptions;
 use crate::handles::{Client, Connection};
 use crate::kernel::kernel;
@@ -188,6 +188,24 @@ fn go_on(program: &Rc<Program>) {
         }
         kernel.sleep(kernel.between(MS, 150 * MS));
     }
+}
+
+/// Nothing is wrong with the node that is read from, and it is read from at once.
+pub(super) fn must_read(program: &Program) {
+    let (client, _) = program.client();
+    let terms = CallOptions {
+        timeout_ms: 1_000,
+        ..CallOptions::default()
+    };
+    let ask = Ask::new(Sort::Small, &terms, None);
+    let result = timed("a read", &terms, || client.command(&ask.parts(), &terms));
+    told(&format!("read {}", ask.id), &result);
+    // A node may have its moods.
+    let was_read = result
+        .as_ref()
+        .map_or_else(|error| error.outcome() != Outcome::NotSent, |_| true);
+    must_succeed(!was_read, &result);
+    ask.ends(&result);
 }
 
 /// All is well, and so it has to succeed.

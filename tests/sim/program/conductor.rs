@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{MS, Phase, Program};
+use super::{MS, Phase, Program, caller};
+use crate::base::error::Reason;
 use crate::kernel::kernel;
 use crate::kernel::trace::note;
 use crate::ledger::{broken, ledger};
@@ -11,7 +12,7 @@ use crate::net::Endpoint;
 use crate::network::{Connection, Fin, Side, network};
 use crate::node::{self, Life};
 use crate::plan::Mischief;
-use crate::topology::{Node, Role, Snapshot};
+use crate::topology::{Node, Role, Snapshot, Writes};
 
 /// How long the library may take after the storm: its own patience with a silent lane is 2 s.
 const CALM: u64 = 6_000 * MS;
@@ -80,7 +81,11 @@ fn tell_of(program: &Program, service: &mut Service) {
         ..Snapshot::default()
     };
     note("named", service.primary as u64, service.epoch);
-    program.discovery.borrow().snapshot.send_replace(Arc::new(snapshot));
+    program.discovery.borrow().snapshot.send_if_modified(|current| {
+        let writes = current.writes;
+        *current = Arc::new(Snapshot { writes, ..snapshot });
+        true
+    });
 }
 
 fn disturb(program: &Rc<Program>, service: &mut Service) {
@@ -104,6 +109,7 @@ fn disturb(program: &Rc<Program>, service: &mut Service) {
             connection.silence(side, true);
         }),
         Mischief::Rotate => rotate(program, service),
+        Mischief::Hold => hold(program),
         Mischief::Load => {
             let node = kernel.index(nodes);
             network().with_node(node, |node| node.loading = true);
@@ -111,6 +117,43 @@ fn disturb(program: &Rc<Program>, service: &mut Service) {
                 network().with_node(node, |node| node.loading = false);
             });
         }
+    }
+}
+
+/// Nobody is sure of the primary for a while. What only reads goes on.
+fn hold(program: &Rc<Program>) {
+    let kernel = kernel();
+    hold_writes(program, true);
+    let most = kernel.pick(&[5 * MS, 50 * MS, 500 * MS, 2_500 * MS]);
+    let length = kernel.between(MS, most);
+    if program.plan.only_holds && length > 100 * MS {
+        kernel.sleep(10 * MS);
+        caller::must_read(program);
+    }
+    if kernel.one_in(2) {
+        kernel.sleep(length);
+        hold_writes(program, false);
+    } else {
+        // Meanwhile other things may happen, a switch too.
+        let own = Rc::downgrade(program);
+        kernel.after(length, move || {
+            own.upgrade().iter().for_each(|own| hold_writes(own, false))
+        });
+    }
+}
+
+fn hold_writes(program: &Program, holds: bool) {
+    let writes = match holds {
+        true => Writes::Held(Reason::NoMajority),
+        false => Writes::Flow,
+    };
+    if !holds {
+        ledger().hold(false);
+    }
+    program.discovery.borrow().snapshot.hold(writes);
+    // What clients of replicas write goes where it is refused, held or not.
+    if holds && !program.plan.replica_clients {
+        ledger().hold(true);
     }
 }
 
@@ -216,6 +259,7 @@ fn calm(program: &Rc<Program>, service: &mut Service) {
     network.weather.set(weather);
     // What was to happen to nodes later has happened by then.
     kernel().sleep(4_100 * MS);
+    hold_writes(program, false);
     let nodes = network.nodes.borrow().len();
     for number in 0..nodes {
         node::live(number, Life::Up);

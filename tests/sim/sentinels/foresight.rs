@@ -1,13 +1,12 @@
 //! Failovers whose leader tells of them beforehand, comes to its end or not; and what a client may make of that.
 
-use std::sync::Arc;
+use tokio::sync::mpsc;
 
-use tokio::sync::{mpsc, watch};
-
+use super::court::Court;
 use super::{MS, answers, court};
 use crate::kernel::kernel;
 use crate::kernel::trace::tell;
-use crate::topology::{Awaited, Request, Snapshot};
+use crate::topology::{Awaited, Request, Snapshot, Writes};
 
 /// The defaults of the library.
 const CONFIRM: u64 = 3_000 * MS;
@@ -22,7 +21,7 @@ const SENT_BACK: u64 = 8_000 * MS;
 /// One of ours leads a failover and tells of each step. `victim`: who can be spared, to lead it and to be lost over it.
 pub(super) fn fail_over(victim: Option<usize>) {
     let Some(leader) = victim else {
-        return court(super::Court::fail_over);
+        return court(Court::fail_over);
     };
     let begun = court(|court| {
         let slot = court.sentinels[leader].slot.filter(|_| !court.promoting)?;
@@ -72,7 +71,7 @@ pub(super) fn fail_over(victim: Option<usize>) {
     });
 }
 
-fn goes_on_in(court: &super::Court, leader: usize, slot: usize) -> bool {
+fn goes_on_in(court: &Court, leader: usize, slot: usize) -> bool {
     court.sentinels[leader].slot == Some(slot)
 }
 
@@ -84,8 +83,8 @@ fn loses(leader: usize, slot: usize) {
 }
 
 /// Whoever can log in at the replica asks it what it is.
-pub(super) fn scout(snapshot: &watch::Receiver<Arc<Snapshot>>, requests: &mpsc::UnboundedSender<Request>) {
-    let Some(awaited) = snapshot.borrow().awaited.clone() else {
+pub(super) fn scout(snapshot: &Snapshot, requests: &mpsc::UnboundedSender<Request>) {
+    let Some(awaited) = snapshot.awaited.clone() else {
         return;
     };
     let is_it = |node: usize| answers::host(false, node) == awaited.replica.host;
@@ -127,7 +126,7 @@ impl Waits {
             self.foreseen = Some((epoch, now));
         } else if now > since + CONFIRM + SLACK {
             assert!(
-                snapshot.writes_wait(),
+                (snapshot.writes != Writes::Flow),
                 "writes go to {primary:?}, which nobody has confirmed in {} ns",
                 now - since
             );
@@ -136,7 +135,7 @@ impl Waits {
         let is_it = |node: usize| answers::host(false, node) == primary.endpoint.host;
         let was_promoted = court(|court| court.promoted.iter().any(|(node, _)| is_it(*node)));
         assert!(
-            was_promoted || snapshot.writes_wait(),
+            was_promoted || (snapshot.writes != Writes::Flow),
             "{primary:?} was never promoted under {epoch}"
         );
     }

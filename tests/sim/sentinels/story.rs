@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::court::{Court, NODES, SLOTS, Told};
 use super::{MS, absence, address, answers, court, foresight, names};
@@ -19,7 +19,7 @@ use crate::network::{Weather, network};
 use crate::node::{Life, live};
 use crate::observe::{Log, Observer};
 use crate::options::Options;
-use crate::topology::{Hint, Request, Snapshot};
+use crate::topology::{self, Hint, Request, Snapshots};
 
 /// Things happen for so long; then it is quiet, and the truth must be found.
 const STORM: u64 = 60_000 * MS;
@@ -141,7 +141,7 @@ impl Tale {
 /// The client, and what it says.
 pub(super) struct Client {
     discovery: Rc<Discovery>,
-    snapshot: watch::Receiver<Arc<Snapshot>>,
+    snapshot: Snapshots,
     requests: mpsc::UnboundedSender<Request>,
     given: RefCell<Vec<usize>>,
     tale: Tale,
@@ -194,7 +194,7 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
     let vault = Vault::new(settings.credentials.clone());
     let observer = Arc::new(Observer::new(Log::silent()));
     let discovery = Discovery::new(settings, vault, observer);
-    let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (snapshots, snapshot) = topology::snapshots();
     let (requests, requested) = mpsc::unbounded_channel();
     let ends = Ends {
         snapshot: snapshots,
@@ -219,7 +219,9 @@ pub(super) fn begin(tale: Tale) -> Rc<Client> {
     let looks = Rc::clone(&client);
     again(20 * MS, move || looks.check());
     let scout = Rc::clone(&client);
-    again(4 * MS, move || foresight::scout(&scout.snapshot, &scout.requests));
+    again(4 * MS, move || {
+        foresight::scout(&scout.snapshot.newest(), &scout.requests)
+    });
     let storm = Rc::clone(&client);
     kernel().after(4_000 * MS, move || storm.befall());
     let truth = Rc::clone(&client);
@@ -358,7 +360,7 @@ impl Client {
     /// Never to another deployment, no more dials than there may be, and what is told is followed.
     fn check(&self) {
         self.follows();
-        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let snapshot = self.snapshot.newest();
         self.waits.borrow_mut().look(&snapshot);
         let Some(primary) = snapshot.primary.as_ref().map(|node| node.endpoint.clone()) else {
             return;
@@ -392,7 +394,7 @@ impl Client {
             .into_iter()
             .filter(|told| self.hears_of(told))
             .partition::<Vec<_>, _>(|told| told.at + lists <= now);
-        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let snapshot = self.snapshot.newest();
         for told in due.iter().chain(&early).filter(|told| told.at + soon <= now) {
             assert!(
                 snapshot.epoch >= told.epoch,
@@ -421,7 +423,7 @@ impl Client {
     }
 
     fn knows_the_truth(&self) {
-        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let snapshot = self.snapshot.newest();
         let known = snapshot
             .primary
             .as_ref()

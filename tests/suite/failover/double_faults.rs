@@ -137,22 +137,6 @@ impl Scene {
             }
         }
     }
-
-    /// What the client knows of the failover, until it has told that.
-    #[track_caller]
-    fn wait_for_line(&self, lines: &Lines, part: &str) {
-        wait_until(part, PATIENCE, || lines.has(part));
-    }
-}
-
-/// What the library logs.
-#[derive(Clone, Default)]
-struct Lines(std::sync::Arc<Mutex<Vec<String>>>);
-
-impl Lines {
-    fn has(&self, part: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|line| line.contains(part))
-    }
 }
 
 #[test]

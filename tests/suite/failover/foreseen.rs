@@ -68,9 +68,12 @@ impl Scene {
         self.leader.emit("-failover-abort-no-good-slave", &payload);
     }
 
-    /// Whether a write waits: it is not at any node within so long.
+    /// Writes wait: none is at any node within so long. What was published a moment ago is heard a little later.
     #[track_caller]
     fn assert_writes_wait(&self, client: &Client) {
+        wait_until("writes to wait", PATIENCE, || {
+            run_within(client, "SET probe yes", 20).is_err()
+        });
         let error = run_within(client, "SET waits yes", 150).expect_err("it was not held");
         assert_eq!(error.outcome(), sentinel::Outcome::NotSent, "{error}");
         for index in 0..3 {
