@@ -393,6 +393,8 @@ void told_of_the_end(const topology &on, int argc, char **argv, int calls) {
     deployment.close(30s);
     context.run();
     CHECK(closed == calls && told == 1 && !adapter);
+    const auto again = sentinel::asio_adapter::try_attach(context.get_executor(), queue, [](const auto &) {});
+    CHECK(!again && again.error().status() == sentinel::status::closed);
 }
 
 /* Another program ends the child: no tool looks for what it has inherited. */
