@@ -20,6 +20,9 @@ use crate::resp::Reply;
 /// Entries that are taken out at once: whoever posts meanwhile waits for no more than these to be moved.
 const PIECE: usize = 256;
 
+/// Beside the number of places that are taken: the deployment is closed. More than any capacity, so that none is free.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
@@ -42,7 +45,7 @@ struct State {
 #[derive(Debug)]
 pub struct Queue {
     capacity: usize,
-    /// Entries, and calls whose entry is still to come.
+    /// Entries, and calls whose entry is still to come; and `CLOSED`, so that no place is taken once it is.
     taken: AtomicUsize,
     state: Mutex<State>,
     arrived: Condvar,
@@ -67,7 +70,7 @@ impl Queue {
     /// An empty queue for up to `capacity` entries.
     pub fn new(capacity: usize) -> Queue {
         Queue {
-            capacity,
+            capacity: capacity.min(CLOSED),
             taken: AtomicUsize::new(0),
             state: Mutex::default(),
             arrived: Condvar::new(),
@@ -77,12 +80,14 @@ impl Queue {
         }
     }
 
-    /// Takes a place for an entry that will come by [`Queue::post_taken`]; `QueueFull` when there is none left.
+    /// Takes a place for an entry that will come by [`Queue::post_taken`]; `QueueFull` when there is none left, `Closed`
+    /// once the deployment is.
     pub fn take_place(&self) -> Result<()> {
         // Never taken and given back: meanwhile another would find no room where there is some.
         let room = |taken: usize| (taken < self.capacity).then_some(taken + 1);
         match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
             Ok(_) => Ok(()),
+            Err(taken) if taken & CLOSED != 0 => Err(Error::new(ErrorKind::Closed)),
             Err(_) => Err(Error::new(ErrorKind::QueueFull { limit: self.capacity })),
         }
     }
@@ -93,7 +98,9 @@ impl Queue {
         if self.crowded.load(Ordering::SeqCst) && self.crowded.swap(false, Ordering::SeqCst) {
             self.moved.notify_waiters();
         }
-        if taken == 0 && self.state.lock().closed {
+        if taken == CLOSED {
+            // Whoever has looked before waits by now.
+            drop(self.state.lock());
             self.arrived.notify_all();
         }
     }
@@ -194,10 +201,11 @@ impl Queue {
     /// Hands up to `most` entries to `take`, waiting for the first one until the deadline. `Closed` when the deployment
     /// is closed and everything has been taken.
     pub fn poll(&self, most: usize, deadline: Deadline, take: impl FnMut(Entry)) -> Result<Polled> {
-        if most == 0 {
+        let mut state = self.state.lock();
+        // Who takes nothing asks whether anything can come.
+        if most == 0 && !self.is_at_its_end(&state) {
             return Ok(Polled::Empty);
         }
-        let mut state = self.state.lock();
         loop {
             if !state.entries.is_empty() {
                 return Ok(Polled::Some(self.hand_out(state, most, take)));
@@ -207,7 +215,7 @@ impl Queue {
                 state.wakes -= 1;
                 return Ok(Polled::Empty);
             }
-            if state.freed || (state.closed && self.taken.load(Ordering::Acquire) == 0) {
+            if self.is_at_its_end(&state) {
                 return Err(Error::new(ErrorKind::Closed));
             }
             if late {
@@ -217,6 +225,11 @@ impl Queue {
             self.arrived.wait_until(&mut state, deadline.at());
             state.sleepers -= 1;
         }
+    }
+
+    /// Whether nothing waits and nothing can come any more.
+    fn is_at_its_end(&self, state: &State) -> bool {
+        state.freed || self.taken.load(Ordering::Acquire) == CLOSED
     }
 
     /// Hands out what is there, up to `most`. Without the lock, for `take` takes its time. How many were handed out.
@@ -299,9 +312,15 @@ impl Queue {
         Ok(signal.raw())
     }
 
-    /// The deployment is closed: what waits here can still be taken.
+    /// The deployment is closed: what waits here can still be taken, and so can the calls under way when they end.
+    ///
+    /// Before they are ended: who watches the descriptor looks once more after the last of them, and never again.
     pub fn close(&self) {
-        self.state.lock().closed = true;
+        {
+            let mut state = self.state.lock();
+            state.closed = true;
+            self.taken.fetch_or(CLOSED, Ordering::SeqCst);
+        }
         self.arrived.notify_all();
         self.moved.notify_waiters();
     }

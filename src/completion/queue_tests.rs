@@ -87,7 +87,7 @@ fn as_many_are_posted_as_there_is_room_for_and_the_others_stay() {
     assert_eq!(tags(&queue, 8, 0).1, [3, 4]);
     queue.close();
     queue.post_some(&mut entries);
-    assert_eq!((entries.len(), queue.taken.load(Ordering::Relaxed)), (1, 1));
+    assert_eq!((entries.len(), queue.taken.load(Ordering::Relaxed) & !CLOSED), (1, 1));
 }
 
 #[test]
@@ -152,6 +152,26 @@ fn a_closed_queue_gives_what_it_has_and_waits_for_what_was_promised() {
     queue.post_taken(std::iter::once(entry(2)), None);
     assert_eq!(waiter.join().unwrap().1, [2]);
     assert_eq!(*tags(&queue, 4, 10_000).0.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_closed_queue_takes_no_place_whatever_its_size() {
+    for capacity in [1, 4, usize::MAX] {
+        let queue = Queue::new(capacity);
+        queue.take_place().unwrap();
+        queue.close();
+        assert_eq!(*queue.take_place().unwrap_err().kind(), ErrorKind::Closed);
+        let mut entries = VecDeque::from([entry(1)]);
+        queue.post_some(&mut entries);
+        assert_eq!(entries.len(), 1);
+        for most in [4, 0] {
+            assert_eq!(tags(&queue, most, 0).0.unwrap(), Polled::Empty, "a call is under way");
+        }
+        queue.give_back(1);
+        for most in [4, 0] {
+            assert_eq!(*tags(&queue, most, 0).0.unwrap_err().kind(), ErrorKind::Closed);
+        }
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct Client {
 impl Drop for Client {
     fn drop(&mut self) {
         // Connections and scans that came from it keep the pool; nobody is left who could take back a submission.
-        self.close();
+        self.end_submissions();
     }
 }
 
@@ -53,6 +53,14 @@ impl Client {
 
     /// Ends what was submitted through it with `Closed`, and what is submitted from now on; waits for nothing.
     pub fn close(&self) {
+        if !self.parts.is_forked() {
+            // Also where none was submitted yet: the first one that comes finds it closed.
+            self.calls();
+            self.end_submissions();
+        }
+    }
+
+    fn end_submissions(&self) {
         if !self.parts.is_forked() {
             self.parts.pool.end_submissions();
         }

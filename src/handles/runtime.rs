@@ -221,6 +221,10 @@ impl Runtime {
         let mut queues = self.queues.lock();
         queues.retain(|queue| queue.strong_count() > 0);
         queues.push(Arc::downgrade(&queue));
+        // Behind the look of who closes: nobody else would close this one.
+        if self.closed.load(Ordering::Acquire) {
+            queue.close();
+        }
         queue
     }
 
@@ -263,12 +267,13 @@ impl Runtime {
         if !self.closed.swap(true, Ordering::AcqRel) {
             self.observer.log.line(Level::Info, format_args!("closed"));
         }
+        // Before the calls end: who takes the last completion finds the queue closed.
+        for queue in self.queues.lock().drain(..).filter_map(|queue| queue.upgrade()) {
+            queue.close();
+        }
         let pools: Vec<Arc<Pool>> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
         for pool in pools {
             pool.close();
-        }
-        for queue in self.queues.lock().drain(..).filter_map(|queue| queue.upgrade()) {
-            queue.close();
         }
         self.io.end(deadline)
     }

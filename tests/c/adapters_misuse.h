@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 
 #define BUSY 5000
+/* A race is to be seen. */
+#define CLOSED 100
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* A queue that is never empty. */
@@ -287,6 +289,7 @@ static void the_deployment_is_closed(int argc, char **argv, int calls)
     sentinel_client_t *primary = live_primary(deployment, argv[1]);
     sentinel_queue_t *queue = NULL;
     const size_t lens[] = {5, 4, 1};
+    adapter_t *again = NULL;
     ticker_t *ticker;
     int i;
 
@@ -302,11 +305,69 @@ static void the_deployment_is_closed(int argc, char **argv, int calls)
     loop_run(ending.loop);
     CHECK(ending.closed == calls && ending.told == 1);
     CHECK_EQUAL(SENTINEL_ERR_CLOSED, ending.why);
+    CHECK_STATUS(SENTINEL_ERR_CLOSED, attach(ending.loop, queue, on_closed, &ending, &again));
+    CHECK(again == NULL);
     ticker_free(ticker);
     loop_free(ending.loop);
     sentinel_queue_free(queue);
     sentinel_client_free(primary);
     sentinel_free(deployment);
+}
+
+struct closing {
+    sentinel_t *deployment;
+    sentinel_queue_t *queue;
+    struct ending *ending;
+    unsigned long patience;
+};
+
+static void *close_from_another_thread(void *data)
+{
+    struct closing *closing = data;
+
+    CHECK_STATUS(SENTINEL_OK, sentinel_close(closing->deployment, 30000));
+    return NULL;
+}
+
+static void on_closing_tick(void *user_data)
+{
+    struct closing *closing = user_data;
+
+    CHECK(closing->patience-- > 0);
+    if (closing->ending->told) {
+        loop_stop(closing->ending->loop);
+    }
+}
+
+/*
+ * The loop takes the last completion while another thread is still in sentinel_close: nothing becomes readable after it,
+ * so that look must find the end.
+ */
+static void closed_by_another_thread(int argc, char **argv)
+{
+    struct ending ending = {loop_new(), NULL, 0, 0, 0, 0};
+    struct closing closing = {live_open(argc, argv), NULL, &ending, 20000};
+    sentinel_client_t *primary = live_primary(closing.deployment, argv[1]);
+    const size_t lens[] = {5, 4, 1};
+    ticker_t *ticker;
+    pthread_t thread;
+
+    CHECK_STATUS(SENTINEL_OK, sentinel_queue_new(closing.deployment, 1, &closing.queue, NULL));
+    ending.adapter = attached(ending.loop, closing.queue, on_closed, &ending);
+    on_end(ending.adapter, on_the_end);
+    ticker = ticker_new(ending.loop, 1, on_closing_tick, &closing);
+    CHECK_STATUS(SENTINEL_OK,
+                 sentinel_submit_queued(primary, 3, lens, "BLPOPnone0", 10, NULL, closing.queue, 0, NULL, NULL));
+    CHECK(pthread_create(&thread, NULL, close_from_another_thread, &closing) == 0);
+    loop_run(ending.loop);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(ending.closed == 1 && ending.told == 1);
+    CHECK_EQUAL(SENTINEL_ERR_CLOSED, ending.why);
+    ticker_free(ticker);
+    loop_free(ending.loop);
+    sentinel_queue_free(closing.queue);
+    sentinel_client_free(primary);
+    sentinel_free(closing.deployment);
 }
 
 static void the_loop_is_freed_first(void)
@@ -376,6 +437,8 @@ static void in_a_forked_child(void)
 
 int main(int argc, char **argv)
 {
+    int i;
+
     sentinel = live_open(argc, argv);
     client = live_primary(sentinel, argv[1]);
     through_a_failover();
@@ -392,6 +455,9 @@ int main(int argc, char **argv)
     no_descriptor_left();
     the_deployment_is_closed(argc, argv, 3);
     the_deployment_is_closed(argc, argv, SENTINEL_ADAPTER_TURN);
+    for (i = 0; i < CLOSED; i++) {
+        closed_by_another_thread(argc, argv);
+    }
     the_loop_is_freed_first();
     in_a_forked_child();
     sentinel_client_free(client);

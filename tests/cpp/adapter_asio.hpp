@@ -149,6 +149,18 @@ void the_callable_detaches(const topology &on) {
     answered.rest(queue, each);
 }
 
+/* What the program gave is its own again when detach has returned, though the context has not run since. */
+void detaching_destroys_what_was_given(const topology &on) {
+    net::io_context context;
+    const sentinel::queue queue = on.queue(1);
+    const auto held = std::make_shared<int>();
+    sentinel::asio_adapter adapter(context, queue, [held](const auto &) {});
+    adapter.on_end([held](sentinel::status) {});
+    CHECK_EQUAL(3, held.use_count());
+    adapter.detach();
+    CHECK_EQUAL(1, held.use_count());
+}
+
 /* The callable destroys all that it was called for, and itself when it returns. */
 void the_callable_destroys_everything(const topology &on) {
     net::io_context context;
@@ -381,6 +393,8 @@ void told_of_the_end(const topology &on, int argc, char **argv, int calls) {
     deployment.close(30s);
     context.run();
     CHECK(closed == calls && told == 1 && !adapter);
+    const auto again = sentinel::asio_adapter::try_attach(context.get_executor(), queue, [](const auto &) {});
+    CHECK(!again && again.error().status() == sentinel::status::closed);
 }
 
 /* Another program ends the child: no tool looks for what it has inherited. */
@@ -426,6 +440,7 @@ int main(int argc, char **argv) {
         two_threads_submit_through_a_failover(on);
         the_callable_detaches(on);
         the_callable_destroys_everything(on);
+        detaching_destroys_what_was_given(on);
         detached_with_calls_under_way(on);
         two_queues_and_one_detaches_the_other(on);
         one_queue_attached_twice(on);

@@ -46,7 +46,8 @@ header() {
     done
 }
 
-# adapter NAME LIBRARY: its header in C99 (where libuv's own asks for what POSIX adds) and C++11, twice in a file.
+# adapter NAME LIBRARY: its header in C99 (where libuv's own asks for what POSIX adds) and C++11, twice in a file. clang
+# warns of casts of C where gcc does not, in extern "C".
 adapter() {
     if ! flags=$(pkg-config --cflags "$2" 2>/dev/null); then
         echo "sentinel/adapters/$1.h: skipped, for pkg-config does not know $2"
@@ -57,6 +58,12 @@ adapter() {
     "$CC" -std=c99 -D_POSIX_C_SOURCE=200809L $warnings -Iinclude $flags -fsyntax-only "$scratch/adapter.c"
     # shellcheck disable=SC2086
     "$CXX" -std=c++11 $warnings -Iinclude $flags -fsyntax-only "$scratch/adapter.cpp"
+    if command -v clang++ >/dev/null 2>&1; then
+        # The loop's own headers have such casts too.
+        flags=$(printf '%s\n' "$flags" | sed 's/-I/-isystem /g')
+        # shellcheck disable=SC2086
+        clang++ -std=c++11 $warnings -Wold-style-cast -Iinclude $flags -fsyntax-only "$scratch/adapter.cpp"
+    fi
 }
 
 # The library with the oldest Rust that Cargo.toml names: cargo's own, or one that rustup has or gets.

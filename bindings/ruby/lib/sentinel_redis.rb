@@ -47,8 +47,10 @@ class SentinelRedis
   module Options
     # An option of the library: its name, what it takes (:integer, :limit, :flag, :choice, :text, :user or :secret), its
     # default, the unit of its numbers ("ms", "s", "bytes" or ""), the words of a choice, its meaning, and for numbers the
-    # least and the most. for_clients: it may be given to primary and replica, too.
-    Key = Struct.new(:name, :kind, :default, :unit, :words, :help, :min, :max, :for_clients, keyword_init: true) do
+    # least and the most. for_sentinels and for_clients say what it is for; without for_clients it is refused by primary
+    # and replica.
+    Key = Struct.new(:name, :kind, :default, :unit, :words, :help, :min, :max, :for_sentinels, :for_clients,
+                     keyword_init: true) do
       # The keyword by which it is given.
       def keyword = name.gsub(".", "__").to_sym
 
@@ -61,6 +63,7 @@ class SentinelRedis
         text = ->(name) { FFI::Pointer.new(field.call(name)).read_string.force_encoding(Encoding::UTF_8) }
         new(name: text.call(:name), kind: KINDS[field.call(:kind)], default: text.call(:default_value), unit: text.call(:unit),
             words: text.call(:words).split, help: text.call(:help), min: field.call(:min), max: field.call(:max),
+            for_sentinels: field.call(:scope).anybits?(Native::SCOPE_DEPLOYMENT),
             for_clients: field.call(:scope).anybits?(Native::SCOPE_CLIENT)).freeze
       end
     end

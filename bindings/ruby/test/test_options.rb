@@ -60,6 +60,13 @@ class TestOptions < Minitest::Test
     end
   end
 
+  def test_a_key_is_for_sentinels_for_clients_or_for_both
+    places = KEYS.to_h { |key| [key.name, [key.for_sentinels, key.for_clients]] }
+    assert_equal [[true, false], [false, true], [true, true]],
+                 places.values_at("sentinel.learn", "database", "client_name")
+    refute_includes places.values, [false, false]
+  end
+
   # What C says of every number and layout that numbers.rb has.
   def test_numbers_and_layouts_are_those_of_c
     skip "no C compiler" unless system("cc --version > /dev/null 2>&1")

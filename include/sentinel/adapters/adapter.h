@@ -56,6 +56,14 @@ extern "C" {
 typedef void (*sentinel_adapter_end_fn)(void *user_data, sentinel_status_t status);
 
 /* All that follows is the adapters' own. */
+
+/* A pointer as one of another type, as each of the languages writes it: compilers of C++ warn of the casts of C. */
+#ifdef __cplusplus
+#define SENTINEL_ADAPTER_AS(type, pointer) (reinterpret_cast<type *>(pointer))
+#else
+#define SENTINEL_ADAPTER_AS(type, pointer) ((type *)(pointer))
+#endif
+
 struct sentinel_adapter {
     sentinel_queue_t *queue;
     sentinel_done_fn done;
@@ -128,7 +136,7 @@ static inline sentinel_status_t sentinel_adapter_open(size_t size, sentinel_queu
     if (status != SENTINEL_OK) {
         return status;
     }
-    adapter = (struct sentinel_adapter *)calloc(1, size);
+    adapter = SENTINEL_ADAPTER_AS(struct sentinel_adapter, calloc(1, size));
     if (adapter == NULL) {
         errno = ENOMEM;
         return SENTINEL_ERR_INTERNAL;

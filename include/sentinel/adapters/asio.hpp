@@ -10,7 +10,7 @@
  *
  * Ownership. The adapter borrows the queue: it is to be detached, or destroyed, before the queue is. A context that
  * is gone before its adapters is no harm. The callable is moved or copied in; detaching destroys it, or its return
- * where it is running.
+ * where it is running, and destroys what on_end was given.
  *
  * The callable is called for each completion: calls, messages of subscriptions, events of watch_events. It may
  * detach, move or destroy the adapter, and then the queue. After that it is not called again; what has not been
@@ -114,6 +114,7 @@ public:
         detached_ = true;
         error_code ignored;
         descriptor_->close(ignored);
+        std::exchange(end, nullptr);
         if (!turning_)
             drop();
     }
@@ -171,8 +172,9 @@ private:
 
     /* Nothing more can come. */
     void over(sentinel_status_t why) {
+        const auto told = std::exchange(end, nullptr);
         detach();
-        if (const auto told = std::exchange(end, nullptr))
+        if (told)
             told(static_cast<status>(why));
     }
 

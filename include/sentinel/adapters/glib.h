@@ -39,18 +39,18 @@ static inline gboolean sentinel_glib_readable(GSource *source, GSourceFunc callb
 {
     (void)callback;
     (void)user_data;
-    sentinel_adapter_turn((struct sentinel_adapter *)((struct sentinel_glib_source *)source)->adapter);
+    sentinel_adapter_turn(&SENTINEL_ADAPTER_AS(struct sentinel_glib_source, source)->adapter->common);
     return G_SOURCE_CONTINUE; /* of no effect on one that was destroyed meanwhile */
 }
 
 static inline void sentinel_glib_stop(struct sentinel_adapter *adapter)
 {
-    g_source_destroy((GSource *)((sentinel_glib_t *)adapter)->source);
+    g_source_destroy(&SENTINEL_ADAPTER_AS(sentinel_glib_t, adapter)->source->source);
 }
 
 static inline void sentinel_glib_release(struct sentinel_adapter *adapter)
 {
-    g_source_unref((GSource *)((sentinel_glib_t *)adapter)->source);
+    g_source_unref(&SENTINEL_ADAPTER_AS(sentinel_glib_t, adapter)->source->source);
     free(adapter);
 }
 
@@ -68,6 +68,7 @@ static inline sentinel_status_t sentinel_glib_attach(GMainContext *context, sent
     static GSourceFuncs functions = {NULL, NULL, sentinel_glib_readable, NULL, NULL, NULL};
     struct sentinel_adapter *common = NULL;
     sentinel_glib_t *adapter;
+    GSource *source;
     sentinel_status_t status;
 
     if (out == NULL) {
@@ -77,14 +78,15 @@ static inline sentinel_status_t sentinel_glib_attach(GMainContext *context, sent
     if (status != SENTINEL_OK) {
         return status;
     }
-    adapter = (sentinel_glib_t *)common;
+    adapter = SENTINEL_ADAPTER_AS(sentinel_glib_t, common);
     common->stop = sentinel_glib_stop;
     common->release = sentinel_glib_release;
-    adapter->source = (struct sentinel_glib_source *)g_source_new(&functions, sizeof *adapter->source);
+    source = g_source_new(&functions, sizeof *adapter->source);
+    adapter->source = SENTINEL_ADAPTER_AS(struct sentinel_glib_source, source);
     adapter->source->adapter = adapter;
-    g_source_set_name((GSource *)adapter->source, "sentinel queue");
-    g_source_add_unix_fd((GSource *)adapter->source, common->fd, G_IO_IN);
-    g_source_attach((GSource *)adapter->source, context);
+    g_source_set_name(source, "sentinel queue");
+    g_source_add_unix_fd(source, common->fd, G_IO_IN);
+    g_source_attach(source, context);
     *out = adapter;
     return SENTINEL_OK;
 }
@@ -100,13 +102,13 @@ static inline void sentinel_glib_on_end(sentinel_glib_t *adapter, sentinel_adapt
 /** The source in the context, for g_source_set_priority and g_source_set_can_recurse. It belongs to the adapter. */
 static inline GSource *sentinel_glib_source_of(sentinel_glib_t *adapter)
 {
-    return adapter != NULL ? (GSource *)adapter->source : NULL;
+    return adapter != NULL ? &adapter->source->source : NULL;
 }
 
 /** Takes the queue off the context and frees the adapter, inside of `done` too; NULL is allowed. */
 static inline void sentinel_glib_detach(sentinel_glib_t *adapter)
 {
-    sentinel_adapter_detach((struct sentinel_adapter *)adapter);
+    sentinel_adapter_detach(SENTINEL_ADAPTER_AS(struct sentinel_adapter, adapter));
 }
 
 #ifdef __cplusplus

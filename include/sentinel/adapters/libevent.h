@@ -29,17 +29,17 @@ static inline void sentinel_libevent_readable(evutil_socket_t fd, short what, vo
 {
     (void)fd;
     (void)what;
-    sentinel_adapter_turn((struct sentinel_adapter *)adapter);
+    sentinel_adapter_turn(SENTINEL_ADAPTER_AS(struct sentinel_adapter, adapter));
 }
 
 static inline void sentinel_libevent_stop(struct sentinel_adapter *adapter)
 {
-    event_del(((sentinel_libevent_t *)adapter)->event);
+    event_del(SENTINEL_ADAPTER_AS(sentinel_libevent_t, adapter)->event);
 }
 
 static inline void sentinel_libevent_release(struct sentinel_adapter *adapter)
 {
-    event_free(((sentinel_libevent_t *)adapter)->event);
+    event_free(SENTINEL_ADAPTER_AS(sentinel_libevent_t, adapter)->event);
     free(adapter);
 }
 
@@ -66,7 +66,7 @@ static inline sentinel_status_t sentinel_libevent_attach(struct event_base *base
     if (status != SENTINEL_OK) {
         return status;
     }
-    adapter = (sentinel_libevent_t *)common;
+    adapter = SENTINEL_ADAPTER_AS(sentinel_libevent_t, common);
     common->stop = sentinel_libevent_stop;
     common->release = sentinel_libevent_release;
     errno = ENOMEM;
@@ -101,7 +101,7 @@ static inline struct event *sentinel_libevent_event(sentinel_libevent_t *adapter
 /** Takes the queue off the loop and frees the adapter, inside of `done` too; NULL is allowed. */
 static inline void sentinel_libevent_detach(sentinel_libevent_t *adapter)
 {
-    sentinel_adapter_detach((struct sentinel_adapter *)adapter);
+    sentinel_adapter_detach(SENTINEL_ADAPTER_AS(struct sentinel_adapter, adapter));
 }
 
 #ifdef __cplusplus

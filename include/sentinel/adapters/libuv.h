@@ -34,19 +34,21 @@ static inline void sentinel_libuv_closed(uv_handle_t *handle)
 
 static inline void sentinel_libuv_stop(struct sentinel_adapter *adapter)
 {
-    uv_poll_stop(&((sentinel_libuv_t *)adapter)->poll);
+    uv_poll_stop(&SENTINEL_ADAPTER_AS(sentinel_libuv_t, adapter)->poll);
 }
 
 static inline void sentinel_libuv_release(struct sentinel_adapter *adapter)
 {
-    uv_close((uv_handle_t *)&((sentinel_libuv_t *)adapter)->poll, sentinel_libuv_closed);
+    uv_poll_t *poll = &SENTINEL_ADAPTER_AS(sentinel_libuv_t, adapter)->poll;
+
+    uv_close(SENTINEL_ADAPTER_AS(uv_handle_t, poll), sentinel_libuv_closed);
 }
 
 static inline void sentinel_libuv_readable(uv_poll_t *handle, int status, int events)
 {
     (void)status; /* the poll of the queue tells more */
     (void)events;
-    sentinel_adapter_turn((struct sentinel_adapter *)handle->data);
+    sentinel_adapter_turn(SENTINEL_ADAPTER_AS(struct sentinel_adapter, handle->data));
 }
 
 /**
@@ -72,7 +74,7 @@ static inline sentinel_status_t sentinel_libuv_attach(uv_loop_t *loop, sentinel_
     if (status != SENTINEL_OK) {
         return status;
     }
-    adapter = (sentinel_libuv_t *)common;
+    adapter = SENTINEL_ADAPTER_AS(sentinel_libuv_t, common);
     common->stop = sentinel_libuv_stop;
     common->release = sentinel_libuv_release;
     refused = uv_poll_init(loop, &adapter->poll, common->fd);
@@ -101,13 +103,13 @@ static inline void sentinel_libuv_on_end(sentinel_libuv_t *adapter, sentinel_ada
 /** The handle on the loop, for uv_unref. It belongs to the adapter. */
 static inline uv_handle_t *sentinel_libuv_handle(sentinel_libuv_t *adapter)
 {
-    return adapter != NULL ? (uv_handle_t *)&adapter->poll : NULL;
+    return adapter != NULL ? SENTINEL_ADAPTER_AS(uv_handle_t, &adapter->poll) : NULL;
 }
 
 /** Takes the queue off the loop and frees the adapter, inside of `done` too; NULL is allowed. */
 static inline void sentinel_libuv_detach(sentinel_libuv_t *adapter)
 {
-    sentinel_adapter_detach((struct sentinel_adapter *)adapter);
+    sentinel_adapter_detach(SENTINEL_ADAPTER_AS(struct sentinel_adapter, adapter));
 }
 
 #ifdef __cplusplus

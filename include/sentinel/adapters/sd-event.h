@@ -34,18 +34,18 @@ static inline int sentinel_sd_event_readable(sd_event_source *source, int fd, ui
     (void)source;
     (void)fd;
     (void)events;
-    sentinel_adapter_turn((struct sentinel_adapter *)adapter);
+    sentinel_adapter_turn(SENTINEL_ADAPTER_AS(struct sentinel_adapter, adapter));
     return 0;
 }
 
 static inline void sentinel_sd_event_stop(struct sentinel_adapter *adapter)
 {
-    sd_event_source_set_enabled(((sentinel_sd_event_t *)adapter)->source, SD_EVENT_OFF);
+    sd_event_source_set_enabled(SENTINEL_ADAPTER_AS(sentinel_sd_event_t, adapter)->source, SD_EVENT_OFF);
 }
 
 static inline void sentinel_sd_event_release(struct sentinel_adapter *adapter)
 {
-    sd_event_source_unref(((sentinel_sd_event_t *)adapter)->source);
+    sd_event_source_unref(SENTINEL_ADAPTER_AS(sentinel_sd_event_t, adapter)->source);
     free(adapter);
 }
 
@@ -73,7 +73,7 @@ static inline sentinel_status_t sentinel_sd_event_attach(sd_event *event, sentin
     if (status != SENTINEL_OK) {
         return status;
     }
-    adapter = (sentinel_sd_event_t *)common;
+    adapter = SENTINEL_ADAPTER_AS(sentinel_sd_event_t, common);
     common->stop = sentinel_sd_event_stop;
     common->release = sentinel_sd_event_release;
     refused = sd_event_add_io(event, &adapter->source, common->fd, EPOLLIN, sentinel_sd_event_readable, adapter);
@@ -102,7 +102,7 @@ static inline sd_event_source *sentinel_sd_event_source(sentinel_sd_event_t *ada
 /** Takes the queue off the loop and frees the adapter, inside of `done` too; NULL is allowed. */
 static inline void sentinel_sd_event_detach(sentinel_sd_event_t *adapter)
 {
-    sentinel_adapter_detach((struct sentinel_adapter *)adapter);
+    sentinel_adapter_detach(SENTINEL_ADAPTER_AS(struct sentinel_adapter, adapter));
 }
 
 #ifdef __cplusplus

@@ -337,12 +337,18 @@ impl Topology {
             for sentinel in self.responsive_sentinels() {
                 match sentinel.try_ask(ASK_WITHIN, &["SENTINEL", "FAILOVER", self.service()]) {
                     Ok(Value::Status(_)) => return,
-                    other => refusals.push(format!("{other:?}")),
+                    Ok(other) => refusals.push(other.as_text()),
+                    Err(error) => refusals.push(error.to_string()),
                 }
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("no sentinel accepts a failover: {refusals:?}\n{}", self.log_tails());
+        refusals.dedup();
+        panic!(
+            "no sentinel accepts a failover: {}\n{}",
+            refusals.join("; "),
+            self.log_tails()
+        );
     }
 
     /// Waits until the sentinels name another node than `old`, and returns its index. Panics with the tails of the logs

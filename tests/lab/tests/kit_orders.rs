@@ -23,11 +23,14 @@ fn orders_are_carried_out_and_answered() {
         [ "$("$LAB" ctl status | grep -c frozen)" = 2 ]
         [ "$("$LAB" ctl thaw | wc -l)" = 2 ]
         [ "$("$LAB" ctl status | grep -c frozen)" = 0 ]
+        "$LAB" ctl stop node-1
+        "$LAB" ctl cont node-1
+        [ "$("$LAB" ctl cont | wc -l)" = 0 ]
         "$LAB" ctl wait-settled
         "$LAB" ctl fail-over
         "$LAB" ctl wait-settled
         "$LAB" ctl status | head -n 1 | grep -q ' settled$'
-        for order in nonsense "kill" "kill node-9" "kill nobody" "delay primary 5" "lie fake-0 silent" "thaw node-1"; do
+        for order in nonsense "kill" "restart node-1 node-2" "primary now" "cut" "lie fake-0" "kill node-9" "kill nobody" "delay primary 5" "lie fake-0 silent" "thaw node-1"; do
             status=0
             "$LAB" ctl $order 2>>"$HERE/said" || status=$?
             echo "$order: $status"
@@ -40,6 +43,10 @@ fn orders_are_carried_out_and_answered() {
     for (order, expected) in [
         ("nonsense", 2),
         ("kill", 2),
+        ("restart node-1 node-2", 2),
+        ("primary now", 2),
+        ("cut", 2),
+        ("lie fake-0", 2),
         ("kill node-9", 2),
         ("kill nobody", 2),
         ("delay primary 5", 1),
@@ -50,10 +57,19 @@ fn orders_are_carried_out_and_answered() {
             "{order}: {answers}"
         );
     }
-    assert!(
-        said.contains("node-9") && said.contains("--proxy") && said.contains("--fake-sentinels"),
-        "{said}"
-    );
+    for words in [
+        "no such order: \"nonsense\"",
+        "behind kill comes a SERVER;",
+        "behind restart comes a SERVER;",
+        "behind primary comes nothing;",
+        "behind cut comes a SERVER;",
+        "behind lie comes fake-N, HOW,",
+        "node-9",
+        "--proxy",
+        "--fake-sentinels",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }
 
 #[test]

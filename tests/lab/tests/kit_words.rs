@@ -34,6 +34,7 @@ fn bad_arguments_are_named() {
         (&["run", "--service", "", "--", "true"], &["--service", "empty"]),
         (&["run", "--service", "a\nb", "--", "true"], &["--service", "control"]),
         (&["run", "--user", "name", "--", "true"], &["--user", "NAME:PASSWORD"]),
+        (&["run", "--user", "default:x", "--", "true"], &["--user", "--password"]),
         (
             &["run", "--fake-sentinels", "1", "--tls", "--", "true"],
             &["--fake-sentinels", "--tls"],

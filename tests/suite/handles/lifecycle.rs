@@ -1,12 +1,12 @@
 //! Open, close, drop: what they start, what they end, what they leave behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use sentinel::{Client, Deployment, ErrorKind, Outcome, Result};
+use sentinel::{Client, Deadline, Deployment, ErrorKind, Outcome, Result};
 use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads, free_port, wait_until};
 
 use crate::support::{
@@ -357,4 +357,29 @@ fn dropping_a_deployment_that_talks_to_nobody_takes_no_time() {
     assert!(run_within(&client, "GET k", 50).is_err());
     let ((), took) = timed(|| drop((deployment, client)));
     assert!(took < Duration::from_millis(200), "it took {took:?}");
+}
+
+#[test]
+fn a_queue_that_is_made_while_the_deployment_closes_is_closed_too() {
+    let down = free_port();
+    for round in 0..300 {
+        let deployment = open(&[down.number()]);
+        let make = || {
+            let mut made = VecDeque::new();
+            while let Ok(queue) = deployment.queue(1) {
+                made.truncate(63);
+                made.push_front(queue);
+            }
+            made
+        };
+        let made: Vec<_> = std::thread::scope(|threads| {
+            let makers = [(); 3].map(|()| threads.spawn(make));
+            deployment.close(5000).unwrap();
+            makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
+        });
+        for queue in made {
+            let polled = queue.poll(1, Deadline::after(Some(Duration::ZERO)), drop);
+            assert_eq!(*polled.unwrap_err().kind(), ErrorKind::Closed, "round {round}");
+        }
+    }
 }

@@ -114,3 +114,25 @@ fn a_call_counts_until_its_completion_is_taken() {
         wait_until("room", PATIENCE, || run(client, "GET k").is_ok());
     }
 }
+
+#[test]
+fn a_closed_client_takes_no_submission_whether_it_had_one_before_or_not() {
+    let world = World::new();
+    let queue = world.deployment.queue(2).unwrap();
+    for before in [0, 1] {
+        let client = world.client("2");
+        for _ in 0..before {
+            submit(&client, &queue, 0).unwrap();
+            assert_eq!(completions(&queue, 1).len(), 1);
+        }
+        client.close();
+        let refused = submit(&client, &queue, 1).unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::Closed, "{before} before");
+        // The handle stays valid.
+        assert!(run(&client, "SET k x").is_ok());
+    }
+    assert!(
+        queue.take_place().is_ok() && queue.take_place().is_ok(),
+        "no place is lost"
+    );
+}

@@ -94,6 +94,11 @@ impl Plan {
                 if name.contains(' ') {
                     return Err(format!("{option}: a name of a user has no spaces: {name:?}"));
                 }
+                if name == "default" {
+                    return Err(format!(
+                        "{option}: the password of the user default is that of --password"
+                    ));
+                }
                 wish.user = Some((name.into(), password.into()));
                 config.user(name, password)
             }

@@ -156,7 +156,7 @@ impl Lab {
                 Some(verb) => self.signal(verb, &format!("sentinel-{target}")),
                 None => self.signal(verb, target),
             },
-            _ => Err(no_such_order(words)),
+            _ => Err(misused(words)),
         }
     }
 
@@ -165,9 +165,9 @@ impl Lab {
         let order: fn(&Server) = match verb {
             "kill" => Server::kill,
             "freeze" | "stop" => Server::stop,
-            "thaw" => Server::cont,
+            "thaw" | "cont" => Server::cont,
             "restart" => Server::restart,
-            _ => return Err(no_such_order(&[verb, target])),
+            _ => return Err(misused(&[verb, target])),
         };
         let server = self.target(target)?;
         order(server);
@@ -239,8 +239,40 @@ fn is_fault(verb: &str) -> bool {
     ["delay", "cut", "refuse", "black-hole", "half-open", "pass"].contains(&verb)
 }
 
-fn no_such_order(words: &[&str]) -> Refusal {
-    wrong(format!("no such order: {}; see --help", words.join(" ")))
+/// What stands behind each order.
+const BEHIND: [(&str, &str); 22] = [
+    ("status", "nothing but --json"),
+    ("primary", "nothing"),
+    ("nodes", "nothing"),
+    ("sentinels", "nothing"),
+    ("logs", "nothing or a SERVER"),
+    ("kill", "a SERVER"),
+    ("kill-primary", "nothing"),
+    ("restart", "a SERVER"),
+    ("restart-killed", "nothing"),
+    ("freeze", "a SERVER"),
+    ("stop", "a SERVER"),
+    ("thaw", "nothing or a SERVER"),
+    ("cont", "nothing or a SERVER"),
+    ("fail-over", "nothing"),
+    ("wait-settled", "nothing"),
+    ("wait-primary-change", "OLD, which is HOST:PORT or node-N"),
+    ("delay", "a SERVER and milliseconds"),
+    ("cut", "a SERVER"),
+    ("refuse", "a SERVER"),
+    ("black-hole", "a SERVER"),
+    ("half-open", "a SERVER"),
+    ("lie", "fake-N, HOW, and perhaps a SERVER"),
+];
+
+/// Too few words, too many, or an order that there is not.
+fn misused(words: &[&str]) -> Refusal {
+    let order = words.first().copied().unwrap_or_default();
+    let behind = BEHIND.iter().find(|(name, _)| *name == order);
+    wrong(match behind {
+        Some((_, behind)) => format!("behind {order} comes {behind}; see --help"),
+        None => format!("no such order: {order:?}; see --help"),
+    })
 }
 
 fn line(server: &Server) -> String {
