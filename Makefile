@@ -43,7 +43,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
-	check-sources check-clauses check-folders check-msrv bless unit integration sim promises bench bench-failover \
+	check-sources check-clauses check-folders check-msrv bless unit integration sim promises bench bench-failover bench-foresee \
 	bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind check-asan check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
@@ -155,8 +155,11 @@ setup-bench:
 bench: setup-bench lib lab ## against hiredis: table, benches/throughput.svg (ROUNDS=15 SECONDS_EACH=0.3; 4 minutes)
 	@benches/run.sh
 
-bench-failover: lib lab ## a primary killed under writers: benches/failover.svg
+bench-failover: lib lab ## failovers under writers, planned, killed and frozen: benches/failover.svg (2 minutes)
 	@benches/failover.sh
+
+bench-foresee: lib lab ## what is lost and how long it takes, in RUNS=3 failovers of each kind (5 minutes)
+	@benches/foresee.sh
 
 bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-rb: table (ROUNDS=5 SECONDS_EACH=2; 2 minutes)
 	@benches/bindings.sh

@@ -1,7 +1,7 @@
 /*
  * bench_failover.c: eight threads write 100 times a second each, through a failover.
  *
- *     bench_failover SERVICE HOST:PORT[,HOST:PORT...] SECONDS
+ *     bench_failover SERVICE HOST:PORT[,HOST:PORT...] SECONDS FORESEE
  *
  * Prints `begun` once all of them write; afterwards a line for each 50 ms: milliseconds, acknowledged, failed with the
  * outcome UNKNOWN, failed otherwise. Exits with 1 when a write failed otherwise.
@@ -60,11 +60,12 @@ int main(int argc, char **argv) {
     char url[512];
     pthread_t threads[WRITERS];
     int numbers[WRITERS];
-    if (argc != 4)
+    if (argc != 5)
         return 2;
     lasts = strtol(argv[3], NULL, 10) * 1000;
     snprintf(url, sizeof url, "redis+sentinel://%s/%s", argv[2], argv[1]);
     if (sentinel_options_parse_url(options, url, &error) != SENTINEL_OK ||
+        sentinel_options_set(options, "failover.foresee", argv[4], &error) != SENTINEL_OK ||
         sentinel_open(options, &sentinel, &error) != SENTINEL_OK ||
         sentinel_primary_for(sentinel, NULL, NULL, &client, &error) != SENTINEL_OK ||
         sentinel_client_connect(client, 0, &error) != SENTINEL_OK) {

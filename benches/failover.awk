@@ -1,33 +1,54 @@
-# The bins of bench_failover as an SVG: acknowledged writes a second by time; `killed`: when the primary was, in ms.
-$1 == "others" { next }
-{ at[++count] = $1; rate[count] = $2 * 20; unknown += $3; if (rate[count] > top) top = rate[count] }
-function text(x, y, anchor, what) {
-    printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", x, y, anchor, what
+# Lines `kind mode ms acknowledged unknown` of bench_failover as an SVG: acknowledged writes a second by time, a panel for each
+# kind of failover, a line for each failover.foresee; `failed`: when it began, in ms.
+{
+    if (!($1 in place)) { place[$1] = ++kinds; kind[kinds] = $1 }
+    if (!(($2) in colour)) { mode[++modes] = $2; colour[$2] = substr("#36c #393 #999", 5 * modes - 4, 4) }
+    n = ++count[$1, $2]
+    at[$1, $2, n] = $3
+    rate[$1, $2, n] = $4 * 20
+    if ($4 * 20 > top) top = $4 * 20
+    if ($3 + 50 > end) end = $3 + 50
 }
-function x_of(ms) { return 60 + ms * 700 / (at[count] + 50) }
-function y_of(ops) { return 200 - ops * 150 / top }
-END {
-    for (i = 1; i <= count; i++)
-        if (at[i] >= killed && !over) {
-            if (rate[i] == 0 && !first) first = at[i]
-            if (rate[i] == 0) last = at[i] + 50
-            else if (first) over = 1
+function text(x, y, anchor, fill, what) {
+    printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"%s\">%s</text>\n", x, y, anchor, fill, what
+}
+function x_of(ms) { return 60 + ms * 700 / end }
+function y_of(panel, ops) { return 10 + panel * 150 - ops * 100 / top }
+# How long nobody was answered.
+function pause(k, m,    i, ms, over) {
+    for (i = 1; i <= count[k, m]; i++)
+        if (at[k, m, i] >= failed && !over) {
+            if (rate[k, m, i] == 0) ms += 50
+            else if (ms) over = 1
         }
-    print "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"260\" font-family=\"sans-serif\" font-size=\"12\">"
-    print "<rect width=\"800\" height=\"260\" fill=\"white\"/>"
-    text(60, 24, "start", "Acknowledged writes a second, eight threads that write 800 a second in all; the primary is killed")
-    for (ops = 0; ops <= top; ops += 200) {
-        printf "<line x1=\"60\" y1=\"%.1f\" x2=\"760\" y2=\"%.1f\" stroke=\"#ddd\"/>", y_of(ops), y_of(ops)
-        text(54, y_of(ops) + 4, "end", ops)
+    return ms + 0
+}
+END {
+    name["fail-over"] = "planned: SENTINEL FAILOVER"; name["kill"] = "the primary is killed with -9"
+    name["freeze"] = "the primary is frozen (SIGSTOP)"
+    height = kinds * 150 + 60
+    print "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"" height "\" font-family=\"sans-serif\" font-size=\"12\">"
+    print "<rect width=\"800\" height=\"" height "\" fill=\"white\"/>"
+    text(60, 18, "start", "black", "Acknowledged writes a second, eight threads that write 800 a second in all; failover.foresee:")
+    for (j = 1; j <= modes; j++) text(600 + 60 * (j - 1), 18, "start", colour[mode[j]], mode[j])
+    for (i = 1; i <= kinds; i++) {
+        text(66, y_of(i, top) - 8, "start", "black", name[kind[i]])
+        for (ops = 0; ops <= top; ops += 400) {
+            printf "<line x1=\"60\" y1=\"%.1f\" x2=\"760\" y2=\"%.1f\" stroke=\"#ddd\"/>", y_of(i, ops), y_of(i, ops)
+            text(54, y_of(i, ops) + 4, "end", "black", ops)
+        }
+        printf "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#c33\" stroke-dasharray=\"4 3\"/>\n", \
+            x_of(failed), y_of(i, top), x_of(failed), y_of(i, 0)
+        for (j = modes; j >= 1; j--) {
+            line = ""
+            for (b = 1; b <= count[kind[i], mode[j]]; b++)
+                line = line sprintf("%.1f,%.1f ", x_of(at[kind[i], mode[j], b] + 25), y_of(i, rate[kind[i], mode[j], b]))
+            printf "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" points=\"%s\"/>\n", colour[mode[j]], line
+        }
+        said = ""
+        for (j = 1; j <= modes; j++) said = said (j > 1 ? ", " : "") mode[j] " " pause(kind[i], mode[j]) " ms"
+        text(760, y_of(i, top) - 8, "end", "black", "nobody answered for: " said)
+        for (ms = 0; ms <= end; ms += 1000) text(x_of(ms), y_of(i, 0) + 16, "middle", "black", ms / 1000 " s")
     }
-    for (ms = 0; ms <= at[count] + 50; ms += 1000) text(x_of(ms), 218, "middle", ms / 1000 " s")
-    printf "<line x1=\"%.1f\" y1=\"40\" x2=\"%.1f\" y2=\"200\" stroke=\"#c33\" stroke-dasharray=\"4 3\"/>\n", x_of(killed), x_of(killed)
-    text(x_of(killed) + 4, 48, "start", "kill -9")
-    line = ""
-    for (i = 1; i <= count; i++) line = line sprintf("%.1f,%.1f ", x_of(at[i] + 25), y_of(rate[i]))
-    printf "<polyline fill=\"none\" stroke=\"#36c\" stroke-width=\"1.5\" points=\"%s\"/>\n", line
-    text((x_of(first) + x_of(last)) / 2, 106, "middle", "calls wait " (last - first) / 1000 " s,")
-    text((x_of(first) + x_of(last)) / 2, 121, "middle", "then go to the new primary")
-    text(60, 246, "start", "Under way when it died, and failed with the outcome UNKNOWN: " unknown ". Every other write succeeded.")
     print "</svg>"
 }
