@@ -43,8 +43,11 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
-	check-sources check-clauses check-folders check-msrv bless unit integration sim promises bench bench-failover bench-foresee \
-	bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind check-asan check-tsan \
+	check-sources check-clauses check-folders check-msrv bless unit integration integration-waiting \
+	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
+	setup-bench prefix \
+	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests docs-tests check-valgrind check-asan \
+	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
@@ -133,13 +136,27 @@ unit: ## unit tests
 	@$(STEP) "documentation tests" env RUSTDOC="$(CURDIR)/tests/scripts/rustdoc.sh" \
 		$(CARGO) test --package sentinel --doc
 
-# All but the suite, whose tests mostly wait for servers, four at a time.
-TESTS = $(patsubst tests/%/main.rs,--test %,$(filter-out tests/suite/% tests/sources/%,$(wildcard tests/*/main.rs))) \
-	$(patsubst tests/lab/tests/%.rs,--test %,$(wildcard tests/lab/tests/*.rs))
+# What computes, on as many processors as there are, and what needs the machine to itself: the measured promises, whose
+# tests take it by `alone` in tests/promises. All else mostly waits for servers.
+COMPUTING = model sim
+MEASURED = kill:: manual_failover:: sharing:: stop::
+WAITING = $(filter-out $(COMPUTING) suite promises sources,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))) \
+	$(patsubst tests/lab/tests/%.rs,%,$(wildcard tests/lab/tests/*.rs))
 
-integration: ## integration tests, against real servers
-	@$(STEP) "suite" env RUST_TEST_THREADS=4 $(CARGO) test --test suite
-	@$(STEP) "integration tests" $(CARGO) test --workspace $(TESTS)
+integration: integration-waiting integration-computing integration-measured ## integration tests, against real servers
+
+integration-waiting:
+	@failed=0; \
+	$(STEP) "suite" env RUST_TEST_THREADS=6 $(CARGO) test --test suite || failed=1; \
+	$(STEP) "promises" env RUST_TEST_THREADS=4 $(CARGO) test --test promises -- $(MEASURED:%=--skip %) || failed=1; \
+	$(STEP) "integration tests" $(CARGO) test --no-fail-fast --workspace $(WAITING:%=--test %) || failed=1; \
+	exit $$failed
+
+integration-computing:
+	@$(STEP) "models and simulations" $(CARGO) test --no-fail-fast $(COMPUTING:%=--test %)
+
+integration-measured:
+	@$(STEP) "promises, measured" $(CARGO) test --test promises -- $(MEASURED)
 
 sim: ## the data path over a simulated kernel (SEEDS=2000 FROM=n; SEED=n: one with its story)
 	@SEEDS=$${SEEDS:-2000} $(CARGO) test --profile sim --test sim
