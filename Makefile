@@ -20,6 +20,8 @@ SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 RELEASE := $(CARGO_TARGET_DIR)/release
 SO := $(RELEASE)/libsentinel.so
 A := $(RELEASE)/libsentinel.a
+# Programs ask for the library by its SONAME: those of the tests find it here. Others run meanwhile, so it is always there.
+UNINSTALLED := build/lib/libsentinel.so.$(SOVERSION)
 LAB := $(CARGO_TARGET_DIR)/debug/lab
 # The same program as others get it.
 KIT := $(RELEASE)/lab
@@ -43,8 +45,11 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
-	check-sources check-clauses check-folders check-msrv bless unit integration sim promises bench bench-failover bench-foresee \
-	bench-bindings setup-bench c-tests cpp-tests go-tests ruby-tests docs-tests check-valgrind check-asan check-tsan \
+	check-sources check-clauses check-folders check-msrv bless unit integration integration-waiting \
+	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
+	setup-bench prefix \
+	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests docs-tests check-valgrind check-asan \
+	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
@@ -61,6 +66,8 @@ all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentin
 lib:
 	@$(CARGO) rustc --release --lib --crate-type cdylib,staticlib
 	@touch $(SO) $(A)
+	@mkdir -p $(dir $(UNINSTALLED))
+	@[ "$$(readlink $(UNINSTALLED))" = "$(abspath $(SO))" ] || ln -sf "$(abspath $(SO))" $(UNINSTALLED)
 
 # For `make install`, which may run as another user without cargo: nothing is built that is already up to date.
 $(SO): $(SOURCES)
@@ -133,13 +140,27 @@ unit: ## unit tests
 	@$(STEP) "documentation tests" env RUSTDOC="$(CURDIR)/tests/scripts/rustdoc.sh" \
 		$(CARGO) test --package sentinel --doc
 
-# All but the suite, whose tests mostly wait for servers, four at a time.
-TESTS = $(patsubst tests/%/main.rs,--test %,$(filter-out tests/suite/% tests/sources/%,$(wildcard tests/*/main.rs))) \
-	$(patsubst tests/lab/tests/%.rs,--test %,$(wildcard tests/lab/tests/*.rs))
+# What computes, on as many processors as there are, and what needs the machine to itself: the measured promises, whose
+# tests take it by `alone` in tests/promises. All else mostly waits for servers.
+COMPUTING = model sim
+MEASURED = kill:: manual_failover:: sharing:: stop::
+WAITING = $(filter-out $(COMPUTING) suite promises sources,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))) \
+	$(patsubst tests/lab/tests/%.rs,%,$(wildcard tests/lab/tests/*.rs))
 
-integration: ## integration tests, against real servers
-	@$(STEP) "suite" env RUST_TEST_THREADS=4 $(CARGO) test --test suite
-	@$(STEP) "integration tests" $(CARGO) test --workspace $(TESTS)
+integration: integration-waiting integration-computing integration-measured ## integration tests, against real servers
+
+integration-waiting:
+	@failed=0; \
+	$(STEP) "suite" env RUST_TEST_THREADS=6 $(CARGO) test --test suite || failed=1; \
+	$(STEP) "promises" env RUST_TEST_THREADS=4 $(CARGO) test --test promises -- $(MEASURED:%=--skip %) || failed=1; \
+	$(STEP) "integration tests" $(CARGO) test --no-fail-fast --workspace $(WAITING:%=--test %) || failed=1; \
+	exit $$failed
+
+integration-computing:
+	@$(STEP) "models and simulations" $(CARGO) test --no-fail-fast $(COMPUTING:%=--test %)
+
+integration-measured:
+	@$(STEP) "promises, measured" $(CARGO) test --test promises -- $(MEASURED)
 
 sim: ## the data path over a simulated kernel (SEEDS=2000 FROM=n; SEED=n: one with its story)
 	@SEEDS=$${SEEDS:-2000} $(CARGO) test --profile sim --test sim
@@ -167,16 +188,28 @@ bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-r
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh
 
-cpp-tests: lib lab ## sentinel.hpp: C++ programs and examples, with g++ and clang++, C++17 and C++20
-	@tests/cpp/run.sh
+cpp-tests: cpp-headers cpp-programs ## sentinel.hpp: C++ programs and examples, with g++ and clang++, C++17 and C++20
 
-go-tests: lib lab ## bindings/go: tests, with the race detector too, and examples
+cpp-headers:
+	@tests/cpp/run.sh headers
+
+cpp-compile: lib
+	@tests/cpp/run.sh compile
+
+cpp-programs: lib lab
+	@tests/cpp/run.sh programs
+
+# For the bindings and the guides.
+prefix: lib
+	@tests/scripts/prefix.sh
+
+go-tests: lib lab prefix ## bindings/go: tests, with the race detector too, and examples
 	@tests/scripts/binding-tests.sh go
 
-ruby-tests: lib lab ## bindings/ruby: tests and examples
+ruby-tests: lib lab prefix ## bindings/ruby: tests and examples
 	@tests/scripts/binding-tests.sh ruby
 
-docs-tests: lib lab ## the code in docs/, compiled and run
+docs-tests: lib lab prefix ## the code in docs/, compiled and run
 	@tests/scripts/docs-test.sh
 
 check-valgrind: lib lab ## the same C programs under valgrind
@@ -191,7 +224,7 @@ check-tsan: lab ## unit tests and the C program with threads under ThreadSanitiz
 check-leaks: ## memory, descriptors and threads after many failovers (FAILOVERS=10000)
 	@FAILOVERS=$${FAILOVERS:-10000} $(CARGO) test --release --test suite -- --nocapture leaks::
 
-check-forks: lib lab ## children of a process with 24 busy threads, in C and in Ruby (FORKS=2000)
+check-forks: lib lab prefix ## children of a process with 24 busy threads, in C and in Ruby (FORKS=2000)
 	@FORKS=$${FORKS:-2000} tests/scripts/c-tests.sh forks
 	@FORKS=$${FORKS:-2000} tests/scripts/binding-tests.sh ruby forks
 	@grep -h lost build/tests/log/shared-forks.c.log build/bindings/ruby-forks.log

@@ -1,8 +1,9 @@
 #!/bin/sh
-# run.sh: the C++ surface, as `make cpp-tests` runs it.
+# run.sh headers|compile|programs: the C++ surface, as `make cpp-tests` runs it.
 #
-# Each header alone and twice in a program, in every language version that is promised and with each compiler that is
-# there; the programs of tests/cpp against the .so and the .a; with the sanitizers; the examples; a failover survived.
+# headers: each header alone and twice in a program, in every language version that is promised and with each compiler
+# that is there. programs: those of tests/cpp against the .so and the .a; with the sanitizers; the examples; a failover
+# survived. compile: nothing but their compilation; what is wrong with it is for `programs` to tell.
 #
 # The first comment of a program in tests/cpp says what it needs:
 #   compile only       compiling it is the test
@@ -18,9 +19,9 @@
 #
 # Exit status 77 of a program, or of a compiler that is not there: skipped.
 set -eu
-: "${CXX:=g++}" "${LAB:=target/debug/lab}" "${RELEASE:=target/release}" "${SOVERSION:=0}" "${STORM:=20}"
+: "${CXX:=g++}" "${LAB:=target/debug/lab}" "${RELEASE:=target/release}" "${STORM:=20}"
 : "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
-export CXX LAB RELEASE SOVERSION LIBS_PRIVATE STORM
+export CXX LAB RELEASE LIBS_PRIVATE STORM
 step=tests/scripts/step.sh
 out=build/cpp
 strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
@@ -222,22 +223,24 @@ case ${1:-} in
         ;;
 esac
 
-mkdir -p "$out/log"
-failed=0
-checks=
-for compiler in "$CXX" clang++; do
-    for standard in $standards; do
-        "$step" "C++ headers ($compiler, $standard)" "$0" --headers "$compiler" "$standard" &
+# Each header, and what must not compile; all at the same time, for none takes long.
+check_headers() {
+    checks=
+    for compiler in "$CXX" clang++; do
+        for standard in $standards; do
+            "$step" "C++ headers ($compiler, $standard)" "$0" --headers "$compiler" "$standard" &
+            checks="$checks $!"
+        done
+    done
+    for compiler in "$CXX" clang++; do
+        "$step" "C++ that must not compile ($compiler)" "$0" --refused "$compiler" &
         checks="$checks $!"
     done
-done
-for compiler in "$CXX" clang++; do
-    "$step" "C++ that must not compile ($compiler)" "$0" --refused "$compiler" &
-    checks="$checks $!"
-done
-for check in $checks; do
-    wait "$check" || failed=1
-done
+    for check in $checks; do
+        wait "$check" || failed=1
+    done
+}
+
 # Each program in each of its variants.
 programs() {
     for source in tests/cpp/*.cpp examples-cpp/*.cpp; do
@@ -255,14 +258,35 @@ programs() {
     done
 }
 
-# Compiling takes most of the time, and one processor; running takes none, and may not be disturbed.
-mkdir -p "$out/shared" "$out/static" "$out/clang" "$out/sanitized"
-mkdir -p build/lib
-ln -sf "$(cd "$RELEASE" && pwd)/libsentinel.so" "build/lib/libsentinel.so.$SOVERSION"
-echo shared static clang sanitized | xargs -P "$(nproc)" -n 1 "$0" --second
-programs | xargs -P "$(nproc)" -n 2 "$0" --compile
-programs >"$out/programs"
-while read -r variant source; do
-    "$step" "$source ($variant)" "$0" --program "$variant" "$source" </dev/null || failed=1
-done <"$out/programs"
+# compile_all: on every processor, for running takes none, and may not be disturbed. `make test` has it done ahead, once.
+compile_all() {
+    mark=$out/of-run
+    [ "$(cat "$mark" 2>/dev/null)" != "${SENTINEL_TEST_RUN:-none}" ] || return 0
+    mkdir -p "$out/shared" "$out/static" "$out/clang" "$out/sanitized"
+    echo shared static clang sanitized | xargs -P "$(nproc)" -n 1 "$0" --second
+    programs | xargs -P "$(nproc)" -n 2 "$0" --compile
+    echo "${SENTINEL_TEST_RUN:-}" >"$mark"
+}
+
+run_all() {
+    mkdir -p "$out/log"
+    programs >"$out/programs"
+    while read -r variant source; do
+        "$step" "$source ($variant)" "$0" --program "$variant" "$source" </dev/null || failed=1
+    done <"$out/programs"
+}
+
+failed=0
+case ${1:-} in
+    headers) check_headers ;;
+    compile) compile_all ;;
+    programs)
+        compile_all
+        run_all
+        ;;
+    *)
+        echo "usage: run.sh headers|compile|programs" >&2
+        exit 2
+        ;;
+esac
 exit "$failed"

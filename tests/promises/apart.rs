@@ -26,7 +26,8 @@ pub(crate) fn run(name: &str) {
         println!("skipped: network namespaces cannot be made here");
         return;
     }
-    let resolver = std::env::temp_dir().join(format!("sentinel-resolv-{}", std::process::id()));
+    let resolver = format!("sentinel-resolv-{}-{}", std::process::id(), name.replace("::", "-"));
+    let resolver = std::env::temp_dir().join(resolver);
     fs::write(&resolver, "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n").unwrap();
     let mut command = Command::new("unshare");
     command.args(["-n", "-m", "sh", "-c", ENTER, "sh"]).arg(&resolver);

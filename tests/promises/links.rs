@@ -6,7 +6,7 @@ use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Topology, wait_for, wait
 
 use crate::events::{Events, FLOOR};
 use crate::support::{
-    P1_FIRST_WRITE, P5_HALF_OPEN, P5_MISSED_EVENT, PATIENCE, SERVICE, SLACK, alone, assert_only_allowed, connected, ms,
+    P1_FIRST_WRITE, P5_HALF_OPEN, P5_MISSED_EVENT, PATIENCE, SERVICE, SLACK, assert_only_allowed, connected, ms,
     ms_between, sentinel_ports, serving, together, write, write_through,
 };
 
@@ -195,7 +195,7 @@ fn what_no_event_told_is_found_by_the_poll_of_the_one_sentinel_that_is_left() {
 
 #[test]
 fn the_least_rights_are_enough_to_discover_and_to_follow() {
-    let _machine = alone();
+    let _machine = together();
     let rights = "user client on >least-rights -@all +auth +hello +ping +role +client|setname \
                   +sentinel|get-master-addr-by-name +sentinel|master +sentinel|replicas +sentinel|sentinels \
                   +sentinel|myid +subscribe +psubscribe &*";

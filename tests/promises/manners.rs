@@ -12,7 +12,7 @@ use sentinel_lab::{
 use crate::apart;
 use crate::cpu::DEBUG_FACTOR;
 use crate::support::{
-    PATIENCE, SERVICE, SLACK, alone, connected, default_timers, ms, sentinel_ports, write, write_through,
+    PATIENCE, SERVICE, SLACK, connected, default_timers, ms, sentinel_ports, together, write, write_through,
 };
 
 /// Commands a second, client and Sentinel.
@@ -60,7 +60,7 @@ fn rates(topology: &Topology) -> Vec<f64> {
 
 #[test]
 fn a_client_of_one_service_asks_each_sentinel_at_most_twice_a_second_in_quiet_times() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(default_timers());
     let own = rates(&topology);
     let (deployment, client) = connected(&sentinel_ports(&topology), &[]);
@@ -80,13 +80,13 @@ fn a_client_of_one_service_asks_each_sentinel_at_most_twice_a_second_in_quiet_ti
 
 #[test]
 fn three_hundred_dead_entries_that_nobody_has_marked_cost_nothing_and_delay_nothing() {
-    let _machine = alone();
+    let _machine = together();
     apart::run("manners::dead_but_unmarked");
 }
 
 #[test]
 fn three_hundred_dead_entries_cost_nothing_and_delay_nothing() {
-    let _machine = alone();
+    let _machine = together();
     apart::run("manners::dead_and_marked");
 }
 

@@ -17,8 +17,8 @@ use sentinel_lab::{Control, Value, spawn_bound, wait_for, wait_until};
 use crate::events::{FLOOR, SWITCH};
 use crate::noise::Noise;
 use crate::support::{
-    P1_FIRST_WRITE, P2_OLD_PRIMARY, P3_DEADLINE, P3_IN_FLIGHT, P5_HALF_OPEN, PATIENCE, SERVICE, SLACK, alone, ms,
-    ms_between, options, run, write,
+    P1_FIRST_WRITE, P2_OLD_PRIMARY, P3_DEADLINE, P3_IN_FLIGHT, P5_HALF_OPEN, PATIENCE, SERVICE, SLACK, ms, ms_between,
+    options, run, together, write,
 };
 use crate::writer::{Write, Writer, assert_failed_in_flight, failed, lost};
 
@@ -44,7 +44,7 @@ const SETTLING: &str = "SENTINEL DEBUG PING-PERIOD 240 INFO-PERIOD 300 ASK-PERIO
 
 #[test]
 fn partitions_of_a_real_network() {
-    let _machine = alone();
+    let _machine = together();
     let mut lab = Lab::new();
     if let Err(problem) = lab.lay_cables() {
         println!("skipped: network namespaces cannot be made here ({problem})");

@@ -6,13 +6,13 @@ use sentinel::{Outcome, Reason};
 use sentinel_lab::{FakeNode, FakeSentinel, Proxy, Topology, wait_for};
 
 use crate::support::{
-    P3_DEADLINE, P5_HALF_OPEN, P7_RECOVERY, PATIENCE, SERVICE, SLACK, alone, connected, ms, open, run, serving, write,
-    write_through,
+    P3_DEADLINE, P5_HALF_OPEN, P7_RECOVERY, PATIENCE, SERVICE, SLACK, connected, ms, open, run, serving, together,
+    write, write_through,
 };
 
 #[test]
 fn a_sentinel_that_is_cut_off_without_a_word_is_dialled_again_within_two_seconds() {
-    let _machine = alone();
+    let _machine = together();
     let node = FakeNode::start();
     let sentinel = FakeSentinel::start(SERVICE, node.port());
     let proxy = Proxy::to(sentinel.port());
@@ -32,7 +32,7 @@ fn a_sentinel_that_is_cut_off_without_a_word_is_dialled_again_within_two_seconds
 
 #[test]
 fn a_client_cut_off_with_its_primary_serves_on_and_follows_when_the_network_is_back() {
-    let _machine = alone();
+    let _machine = together();
     let (old, new) = (FakeNode::start(), FakeNode::start());
     let sentinels = [0, 1, 2].map(|_| FakeSentinel::start(SERVICE, old.port()));
     let proxies = [0, 1, 2].map(|place: usize| Proxy::to(sentinels[place].port()));
@@ -70,7 +70,7 @@ fn a_client_cut_off_with_its_primary_serves_on_and_follows_when_the_network_is_b
 
 #[test]
 fn a_call_to_a_primary_cut_off_from_the_client_alone_ends_at_its_deadline_and_the_next_goes_on_after_the_heal() {
-    let _machine = alone();
+    let _machine = together();
     let node = FakeNode::start();
     let proxy = Proxy::to(node.port());
     let sentinel = FakeSentinel::start(SERVICE, proxy.port());
@@ -100,7 +100,7 @@ fn a_call_to_a_primary_cut_off_from_the_client_alone_ends_at_its_deadline_and_th
 
 #[test]
 fn a_call_that_gets_no_connection_to_a_silent_primary_says_that_the_node_is_unreachable() {
-    let _machine = alone();
+    let _machine = together();
     let node = FakeNode::start();
     let proxy = Proxy::to(node.port());
     let sentinel = FakeSentinel::start(SERVICE, proxy.port());
@@ -119,7 +119,7 @@ fn a_call_that_gets_no_connection_to_a_silent_primary_says_that_the_node_is_unre
 
 #[test]
 fn an_idle_connection_that_died_without_a_word_is_replaced_before_it_is_used() {
-    let _machine = alone();
+    let _machine = together();
     let node = FakeNode::start();
     let proxy = Proxy::to(node.port());
     let sentinel = FakeSentinel::start(SERVICE, proxy.port());
@@ -140,7 +140,7 @@ fn an_idle_connection_that_died_without_a_word_is_replaced_before_it_is_used() {
 
 #[test]
 fn a_primary_cut_off_from_everyone_is_left_at_the_switch() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(sentinel_lab::Config::default().nodes(1).sentinels(1));
     let new = FakeNode::start();
     let proxy = Proxy::to(topology.node(0).port());

@@ -12,7 +12,7 @@ use crate::apart;
 use crate::books::{Disturbance, Traffic};
 use crate::fleet::{Fleet, Host, ip, known};
 use crate::names::{NAME_OF_ALL, Names};
-use crate::support::{PATIENCE, SERVICE, alone, ms, number_from_env};
+use crate::support::{PATIENCE, SERVICE, ms, number_from_env, together};
 
 /// What no Sentinel lists any more is dropped after a minute.
 const FORGOTTEN_WITHIN: Duration = Duration::from_secs(75);
@@ -25,13 +25,13 @@ const NODES: [[Host; 3]; 3] = [[102, 103, 104], [105, 106, 107], [108, 109, 110]
 
 #[test]
 fn everything_is_replaced_under_callers_whose_seed_is_a_name() {
-    let _machine = alone();
+    let _machine = together();
     apart::run("replaced::by_name");
 }
 
 #[test]
 fn everything_is_replaced_under_callers_who_are_told_the_addresses() {
-    let _machine = alone();
+    let _machine = together();
     let fleet = Fleet::with_three_of_each("told", NODES[0], SENTINELS[0]);
     let options = fleet.options(&SENTINELS[0]);
     replace_everything(&fleet, &options, |deployment| {

@@ -8,8 +8,8 @@ use sentinel_lab::{Config, Topology, wait_until};
 use crate::events::{Events, FLOOR, SWITCH};
 use crate::noise::Noise;
 use crate::support::{
-    P1_FIRST_WRITE, P7_RECOVERY, PATIENCE, SERVICE, SLACK, alone, connected, connections_to, keys_on, ms, ms_between,
-    sentinel_ports, serving, tell, write, write_through,
+    P1_FIRST_WRITE, P7_RECOVERY, PATIENCE, SERVICE, SLACK, connected, connections_to, keys_on, ms, ms_between,
+    sentinel_ports, serving, tell, together, write, write_through,
 };
 use crate::writer::{Writer, failed, lost};
 
@@ -18,7 +18,7 @@ const PATIENT_MS: i64 = 60_000;
 
 #[test]
 fn with_one_of_three_sentinels_left_the_calls_wait_and_go_out_once_there_is_a_quorum_again() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(Config::default());
     let (_deployment, client) = connected(&sentinel_ports(&topology), &[]);
     let old = topology.primary();
@@ -65,7 +65,7 @@ fn with_one_of_three_sentinels_left_the_calls_wait_and_go_out_once_there_is_a_qu
 
 #[test]
 fn without_any_sentinel_no_command_fails_and_connections_are_made_again() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(Config::default());
     let (_deployment, client) = connected(&sentinel_ports(&topology), &[]);
     let primary = topology.primary();
@@ -115,7 +115,7 @@ fn without_any_sentinel_no_command_fails_and_connections_are_made_again() {
 
 #[test]
 fn everything_dead_it_is_served_within_a_second_of_the_first_sentinels_return() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(Config::default());
     let (_deployment, client) = connected(&sentinel_ports(&topology), &[]);
     let primary = topology.primary();
@@ -143,7 +143,7 @@ fn everything_dead_it_is_served_within_a_second_of_the_first_sentinels_return() 
 
 #[test]
 fn a_sentinel_that_is_started_again_with_old_news_turns_nothing_back() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(Config::default());
     let events = Events::of(&topology);
     let (_deployment, client) = connected(&sentinel_ports(&topology), &[]);
@@ -190,7 +190,7 @@ fn a_sentinel_that_is_started_again_with_old_news_turns_nothing_back() {
 
 #[test]
 fn a_reset_of_every_sentinel_disturbs_nobody() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(Config::default());
     let (deployment, client) = connected(&sentinel_ports(&topology), &[]);
     let primary = topology.node(topology.primary()).port();
@@ -215,7 +215,7 @@ fn a_reset_of_every_sentinel_disturbs_nobody() {
 
 #[test]
 fn a_service_that_is_removed_and_monitored_again_is_followed_through_its_next_failover() {
-    let _machine = alone();
+    let _machine = together();
     let topology = Topology::start(Config::default());
     let (_deployment, client) = connected(&sentinel_ports(&topology), &[]);
     let first = topology.primary();

@@ -41,12 +41,16 @@ pub(crate) const SLACK: Duration = Duration::from_millis(250);
 
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// The machine for one test alone: for what is measured.
+/// The machine for one test alone: for limits of a few milliseconds, and for what is asked of the whole process, its
+/// processor time, threads and memory. The Makefile names their files in MEASURED.
 pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// The machine shared with the other tests that share it.
+/// The machine shared with the other tests that share it: for limits that allow for [`SLACK`] or for the [noise] of their
+/// moment.
+///
+/// [noise]: crate::noise
 pub(crate) fn together() -> RwLockReadGuard<'static, ()> {
     MACHINE.read().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -9,8 +9,8 @@
 #
 # Exit status 77 of a step: skipped, for the language is not installed.
 set -eu
-: "${LAB:=target/debug/lab}" "${MAKE_COMMAND:=make}"
-unset MAKEFLAGS MFLAGS
+: "${LAB:=target/debug/lab}"
+unset MAKEFLAGS MFLAGS # for what builds an extension
 LAB=$(realpath "$LAB")
 export LAB
 step=tests/scripts/step.sh
@@ -173,8 +173,6 @@ case ${1:-} in
 esac
 steps=${2:-$steps}
 mkdir -p "$out"
-"$MAKE_COMMAND" --no-print-directory install DESTDIR= PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include" \
-    MANDIR="$prefix/share/man" >/dev/null
 failed=0
 for each in $steps; do
     "$step" "$1: $each" "$0" --one "$1" "$each" || failed=1

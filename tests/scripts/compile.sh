@@ -5,7 +5,6 @@
 # compile.sh libs SOURCE: prints the flags of the other libraries that it names.
 set -eu
 : "${CC:=cc}" "${CXX:=c++}" "${RELEASE:=target/release}" "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
-: "${SOVERSION:=0}"
 
 # Other libraries that a program names in its first comment ("libs: NAME..."), by pkg-config. Exit status 77: not here.
 extra() {
@@ -29,11 +28,9 @@ compile() {
 }
 
 shared() {
-    # A program asks for the library by its SONAME, which the build folder does not have.
-    library=$(cd "$RELEASE" && pwd)
-    mkdir -p build/lib "$(dirname "$2")"
-    ln -sf "$library/libsentinel.so" "build/lib/libsentinel.so.$SOVERSION"
-    compile "$1" -o "$2" -Wl,--as-needed -L"$library" -Wl,-rpath,"$(pwd)/build/lib" -lsentinel
+    # A program asks for the library by its SONAME, which the build folder does not have: `make lib` sees to build/lib.
+    mkdir -p "$(dirname "$2")"
+    compile "$1" -o "$2" -Wl,--as-needed -L"$RELEASE" -Wl,-rpath,"$(pwd)/build/lib" -lsentinel
 }
 
 static() {

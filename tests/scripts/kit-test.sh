@@ -4,7 +4,7 @@
 # A block "```c file NAME" of the guide is the file NAME. The test passes with the program that handles errors, and fails
 # with the one in swallows/, for the reason that the guide gives: orders that were counted and are lost.
 #
-# Called by docs-test.sh, which has installed the library below build/prefix. Exit status 77 of a language: not installed.
+# Called by docs-test.sh, with the library below build/prefix. Exit status 77 of a language: not installed.
 set -eu
 : "${CC:=cc}" "${LAB:=target/debug/lab}"
 guide=docs/testing-your-failover.md
