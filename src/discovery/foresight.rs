@@ -154,7 +154,6 @@ impl Foresight {
         if self.mode == Foresee::Off {
             return;
         }
-        self.heard(link);
         match step {
             Step::NewEpoch(epoch) => _ = self.announced.insert(link, *epoch),
             Step::Tries => {
@@ -208,7 +207,7 @@ impl Foresight {
         self.tries.get(&link).or_else(|| self.announced.get(&link)).copied()
     }
 
-    /// Something came from a Sentinel.
+    /// Something came from a Sentinel: what it goes on to tell is heard.
     pub fn heard(&mut self, link: LinkId) {
         if let Some(armed) = self.armed.as_mut().filter(|armed| armed.leader == link) {
             armed.out_of_touch = None;

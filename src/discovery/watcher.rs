@@ -154,8 +154,13 @@ impl Watcher {
     }
 
     fn hear(&mut self, link: LinkId, heard: Heard, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
-        if let Heard::Answer(answer) = &heard {
-            self.council.answered(link, answer.depth);
+        match &heard {
+            Heard::Answer(answer) => {
+                self.council.answered(link, answer.depth);
+                self.foresight.heard(link);
+            }
+            Heard::Event(_) => self.foresight.heard(link),
+            Heard::Failed { .. } => self.foresight.lost(link, now),
         }
         let word = match heard {
             Heard::Answer(answer) => match self.read(link, *answer, now) {
@@ -163,7 +168,6 @@ impl Watcher {
                 Err(acts) => return acts,
             },
             Heard::Failed { attempt, late } => {
-                self.foresight.lost(link, now);
                 self.council.excuse(link, late);
                 return self.hear_failure(link, attempt, callers, now, jitter);
             }
