@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::failure::DialError;
+use super::probe::Speech;
 use super::wire::{Wire, WireError};
 use crate::base::error::Stage;
 use crate::net::{Credentials, Vault};
@@ -291,13 +292,11 @@ pub(super) fn hello_field<'a>(hello: &'a Reply, name: &[u8]) -> Option<Value<'a>
 /// The first byte of an alert: how some TLS servers answer what is not TLS. Others hang up.
 const ALERT: u8 = 21;
 
-pub(super) const UNAWARE: &str = "the server speaks TLS there, and the options say that it does not";
-
 /// What the end of a wire says of the attempt that was at `stage`.
 pub(super) fn ended(error: WireError, stage: Stage) -> DialError {
     match error {
         WireError::Tls(cause) => DialError::new(Stage::Tls, cause),
-        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(Stage::Tls, UNAWARE),
+        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => Speech::Tls.unexpected(),
         error => DialError::new(stage, error.to_string()),
     }
 }
