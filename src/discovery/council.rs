@@ -1,7 +1,7 @@
 //! The Sentinels of one service in session: what each of them said, who is to be asked and when, what it amounts to.
 //! Pure: every moment and every random number comes from outside, so that whole lives can be run under a virtual clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::answer::{Depth, LinkId};
@@ -11,8 +11,9 @@ use crate::topology::{Word, Words, is_final};
 
 mod agenda;
 mod belief;
+mod questions;
 
-use agenda::Agenda;
+use agenda::{Agenda, Asked};
 pub use belief::stranger;
 
 /// How long those who ask wait for further answers when one Sentinel names a primary and no majority has spoken yet.
@@ -42,15 +43,15 @@ pub enum Act {
     Complete,
 }
 
-/// One question to all Sentinels.
-#[derive(Debug)]
-struct Round {
-    waiting: BTreeSet<LinkId>,
-    /// A Sentinel of this round named a primary.
-    named: bool,
-    /// Until when the others may still join in; `None` before the first one spoke, and when it is over.
-    grace: Option<Instant>,
-    grace_over: bool,
+/// One question to all Sentinels: who is waited for has not been heard since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// None of them has named a primary.
+    Asked,
+    /// One has: until then the others may still join in.
+    Grace(Instant),
+    /// They had their time.
+    Over,
 }
 
 /// A Sentinel in session.
@@ -66,10 +67,13 @@ struct Seat {
     given: bool,
     /// It has failed, and may only be slow.
     late: bool,
+    /// The round waits for it.
+    awaited: bool,
+    asked: Asked,
 }
 
 /// The state of one service's discovery.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Council {
     seats: BTreeMap<LinkId, Seat>,
     adopted: Option<Adopted>,
@@ -79,6 +83,8 @@ pub struct Council {
     /// Those of the deployment that was believed before others were.
     first: HashSet<Endpoint>,
     round: Option<Round>,
+    /// When there is to be another one.
+    retry: Option<Instant>,
     agenda: Agenda,
     /// Rounds since one named a primary.
     fruitless: u32,
@@ -87,16 +93,9 @@ pub struct Council {
 impl Council {
     /// A council without a Sentinel that re-checks one of them each `refresh`.
     pub fn new(refresh: Option<Duration>) -> Council {
-        Council {
-            seats: BTreeMap::new(),
-            adopted: None,
-            known: HashSet::new(),
-            past: Vec::new(),
-            first: HashSet::new(),
-            round: None,
-            agenda: Agenda::new(refresh),
-            fruitless: 0,
-        }
+        let mut council = Council::default();
+        council.agenda.refresh = refresh;
+        council
     }
 
     /// Gives a Sentinel its seat. True when it is new.
@@ -110,6 +109,8 @@ impl Council {
                 double: false,
                 given: true,
                 late: false,
+                awaited: false,
+                asked: Asked::default(),
             };
             self.seats.insert(link, seat);
         }
@@ -119,10 +120,6 @@ impl Council {
     /// Takes the seats of all but these Sentinels.
     pub fn keep_only(&mut self, keep: impl Fn(LinkId) -> bool) {
         self.seats.retain(|&link, _| keep(link));
-        self.agenda.keep_only(&keep);
-        if let Some(round) = &mut self.round {
-            round.waiting.retain(|&link| keep(link));
-        }
     }
 
     /// Which of them are the same Sentinel as one of the others, and which were given.
@@ -186,13 +183,16 @@ impl Council {
 
     /// When [`Council::tick`] is due.
     pub fn next_tick(&self) -> Option<Instant> {
-        let grace = self.round.as_ref().and_then(|round| round.grace);
-        [grace, self.agenda.next()].into_iter().flatten().min()
+        let grace = match self.round {
+            Some(Round::Grace(at)) => Some(at),
+            _ => None,
+        };
+        [grace, self.retry, self.next_question()].into_iter().flatten().min()
     }
 
     /// Somebody asks: every Sentinel is asked, unless that is under way.
     pub fn request(&mut self, now: Instant, jitter: f64) -> Vec<Act> {
-        self.agenda.begin_to_poll(now, jitter);
+        self.begin_to_poll(now, jitter);
         self.ask_all(now)
     }
 
@@ -201,7 +201,7 @@ impl Council {
         if self.adopted.is_none() {
             return self.request(now, jitter);
         }
-        self.agenda.begin_to_poll(now, jitter);
+        self.begin_to_poll(now, jitter);
         self.agenda.look_soon(now);
         self.due(now, jitter)
     }
@@ -216,8 +216,8 @@ impl Council {
 
     /// A Sentinel has answered a question of this depth.
     pub fn answered(&mut self, link: LinkId, depth: Depth) {
-        if depth == Depth::Lists {
-            self.agenda.lists_are_here(link);
+        if let Some(seat) = self.seats.get_mut(&link).filter(|_| depth == Depth::Lists) {
+            seat.asked.owes = false;
         }
     }
 
@@ -225,27 +225,26 @@ impl Council {
     /// answered from before; where events come `in_line` with the answers, what it still owes will be of after them. The
     /// others are asked a little later, unless what it says settles it.
     pub fn primary_event(&mut self, link: LinkId, in_line: bool, now: Instant, jitter: f64) -> Vec<Act> {
-        if self.agenda.is_one_too_many(link, now) {
+        let Some(Seat { asked, .. }) = self.seats.get_mut(&link) else {
+            return Vec::new();
+        };
+        if asked.is_one_too_many(now) {
             return Vec::new();
         }
+        let owes = in_line && asked.owes;
         self.agenda.ask_others(link, now, jitter);
-        if in_line && self.agenda.owes_lists(link) {
-            return Vec::new();
+        match owes {
+            true => Vec::new(),
+            false => vec![self.ask_for_event(link, now, jitter)],
         }
-        let depth = self.agenda.depth_now(link, now);
-        if depth < Depth::Lists {
-            // What was read just before is of before the event.
-            self.agenda.read_lists_of(link, now, jitter);
-        }
-        vec![Act::Ask(link, depth)]
     }
 
     /// A Sentinel published that something else has changed.
     pub fn view_event(&mut self, link: LinkId, in_line: bool, now: Instant, jitter: f64) -> Vec<Act> {
-        if in_line && self.agenda.owes_lists(link) {
+        if in_line && self.seats.get(&link).is_some_and(|seat| seat.asked.owes) {
             return Vec::new();
         }
-        self.agenda.read_lists_of(link, now, jitter);
+        self.read_lists_of(link, now, jitter);
         self.due(now, jitter)
     }
 
@@ -253,7 +252,7 @@ impl Council {
     pub fn hear(&mut self, link: LinkId, word: Word, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let names = matches!(word, Word::Names { .. });
         if matches!(word, Word::Failed(_) | Word::Refused(_)) {
-            self.agenda.is_lost(link, now, jitter);
+            self.is_lost(link, now, jitter);
         }
         let Some(seat) = self.seats.get_mut(&link) else {
             return Vec::new();
@@ -264,20 +263,18 @@ impl Council {
             _ => false,
         };
         seat.word = word;
+        seat.awaited = false;
         if names {
             seat.named = Some(now);
         }
         if let Some(other) = self.up().0.first().copied().filter(|_| goes_out) {
             // Who is where by now?
-            self.agenda.read_lists_of(other, now, jitter);
+            self.read_lists_of(other, now, jitter);
         }
         self.disown(link);
-        if let Some(round) = &mut self.round {
-            round.waiting.remove(&link);
-            if names && !round.named {
-                round.named = true;
-                round.grace = Some(now + if self.adopted.is_some() { GRACE } else { FIRST_GRACE });
-            }
+        if names && self.round == Some(Round::Asked) {
+            let grace = if self.adopted.is_some() { GRACE } else { FIRST_GRACE };
+            self.round = Some(Round::Grace(now + grace));
         }
         let acts = self.conclude(callers, now, jitter);
         if names {
@@ -293,8 +290,8 @@ impl Council {
 
     /// Some may have left: a question that only they have not answered is answered.
     pub fn revise(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
-        match &self.round {
-            Some(round) if round.waiting.is_empty() => self.conclude(callers, now, jitter),
+        match self.round {
+            Some(_) if !self.is_awaited() => self.conclude(callers, now, jitter),
             _ => Vec::new(),
         }
     }
@@ -302,31 +299,16 @@ impl Council {
     /// What is due at `now`.
     pub fn tick(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let mut acts = Vec::new();
-        if self.agenda.retry_is_due(now) {
+        if self.retry.is_some_and(|at| at <= now) {
             acts.extend(self.ask_all(now));
         }
-        if self.agenda.poll_is_due(now) {
-            // A name that no Sentinel knows is not polled for ever: the next request begins it again.
-            if self.adopted.is_some() || callers {
-                self.agenda.begin_to_poll(now, jitter);
-                self.agenda.look_now(now);
-            }
-        }
+        self.poll(callers, now, jitter);
         acts.extend(self.due(now, jitter));
-        let over = |round: &&mut Round| round.grace.is_some_and(|at| at <= now);
-        if let Some(round) = self.round.as_mut().filter(over) {
-            round.grace = None;
-            round.grace_over = true;
+        if matches!(self.round, Some(Round::Grace(at)) if at <= now) {
+            self.round = Some(Round::Over);
             acts.extend(self.conclude(callers, now, jitter));
         }
         acts
-    }
-
-    /// The questions to single Sentinels whose time has come.
-    fn due(&mut self, now: Instant, jitter: f64) -> Vec<Act> {
-        let (up, strangers) = self.up();
-        let acts = self.agenda.due(&up, &strangers, now, jitter);
-        acts.into_iter().map(|(link, depth)| Act::Ask(link, depth)).collect()
     }
 
     /// Those that answered the last question: who has a say, and who has none.
@@ -340,26 +322,24 @@ impl Council {
     }
 
     fn ask_all(&mut self, now: Instant) -> Vec<Act> {
-        self.agenda.no_retry();
-        match &self.round {
-            Some(round) if !round.waiting.is_empty() || round.grace.is_some() => Vec::new(),
+        self.retry = None;
+        match self.round {
+            Some(Round::Grace(_)) => Vec::new(),
+            _ if self.is_awaited() => Vec::new(),
             _ => self.ask_anew(now),
         }
     }
 
     fn ask_anew(&mut self, now: Instant) -> Vec<Act> {
-        let waiting: BTreeSet<LinkId> = self.seats.keys().copied().collect();
-        for &link in &waiting {
-            self.agenda.lists_were_read(link, now);
-        }
-        let acts = waiting.iter().map(|&link| Act::Ask(link, Depth::Lists)).collect();
-        self.round = Some(Round {
-            waiting,
-            named: false,
-            grace: None,
-            grace_over: false,
-        });
-        acts
+        self.round = Some(Round::Asked);
+        self.seats.values_mut().for_each(|seat| seat.awaited = true);
+        let all: Vec<LinkId> = self.seats.keys().copied().collect();
+        all.into_iter().map(|link| self.ask_lists(link, now)).collect()
+    }
+
+    /// Whether one of them has not been heard since the round began.
+    fn is_awaited(&self) -> bool {
+        self.seats.values().any(|seat| seat.awaited)
     }
 
     /// Whether a Sentinel names what is in force.
@@ -447,18 +427,15 @@ impl Council {
     /// Draws the consequences of what was heard so far.
     fn conclude(&mut self, callers: bool, now: Instant, jitter: f64) -> Vec<Act> {
         let words = self.words();
-        let complete = self.round.as_ref().is_none_or(|round| round.waiting.is_empty());
-        let named = self.round.as_ref().is_some_and(|round| round.named);
-        let grace_over = self.round.as_ref().is_some_and(|round| round.grace_over);
-        let agreed = grace_over || majority_agrees(&self.words_that_settle());
-        let complete = complete && (agreed || !named || self.adopted.is_some() || !self.somebody_is_late());
+        let named = matches!(self.round, Some(Round::Grace(_) | Round::Over));
+        let agreed = self.round == Some(Round::Over) || majority_agrees(&self.words_that_settle());
+        let complete = !self.is_awaited() && (agreed || !named || self.adopted.is_some() || !self.somebody_is_late());
         let settled = complete || agreed;
         if self.adopted.is_some() || settled {
             self.judge(&words, now);
         }
-        self.agenda.doubts(self.is_in_doubt());
         if self.adopted.is_some() {
-            self.agenda.begin_to_poll(now, jitter);
+            self.begin_to_poll(now, jitter);
         }
         let mut acts = vec![Act::Publish];
         if settled && named {
@@ -472,7 +449,7 @@ impl Council {
             }
             if !named && callers {
                 let wait = RETRY.0 + (RETRY.1 - RETRY.0).mul_f64(jitter);
-                self.agenda.retry_at(now + wait * (1 << self.fruitless.min(4)) / 2);
+                self.retry = Some(now + wait * (1 << self.fruitless.min(4)) / 2);
             }
         }
         acts

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::{Act, Council, Depth, LinkId};
+use crate::base::error::{Attempt, Stage};
 use crate::net::Endpoint;
 use crate::topology::Word;
 
@@ -20,6 +21,14 @@ fn names(node: &str, epoch: u64, now: Instant) -> Word {
         since: now,
         heard: now,
     }
+}
+
+fn failed() -> Word {
+    Word::Failed(Attempt {
+        endpoint: "s".into(),
+        stage: Stage::Connect,
+        cause: "x".into(),
+    })
 }
 
 /// Three Sentinels that named one primary and list another node, and are asked nothing without an event.
@@ -51,6 +60,31 @@ fn the_majority_is_not_of_those_who_were_asked_lately() {
     assert_eq!(named_by(0..1, "x"), "a", "nobody lists it");
     assert_eq!(named_by(0..2, "x"), "x");
     assert_eq!(named_by(0..1, "b"), "b", "those who have a say list it");
+}
+
+/// While a round is open nobody is asked anew. It ends when those who were asked have answered, failed or left; who joins
+/// later is not waited for.
+#[test]
+fn a_round_waits_for_nobody_who_has_failed_or_left_or_came_later() {
+    let now = Instant::now();
+    let mut council = Council::new(None);
+    let is_over = |acts: &[Act]| acts.contains(&Act::Complete);
+    for link in 0..3 {
+        council.seat(link, &Endpoint::new("sentinel", 26379));
+    }
+    assert_eq!(council.request(now, 0.5).len(), 3);
+    council.seat(3, &Endpoint::new("sentinel", 26379));
+    assert!(!is_over(&council.hear(0, Word::Unknown, false, now, 0.5)));
+    assert!(!is_over(&council.hear(1, failed(), false, now, 0.5)));
+    assert!(!is_over(&council.revise(false, now, 0.5)));
+    assert_eq!(council.request(now, 0.5), [], "it is under way");
+    council.keep_only(|link| link != 2);
+    assert!(is_over(&council.revise(false, now, 0.5)));
+    assert_eq!(council.request(now, 0.5).len(), 3, "another one");
+    for link in [0, 3] {
+        assert!(!is_over(&council.hear(link, failed(), false, now, 0.5)));
+    }
+    assert!(is_over(&council.hear(1, failed(), false, now, 0.5)));
 }
 
 /// One that contradicts the others is looked into until it does not, though nothing else is asked without an event.
@@ -95,12 +129,7 @@ fn the_lists_of_all_who_told_of_a_change_are_read() {
         order.extend(asked(&acts));
         at = due;
         if order == [2] {
-            let gone = crate::base::error::Attempt {
-                endpoint: "s".into(),
-                stage: crate::base::error::Stage::Connect,
-                cause: "x".into(),
-            };
-            council.hear(2, Word::Failed(gone), false, due, 0.5);
+            council.hear(2, failed(), false, due, 0.5);
         }
     }
     // When one is gone another one is asked where it is by now.

@@ -1,19 +1,19 @@
 //! The first words on a connection: protocol, login, database, and what the peer says it is.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::dial::dial;
 use super::endpoint::Endpoint;
 use super::failure::{DialError, plain};
 use super::following::{Following, Part, role_named};
-use super::login::{
-    Entered, Script, UNAWARE, ended, enter, has_code, hello_field, receive, refused_login, without_secret,
-};
+use super::login::{Entered, Script, ended, enter, has_code, hello_field, receive, refused_login, without_secret};
+use super::probe::{REVEALED, Speech};
 use super::role::Role;
 use super::secure::secure;
 use super::settings::Credentials;
@@ -66,8 +66,9 @@ pub async fn greet_node(
     with_newest(&login.vault, async |credentials| {
         let until = clock::now() + limit;
         let wire = connect(endpoint, endpoint, transport, limits, limit).await?;
+        let peer = wire.peer();
         let talk = async { node_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
-        let talk = or_tls(talk, endpoint, transport);
+        let talk = or_tls(talk, peer, endpoint, transport);
         let late = || DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis()));
         timeout_at(until.into(), talk).await.unwrap_or_else(|_| Err(late()))
     })
@@ -107,9 +108,9 @@ pub async fn greet_sentinel(
 ) -> Result<Greeted, DialError> {
     with_newest(&login.vault, async |credentials| {
         let wire = connect(endpoint, at, transport, SENTINEL_LIMITS, connect_limit).await?;
-        let pulse = wire.pulse();
+        let (pulse, peer) = (wire.pulse(), wire.peer());
         let talk = async { sentinel_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
-        while_heard(&pulse, answer_limit, or_tls(talk, endpoint, transport)).await
+        while_heard(&pulse, answer_limit, or_tls(talk, peer, endpoint, transport)).await
     })
     .await
 }
@@ -169,7 +170,7 @@ async fn connect(
 /// No byte of ours goes out before the peer has proven who it is.
 async fn shake(wire: Wire, endpoint: &Endpoint, transport: &Transport) -> Result<Wire, DialError> {
     match &transport.tls {
-        Some(tls) => secure(wire, endpoint, tls, &transport.mutes).await,
+        Some(tls) => secure(wire, endpoint, tls, &transport.probe).await,
         None => Ok(wire),
     }
 }
@@ -177,15 +178,19 @@ async fn shake(wire: Wire, endpoint: &Endpoint, transport: &Transport) -> Result
 /// A server that hangs up on plain words may be one that speaks TLS: then that is what its caller must hear.
 async fn or_tls(
     talk: impl Future<Output = Result<Greeted, DialError>>,
+    peer: Option<SocketAddr>,
     endpoint: &Endpoint,
     transport: &Transport,
 ) -> Result<Greeted, DialError> {
     let greeted = talk.await;
     let hung_up = greeted.as_ref().is_err_and(|error| error.stage == Stage::Connect);
-    if hung_up && transport.is_of_tls(endpoint).await {
-        return Err(DialError::new(Stage::Tls, UNAWARE));
+    let Some(peer) = peer.filter(|_| hung_up && transport.tls.is_none()) else {
+        return greeted;
+    };
+    match timeout(REVEALED, transport.probe.speech(peer, endpoint, None)).await {
+        Ok(Some(Speech::Tls)) => Err(Speech::Tls.unexpected()),
+        _ => greeted,
     }
-    greeted
 }
 
 /// A Sentinel's longest answer lists its replicas, 21 pairs each: 3.5 KiB as they are charged.

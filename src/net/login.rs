@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::failure::DialError;
+use super::probe::Speech;
 use super::wire::{Wire, WireError};
 use crate::base::error::Stage;
 use crate::net::{Credentials, Vault};
@@ -76,27 +77,25 @@ impl Script {
         self.say(&args);
     }
 
-    /// AUTH in its old form, or with a user. False when there is nothing to show.
-    fn auth(&mut self, credentials: &Credentials) -> bool {
-        let Some((user, password)) = credentials.shown() else {
-            return false;
-        };
-        match credentials.username {
-            Some(_) => self.say(&[b"AUTH", user.as_bytes(), password]),
-            None => self.say(&[b"AUTH", password]),
-        };
-        true
+    /// AUTH in its old form, or with a user; nothing where there is nothing to show.
+    fn auth(&mut self, credentials: &Credentials) {
+        match (credentials.shown(), &credentials.username) {
+            (Some((user, password)), Some(_)) => _ = self.say(&[b"AUTH", user.as_bytes(), password]),
+            (Some((_, password)), None) => _ = self.say(&[b"AUTH", password]),
+            (None, _) => {}
+        }
     }
 
-    /// The library's name and version, as redis-server 7.2 takes them. How many answers follow.
-    fn library(&mut self, login: &Login) -> usize {
-        if !login.client_info {
-            return 0;
+    /// The client's name, and the library's with its version as redis-server 7.2 takes them. How many answers follow.
+    fn names(&mut self, client: Option<&String>, library: bool) -> usize {
+        if let Some(name) = client {
+            self.say(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
         }
-        for [what, value] in LIBRARY {
+        let library = if library { LIBRARY.as_slice() } else { &[] };
+        for [what, value] in library {
             self.say(&[b"CLIENT", b"SETINFO", what.as_bytes(), value.as_bytes()]);
         }
-        LIBRARY.len()
+        usize::from(client.is_some()) + library.len()
     }
 
     pub(super) async fn send(&self, wire: &mut Wire) -> Result<(), DialError> {
@@ -106,73 +105,51 @@ impl Script {
     }
 }
 
-/// Tells the peer who we are, and `more` in the same write: the answers to that are the next to be heard. Names are a
-/// convenience: a server that refuses them is still served from.
+/// Tells the peer who we are, by HELLO and, where that is refused or not wanted, in the words of RESP2, and `more` in the same
+/// write: the answers to that are the next to be heard. Names are a convenience: a server that refuses them is still served
+/// from.
 pub(super) async fn enter(
     wire: &mut Wire,
     login: &Login,
     credentials: &Credentials,
     more: &[&[&[u8]]],
 ) -> Result<Entered, DialError> {
-    let entered = match login.protocol {
-        3 => enter_by_hello(wire, login, credentials, more).await?,
-        _ => None,
-    };
-    match entered {
-        Some(entered) => Ok(entered),
-        None => enter_in_resp2(wire, login, credentials, more).await,
+    let mut by_hello = login.protocol == 3;
+    loop {
+        let mut script = Script::new(login, credentials);
+        match by_hello {
+            true => script.hello(login, credentials),
+            false => script.auth(credentials),
+        }
+        let name = login.client_name.as_ref().filter(|_| !by_hello);
+        let names = script.names(name, login.client_info);
+        more.iter().for_each(|command| _ = script.say(command));
+        script.send(wire).await?;
+        let entered = match by_hello {
+            true => hear_hello(wire, login, credentials).await?,
+            false => Some(hear_auth(wire, credentials).await?),
+        };
+        skip(wire, credentials, names).await?;
+        if let Some(entered) = entered {
+            return Ok(entered);
+        }
+        // The answers to the rest are to somebody who is not logged in.
+        skip(wire, credentials, more.len()).await?;
+        by_hello = false;
     }
 }
 
 /// `None` where HELLO is refused and what it carried has to be said otherwise.
-async fn enter_by_hello(
-    wire: &mut Wire,
-    login: &Login,
-    credentials: &Credentials,
-    more: &[&[&[u8]]],
-) -> Result<Option<Entered>, DialError> {
-    let mut script = Script::new(login, credentials);
-    script.hello(login, credentials);
-    let names = script.library(login);
-    more.iter().for_each(|command| _ = script.say(command));
-    script.send(wire).await?;
+async fn hear_hello(wire: &mut Wire, login: &Login, credentials: &Credentials) -> Result<Option<Entered>, DialError> {
     let hello = receive(wire, credentials, Stage::Connect).await?;
     if hello.kind() != Kind::Error {
-        let protocol = spoken_protocol(&hello)?;
-        skip(wire, credentials, names).await?;
-        let hello = Some(hello);
+        let (protocol, hello) = (spoken_protocol(&hello)?, Some(hello));
         return Ok(Some(Entered { hello, protocol }));
     }
     // No HELLO here (Redis 5), none for this user (its ACL), or not this protocol.
     refused_hello(&hello, credentials)?;
-    if credentials.shown().is_none() && login.client_name.is_none() {
-        skip(wire, credentials, names).await?;
-        return Ok(Some(Entered::IN_RESP2));
-    }
-    // The answers to the rest of that write are to somebody who is not logged in.
-    skip(wire, credentials, names + more.len()).await?;
-    Ok(None)
-}
-
-async fn enter_in_resp2(
-    wire: &mut Wire,
-    login: &Login,
-    credentials: &Credentials,
-    more: &[&[&[u8]]],
-) -> Result<Entered, DialError> {
-    let mut script = Script::new(login, credentials);
-    let logs_in = script.auth(credentials);
-    if let Some(name) = &login.client_name {
-        script.say(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
-    }
-    let names = usize::from(login.client_name.is_some()) + script.library(login);
-    more.iter().for_each(|command| _ = script.say(command));
-    script.send(wire).await?;
-    if logs_in {
-        hear_auth(wire, credentials).await?;
-    }
-    skip(wire, credentials, names).await?;
-    Ok(Entered::IN_RESP2)
+    let carried_nothing = credentials.shown().is_none() && login.client_name.is_none();
+    Ok(carried_nothing.then_some(Entered::IN_RESP2))
 }
 
 /// HELLO is refused for many a reason that is none of the login. Credentials that are wrong, or missing, are final.
@@ -192,11 +169,14 @@ const ASKS_FOR_NONE: [&str; 2] = [
     "ERR Client sent AUTH, but no password is set",
 ];
 
-async fn hear_auth(wire: &mut Wire, credentials: &Credentials) -> Result<(), DialError> {
+async fn hear_auth(wire: &mut Wire, credentials: &Credentials) -> Result<Entered, DialError> {
+    if credentials.shown().is_none() {
+        return Ok(Entered::IN_RESP2);
+    }
     let reply = receive(wire, credentials, Stage::Auth).await?;
     let text = reply.text();
     if reply.kind() != Kind::Error || ASKS_FOR_NONE.iter().any(|said| text.starts_with(said)) {
-        return Ok(());
+        return Ok(Entered::IN_RESP2);
     }
     Err(DialError::new(Stage::Auth, tellable(&text, credentials)))
 }
@@ -291,13 +271,11 @@ pub(super) fn hello_field<'a>(hello: &'a Reply, name: &[u8]) -> Option<Value<'a>
 /// The first byte of an alert: how some TLS servers answer what is not TLS. Others hang up.
 const ALERT: u8 = 21;
 
-pub(super) const UNAWARE: &str = "the server speaks TLS there, and the options say that it does not";
-
 /// What the end of a wire says of the attempt that was at `stage`.
 pub(super) fn ended(error: WireError, stage: Stage) -> DialError {
     match error {
         WireError::Tls(cause) => DialError::new(Stage::Tls, cause),
-        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => DialError::new(Stage::Tls, UNAWARE),
+        WireError::Protocol(DecodeError::UnknownType { byte: ALERT }) => Speech::Tls.unexpected(),
         error => DialError::new(stage, error.to_string()),
     }
 }

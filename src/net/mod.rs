@@ -7,6 +7,7 @@ pub mod following;
 pub mod handshake;
 mod login;
 mod lookup;
+mod probe;
 pub mod records;
 mod role;
 mod secure;

@@ -3,9 +3,10 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
+use super::endpoint::Endpoint;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tls::stranger;
@@ -78,7 +79,7 @@ fn whatever_the_order_of_reads_and_writes_the_account_is_what_the_peer_could_hav
         let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let socket = listener.accept().unwrap().0;
         socket.set_nonblocking(true).unwrap();
-        let tls = sealed.then(|| stranger(ServerName::try_from("localhost").unwrap()).unwrap());
+        let tls = sealed.then(|| stranger(&Endpoint::new("localhost", 1)).unwrap());
         let mut stream = Stream::new(Arc::new(Socket::new(own).unwrap()), tls);
         let mut peer = Peer {
             socket,

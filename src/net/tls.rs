@@ -185,7 +185,8 @@ impl Trust {
 }
 
 /// For the question whether somebody speaks TLS at all: nothing is told and nothing believed.
-pub(super) fn stranger(name: ServerName<'static>) -> Result<Records, String> {
+pub(super) fn stranger(endpoint: &Endpoint) -> Result<Records, String> {
+    let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| error.to_string())?;
     let nobody = TlsSettings {
         verify: false,
         ..TlsSettings::default()

@@ -100,6 +100,7 @@ mod submitted {
 /// TLS to Sentinels and nodes.
 mod tls {
     mod handshakes;
+    mod probes;
     pub mod records;
     mod slow;
     mod storm;

@@ -13,6 +13,8 @@ pub mod handshake;
 #[path = "../../../src/net/login.rs"]
 mod login;
 mod lookup;
+#[path = "../../../src/net/probe.rs"]
+mod probe;
 #[path = "../../../src/net/records.rs"]
 pub mod records;
 #[path = "../../../src/net/role.rs"]
