@@ -29,13 +29,16 @@ pub const SENTINEL_EVENT_CONNECTION: u32 = 8u32;
 pub const SENTINEL_EVENT_SUBSCRIPTION_GAP: u32 = 16u32;
 /// Event: a Sentinel is about to fail the service over, or what was foreseen of that has come about or not.
 pub const SENTINEL_EVENT_FAILOVER: u32 = 32u32;
+/// Event: no writes are sent to the primary of a service for now, or they are again.
+pub const SENTINEL_EVENT_WRITES_HELD: u32 = 64u32;
 
 const ALL_EVENTS: u32 = SENTINEL_EVENT_PRIMARY_CHANGED
     | SENTINEL_EVENT_REPLICAS_CHANGED
     | SENTINEL_EVENT_SENTINELS_CHANGED
     | SENTINEL_EVENT_CONNECTION
     | SENTINEL_EVENT_SUBSCRIPTION_GAP
-    | SENTINEL_EVENT_FAILOVER;
+    | SENTINEL_EVENT_FAILOVER
+    | SENTINEL_EVENT_WRITES_HELD;
 
 /// Log level: nothing.
 pub const SENTINEL_LOG_OFF: i32 = 0;
@@ -100,7 +103,10 @@ impl LogTarget {
 ///   `milliseconds` after it was selected. `confirmed`: a Sentinel names it, `milliseconds` after it was foreseen.
 ///   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait; in the `milliseconds` since it was foreseen
 ///   it has answered so many calls (`answered`, reads among them), whose writes may be lost. `resolved`: they agree on `node`, and not on
-///   the foreseen one, `instead_of`: what that acknowledged may be lost.
+///   the foreseen one, `instead_of`: what that acknowledged may be lost;
+/// - `writes_held` (WRITES_HELD; `primary.fence_ms`): `held` (boolean: no writes are sent; false: they are again), `reason`
+///   (`no_majority`; nil where they are sent), `milliseconds` (where none is sent: since a majority of the
+///   Sentinels was heard last; where they are sent: for how long they were not).
 ///
 /// # Safety
 /// `sentinel` and `queue` are live or NULL, `error` may be written or is NULL.
