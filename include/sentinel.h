@@ -1377,7 +1377,9 @@ sentinel_status_t sentinel_metric(const sentinel_t *sentinel,
  * `failover_detection_milliseconds` (of the last one: from the last good reply of the old primary to the first event or
  * answer that told of the new one), `failover_switch_milliseconds` (from there to the first verified connection to the
  * new one), `failover_foreseen_milliseconds` (of the last one that was foreseen: until a Sentinel named the primary),
- * `failover_armed`, `primary_foreseen`, `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name another primary than the one in force).
+ * `failover_armed`, `primary_foreseen`, `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name another primary
+ * than the one in force), `writes_held` (1 while no writes are sent), `no_majority_milliseconds` (since a majority of the
+ * Sentinels was heard last, while that is why); with `role` too `held_writes` (that wait for it).
  * With `sentinel`: `sentinel_up`, `sentinel_answers_total`, `sentinel_errors_total`, `sentinel_events_total`,
  * `sentinel_rtt_microseconds`. And `events_total` (`event`), `events_dropped_total`, `sentinels_learnt_total`,
  * `sentinels_forgotten_total`, `sentinels_moved_total`, `sentinel_strangers_total` (times that somebody answered whom no

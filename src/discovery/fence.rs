@@ -53,12 +53,11 @@ impl Fence {
         match self.closed {
             None if now >= heard + self.limit => (self.closed, self.silent) = (Some(now), Some(heard)),
             None => {}
-            Some(since) => {
-                // Signs of life say nothing of the primary, nor does what was said before.
-                if by_majority(sentinels, |one| one.named).is_some_and(|named| named > since) {
-                    (self.closed, self.heard) = (None, Some(now));
-                }
+            // Signs of life say nothing of the primary, nor does what was said before.
+            Some(since) if by_majority(sentinels, |one| one.named).is_some_and(|named| named > since) => {
+                (self.closed, self.heard) = (None, Some(now));
             }
+            Some(_) => {}
         }
         self.closed.is_some()
     }

@@ -143,7 +143,7 @@ pub const KEYS: &[Key] = &[
         on another"),
     key(c"primary.fence_ms", Limit, c"-1", Deployment,
         c"no write is sent once no majority of the Sentinels was heard for so long: on the wrong side of a partition it \
-        would be lost; from 100 on, and the Sentinels are asked for a sign of life every quarter of it; -1: off"),
+        would be lost; from 50 on, and the Sentinels are asked for a sign of life every quarter of it; -1: off"),
     key(c"username", User, c"", Client,
         c"user of the login at the data nodes; a user without a password logs in with an empty one"),
     key(c"password", Kind::Secret, c"", Client, c"password of the login at the data nodes"),

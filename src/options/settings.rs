@@ -209,7 +209,7 @@ fn bound(options: &Options, key: &'static str) -> Result<Option<u64>> {
 }
 
 /// Below that a Sentinel would have to say something more often than a busy machine lets it.
-const SHORTEST_FENCE: Duration = Duration::from_millis(100);
+const SHORTEST_FENCE: Duration = Duration::from_millis(50);
 
 fn fence(options: &Options) -> Result<Option<Duration>> {
     let key = "primary.fence_ms";

@@ -13,8 +13,8 @@ use sentinel::{
 use sentinel_lab::{Config, Topology, wait_until};
 
 use crate::support::{
-    PATIENCE, SERVICE, SLACK, WAYS, batch, completions, options, run, run_within, sentinel_ports, submitted_batch,
-    text, timed, with, within, words,
+    PATIENCE, SERVICE, WAYS, batch, completions, options, run, run_within, sentinel_ports, submitted_batch, text,
+    timed, with, within, words,
 };
 
 const WRITES_HELD: u32 = 0x40;
@@ -130,7 +130,11 @@ fn no_way_sends_a_write_while_no_majority_is_heard() {
         let (result, took) = timed(|| write(DEADLINE));
         assert_held(name, &result.expect_err(name));
         let least = Duration::from_millis(DEADLINE.unsigned_abs());
-        assert!(took >= least && took <= least + SLACK, "{name}: {took:?}");
+        // How exactly, the simulation says; here others keep the machine busy.
+        assert!(
+            took >= least && took <= least + Duration::from_secs(1),
+            "{name}: {took:?}"
+        );
     }
     // What is queued runs with EXEC.
     by_hand.command(&words("INCR count"), &within(DEADLINE)).unwrap();
@@ -249,7 +253,7 @@ fn held_writes_go_out_in_their_order_when_a_majority_is_heard_again() {
 #[test]
 fn without_a_fence_and_with_a_majority_nothing_waits() {
     let topology = Topology::start(Config::default());
-    let (open, fenced) = (fenced(&topology, "-1"), fenced(&topology, "400"));
+    let (open, fenced) = (fenced(&topology, "-1"), fenced(&topology, "1000"));
     let clients = [&open, &fenced].map(|deployment| deployment.primary_for(Some(SERVICE), None).unwrap());
     clients
         .iter()
@@ -270,7 +274,7 @@ fn without_a_fence_and_with_a_majority_nothing_waits() {
             });
         }
         // It says each second, at the latest, that it lives.
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(3));
         over.store(true, Ordering::Relaxed);
     });
     assert_eq!(fenced.metric("writes_held").unwrap(), 0);
@@ -284,7 +288,7 @@ fn without_a_fence_and_with_a_majority_nothing_waits() {
 
 #[test]
 fn a_fence_that_is_too_short_is_refused() {
-    for short in ["0", "1", "99"] {
+    for short in ["0", "1", "49"] {
         let set = options(&[1]).set("primary.fence_ms", short).and_then(|()| {
             let options = with(options(&[1]), &[("primary.fence_ms", short)]);
             Deployment::open(&options).map(drop)
