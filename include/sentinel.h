@@ -1279,6 +1279,8 @@ void sentinel_subscription_free(sentinel_subscription_t *subscription);
 #define SENTINEL_EVENT_SUBSCRIPTION_GAP 16u
 /** Event: a Sentinel is about to fail the service over, or what was foreseen of that has come about or not. */
 #define SENTINEL_EVENT_FAILOVER 32u
+/** Event: no writes are sent to the primary of a service for now, or they are again. */
+#define SENTINEL_EVENT_WRITES_HELD 64u
 /** Log level: nothing. */
 #define SENTINEL_LOG_OFF 0
 /** Log level: what an operator must look at. */
@@ -1324,7 +1326,10 @@ typedef void (*sentinel_log_fn)(void *user_data, int32_t level, const char *mess
  *   `milliseconds` after it was selected. `confirmed`: a Sentinel names it, `milliseconds` after it was foreseen.
  *   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait; in the `milliseconds` since it was foreseen
  *   it has answered so many calls (`answered`, reads among them), whose writes may be lost. `resolved`: they agree on `node`, and not on
- *   the foreseen one, `instead_of`: what that acknowledged may be lost.
+ *   the foreseen one, `instead_of`: what that acknowledged may be lost;
+ * - `writes_held` (WRITES_HELD; `primary.fence_ms`): `held` (boolean: no writes are sent; false: they are again), `reason`
+ *   (`no_majority`; nil where they are sent), `milliseconds` (where none is sent: since a majority of the
+ *   Sentinels was heard last; where they are sent: for how long they were not).
  */
 sentinel_status_t sentinel_watch_events(sentinel_t *sentinel,
                                         uint32_t mask,
@@ -1369,11 +1374,12 @@ sentinel_status_t sentinel_metric(const sentinel_t *sentinel,
  * connection, and of submitted calls, some are timed and stand for all),
  * `pending_calls`, `clients`, `connections`, `connections_opened_total`, `connections_lost_total`,
  * `connect_errors_total`, `fallbacks_total`. With `service`: `failovers_total`, `reboots_total`,
- * `failover_detection_milliseconds` (of the last one: from the last good reply of the old primary to the first event
- * or answer that told of the new one), `failover_switch_milliseconds` (from there to the first verified connection
- * to the new one), `failover_foreseen_milliseconds` (of the last one that was foreseen: until a Sentinel named the
- * primary), `failover_armed`, `primary_foreseen`, `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name
- * another primary than the one in force).
+ * `failover_detection_milliseconds` (of the last one: from the last good reply of the old primary to the first event or
+ * answer that told of the new one), `failover_switch_milliseconds` (from there to the first verified connection to the
+ * new one), `failover_foreseen_milliseconds` (of the last one that was foreseen: until a Sentinel named the primary),
+ * `failover_armed`, `primary_foreseen`, `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name another primary
+ * than the one in force), `writes_held` (1 while no writes are sent), `no_majority_milliseconds` (since a majority of the
+ * Sentinels was heard last, while that is why); with `role` too `held_writes` (that wait for it).
  * With `sentinel`: `sentinel_up`, `sentinel_answers_total`, `sentinel_errors_total`, `sentinel_events_total`,
  * `sentinel_rtt_microseconds`. And `events_total` (`event`), `events_dropped_total`, `sentinels_learnt_total`,
  * `sentinels_forgotten_total`, `sentinels_moved_total`, `sentinel_strangers_total` (times that somebody answered whom no

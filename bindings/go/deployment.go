@@ -128,10 +128,11 @@ const (
 	EventConnection       EventKind = C.SENTINEL_EVENT_CONNECTION
 	EventSubscriptionGap  EventKind = C.SENTINEL_EVENT_SUBSCRIPTION_GAP
 	EventFailover         EventKind = C.SENTINEL_EVENT_FAILOVER
+	EventWritesHeld       EventKind = C.SENTINEL_EVENT_WRITES_HELD
 )
 
 // Change is what happened to a deployment: Name is primary_changed, replicas_changed, sentinels_changed, connection,
-// subscription_gap or failover. Fields are those of the library as Reply.Value has them, such as from, to, epoch.
+// subscription_gap, failover or writes_held. Fields are those of the library as Reply.Value has them, such as from, to.
 type Change struct {
 	Name    string
 	Service string

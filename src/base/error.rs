@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -299,6 +300,8 @@ struct Parts {
     outcome: Outcome,
     endpoint: Option<String>,
     attempts: Vec<Attempt>,
+    /// How long there had been no node when the call ended, without waiting any longer.
+    absent: Option<Duration>,
 }
 
 /// A failure. Small to pass; a clone for another waiter costs a count.
@@ -314,6 +317,7 @@ impl Error {
             outcome: Outcome::NotSent,
             endpoint: None,
             attempts: Vec::new(),
+            absent: None,
         }))
     }
 
@@ -353,6 +357,13 @@ impl Error {
     /// The same failure with the Sentinels and nodes that were tried.
     pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Error {
         Arc::make_mut(&mut self.0).attempts = attempts;
+        self
+    }
+
+    /// The same failure of a call that did not wait, for there had been no node for so long.
+    #[cold]
+    pub(crate) fn absent_for(mut self, absent: Duration) -> Error {
+        Arc::make_mut(&mut self.0).absent = Some(absent);
         self
     }
 
@@ -405,6 +416,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.kind.fmt(f)?;
+        if let Some(absent) = self.0.absent {
+            write!(f, "; there has been no node to use for {} ms", absent.as_millis())?;
+        }
         for (index, attempt) in self.0.attempts.iter().enumerate() {
             f.write_str(if index == 0 { " (" } else { "; " })?;
             attempt.fmt(f)?;

@@ -16,9 +16,10 @@ use tokio::time::sleep_until;
 
 use super::answer::{Answer, Depth, LinkId};
 use super::events::Event;
+use super::fence::sign_of_life;
 use super::members::Members;
 use super::redial::{FOR_CALLERS, longest_wait, patience};
-use super::session::Session;
+use super::session::{PING_EVERY, Session};
 use super::way::{Made, Way};
 use crate::base::error::{Attempt, Stage};
 use crate::base::{clock, tasks};
@@ -232,8 +233,15 @@ impl Task {
             self.members.answers(self.id, peer, None);
         }
         let limit = patience(self.settings.answer_timeout, self.too_slow);
+        let ping_every = self
+            .settings
+            .fence
+            .map_or(PING_EVERY, |limit| PING_EVERY.min(sign_of_life(limit)));
         let asked = (greeted.has_my_id, self.settings.foresee != Foresee::Off);
-        let mut session = Session::new(greeted.wire, events, asked, limit, Arc::clone(&self.stats));
+        let limits = (limit, ping_every);
+        let mut session = Session::new(greeted.wire, events, asked, limits, Arc::clone(&self.stats));
+        // Its greeting was an answer.
+        self.members.hears(self.id);
         self.services.retain(|_, reports| !reports.is_closed());
         for service in self.services.keys() {
             session.ask(service, Depth::Lists);
@@ -289,6 +297,9 @@ impl Task {
 
     fn hear(&mut self, heard: super::session::Heard) {
         use super::session::Heard as Said;
+        if !matches!(heard, Said::Silence) {
+            self.members.hears(self.id);
+        }
         match heard {
             Said::Answer(service, answer) => {
                 self.failures = 0;
@@ -310,7 +321,7 @@ impl Task {
                 self.members.answers(self.id, peer, run_id.as_deref());
                 self.identity.borrow_mut().run_id = run_id;
             }
-            Said::Nothing => {}
+            Said::Nothing | Said::Silence => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! What all links of a deployment share: who is who, and how often may be dialled.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -16,6 +17,8 @@ use crate::net::Endpoint;
 pub struct Members {
     who: RefCell<Who>,
     budget: RefCell<Budget>,
+    /// When anything was heard last on each link.
+    heard: RefCell<BTreeMap<LinkId, Instant>>,
     changed: watch::Sender<u64>,
 }
 
@@ -25,6 +28,7 @@ impl Members {
         Members {
             who: RefCell::new(Who::new(learns)),
             budget: RefCell::default(),
+            heard: RefCell::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -54,6 +58,22 @@ impl Members {
     pub fn fails(&self, link: LinkId) {
         self.with(|who| who.fails(link, clock::now()));
         self.tell();
+    }
+
+    /// Whoever is at the end of the link has said something: an answer, an event, a pong.
+    pub fn hears(&self, link: LinkId) {
+        self.heard.borrow_mut().insert(link, clock::now());
+    }
+
+    /// When it did last. None of a link that is no more.
+    pub fn heard(&self, link: LinkId) -> Option<Instant> {
+        self.heard.borrow().get(&link).copied()
+    }
+
+    /// The link is no more.
+    pub fn close(&self, link: LinkId) {
+        self.heard.borrow_mut().remove(&link);
+        self.with(|who| who.close(link));
     }
 
     /// What the words of whoever is at the end of the link are worth.

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod council;
 pub mod events;
+pub mod fence;
 pub mod foresight;
 pub mod link;
 pub mod members;
@@ -169,7 +170,7 @@ impl Discovery {
 
     fn close(&self, link: LinkId) {
         self.links.borrow_mut().remove(&link);
-        self.members.with(|who| who.close(link));
+        self.members.close(link);
     }
 
     /// Opens and closes links, as the names' addresses and what the Sentinels tell of each other have it.

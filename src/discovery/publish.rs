@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::answer::{Answer, LinkId};
+use super::answer::{Answer, Depth, LinkId};
+use super::fence;
 use super::foresight::Step;
 use super::verdict::Adopted;
 use super::watcher::Watcher;
@@ -108,8 +109,50 @@ impl Watcher {
         }
     }
 
+    /// Holds writes while no majority of the Sentinels is heard.
+    pub(super) fn mind_the_fence(&mut self, now: Instant) {
+        let in_force = self.foresight.in_force(self.council.adopted());
+        let (Some(_), Some(in_force)) = (&self.fence, in_force) else {
+            return;
+        };
+        let members = self.discovery.members();
+        let named = |link: LinkId| match self.council.last_word(link) {
+            Some((_, Word::Names { primary, heard, .. })) if *primary == in_force.primary => Some(*heard),
+            _ => None,
+        };
+        let heard = |links: &Vec<LinkId>| fence::Heard {
+            at: links.iter().filter_map(|link| members.heard(*link)).max(),
+            named: links.iter().filter_map(|link| named(*link)).max(),
+        };
+        let ours = members.with(|who| who.ours());
+        let sentinels: Vec<fence::Heard> = ours.iter().map(heard).collect();
+        let Some(fence) = &mut self.fence else { return };
+        let before = fence.closed();
+        fence.look(&sentinels, now);
+        let (after, asked): (_, Vec<bool>) = (
+            fence.closed(),
+            sentinels.iter().map(|heard| fence.asks(heard)).collect(),
+        );
+        let writes = self.writes();
+        self.ends.snapshot.hold(writes);
+        if before.is_some() != after.is_some() {
+            let lasted = before.or(after).map(|since| now.saturating_duration_since(since));
+            let observer = self.discovery.observer();
+            observer.service(&self.service).no_majority_since(after);
+            let held = after.map(|_| Reason::NoMajority);
+            observer.writes_changed(&self.service, held, lasted.unwrap_or_default());
+        }
+        let asked = ours.iter().zip(asked).filter(|(_, asked)| *asked);
+        for link in asked.flat_map(|(links, _)| links) {
+            self.ask(*link, Depth::Address, false);
+        }
+    }
+
     /// Whether it is sure enough who the primary is.
     fn writes(&self) -> Writes {
+        if self.fence.as_ref().is_some_and(|fence| fence.closed().is_some()) {
+            return Writes::Held(Reason::NoMajority);
+        }
         let waits = self.foresight.is_armed() || self.foresight.unconfirmed().is_some();
         if waits {
             Writes::Held(Reason::Unconfirmed)

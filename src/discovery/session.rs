@@ -26,6 +26,8 @@ pub(super) enum Heard {
     RunId(Option<String>),
     /// A pong, a confirmation, a part of an answer.
     Nothing,
+    /// Not even that: it was asked for a sign of life.
+    Silence,
 }
 
 /// What the next reply in line belongs to.
@@ -55,7 +57,7 @@ struct Asked {
 const MOST_IN_FLIGHT: usize = 16;
 
 /// Each second, as a Sentinel does with its own peers.
-const PING_EVERY: Duration = Duration::from_secs(1);
+pub(super) const PING_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a pong may take: a Sentinel that falls silent is noticed within 2 s in all.
 const PONG_WITHIN: Duration = Duration::from_millis(950);
@@ -92,6 +94,7 @@ pub(super) struct Session {
     /// It ended because the Sentinel took too long.
     lost_patience: bool,
     next_ping: Instant,
+    ping_every: Duration,
     /// When anything was asked last.
     asked: Instant,
     /// Bytes of all that was said, handed over or not.
@@ -108,7 +111,7 @@ impl Session {
         wire: Wire,
         events: Option<Wire>,
         (has_my_id, steps): (bool, bool),
-        answer_timeout: Duration,
+        (answer_timeout, ping_every): (Duration, Duration),
         stats: Arc<SentinelStats>,
     ) -> Session {
         let mut session = Session {
@@ -120,7 +123,8 @@ impl Session {
             answer_timeout,
             heard: clock::now(),
             lost_patience: false,
-            next_ping: clock::now() + PING_EVERY,
+            next_ping: clock::now() + ping_every,
+            ping_every,
             asked: clock::now(),
             said: 0,
             events_pinged: None,
@@ -151,7 +155,7 @@ impl Session {
         self.asked = clock::now();
         if self.events.is_none() {
             // A question is a sign of life as good as a PING.
-            self.next_ping = self.asked + PING_EVERY;
+            self.next_ping = self.asked + self.ping_every;
         }
         self.expected.push_back((clock::now(), expected));
     }
@@ -211,7 +215,7 @@ impl Session {
             }
             () = sleep_until(self.next_ping.into()) => {
                 self.ping();
-                Ok(Heard::Nothing)
+                Ok(Heard::Silence)
             }
             () = sleep_until(due.into()) => self.lose_patience(limit),
         }
@@ -256,16 +260,16 @@ impl Session {
     }
 
     fn ping(&mut self) {
-        self.next_ping = clock::now() + PING_EVERY;
+        self.next_ping = clock::now() + self.ping_every;
         if let (Some(events), None) = (&mut self.events, self.events_pinged) {
             events.out.extend(control(&["PING"]));
             self.events_pinged = Some(clock::now());
         }
         // Where there are two connections, that of the events tells of a Sentinel that is gone.
         let every = if self.events.is_some() {
-            2 * PING_EVERY
+            2 * self.ping_every
         } else {
-            PING_EVERY
+            self.ping_every
         };
         if self.expected.is_empty() && self.asked + every <= clock::now() {
             self.say(&["PING"], Expected::Pong);
@@ -386,11 +390,12 @@ async fn hear_from(talk: &mut Option<Talk>) -> Result<Reply, DialError> {
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn hear_all(wire: Wire, events: Option<Wire>) -> usize {
     let stats = Arc::new(SentinelStats::new(crate::net::Endpoint::new("127.0.0.1", 26379)));
-    let mut session = Session::new(wire, events, (true, true), Duration::from_secs(3600), stats);
+    let limits = (Duration::from_secs(3600), PING_EVERY);
+    let mut session = Session::new(wire, events, (true, true), limits, stats);
     session.ask(&Rc::from("mymaster"), Depth::Lists);
     let mut meant = 0;
     while let Ok(heard) = session.next().await {
-        meant += usize::from(!matches!(heard, Heard::Nothing));
+        meant += usize::from(!matches!(heard, Heard::Nothing | Heard::Silence));
     }
     meant
 }

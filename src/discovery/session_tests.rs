@@ -43,7 +43,7 @@ async fn open(patience: Duration) -> (Session, Peer) {
     let socket = Socket::new(TcpStream::from(OwnedFd::from(ours))).unwrap();
     let wire = Wire::new(socket, None, SENTINEL_LIMITS).unwrap();
     let stats = Arc::new(SentinelStats::new(Endpoint::new("127.0.0.1", 26379)));
-    let mut session = Session::new(wire, None, (false, false), patience, stats);
+    let mut session = Session::new(wire, None, (false, false), (patience, PING_EVERY), stats);
     let mut peer = Peer(theirs);
     peer.say(&[b">3\r\n$9\r\nsubscribe\r\n$4\r\nnone\r\n:1\r\n"]);
     assert!(matches!(session.next().await, Ok(Heard::Nothing)));

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::answer::{self, Answer, Depth, LinkId, entry_endpoint};
 use super::council::{Act, Council, stranger};
+use super::fence::Fence;
 use super::foresight::Foresight;
 use super::link::{Heard, Question, Report};
 use super::verdict::Adopted;
@@ -58,6 +59,8 @@ pub struct Watcher {
     /// The replicas that were listed lately.
     pub(super) memory: replicas::Memory,
     askers: Vec<Giver<bool>>,
+    /// Whether a majority stands behind the primary, where that is asked for.
+    pub(super) fence: Option<Fence>,
     /// When the first sign of another primary came that nothing was concluded from yet.
     pub(super) first_sign: Option<(Instant, LinkId)>,
 }
@@ -66,6 +69,7 @@ enum Woken {
     Requested(Request),
     Reported(Report),
     Timer,
+    Fence,
     Changed,
     Gone,
 }
@@ -82,6 +86,7 @@ impl Watcher {
         let foresight = Foresight::new(settings.foresee, settings.confirm_within);
         let members = discovery.members().changes();
         let belief = discovery.members().with(|who| who.belief(service));
+        let fence = discovery.settings().fence.map(Fence::new);
         Watcher {
             service: service.into(),
             discovery,
@@ -97,6 +102,7 @@ impl Watcher {
             drawn: None,
             memory: replicas::Memory::default(),
             askers: Vec::new(),
+            fence,
             first_sign: None,
         }
     }
@@ -115,11 +121,13 @@ impl Watcher {
                     self.foresight.tick(now);
                     self.council.tick(callers, now, jitter)
                 }
+                Woken::Fence => Vec::new(),
                 Woken::Changed => self.reseat(callers, now, jitter),
                 Woken::Gone => break,
             };
             self.carry_out(acts, callers);
             self.look_ahead(callers, now, jitter);
+            self.mind_the_fence(clock::now());
         }
         self.discovery.members().with(|who| who.forget_service(&self.service));
     }
@@ -127,6 +135,7 @@ impl Watcher {
     async fn woken(&mut self) -> Woken {
         let timer = [self.council.next_tick(), self.foresight.next_tick()];
         let timer = timer.into_iter().flatten().min();
+        let fence = self.fence.as_ref().and_then(|fence| fence.next_look(clock::now()));
         // Reports first: a caller that asks should be served from the newest view.
         tokio::select! {
             biased;
@@ -134,6 +143,7 @@ impl Watcher {
             request = self.ends.requests.recv() => request.map_or(Woken::Gone, Woken::Requested),
             changed = self.members.changed() => changed.map_or(Woken::Gone, |()| Woken::Changed),
             () = until(timer) => Woken::Timer,
+            () = until(fence) => Woken::Fence,
         }
     }
 
@@ -365,7 +375,7 @@ impl Watcher {
         }
     }
 
-    fn ask(&self, link: LinkId, depth: Depth, urgent: bool) {
+    pub(super) fn ask(&self, link: LinkId, depth: Depth, urgent: bool) {
         if let Some(link) = self.discovery.link(link) {
             link.ask(Question {
                 service: Rc::clone(&self.service),

@@ -16,6 +16,7 @@ mod anew;
 mod anew_tests;
 mod clans;
 mod judge;
+mod ours;
 mod peer;
 mod plan;
 mod stock;

@@ -29,13 +29,16 @@ pub const SENTINEL_EVENT_CONNECTION: u32 = 8u32;
 pub const SENTINEL_EVENT_SUBSCRIPTION_GAP: u32 = 16u32;
 /// Event: a Sentinel is about to fail the service over, or what was foreseen of that has come about or not.
 pub const SENTINEL_EVENT_FAILOVER: u32 = 32u32;
+/// Event: no writes are sent to the primary of a service for now, or they are again.
+pub const SENTINEL_EVENT_WRITES_HELD: u32 = 64u32;
 
 const ALL_EVENTS: u32 = SENTINEL_EVENT_PRIMARY_CHANGED
     | SENTINEL_EVENT_REPLICAS_CHANGED
     | SENTINEL_EVENT_SENTINELS_CHANGED
     | SENTINEL_EVENT_CONNECTION
     | SENTINEL_EVENT_SUBSCRIPTION_GAP
-    | SENTINEL_EVENT_FAILOVER;
+    | SENTINEL_EVENT_FAILOVER
+    | SENTINEL_EVENT_WRITES_HELD;
 
 /// Log level: nothing.
 pub const SENTINEL_LOG_OFF: i32 = 0;
@@ -100,7 +103,10 @@ impl LogTarget {
 ///   `milliseconds` after it was selected. `confirmed`: a Sentinel names it, `milliseconds` after it was foreseen.
 ///   `unconfirmed`: none did within `failover.confirm_ms`, and writes wait; in the `milliseconds` since it was foreseen
 ///   it has answered so many calls (`answered`, reads among them), whose writes may be lost. `resolved`: they agree on `node`, and not on
-///   the foreseen one, `instead_of`: what that acknowledged may be lost.
+///   the foreseen one, `instead_of`: what that acknowledged may be lost;
+/// - `writes_held` (WRITES_HELD; `primary.fence_ms`): `held` (boolean: no writes are sent; false: they are again), `reason`
+///   (`no_majority`; nil where they are sent), `milliseconds` (where none is sent: since a majority of the
+///   Sentinels was heard last; where they are sent: for how long they were not).
 ///
 /// # Safety
 /// `sentinel` and `queue` are live or NULL, `error` may be written or is NULL.
@@ -193,11 +199,12 @@ pub unsafe extern "C" fn sentinel_metric(
 /// connection, and of submitted calls, some are timed and stand for all),
 /// `pending_calls`, `clients`, `connections`, `connections_opened_total`, `connections_lost_total`,
 /// `connect_errors_total`, `fallbacks_total`. With `service`: `failovers_total`, `reboots_total`,
-/// `failover_detection_milliseconds` (of the last one: from the last good reply of the old primary to the first event
-/// or answer that told of the new one), `failover_switch_milliseconds` (from there to the first verified connection
-/// to the new one), `failover_foreseen_milliseconds` (of the last one that was foreseen: until a Sentinel named the
-/// primary), `failover_armed`, `primary_foreseen`, `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name
-/// another primary than the one in force).
+/// `failover_detection_milliseconds` (of the last one: from the last good reply of the old primary to the first event or
+/// answer that told of the new one), `failover_switch_milliseconds` (from there to the first verified connection to the
+/// new one), `failover_foreseen_milliseconds` (of the last one that was foreseen: until a Sentinel named the primary),
+/// `failover_armed`, `primary_foreseen`, `epoch`, `usable_replicas`, `disagreeing_sentinels` (that name another primary
+/// than the one in force), `writes_held` (1 while no writes are sent), `no_majority_milliseconds` (since a majority of the
+/// Sentinels was heard last, while that is why); with `role` too `held_writes` (that wait for it).
 /// With `sentinel`: `sentinel_up`, `sentinel_answers_total`, `sentinel_errors_total`, `sentinel_events_total`,
 /// `sentinel_rtt_microseconds`. And `events_total` (`event`), `events_dropped_total`, `sentinels_learnt_total`,
 /// `sentinels_forgotten_total`, `sentinels_moved_total`, `sentinel_strangers_total` (times that somebody answered whom no

@@ -6,7 +6,7 @@ use super::json::Json;
 use super::metrics::Sources;
 use crate::base::error::Attempt;
 use crate::observe::calls::micros;
-use crate::observe::events::role_word;
+use crate::observe::events::{hold_word, role_word};
 use crate::observe::millis;
 use crate::observe::nodes::SentinelStats;
 use crate::options::Shown;
@@ -108,6 +108,9 @@ fn write_service(json: &mut Json, sources: &Sources<'_>, service: &Service) {
                 write_word(json, &word);
             });
         });
+        let held = snapshot.writes.reason().map(hold_word);
+        json.key("writes").string(held.unwrap_or("sent"));
+        ago(json, "no_majority_ms", stats.no_majority());
         json.key("failovers").number(stats.failovers.get());
         json.key("reboots").number(stats.reboots.get());
         json.key("last_detection_ms").some_number(detection.map(millis));
@@ -180,6 +183,7 @@ fn write_client(json: &mut Json, pool: &Pool) {
         json.key("role").string(role_word(view.role));
         json.key("pending").number(view.pending as u64);
         json.key("waiting").number(view.waiting as u64);
+        json.key("held").number(view.held as u64);
         json.key("connections").number(view.connections as u64);
         json.key("leases").number(view.leases as u64);
         ago(json, "last_good_ms", pool.calls.last_good());

@@ -3,7 +3,7 @@
 //! Lines hold addresses, epochs, times and causes. What a command or a server's answer to one said is never in them:
 //! servers quote arguments in their errors.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::calls::{CallStats, millis, outcome_word, word};
 use super::events::{Event, SentinelChange, What, role_word};
@@ -11,7 +11,7 @@ use super::log::Level;
 use super::nodes::{LinkState, SentinelStats};
 use super::{Observer, changes};
 use crate::base::clock;
-use crate::base::error::{Attempt, Error, Stage};
+use crate::base::error::{Attempt, Error, Reason, Stage};
 use crate::net::Endpoint;
 use crate::topology::{Role, Snapshot, Word, Words};
 
@@ -70,6 +70,22 @@ impl Observer {
                 }
             }
         }
+    }
+
+    /// No writes are sent to the primary of a service, or they are again. `lasted`: for how long what holds them has.
+    pub fn writes_changed(&self, service: &str, held: Option<Reason>, lasted: Duration) {
+        let milliseconds = millis(lasted);
+        match held {
+            Some(reason) => self.log.line(
+                Level::Warn,
+                format_args!("{service}: no writes are sent for now: {reason}, since {milliseconds} ms"),
+            ),
+            None => self.log.line(
+                Level::Info,
+                format_args!("{service}: writes are sent again, after {milliseconds} ms"),
+            ),
+        }
+        self.post(service, What::Writes { held, milliseconds });
     }
 
     fn tell_switch(

@@ -7,6 +7,7 @@ use crate::base::sync::Mutex;
 
 use super::calls::{Counter, millis};
 use super::turn::Turn;
+use crate::base::error::Reason;
 use crate::net::Endpoint;
 use crate::resp::{Builder, Reply};
 use crate::topology::Role;
@@ -26,16 +27,19 @@ pub enum Topic {
     Gap = 0x10,
     /// A Sentinel is about to fail the service over, or what was foreseen of that has come about or not.
     Failover = 0x20,
+    /// Writes are held, or go out again.
+    Writes = 0x40,
 }
 
 /// All topics, in the order of their bits.
-pub const TOPICS: [Topic; 6] = [
+pub const TOPICS: [Topic; 7] = [
     Topic::Primary,
     Topic::Replicas,
     Topic::Sentinels,
     Topic::Connection,
     Topic::Gap,
     Topic::Failover,
+    Topic::Writes,
 ];
 
 impl Topic {
@@ -47,6 +51,7 @@ impl Topic {
             Topic::Connection => 0x08,
             Topic::Gap => 0x10,
             Topic::Failover => 0x20,
+            Topic::Writes => 0x40,
         }
     }
 
@@ -59,6 +64,7 @@ impl Topic {
             Topic::Connection => "connection",
             Topic::Gap => "subscription_gap",
             Topic::Failover => "failover",
+            Topic::Writes => "writes_held",
         }
     }
 }
@@ -133,6 +139,22 @@ pub enum What {
         /// Where a foreseen primary was not confirmed: how many calls it has answered.
         answered: Option<u64>,
     },
+    /// No writes are sent, or they are again.
+    Writes {
+        /// Why none is; none: they are.
+        held: Option<Reason>,
+        /// How long what holds them has lasted by now, or did.
+        milliseconds: u64,
+    },
+}
+
+/// The word for what holds writes.
+pub fn hold_word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoMajority => "no_majority",
+        Reason::Unconfirmed => "unconfirmed",
+        _ => "other",
+    }
 }
 
 /// What became of a Sentinel.
@@ -195,6 +217,7 @@ impl Event {
             What::Connection { .. } => Topic::Connection,
             What::Gap { .. } => Topic::Gap,
             What::Failover { .. } => Topic::Failover,
+            What::Writes { .. } => Topic::Writes,
         }
     }
 
@@ -291,6 +314,14 @@ impl Event {
                     ("instead_of", instead_of.map_or(Field::Nil, Field::At)),
                 ]
             }
+            What::Writes { held, milliseconds } => vec![
+                ("held", Field::Flag(held.is_some())),
+                (
+                    "reason",
+                    held.map_or(Field::Nil, |reason| Field::Text(hold_word(reason))),
+                ),
+                ("milliseconds", Field::Number(Some(*milliseconds))),
+            ],
         }
     }
 }

@@ -38,9 +38,21 @@ pub struct ServiceStats {
     /// Restarts of the primary in its place.
     pub reboots: Counter,
     switches: Mutex<Switches>,
+    /// Since when no majority of its Sentinels was heard, while no writes are sent for that.
+    silent: Mutex<Option<Instant>>,
 }
 
 impl ServiceStats {
+    /// Since when no majority of its Sentinels was heard, where no writes are sent for that.
+    pub fn no_majority_since(&self, since: Option<Instant>) {
+        *self.silent.lock() = since;
+    }
+
+    /// The same.
+    pub fn no_majority(&self) -> Option<Instant> {
+        *self.silent.lock()
+    }
+
     /// Another primary is in force. `last_good`: the last good reply of the one before; `first_sign`: the first event
     /// or answer that told of the new one.
     pub fn switched(&self, to: &Endpoint, last_good: Option<Instant>, first_sign: Instant) {

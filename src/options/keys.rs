@@ -141,6 +141,9 @@ pub const KEYS: &[Key] = &[
     key(c"failover.confirm_ms", int(1, MAX_MS), c"3000", Deployment,
         c"a foreseen primary that no Sentinel confirms within so long gets no more writes until one does, or they agree \
         on another"),
+    key(c"primary.fence_ms", Limit, c"-1", Deployment,
+        c"no write is sent once no majority of the Sentinels was heard for so long: on the wrong side of a partition it \
+        would be lost; from 50 on, and the Sentinels are asked for a sign of life every quarter of it; -1: off"),
     key(c"username", User, c"", Client,
         c"user of the login at the data nodes; a user without a password logs in with an empty one"),
     key(c"password", Kind::Secret, c"", Client, c"password of the login at the data nodes"),
@@ -153,6 +156,9 @@ pub const KEYS: &[Key] = &[
         c"RESP 3, which falls back to 2 whatever HELLO is refused with; or 2, which says no HELLO"),
     key(c"timeout_ms", Limit, c"5000", Both, c"default deadline of a call; -1: none"),
     key(c"connect_timeout_ms", int(1, MAX_MS), c"1000", Client, c"one attempt to connect to a data node"),
+    key(c"fail_fast_after_ms", int(-1, MAX_MS), c"-1", Client,
+        c"calls end at once when there has been no usable node for so long, until there is one; 0: they never wait for a \
+        node that is not there; -1: they wait until their deadlines"),
     key(c"tcp.keepalive_s", int(0, 32767), c"60", Both, c"idle time before TCP keepalive probes; 0: off"),
     key(c"tcp.user_timeout_ms", int(0, MAX_MS), c"5000", Both,
         c"how long data may stay unacknowledged (`TCP_USER_TIMEOUT`); 0: off"),

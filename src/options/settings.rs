@@ -58,6 +58,8 @@ pub struct DeploymentSettings {
     pub foresee: Foresee,
     /// A Sentinel must name it within so long.
     pub confirm_within: Duration,
+    /// How long no majority of the Sentinels may be silent before no write is sent any more; none: for ever.
+    pub fence: Option<Duration>,
     /// From announced addresses to reachable ones.
     pub address_map: AddressMap,
     /// TLS to the Sentinels; none: plain TCP.
@@ -115,6 +117,8 @@ pub struct ClientSettings {
     pub max_link_down: Option<Duration>,
     /// A replica further behind is left out, bytes; none: no bound.
     pub max_lag_bytes: Option<u64>,
+    /// How long there may have been no usable node before calls end at once; none: for ever.
+    pub fail_fast_after: Option<Duration>,
     /// Limits on replies.
     pub limits: Limits,
 }
@@ -137,6 +141,7 @@ impl DeploymentSettings {
             refresh: some_millis(options, "discovery.refresh_ms")?,
             foresee: foresee(options)?,
             confirm_within: millis(options, "failover.confirm_ms")?,
+            fence: fence(options)?,
             address_map: address_map(options)?,
             tls: tls(options, "sentinel.tls")?,
             tcp: tcp(options)?,
@@ -171,6 +176,7 @@ impl ClientSettings {
             fallback_to_primary: flag(options, "replica.fallback_to_primary")?,
             max_link_down: bound(options, "replica.max_link_down_ms")?.map(Duration::from_millis),
             max_lag_bytes: bound(options, "replica.max_lag_bytes")?,
+            fail_fast_after: bound(options, "fail_fast_after_ms")?.map(Duration::from_millis),
             limits: Limits {
                 max_bytes: number(options, "max_reply_bytes")?,
                 max_depth: number(options, "max_reply_depth")?,
@@ -200,6 +206,24 @@ fn some_millis(options: &Options, key: &'static str) -> Result<Option<Duration>>
 /// A bound of which -1 means "none".
 fn bound(options: &Options, key: &'static str) -> Result<Option<u64>> {
     Ok(u64::try_from(options.int(key)?).ok())
+}
+
+/// Below that a Sentinel would have to say something more often than a busy machine lets it.
+const SHORTEST_FENCE: Duration = Duration::from_millis(50);
+
+fn fence(options: &Options) -> Result<Option<Duration>> {
+    let key = "primary.fence_ms";
+    let limit = bound(options, key)?.map(Duration::from_millis);
+    match limit.filter(|limit| *limit < SHORTEST_FENCE) {
+        Some(short) => {
+            let (short, least) = (short.as_millis(), SHORTEST_FENCE.as_millis());
+            Err(Error::invalid(
+                key,
+                format!("{short} is too short: it takes {least} and more, or -1"),
+            ))
+        }
+        None => Ok(limit),
+    }
 }
 
 fn credentials(options: &Options, username: &'static str, password: &'static str) -> Result<Credentials> {

@@ -117,6 +117,9 @@ impl Pool {
             self.demand.notify_one();
             return Ok(None);
         }
+        if let Some(error) = self.turned_away(&mut state) {
+            return Err(error);
+        }
         if own {
             let lane = state.own_lane_or_wait(id);
             let errands = !state.errands.is_empty();

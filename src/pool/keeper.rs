@@ -29,6 +29,9 @@ const STILL_WAITING_MS: std::ops::Range<u64> = 1000..2000;
 /// Dials of leases that are started before others have their turn.
 const AT_ONCE: usize = 32;
 
+/// How often a keeper whose callers shall not wait for a node that is not there looks whether one is named.
+const LOOK_AROUND: Duration = Duration::from_millis(20);
+
 /// How often a keeper looks whether replicas that failed are worth another try while nobody calls.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 
@@ -137,13 +140,20 @@ impl Keeper {
         state.sweep(&[], now);
         state.settle();
         let demand = state.demand();
+        let (demand, waiting) = self.meet_outage(&mut state, demand, now);
         if state.routes.is_empty() {
+            let soon = state.outage.next_look().filter(|_| demand.any());
             drop(state);
-            return self.await_primary(demand.any(), now);
+            let later = self.await_primary(waiting, now);
+            return soon.map(|at| at.max(now + LOOK_AROUND)).into_iter().chain(later).min();
         }
         self.unserved = None;
         let mut timer = state.next_expiry();
-        let probes = self.probes(&mut state, demand.any(), now);
+        timer = timer
+            .into_iter()
+            .chain(state.outage.next_look().filter(|at| *at > now))
+            .min();
+        let probes = self.probes(&mut state, waiting, now);
         let wanted = self.wanted(&state, demand, probes);
         for (goal, generation) in wanted {
             if generation.was_shaken() {
@@ -322,6 +332,7 @@ impl Keeper {
                     route.failed = true;
                     route.ready &= route.has_connection();
                 }
+                state.outage.is_known();
                 self.refuse_logins(&mut state);
                 drop(state);
                 pool.observer.node_refused(&pool.calls, &endpoint, &attempt, again);
@@ -445,4 +456,5 @@ fn mark_ready(state: &mut State, generation: &Arc<Generation>) {
         route.ready = true;
         route.failed = false;
     }
+    state.outage.is_over();
 }

@@ -85,7 +85,10 @@ impl Pool {
         }
         match state.take(want, crowded) {
             Some(line) => Ok(line),
-            None => self.wait(state, want, deadline),
+            None => match self.turned_away(&mut state) {
+                Some(error) => Err(error),
+                None => self.wait(state, want, deadline),
+            },
         }
     }
 

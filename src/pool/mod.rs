@@ -3,6 +3,7 @@
 //! Callers take and return connections; the [`keeper`], a task of sentinel-io, makes them, verifies them, and retires
 //! them when the service moves.
 
+mod absence;
 pub mod alarm;
 mod common;
 pub mod direct;
@@ -21,6 +22,7 @@ pub mod lane;
 mod lent;
 mod line;
 mod nudge;
+mod outage;
 mod outbox;
 mod outgoing;
 mod own;
@@ -154,7 +156,12 @@ impl Pool {
         troubles: Arc<Troubles>,
         observer: Arc<Observer>,
     ) -> Pool {
-        let state = Mutex::new(State::new(settings.replica_select, settings.max_connections));
+        let state = State::new(
+            settings.replica_select,
+            settings.max_connections,
+            settings.fail_fast_after,
+        );
+        let state = Mutex::new(state);
         let calls = observer.calls(service.name(), role);
         Pool {
             settings,

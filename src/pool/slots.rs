@@ -234,7 +234,7 @@ mod tests {
     use std::time::Duration;
 
     fn state(limit: usize) -> (State, Arc<Generation>) {
-        let mut state = State::new(Select::RoundRobin, limit);
+        let mut state = State::new(Select::RoundRobin, limit, None);
         let generation = Generation::new(Endpoint::new("n", 1), Role::Primary, 1);
         state.routes.push(Route::new(generation));
         let generation = Arc::clone(&state.routes[0].generation);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::direct::Direct;
 use super::errand::Errand;
@@ -11,6 +11,7 @@ use super::generation::{ConnectionId, Generation};
 use super::held::Held;
 use super::lane::Lane;
 use super::line::WaitingLine;
+use super::outage::Outage;
 use super::own::OwnLanes;
 use super::passing::Passing;
 use super::select::{self, Choice};
@@ -129,6 +130,8 @@ pub(super) struct State {
     pub(super) lane_waiters: WaitingLine,
     /// Writes that wait while reads go on.
     pub(super) held: Held,
+    /// Since when no node can be had.
+    pub(super) outage: Outage,
     /// Connections of submitted calls' own, counted among the leases.
     pub(super) own_lanes: OwnLanes,
     /// Lanes that were left and are still handing over what they had begun: until then nothing is submitted over another.
@@ -151,7 +154,7 @@ pub(super) struct State {
 
 impl State {
     /// Nothing connected, nobody waiting.
-    pub(super) fn new(select: Select, max_connections: usize) -> State {
+    pub(super) fn new(select: Select, max_connections: usize, fail_fast_after: Option<Duration>) -> State {
         State {
             closed: false,
             routes: Vec::new(),
@@ -164,6 +167,7 @@ impl State {
             passing: Passing::default(),
             lane_waiters: WaitingLine::default(),
             held: Held::default(),
+            outage: Outage::new(fail_fast_after),
             own_lanes: OwnLanes::default(),
             going_out: Vec::new(),
             errands: VecDeque::new(),

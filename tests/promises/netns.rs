@@ -17,8 +17,8 @@ use sentinel_lab::{Control, Value, spawn_bound, wait_for, wait_until};
 use crate::events::{FLOOR, SWITCH};
 use crate::noise::Noise;
 use crate::support::{
-    P1_FIRST_WRITE, P2_OLD_PRIMARY, P3_DEADLINE, P3_IN_FLIGHT, P5_HALF_OPEN, PATIENCE, SERVICE, SLACK, ms, ms_between,
-    options, run, together, write,
+    P1_FIRST_WRITE, P2_OLD_PRIMARY, P3_DEADLINE, P3_IN_FLIGHT, P5_HALF_OPEN, PATIENCE, SERVICE, SLACK, alone, ms,
+    ms_between, options, run, together, write,
 };
 use crate::writer::{Write, Writer, assert_failed_in_flight, failed, lost};
 
@@ -34,6 +34,11 @@ const USER_TIMEOUT: Duration = Duration::from_secs(5);
 const DEADLINE_MS: i64 = 20_000;
 /// Long enough for TCP to double its pauses beyond what is promised.
 const PARTITION: Duration = Duration::from_secs(7);
+/// A client that hears no majority for so long sends no more writes, and nothing that began later than this is lost.
+const FENCE_MS: &str = "1000";
+const FENCED_WITHIN: Duration = Duration::from_millis(1100);
+const LONG_PARTITION: Duration = Duration::from_secs(15);
+const BACK_WITHIN: Duration = Duration::from_secs(1);
 /// The bridges: where the client is, and where it is not.
 const NEAR: &str = "near";
 const FAR: &str = "far";
@@ -42,25 +47,46 @@ const SENTINELS_OWN: &str = "SENTINEL DEBUG PING-PERIOD 1000 INFO-PERIOD 10000 A
 const SETTLING: &str = "SENTINEL DEBUG PING-PERIOD 240 INFO-PERIOD 300 ASK-PERIOD 100 PUBLISH-PERIOD 400 \
                         MIN-LINK-RECONNECT-PERIOD 300 ELECTION-TIMEOUT 1000 TILT-PERIOD 1000";
 
-#[test]
-fn partitions_of_a_real_network() {
-    let _machine = together();
+/// The servers, each in a network of its own, and the options that name the Sentinels; none where that cannot be had.
+fn start(pairs: &[(&str, &str)]) -> Option<(Lab, Deployment)> {
     let mut lab = Lab::new();
     if let Err(problem) = lab.lay_cables() {
         println!("skipped: network namespaces cannot be made here ({problem})");
-        return;
+        return None;
     }
-    let started = Instant::now();
     lab.start_servers();
-    let mut options = options(&[], &[]);
+    let mut options = options(&[], pairs);
     SENTINELS.for_each(|host| options.add_sentinel(&lab.address(host), port(host)).unwrap());
     let deployment = Deployment::open(&options).unwrap();
-    let client = Arc::new(deployment.primary_for(Some(SERVICE), None).unwrap());
+    Some((lab, deployment))
+}
+
+fn connected(deployment: &Deployment) -> Arc<Client> {
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
     client.connect(5000).unwrap();
+    Arc::new(client)
+}
+
+#[test]
+fn partitions_of_a_real_network() {
+    let _machine = together();
+    let started = Instant::now();
+    let Some((lab, deployment)) = start(&[]) else { return };
+    let client = connected(&deployment);
     primary_cut_off_from_everyone(&lab, &client);
     client_and_primary_cut_off_from_the_rest(&lab, &client);
     client_cut_off_from_the_primary_alone(&lab, &client);
     println!("netns: {:.1} s in all", started.elapsed().as_secs_f64());
+}
+
+#[test]
+fn behind_a_fence_what_began_a_second_after_the_cut_is_not_lost() {
+    // Two such networks would have the same names.
+    let _machine = alone();
+    let Some((lab, deployment)) = start(&[("primary.fence_ms", FENCE_MS)]) else {
+        return;
+    };
+    fenced_client_and_primary_cut_off_from_the_rest(&lab, &connected(&deployment));
 }
 
 /// A settled topology without keys, and who writes to it; the primary.
@@ -161,6 +187,55 @@ fn client_and_primary_cut_off_from_the_rest(lab: &Lab, client: &Arc<Client>) {
     assert!(moved <= healed + P5_HALF_OPEN + late + SLACK, "P5");
     assert_failed_in_flight(&writes, moved, late + SLACK);
     assert!(lost.iter().all(|write| write.sent < moved), "lost: {lost:?}");
+}
+
+/// The same with a fence: what the old primary acknowledges and loses is what it was sent before that closed.
+fn fenced_client_and_primary_cut_off_from_the_rest(lab: &Lab, client: &Arc<Client>) {
+    let (old, noise, writer) = begin(lab, client);
+    let rest = || HOSTS.filter(|host| *host != old);
+    let cut = Instant::now();
+    lab.plug(rest(), FAR);
+    let silent = Instant::now();
+    std::thread::sleep(LONG_PARTITION);
+    let before_heal = writer.writes();
+    let healed = Instant::now();
+    lab.plug(rest(), NEAR);
+    let near = Instant::now();
+    let good = writer.wait_for_success(healed, PATIENCE);
+    let writes = writer.stop();
+    let new = lab.settle();
+    let kept = lab.keys_on_primary(new).expect("the new primary's answer");
+    let lost = lost(&writes, &kept);
+    let is_first = |write: &&Write| write.is_acknowledged() && write.done >= healed;
+    let first = writes
+        .iter()
+        .filter(is_first)
+        .map(|write| write.done)
+        .min()
+        .expect("writes after the heal");
+    let latest = lost.iter().map(|write| write.sent).max();
+    let latest = latest.map_or(0.0, |at| ms_between(cut, at));
+    let late = noise.between(cut, good.done) + SLACK;
+    let (failures, first_after) = (failed(&writes).len(), ms_between(near, first));
+    println!(
+        "netns, a fenced client and the primary cut off for {LONG_PARTITION:?}: {} acknowledged ones lost, the last of which \
+         began {latest:.1} ms after the cut; first write {first_after:.1} ms after the heal; {failures} of {} calls failed; \
+         noise {} ms",
+        lost.len(),
+        writes.len(),
+        ms(late),
+    );
+    assert_ne!(new, old, "no switch");
+    assert!(
+        lost.iter().all(|write| write.sent <= silent + FENCED_WITHIN + late),
+        "lost: {lost:?}"
+    );
+    let closed = silent + FENCED_WITHIN + late;
+    let sent_then = before_heal
+        .iter()
+        .filter(|write| write.is_acknowledged() && write.sent > closed);
+    assert_eq!(sent_then.count(), 0, "written to a primary behind which nobody stands");
+    assert!(first <= near + BACK_WITHIN + late, "{first_after} ms");
 }
 
 fn client_cut_off_from_the_primary_alone(lab: &Lab, client: &Arc<Client>) {

@@ -107,7 +107,11 @@ fn the_pages_name_no_option_that_is_none() {
             let a_file = ["h", "hpp", "pc", "conf", "so"]
                 .iter()
                 .any(|ending| name == format!("sentinel.{ending}"));
-            if of_a_group && !a_file {
+            // A client is called so in the guides, and its methods stand behind the same point.
+            let a_method = ["acquire", "call", "close", "scan"]
+                .iter()
+                .any(|method| name == format!("primary.{method}"));
+            if of_a_group && !a_file && !a_method {
                 assert!(
                     keys().iter().any(|key| key.name == name),
                     "{file} names an option `{name}`"

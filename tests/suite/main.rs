@@ -46,6 +46,7 @@ mod discovery {
 mod failover {
     mod counting;
     mod double_faults;
+    mod fenced;
     mod foreseen;
     mod leaks;
     mod real;
@@ -66,6 +67,7 @@ mod observability {
 }
 /// Connections to the nodes: who shares which, who waits for one, and when one is made, watched and given back.
 mod pool {
+    mod absent;
     mod dials;
     mod isolation;
     mod lanes;

@@ -70,8 +70,14 @@ const ROWS: &[Row] = &[
             "a_sentinel_that_knows_too_few_peers_has_no_say",
         )],
     ),
-    // What holds writes back for them comes with its own tests.
-    ("NO_MAJORITY", "no", &[]),
+    (
+        "NO_MAJORITY",
+        "no",
+        &[(
+            "tests/suite/failover/fenced.rs",
+            "no_way_sends_a_write_while_no_majority_is_heard",
+        )],
+    ),
     ("UNCONFIRMED", "no", &[]),
     (
         "CONNECTION_LOST",

@@ -92,6 +92,7 @@ class SentinelRedis
     EVENT_CONNECTION = 8
     EVENT_SUBSCRIPTION_GAP = 16
     EVENT_FAILOVER = 32
+    EVENT_WRITES_HELD = 64
     LOG_OFF = 0
     LOG_ERROR = 1
     LOG_WARN = 2
