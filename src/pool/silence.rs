@@ -29,8 +29,16 @@ pub enum Patience {
 }
 
 impl Patience {
+    /// That of this number.
+    pub(super) fn of(number: u8) -> Patience {
+        let mut limited = [Patience::Usual, Patience::Long].into_iter();
+        limited
+            .find(|known| *known as u8 == number)
+            .unwrap_or(Patience::Endless)
+    }
+
     /// None: for ever.
-    pub(super) fn limit(self) -> Option<Duration> {
+    fn limit(self) -> Option<Duration> {
         match self {
             Patience::Usual => Some(Duration::from_millis(1500)),
             Patience::Long => Some(Duration::from_secs(10)),
@@ -38,11 +46,11 @@ impl Patience {
         }
     }
 
-    /// Whether a connection that has left one waiting since `since` is to be given up, when its node has answered on another
-    /// one at `answered`.
-    pub(super) fn is_over(self, since: Moment, now: Moment, answered: Option<Moment>) -> bool {
+    /// Whether a connection that has left one waiting since `since` is to be given up. `answered`: when its node last
+    /// answered on another one.
+    pub(super) fn is_over(self, since: Moment, now: Moment, answered: impl FnOnce() -> Option<Moment>) -> bool {
         let long = self.limit().is_some_and(|limit| now.is_beyond(since, limit));
-        long && answered.is_some_and(|answered| answered > since)
+        long && answered().is_some_and(|answered| answered > since)
     }
 }
 
@@ -123,9 +131,9 @@ impl Silence {
             Due::Reply(patience) => patience,
             Due::Room(_) => Patience::Usual,
         };
-        if patience.is_over(since, now, answered) {
+        if patience.is_over(since, now, || answered) {
             Verdict::GiveUp
-        } else if Patience::Usual.is_over(since, now, answered) {
+        } else if Patience::Usual.is_over(since, now, || answered) {
             Verdict::Leave
         } else {
             Verdict::Stay
