@@ -178,3 +178,20 @@ fn a_reply_that_meets_the_deadline_reaches_its_own_call_or_none() {
         answering.join().unwrap();
     });
 }
+
+#[test]
+fn a_nudge_ends_no_call_and_loses_none() {
+    loom::model(|| {
+        let (seat, _) = two_seats();
+        let ticket = seat.ticket();
+        let answering = spawn(move || {
+            let mut wakes = Wakes::default();
+            ticket.nudge(&mut wakes);
+            wakes.flush();
+            ticket.end(Some(integer(1)), Ok(()), &mut wakes);
+            wakes.flush();
+        });
+        assert_eq!(wait(&seat, Deadline::NEVER), (true, vec![1]));
+        answering.join().unwrap();
+    });
+}
