@@ -4,6 +4,7 @@
 //! them when the service moves.
 
 mod absence;
+mod alarm;
 mod common;
 pub mod direct;
 mod driver;

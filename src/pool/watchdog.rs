@@ -16,84 +16,19 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use crate::base::sync::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::alarm::Alarm;
 use super::generation::ConnectionId;
 use super::sentry::Sentries;
-use super::silence::Patience;
 use crate::base::clock::Moment;
 use crate::base::deadline::LOOK_EVERY;
 use crate::net::{Endpoint, Socket};
-
-/// No call waits.
-const NONE: u64 = 0;
-/// It rang: the connection was shut down under the call. The clock has never stood there.
-const RUNG: u64 = 1;
-
-/// The alarm of one connection, a thread's own.
-#[derive(Debug)]
-pub(super) struct Alarm {
-    /// The number of the moment, or one of those above.
-    due: AtomicU64,
-    /// Since when nothing has come or gone.
-    since: AtomicU64,
-    patience: AtomicU8,
-    socket: Arc<Socket>,
-    endpoint: Endpoint,
-}
-
-impl Alarm {
-    /// How long the connection may be silent from now on.
-    pub(super) fn be(&self, patience: Patience) {
-        self.patience.store(patience as u8, Ordering::Relaxed);
-    }
-
-    /// Has the connection shut down at `at`; the call begins `now`.
-    pub(super) fn set(&self, at: Moment, now: Moment) {
-        self.since.store(now.number(), Ordering::Relaxed);
-        self.due.store(at.number().max(RUNG + 1), Ordering::Release);
-    }
-
-    /// Something came or went.
-    pub(super) fn goes_on(&self, now: Moment) {
-        self.since.store(now.number(), Ordering::Release);
-    }
-
-    /// Takes that back: whether it was too late. When that is before the time has come, the connection was silent.
-    pub(super) fn unset(&self) -> bool {
-        self.due.swap(NONE, Ordering::AcqRel) == RUNG
-    }
-
-    /// Rings when it is due; otherwise when it will be. `answered`: when its node last answered elsewhere.
-    fn look(&self, now: Moment, answered: impl FnOnce(&Endpoint) -> Option<Moment>) -> Option<Moment> {
-        let due = self.due.load(Ordering::Acquire);
-        if matches!(due, NONE | RUNG) {
-            return None;
-        }
-        let since = self.since.load(Ordering::Acquire);
-        let patience = Patience::of(self.patience.load(Ordering::Relaxed));
-        let is_due = due <= now.number();
-        if !is_due && !patience.is_over(Moment::of(since), now, || answered(&self.endpoint)) {
-            return Some(Moment::of(due));
-        }
-        // The caller may have its reply meanwhile, and the connection may carry another call.
-        let exchange = |from, to| self.due.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
-        if exchange(due, RUNG).is_err() {
-            return None;
-        }
-        // Another call may be due at the same moment, that is never, and have begun in between.
-        if !is_due && self.since.load(Ordering::Acquire) != since && exchange(RUNG, due).is_ok() {
-            return Some(Moment::of(due));
-        }
-        self.socket.cut();
-        None
-    }
-}
 
 /// Looks after the connections of a deployment.
 #[derive(Debug, Default)]
@@ -110,13 +45,7 @@ pub struct Watchdog {
 impl Watchdog {
     /// An alarm for a connection, until it is removed.
     pub(super) fn add(&self, id: ConnectionId, socket: &Arc<Socket>, endpoint: &Endpoint) -> Arc<Alarm> {
-        let alarm = Arc::new(Alarm {
-            due: AtomicU64::new(NONE),
-            since: AtomicU64::new(NONE),
-            patience: AtomicU8::new(Patience::Usual as u8),
-            socket: Arc::clone(socket),
-            endpoint: endpoint.clone(),
-        });
+        let alarm = Arc::new(Alarm::new(socket, endpoint));
         self.alarms.lock().insert(id, Arc::clone(&alarm));
         self.added.notify_one();
         alarm
@@ -171,6 +100,7 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Patience;
     use std::net::{TcpListener, TcpStream};
 
     fn pair() -> (Arc<Socket>, TcpStream) {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::alarm::Alarm;
 use super::common::Common;
 use super::generation::{ConnectionId, Generation, next_id};
 use super::hangup::HangupWatch;
-use super::watchdog::{Alarm, Watchdog};
+use super::watchdog::Watchdog;
 use crate::net::Socket;
 
 /// All of them; they leave when it is dropped.
