@@ -8,8 +8,7 @@ use crate::base::clock::Moment;
 use crate::base::error::ErrorKind;
 
 impl Driver {
-    /// Has everyone who waits look at the time after each round of the watchdog's, and looks whether the lane is still of
-    /// use.
+    /// After each round of the watchdog's everyone who waits looks at the time, and the driver whether the lane is of use.
     pub(super) fn nudge(&mut self, cx: &Context<'_>) -> Result<(), ErrorKind> {
         let due = self.due();
         self.silence.owes(due);
