@@ -21,20 +21,21 @@ const GUESS: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// The server answers in its turn: together with the sentry's next pong less than the 2 s of a half-open connection.
-    Usual,
+    Usual = 0,
     /// A command of a module, which may answer from a thread of its own.
-    Long,
+    Long = 1,
     /// The command waits in the server, for as long as its caller does.
-    Endless,
+    Endless = 2,
 }
 
 impl Patience {
     /// That of this number.
     pub(super) fn of(number: u8) -> Patience {
-        let mut limited = [Patience::Usual, Patience::Long].into_iter();
-        limited
-            .find(|known| *known as u8 == number)
-            .unwrap_or(Patience::Endless)
+        match number {
+            0 => Patience::Usual,
+            1 => Patience::Long,
+            _ => Patience::Endless,
+        }
     }
 
     /// None: for ever.

@@ -86,7 +86,10 @@ impl Watchdog {
     /// Wakes the drivers.
     fn go_round(&self) {
         self.round.fetch_add(1, Ordering::Relaxed);
-        self.drivers.lock().drain(..).for_each(Waker::wake);
+        let mut drivers = self.drivers.lock();
+        while let Some(driver) = drivers.pop() {
+            driver.wake();
+        }
     }
 
     /// Rings the alarms that are due. When the next one is.
