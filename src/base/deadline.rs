@@ -15,7 +15,14 @@ pub struct Deadline {
 }
 
 /// From here on a deadline may be a tick of the kernel late, on a stalled machine early: a quarter of one per cent.
-const FAR_MS: u64 = 4_000;
+const COARSE_MS: u64 = 4_000;
+
+/// How often sentinel-io looks at those who wait without a timer of the kernel's.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Who waits for a deadline that is further than this does it without such a timer, and `pool::watchdog` sees to the end.
+/// A nearer one is the waiter's own affair, for a look may come as late as the next one.
+const FAR: Duration = LOOK_EVERY.saturating_mul(2);
 
 impl Deadline {
     /// A call without a limit.
@@ -43,7 +50,7 @@ impl Deadline {
             return Ok(Deadline::NEVER);
         }
         let ms = u64::try_from(ms).map_err(|_| unreadable(timeout_ms))?;
-        let now = if ms < FAR_MS {
+        let now = if ms < COARSE_MS {
             Moment::now()
         } else {
             Moment::next_tick()
@@ -69,9 +76,9 @@ impl Deadline {
         (self.since != Moment::NEVER).then_some(self.since)
     }
 
-    /// Whether it is further away than that: exact but for a tick of the kernel.
-    pub fn is_beyond(self, distance: Duration) -> bool {
-        self.at == Moment::NEVER || self.at.is_beyond(Moment::next_tick(), distance)
+    /// Whether who waits for it from `now` on needs no timer. One without a limit is the furthest.
+    pub fn is_far(self, now: Moment) -> bool {
+        self.at.is_beyond(now, FAR)
     }
 
     /// What is left of it now: zero when it has passed, `None` without a limit.
@@ -123,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn is_beyond_what_is_nearer() {
-        let deadline = Deadline::after(Some(Duration::from_secs(10)));
-        assert!(deadline.is_beyond(Duration::from_secs(9)));
-        assert!(!deadline.is_beyond(Duration::from_secs(11)));
-        assert!(Deadline::NEVER.is_beyond(Duration::MAX));
+    fn a_deadline_is_far_when_two_looks_come_before_it() {
+        let (now, deadline) = (Moment::now(), Deadline::after(Some(LOOK_EVERY * 3)));
+        assert!(deadline.is_far(now));
+        assert!(!deadline.is_far(now.plus(LOOK_EVERY * 2)));
+        assert!(Deadline::NEVER.is_far(now));
     }
 }

@@ -24,7 +24,7 @@ use crate::discovery::watcher::{Ends, Watcher};
 use crate::net::{Endpoint, Vault};
 use crate::observe::{Level, Observer};
 use crate::options::{ClientSettings, DeploymentSettings, Options};
-use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
+use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles, Watchdog};
 use crate::topology::{self, Role, Service};
 
 /// What belongs to sentinel-io alone.
@@ -308,18 +308,18 @@ fn make(outfit: Outfit) -> Core {
     tasks::start(forget_unused(services, Arc::clone(&observer)));
     let gate = Rc::new(Gate::new(settings.backoff_min, settings.backoff_max, troubles));
     tasks::start(Arc::clone(&hangups).run(Rc::clone(&gate)));
-    let alarms = Arc::<Alarms>::default();
     let sentries = Rc::<Sentries>::default();
-    tasks::start(Arc::clone(&alarms).run(Rc::clone(&sentries)));
+    let watchdog = Arc::<Watchdog>::default();
+    tasks::start(Arc::clone(&watchdog).run(Rc::clone(&sentries)));
     let names = settings.address_map.clone();
     Core {
         discovery: Discovery::new(settings, vault, observer),
         common: Rc::new(Common {
             gate,
             hangups,
-            alarms,
             sentries,
             scouts: Rc::default(),
+            watchdog,
             names,
         }),
     }

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::alarm::Alarms;
 use super::gate::Gate;
 use super::hangup::HangupWatch;
 use super::scout::Scouts;
 use super::sentry::Sentries;
+use super::watchdog::Watchdog;
 use crate::net::AddressMap;
 
 /// What the keepers of a deployment share.
@@ -17,12 +17,12 @@ pub struct Common {
     pub gate: Rc<Gate>,
     /// The watch on idle connections.
     pub hangups: Arc<HangupWatch>,
-    /// The deadlines of direct calls.
-    pub alarms: Arc<Alarms>,
     /// The watch on nodes that are gone without a word.
     pub sentries: Rc<Sentries>,
     /// Who asks replicas that are about to be promoted.
     pub scouts: Rc<Scouts>,
+    /// The watch on far deadlines.
+    pub watchdog: Arc<Watchdog>,
     /// Which name the certificate of an address must have, where that was given.
     pub names: AddressMap,
 }

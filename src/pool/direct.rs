@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alarm::{self, Rang};
 use super::common::Common;
 use super::generation::{ConnectionId, Generation};
 use super::outgoing::Outgoing;
@@ -267,7 +266,7 @@ impl Direct {
         true
     }
 
-    /// Runs a call whose end sentinel-io sees to where it is far.
+    /// Runs a call whose end the watchdog sees to where it is far.
     fn run_watched(
         &mut self,
         out: &Outgoing<'_>,
@@ -275,25 +274,20 @@ impl Direct {
         (began, deadline): (Moment, Deadline),
         take: &mut impl FnMut(Reply),
     ) -> Result<(), Error> {
-        // A call without a limit waits as long: for a moment that never comes.
-        let watched = deadline.at().is_beyond(began, alarm::FAR);
+        let watched = deadline.is_far(began);
         if watched {
             self.watchers.alarm.set(deadline.at(), began);
         }
         let sleep = if watched { Sleep::Watched } else { Sleep::Polls };
         let done = self.run(out, count, (began, deadline, sleep), take);
-        let rang = match watched {
-            true => self.watchers.alarm.unset(),
-            false => Rang::Not,
-        };
-        if rang == Rang::Not {
+        if !watched || !self.watchers.alarm.unset() {
             return done;
         }
         // The reply may have come at the last moment; the connection is gone all the same.
         self.spoil();
-        done.map_err(|error| match (error.kind(), rang) {
-            (ErrorKind::ConnectionLost { .. }, Rang::Due) => self.timed_out(error.outcome()),
-            (ErrorKind::ConnectionLost { .. }, Rang::Silent) => self.lost(SILENT, error.outcome()),
+        done.map_err(|error| match error.kind() {
+            ErrorKind::ConnectionLost { .. } if deadline.passed() => self.timed_out(error.outcome()),
+            ErrorKind::ConnectionLost { .. } => self.lost(SILENT, error.outcome()),
             _ => error,
         })
     }

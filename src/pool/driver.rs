@@ -3,22 +3,20 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use tokio::task::yield_now;
-use tokio::time::{Sleep, sleep};
 
 use super::Pool;
+use super::common::Common;
 use super::direct::too_soon;
 use super::flight::{Call, Ends};
-use super::gate::Gate;
 use super::lane::Lane;
 use super::outbox::{KEEP, Piece, Pieces};
-use super::seat::{Failure, NUDGE_EVERY};
-use super::sentry::Sentries;
+use super::seat::Failure;
 use super::silence::Silence;
 use crate::base::clock::Moment;
 use crate::base::error::{ErrorKind, Outcome};
@@ -53,8 +51,7 @@ enum Turn {
 pub(super) struct Driver {
     pub(super) lane: Arc<Lane>,
     pub(super) pool: Weak<Pool>,
-    gate: Rc<Gate>,
-    pub(super) sentries: Rc<Sentries>,
+    pub(super) common: Rc<Common>,
     pub(super) watching: Watching,
     decoder: Decoder,
     /// What is being written, and how much of its first piece was taken.
@@ -69,9 +66,8 @@ pub(super) struct Driver {
     /// The replies to the first of them are being decoded into one array.
     gathering: bool,
     pub(super) silence: Silence,
-    /// When those who wait look at the time; it runs while calls fly.
-    pub(super) nudge: Pin<Box<Sleep>>,
-    pub(super) nudging: bool,
+    /// The watchdog's round since which somebody waits here.
+    pub(super) round: Option<u64>,
     /// It waits for the reply to its first call before it sends another one.
     wary: bool,
     /// The pool knows that nothing more goes out here.
@@ -84,15 +80,14 @@ impl Driver {
     pub(super) fn new(
         lane: Arc<Lane>,
         pool: &Arc<Pool>,
-        (gate, sentries): (&Rc<Gate>, &Rc<Sentries>),
+        common: &Rc<Common>,
         (watching, decoder): (Watching, Decoder),
     ) -> Driver {
         Driver {
             wary: lane.generation.is_wary(),
             lane,
             pool: Arc::downgrade(pool),
-            gate: Rc::clone(gate),
-            sentries: Rc::clone(sentries),
+            common: Rc::clone(common),
             begin: watching.stream.taken(),
             watching,
             decoder,
@@ -102,8 +97,7 @@ impl Driver {
             flying: VecDeque::new(),
             gathering: false,
             silence: Silence::new(),
-            nudge: Box::pin(sleep(NUDGE_EVERY)),
-            nudging: false,
+            round: None,
             is_out: false,
             ends: Ends::default(),
             ended: ErrorKind::Closed,
@@ -143,7 +137,7 @@ impl Driver {
         pool.lane_done(&self.lane);
         if !ours {
             let endpoint = &self.lane.generation.endpoint;
-            self.gate.suspect(endpoint);
+            self.common.gate.suspect(endpoint);
             pool.lost();
             pool.observer
                 .connection_lost(&pool.calls, endpoint, self.lane.generation.role, &cause);

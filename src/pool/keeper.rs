@@ -430,8 +430,7 @@ impl Keeper {
         let (id, socket) = (next_id(), watching.stream.socket());
         let lane = Arc::new(Lane::new(id, Arc::clone(of), socket, login, own));
         let live = of.enter(id, socket);
-        let Common { gate, sentries, .. } = &*self.common;
-        let driver = Driver::new(Arc::clone(&lane), &self.pool, (gate, sentries), (watching, decoder));
+        let driver = Driver::new(Arc::clone(&lane), &self.pool, &self.common, (watching, decoder));
         if !live {
             return false;
         }

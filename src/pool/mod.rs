@@ -4,7 +4,7 @@
 //! them when the service moves.
 
 mod absence;
-pub mod alarm;
+mod alarm;
 mod common;
 pub mod direct;
 mod driver;
@@ -43,6 +43,7 @@ mod verify;
 pub mod view;
 mod waiters;
 mod want;
+pub mod watchdog;
 mod watchers;
 
 use std::collections::VecDeque;
@@ -53,7 +54,6 @@ use std::time::{Duration, Instant};
 use crate::base::sync::Mutex;
 use tokio::sync::Notify;
 
-pub use alarm::Alarms;
 pub use common::Common;
 pub use direct::Direct;
 pub use flight::{Answers, Ended};
@@ -72,6 +72,7 @@ pub use sentry::Sentries;
 pub use silence::Patience;
 pub use view::PoolView;
 pub use want::Want;
+pub use watchdog::Watchdog;
 pub(crate) use watchers::Breaker;
 
 pub(crate) use select::readable as readable_replicas;

@@ -1,34 +1,26 @@
 //! A lane's look at the time: for those who wait on it, and at whether it is still of use.
 
-use std::pin::pin;
 use std::task::Context;
 
-use tokio::task::unconstrained;
-
 use super::driver::Driver;
-use super::seat::NUDGE_EVERY;
 use super::silence::{Due, SILENT, Verdict};
 use crate::base::clock::Moment;
 use crate::base::error::ErrorKind;
 
 impl Driver {
-    /// Has everyone who waits look at the time, every [`NUDGE_EVERY`], and looks whether the lane is still of use.
-    pub(super) fn nudge(&mut self, cx: &mut Context<'_>) -> Result<(), ErrorKind> {
+    /// After each round of the watchdog's everyone who waits looks at the time, and the driver whether the lane is of use.
+    pub(super) fn nudge(&mut self, cx: &Context<'_>) -> Result<(), ErrorKind> {
         let due = self.due();
         self.silence.owes(due);
-        if self.nudging && !self.nudge.is_elapsed() {
+        if self.round == Some(self.common.watchdog.round()) {
             return Ok(());
         }
-        if self.nudging {
+        if self.round.take().is_some() {
             self.look_around()?;
         }
         // What is being written may be of a call that has its end already, and more may gather behind it.
-        self.nudging = !(self.flying.is_empty() && self.writing.is_empty());
-        if self.nudging {
-            let next = tokio::time::Instant::now() + NUDGE_EVERY;
-            self.nudge.as_mut().reset(next);
-            // This one look is what wakes the task: it must not be refused because the task has done much in this turn.
-            let _ = pin!(unconstrained(self.nudge.as_mut())).poll(cx);
+        if !(self.flying.is_empty() && self.writing.is_empty()) {
+            self.round = Some(self.common.watchdog.wake(cx.waker()));
         }
         Ok(())
     }
@@ -47,7 +39,7 @@ impl Driver {
         sinks.chain(outbox.sinks()).for_each(|sink| self.ends.nudge(sink));
         drop(outbox);
         self.tell_ends();
-        let pong = self.sentries.last_pong(&self.lane.generation.endpoint);
+        let pong = self.common.sentries.last_pong(&self.lane.generation.endpoint);
         match self.silence.verdict(Moment::now(), pong) {
             Verdict::Stay => {}
             // What waits for the server's own threads is nobody else's affair.

@@ -2,6 +2,7 @@
 //! stays due, and nothing is sent twice.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,7 +27,7 @@ use crate::net::plain;
 use crate::net::stream::Watching;
 
 impl Passed {
-    fn drive(self, pool: &Arc<Pool>, common: &Common) {
+    fn drive(self, pool: &Arc<Pool>, common: &Rc<Common>) {
         let Passed { direct, lane, due } = self;
         let (stream, decoder) = direct.pass(lane.id());
         let watching = match Watching::new(stream) {
@@ -37,8 +38,7 @@ impl Passed {
             // The call was given up before what follows was sent.
             lane.leave();
         }
-        let (gate, sentries) = (&common.gate, &common.sentries);
-        let driver = Driver::new(lane, pool, (gate, sentries), (watching, decoder));
+        let driver = Driver::new(lane, pool, common, (watching, decoder));
         tasks::start(driver.owing(due).run());
     }
 }

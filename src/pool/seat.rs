@@ -4,7 +4,6 @@
 //! on: sentinel-io wakes all of a row whose replies have come with one system call.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
@@ -16,12 +15,6 @@ use crate::resp::{Reply, Rooms};
 
 /// Seats in a row: the bits of its word's wait mask.
 const WIDTH: u32 = 32;
-
-/// How often those who wait without a timer are woken to look at the time.
-pub const NUDGE_EVERY: Duration = Duration::from_millis(250);
-
-/// Deadlines nearer than this are waited for with a timer: four times what a nudge may take.
-const FAR: Duration = Duration::from_secs(1);
 
 /// Why a call on a lane ended without all of its replies.
 #[derive(Debug, Clone)]
@@ -164,11 +157,11 @@ impl Seat {
     /// until then. What comes later is dropped.
     ///
     /// A timer of the kernel is an eighth of the price of a call on a lane, so the first wait for a far deadline does
-    /// without: who holds the ticket wakes the waiter every [`NUDGE_EVERY`], and it looks at the time.
+    /// without: until the watchdog looks, and who holds the ticket has the waiter look at the time.
     pub fn wait(&self, deadline: Deadline, take: impl FnMut(Reply)) -> Option<End> {
         let place = self.row.place(self.place)?;
         let has_ended = || place.ended.load(Ordering::Acquire) != 0;
-        let mut until = (!deadline.is_beyond(FAR)).then(|| deadline.at());
+        let mut until = (!deadline.is_far(Moment::next_tick())).then(|| deadline.at());
         loop {
             // Who ends a call says so first, then changes the word, then wakes: a change is never slept over.
             let seen = self.row.word.load(Ordering::Acquire);

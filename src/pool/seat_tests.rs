@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::seat::{End, NUDGE_EVERY, PLACE_SIZE, Seat, Wakes, with_mine};
+use super::seat::{End, PLACE_SIZE, Seat, Wakes, with_mine};
 use crate::base::clock;
-use crate::base::deadline::Deadline;
+use crate::base::deadline::{Deadline, LOOK_EVERY};
 use crate::resp::{Builder, Reply};
 
 fn integer(number: i64) -> Reply {
@@ -52,17 +52,17 @@ fn a_far_deadline_is_kept_by_the_nudges() {
         std::thread::scope(|scope| {
             let (over, ended) = std::sync::mpsc::channel::<()>();
             scope.spawn(move || {
-                while ended.recv_timeout(NUDGE_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                while ended.recv_timeout(LOOK_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                     let mut wakes = Wakes::default();
                     ticket.nudge(&mut wakes);
                     wakes.flush();
                 }
             });
             let start = clock::now();
-            assert!(wait_ms(seat, 1200).0.is_none());
+            assert!(wait_ms(seat, 700).0.is_none());
             let took = start.elapsed();
-            assert!(took >= Duration::from_millis(1200), "{took:?}");
-            assert!(took < Duration::from_millis(1200) + NUDGE_EVERY / 2, "{took:?}");
+            assert!(took >= Duration::from_millis(700), "{took:?}");
+            assert!(took < Duration::from_millis(700) + LOOK_EVERY / 4, "{took:?}");
             drop(over);
         });
     });

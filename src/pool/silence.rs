@@ -21,16 +21,25 @@ const GUESS: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// The server answers in its turn: together with the sentry's next pong less than the 2 s of a half-open connection.
-    Usual,
+    Usual = 0,
     /// A command of a module, which may answer from a thread of its own.
-    Long,
+    Long = 1,
     /// The command waits in the server, for as long as its caller does.
-    Endless,
+    Endless = 2,
 }
 
 impl Patience {
+    /// That of this number.
+    pub(super) fn of(number: u8) -> Patience {
+        match number {
+            0 => Patience::Usual,
+            1 => Patience::Long,
+            _ => Patience::Endless,
+        }
+    }
+
     /// None: for ever.
-    pub(super) fn limit(self) -> Option<Duration> {
+    fn limit(self) -> Option<Duration> {
         match self {
             Patience::Usual => Some(Duration::from_millis(1500)),
             Patience::Long => Some(Duration::from_secs(10)),
@@ -38,11 +47,11 @@ impl Patience {
         }
     }
 
-    /// Whether a connection that has left one waiting since `since` is to be given up, when its node has answered on another
-    /// one at `answered`.
-    pub(super) fn is_over(self, since: Moment, now: Moment, answered: Option<Moment>) -> bool {
+    /// Whether a connection that has left one waiting since `since` is to be given up. `answered`: when its node last
+    /// answered on another one.
+    pub(super) fn is_over(self, since: Moment, now: Moment, answered: impl FnOnce() -> Option<Moment>) -> bool {
         let long = self.limit().is_some_and(|limit| now.is_beyond(since, limit));
-        long && answered.is_some_and(|answered| answered > since)
+        long && answered().is_some_and(|answered| answered > since)
     }
 }
 
@@ -123,9 +132,9 @@ impl Silence {
             Due::Reply(patience) => patience,
             Due::Room(_) => Patience::Usual,
         };
-        if patience.is_over(since, now, answered) {
+        if patience.is_over(since, now, || answered) {
             Verdict::GiveUp
-        } else if Patience::Usual.is_over(since, now, answered) {
+        } else if Patience::Usual.is_over(since, now, || answered) {
             Verdict::Leave
         } else {
             Verdict::Stay

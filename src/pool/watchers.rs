@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::alarm::{Alarm, Alarms};
+use super::alarm::Alarm;
 use super::common::Common;
 use super::generation::{ConnectionId, Generation, next_id};
 use super::hangup::HangupWatch;
+use super::watchdog::Watchdog;
 use crate::net::Socket;
 
 /// All of them; they leave when it is dropped.
@@ -14,7 +15,7 @@ pub(super) struct Watchers {
     pub(super) id: ConnectionId,
     pub(super) generation: Arc<Generation>,
     pub(super) alarm: Arc<Alarm>,
-    alarms: Arc<Alarms>,
+    watchdog: Arc<Watchdog>,
     hangups: Arc<HangupWatch>,
 }
 
@@ -23,12 +24,12 @@ impl Watchers {
     pub(super) fn post(generation: Arc<Generation>, socket: &Arc<Socket>, common: &Common) -> (Watchers, bool) {
         let id = next_id();
         let live = generation.enter(id, socket);
-        let alarms = Arc::clone(&common.alarms);
+        let watchdog = Arc::clone(&common.watchdog);
         let watchers = Watchers {
             id,
-            alarm: alarms.add(id, socket, &generation.endpoint),
+            alarm: watchdog.add(id, socket, &generation.endpoint),
             generation,
-            alarms,
+            watchdog,
             hangups: Arc::clone(&common.hangups),
         };
         (watchers, live)
@@ -38,7 +39,7 @@ impl Watchers {
 impl Drop for Watchers {
     fn drop(&mut self) {
         self.hangups.remove(self.id);
-        self.alarms.remove(self.id);
+        self.watchdog.remove(self.id);
         self.generation.leave(self.id);
     }
 }

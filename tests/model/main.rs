@@ -10,8 +10,12 @@
     reason = "the library's sources bring what no model uses"
 )]
 
+#[path = "../../src/pool/alarm.rs"]
+mod alarm;
 #[path = "../../src/pool/seat.rs"]
 mod seat;
+#[path = "../../src/pool/silence.rs"]
+mod silence;
 
 /// The room `base` over loom's parts.
 mod base {
@@ -32,9 +36,32 @@ mod base {
         pub(crate) use sentinel::{Error, Result};
     }
 }
-/// What `seat` names of the rest of the library.
+/// What `seat` and `alarm` name of the rest of the library.
 mod resp {
     pub(crate) use sentinel::resp::{Reply, Rooms};
+}
+mod net {
+    use super::base::sync::{AtomicUsize, Ordering};
+
+    pub(crate) use sentinel::net::Endpoint;
+
+    /// One that only knows how often it was shut down.
+    #[derive(Debug)]
+    pub(crate) struct Socket(AtomicUsize);
+
+    impl Socket {
+        pub(crate) fn new() -> Socket {
+            Socket(AtomicUsize::new(0))
+        }
+
+        pub(crate) fn cut(&self) {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+
+        pub(crate) fn is_cut(&self) -> bool {
+            self.0.load(Ordering::Acquire) > 0
+        }
+    }
 }
 
 use std::time::Duration;
@@ -42,8 +69,11 @@ use std::time::Duration;
 use loom::thread::spawn;
 use sentinel::resp::{Builder, Reply};
 
+use alarm::Alarm;
+use base::clock::Moment;
 use base::deadline::Deadline;
 use base::handoff::{Latch, handoff};
+use net::{Endpoint, Socket};
 use seat::{Seat, Wakes};
 
 /// A deadline that is over at whatever moment the model comes to it.
@@ -177,4 +207,58 @@ fn a_reply_that_meets_the_deadline_reaches_its_own_call_or_none() {
         assert_eq!(wait(&seat, Deadline::NEVER), (true, vec![2]));
         answering.join().unwrap();
     });
+}
+
+#[test]
+fn a_nudge_ends_no_call_and_loses_none() {
+    loom::model(|| {
+        let (seat, _) = two_seats();
+        let ticket = seat.ticket();
+        let answering = spawn(move || {
+            let mut wakes = Wakes::default();
+            ticket.nudge(&mut wakes);
+            wakes.flush();
+            ticket.end(Some(integer(1)), Ok(()), &mut wakes);
+            wakes.flush();
+        });
+        assert_eq!(wait(&seat, Deadline::NEVER), (true, vec![1]));
+        answering.join().unwrap();
+    });
+}
+
+/// Two calls on one connection, each until and since then, while the watchdog looks once at `now`. The node has answered
+/// elsewhere at `answered`. Only the first call may be rung.
+fn two_calls([first, second]: [(Moment, Moment); 2], now: Moment, answered: Option<Moment>) {
+    loom::model(move || {
+        let socket = std::sync::Arc::new(Socket::new());
+        let alarm = std::sync::Arc::new(Alarm::new(&socket, &Endpoint::new("n", 1)));
+        let own = std::sync::Arc::clone(&alarm);
+        alarm.set(first.0, first.1);
+        let looking = spawn(move || own.look(now, |_| answered));
+        let first_rang = alarm.unset();
+        let mut rang = first_rang;
+        if !first_rang {
+            assert!(!socket.is_cut(), "nobody was told");
+            alarm.set(second.0, second.1);
+            assert!(!socket.is_cut(), "under the second call");
+            rang = alarm.unset();
+        }
+        looking.join().unwrap();
+        assert_eq!(socket.is_cut(), rang, "a connection that is cut carries no third call");
+    });
+}
+
+#[test]
+fn an_alarm_rings_for_its_call_and_for_no_later_one() {
+    let at = |ms| Moment::of(1).plus_ms(ms);
+    two_calls([(at(700), at(0)), (at(1500), at(800))], at(700), None);
+    two_calls([(at(700), at(0)), (Moment::NEVER, at(800))], at(700), None);
+}
+
+#[test]
+fn silence_is_that_of_its_call_and_of_no_later_one() {
+    let at = |ms| Moment::of(1).plus_ms(ms);
+    let never = Moment::NEVER;
+    two_calls([(never, at(0)), (never, at(1900))], at(2000), Some(at(900)));
+    two_calls([(at(9000), at(0)), (never, at(1900))], at(2000), Some(at(900)));
 }

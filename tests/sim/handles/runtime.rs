@@ -16,7 +16,7 @@ use crate::completion::{Queue, Wanted, follow};
 use crate::net::Vault;
 use crate::observe::{Log, Observer};
 use crate::options::Options;
-use crate::pool::{Alarms, Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles};
+use crate::pool::{Common, Gate, HangupWatch, Keeper, Pool, Sentries, Troubles, Watchdog};
 use crate::topology::{self, Publisher, Request, Role, Service};
 
 type Job = Box<dyn FnOnce(&Rc<Common>) + Send>;
@@ -63,15 +63,15 @@ impl Runtime {
             ));
             let hangups = Arc::new(HangupWatch::new().unwrap());
             tokio::task::spawn_local(Arc::clone(&hangups).run(Rc::clone(&gate)));
-            let alarms = Arc::<Alarms>::default();
             let sentries = Rc::<Sentries>::default();
-            tokio::task::spawn_local(Arc::clone(&alarms).run(Rc::clone(&sentries)));
+            let watchdog = Arc::<Watchdog>::default();
+            tokio::task::spawn_local(Arc::clone(&watchdog).run(Rc::clone(&sentries)));
             Rc::new(Common {
                 gate,
                 hangups,
-                alarms,
                 sentries,
                 scouts: Rc::default(),
+                watchdog,
                 names: crate::net::AddressMap::default(),
             })
         };

@@ -299,7 +299,7 @@ fn finish(program: &Rc<Program>) {
         broken("nothing is left", &format!("sockets {held:?}"));
     }
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    // The watch on hang-ups, the alarms, the jobs.
+    // The watch on hang-ups, the watchdog, the jobs.
     if tasks > 3 {
         broken("nothing is left", &format!("{tasks} tasks"));
     }
