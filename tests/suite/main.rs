@@ -90,6 +90,16 @@ mod reads {
     mod replicas;
     mod stale;
 }
+/// Sockets that speak RESP for programs with a client library of their own.
+mod serve {
+    mod channels;
+    mod failovers;
+    mod hostile;
+    mod order;
+    pub mod peer;
+    mod shapes;
+    mod transactions;
+}
 /// Calls that no thread waits for, and what their queues and callbacks get.
 mod submitted {
     mod completions;
@@ -111,7 +121,7 @@ mod tls {
 mod wire {
     mod hostile;
     mod pairing;
-    mod rendered;
+    pub mod rendered;
     mod replies;
 }
 
