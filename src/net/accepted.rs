@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice, Read};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, ready};
@@ -36,6 +37,13 @@ pub fn check(fd: &impl AsFd) -> Result<(), String> {
     Ok(())
 }
 
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        // The peer sees the end, whoever has inherited a descriptor of it.
+        let _ = self.0.get_ref().shutdown(Shutdown::Both);
+    }
+}
+
 /// Such a socket, in the hands of a task of sentinel-io.
 #[derive(Debug)]
 pub struct Accepted(AsyncFd<Socket>);
@@ -53,13 +61,15 @@ impl Accepted {
     }
 
     /// Receives what there is; 0 at the end of the stream.
-    pub fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_read<'a>(&self, cx: &mut Context<'_>, room: impl FnOnce() -> &'a mut [u8]) -> Poll<io::Result<usize>> {
+        let mut guard = ready!(self.0.poll_read_ready(cx))?;
+        // No memory for one that is silent.
+        let room = room();
         loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
             match guard.try_io(|socket| socket.get_ref().read(room)) {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(done) => return Poll::Ready(done),
-                Err(_) => {}
+                Err(_) => guard = ready!(self.0.poll_read_ready(cx))?,
             }
         }
     }

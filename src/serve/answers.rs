@@ -1,10 +1,12 @@
 //! How calls end: what the peer is told, in its turn.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::commands::{Core, End};
 use super::failure;
 use super::form::Form;
+use super::out::Out;
 use super::session::Answer;
 use super::shape::Writer;
 use super::slots::{Due, Part};
@@ -19,24 +21,24 @@ impl Core {
         // The first one's is written where it goes, and copied no more.
         let mut reply = match self.slots.is_first(tag) {
             true => std::mem::take(&mut self.out),
-            false => Vec::new(),
+            false => Out::default(),
         };
         self.write(call.due, result, now, &mut reply);
         if self.slots.is_first(tag) {
             self.out = reply;
-            reply = Vec::new();
+            reply = Out::default();
         }
         self.slots.put(tag, reply, &mut self.out);
     }
 
-    fn write(&mut self, due: Due, result: Result<Reply>, now: Instant, out: &mut Vec<u8>) {
+    fn write(&mut self, due: Due, result: Result<Reply>, now: Instant, out: &mut Out) {
         let mut to = Writer::new(out, self.session.protocol);
         match (due, result) {
-            (Due::Reply(form), Ok(reply)) => _ = to.reply(&reply, form),
+            (Due::Reply(form), Ok(reply)) => _ = to.reply(reply, form),
             (Due::Reply(_), Err(error)) => _ = to.error(&failure::text(&error)),
             (Due::Transaction(parts), Ok(reply)) => {
                 self.let_go(true);
-                self.write_transaction(parts, Some(&reply), now, out);
+                self.write_transaction(parts, Some(Rc::new(reply)), now, out);
             }
             (Due::Transaction(_), Err(error)) => {
                 match failure::is_watched_key(&error) {
@@ -45,7 +47,7 @@ impl Core {
                 };
                 self.let_go(is_told(&error));
             }
-            (Due::Watch, Ok(reply)) => _ = to.reply(&reply, Form::default()),
+            (Due::Watch, Ok(reply)) => _ = to.reply(reply, Form::default()),
             (Due::Watch, Err(error)) => {
                 to.error(&failure::text(&error));
                 self.let_go(false);
@@ -61,18 +63,20 @@ impl Core {
     pub(super) fn write_transaction(
         &mut self,
         parts: Vec<Part>,
-        replies: Option<&Reply>,
+        replies: Option<Rc<Reply>>,
         now: Instant,
-        out: &mut Vec<u8>,
+        out: &mut Out,
     ) {
         Writer::new(out, self.session.protocol).array(parts.len());
-        let mut replies = replies.into_iter().flat_map(Reply::elements);
+        let mut replies = replies
+            .iter()
+            .flat_map(|all| all.elements().map(move |reply| (reply, all)));
         for part in parts {
             match part {
                 Part::Remote(form) => {
                     let mut to = Writer::new(out, self.session.protocol);
                     match replies.next() {
-                        Some(reply) => to.element(reply, form),
+                        Some((reply, all)) => to.element(reply, form, all),
                         None => to.error("UNKNOWN the transaction has fewer replies than commands"),
                     };
                 }

@@ -7,6 +7,8 @@ use super::failure;
 use super::form::{Form, form};
 use super::gathered::Gathered;
 use super::listening::{self, Listening, MOST_MESSAGES};
+use super::out::Out;
+use super::request::MOST_REQUEST;
 use super::session::{Answer, Session, arity};
 use super::shape::Writer;
 use super::slots::{Call, Due, Slots};
@@ -47,7 +49,7 @@ pub(super) struct Core {
     pub(super) session: Session,
     pub(super) slots: Slots,
     /// Replies on their way to the peer.
-    pub(super) out: Vec<u8>,
+    pub(super) out: Out,
     pub(super) end: End,
     pub(super) listening: Option<Listening>,
     /// What the first of the slots asked for must be done before anything else is begun.
@@ -75,7 +77,7 @@ impl Core {
             queue: Arc::new(Queue::new(2 * MOST_CALLS)),
             session,
             slots: Slots::default(),
-            out: Vec::new(),
+            out: Out::default(),
             end: End::Open,
             listening: None,
             alone: false,
@@ -105,7 +107,7 @@ impl Core {
 
     /// Answers without a node, behind all that was asked before.
     pub(super) fn say(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
-        let mut reply = Vec::new();
+        let mut reply = Out::default();
         write(&mut Writer::new(&mut reply, self.session.protocol));
         self.slots.push_ready(reply, &mut self.out);
     }
@@ -172,7 +174,7 @@ impl Core {
 
     /// Answered here, or by a node.
     fn command(&mut self, args: &[&[u8]], now: Instant) -> Taken {
-        let (mut reply, told) = (Vec::new(), self.told());
+        let (mut reply, told) = (Out::default(), self.told());
         match self.session.answer(args, told, now, &mut reply) {
             Answer::None => return self.submit(args),
             Answer::Given => self.slots.push_ready(reply, &mut self.out),
@@ -258,7 +260,7 @@ impl Core {
         match args {
             [_] if self.multi.is_some() => self.refuse("ERR MULTI calls can not be nested"),
             [_] => {
-                self.multi = Some(Gathered::new(self.port.settings().limits.max_bytes));
+                self.multi = Some(Gathered::new(MOST_REQUEST));
                 self.say(|to| _ = to.status("OK"));
             }
             _ => self.refuse(&arity("multi")),
@@ -287,7 +289,7 @@ impl Core {
             self.refuse("EXECABORT Transaction discarded because of previous errors.");
         } else if gathered.batch().is_empty() {
             self.let_go(false);
-            let mut reply = Vec::new();
+            let mut reply = Out::default();
             self.write_transaction(gathered.into_parts(), None, now, &mut reply);
             self.slots.push_ready(reply, &mut self.out);
         } else {

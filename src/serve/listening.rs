@@ -114,8 +114,11 @@ impl Listening {
     /// Something has come. False when messages were lost.
     pub(super) fn take(&mut self, entry: Entry, to: &mut Writer<'_>) -> bool {
         match (entry.kind, entry.result) {
-            (EntryKind::Message, Ok(message)) if self.pending.is_some() => self.early.push(message),
-            (EntryKind::Message, Ok(message)) => self.message(&message, to),
+            (EntryKind::Message, Ok(message)) if self.pending.is_some() => {
+                self.early.push(message);
+                return self.early.len() <= MOST_MESSAGES;
+            }
+            (EntryKind::Message, Ok(message)) => self.message(message, to),
             (_, Ok(event)) => {
                 let text = |key: &[u8]| event.get(key).map(|value| value.data().to_vec()).unwrap_or_default();
                 match text(b"event").as_slice() {
@@ -179,11 +182,11 @@ impl Listening {
 
     fn catch_up(&mut self, to: &mut Writer<'_>) {
         for message in std::mem::take(&mut self.early) {
-            self.message(&message, to);
+            self.message(message, to);
         }
     }
 
-    fn message(&self, message: &Reply, to: &mut Writer<'_>) {
+    fn message(&self, message: Reply, to: &mut Writer<'_>) {
         let word = message.at(0).map(|word| word.data()).unwrap_or_default();
         let kind = match word {
             b"pmessage" => ChannelKind::Pattern,

@@ -12,6 +12,7 @@ mod form;
 mod gathered;
 mod inline;
 mod listening;
+mod out;
 mod outbox;
 mod peer;
 pub(crate) mod request;

@@ -2,7 +2,6 @@
 //! is to say.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +10,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::commands::{Core, End, Taken};
 use super::outbox::Outbox;
-use super::request::Inbox;
+use super::request::{Inbox, MOST_REQUEST};
 use crate::base::clock;
 use crate::handles::Port;
 use crate::net::accepted::Accepted;
@@ -51,7 +50,7 @@ impl Peer {
         let now = clock::now();
         Peer {
             socket,
-            inbox: Inbox::new(most),
+            inbox: Inbox::new(MOST_REQUEST),
             outbox: Outbox::new(most),
             ended: Box::pin(port.ended()),
             core: Core::new(port, now),
@@ -85,7 +84,8 @@ impl Peer {
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut more = self.take_ends() | self.take_requests();
         more |= self.hear(cx);
-        if !self.outbox.take(&mut self.core.out) || self.core.end == End::Now {
+        let parked = self.core.slots.parked();
+        if !self.outbox.take(&mut self.core.out, parked) || self.core.end == End::Now {
             return Turn::Over;
         }
         match self.write(cx) {
@@ -163,7 +163,7 @@ impl Peer {
     fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
         let mut wrote = false;
         while !self.outbox.is_empty() {
-            match self.socket.poll_write(cx, &[IoSlice::new(self.outbox.bytes())]) {
+            match self.socket.poll_write(cx, &self.outbox.parts()) {
                 Poll::Pending => return Ok(wrote),
                 Poll::Ready(Ok(count)) if count > 0 => self.outbox.sent(count),
                 Poll::Ready(_) => return Err(()),
@@ -178,7 +178,7 @@ impl Peer {
         if self.over || self.core.end != End::Open || (self.waits && self.inbox.len() >= MOST_AHEAD) {
             return Ok(false);
         }
-        match self.socket.poll_read(cx, self.inbox.room()) {
+        match self.socket.poll_read(cx, || self.inbox.room()) {
             Poll::Pending => Ok(false),
             // A peer that is gone wants no reply to what waits in the server for its sake.
             Poll::Ready(Ok(0)) if self.core.waits() => Err(()),

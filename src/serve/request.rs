@@ -11,6 +11,8 @@ use super::inline;
 const MOST_ARGS: i64 = 0x7fff_ffff;
 /// Bytes of one argument at most (`proto-max-bulk-len`).
 const MOST_BULK: i64 = 512 * 1024 * 1024;
+/// Bytes of one request at most, with the list of its arguments.
+pub(crate) const MOST_REQUEST: usize = (512 << 20) + (64 << 10);
 /// Bytes of a line at most: a command on a line, a length.
 const MOST_LINE: usize = 64 * 1024;
 /// Room that is there for each receive.
@@ -94,14 +96,15 @@ impl Inbox {
             At::Bulk(len, _) => (self.read + len + 2).saturating_sub(held),
             _ => 0,
         };
-        let want = due.min(MOST_AHEAD.max(held)).max(PIECE);
+        let want = due.clamp(PIECE, MOST_AHEAD);
         if self.start > 0 && (self.start == self.end || self.bytes.len() - self.end < want) {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, held);
         }
         if self.bytes.len() - self.end < want {
-            let len = (self.end + want).max(self.bytes.len().min(MOST_AHEAD) * 2);
-            self.bytes.resize(len, 0);
+            // No more than is sure to be filled: a large buffer grows where it lies.
+            self.bytes.reserve_exact(self.end + want - self.bytes.len());
+            self.bytes.resize(self.end + want, 0);
         }
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }

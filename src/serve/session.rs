@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
+use super::out::Out;
 use super::shape::{Protocol, Writer};
 use crate::topology::Role;
 
@@ -57,7 +58,7 @@ impl Session {
     }
 
     /// Answers a command, if it is one of these. `told`: how often it is subscribed, channels, patterns, sharded ones.
-    pub(super) fn answer(&mut self, args: &[&[u8]], told: [usize; 3], now: Instant, out: &mut Vec<u8>) -> Answer {
+    pub(super) fn answer(&mut self, args: &[&[u8]], told: [usize; 3], now: Instant, out: &mut Out) -> Answer {
         let Some((name, rest)) = args.split_first() else {
             return Answer::None;
         };
@@ -119,7 +120,7 @@ impl Session {
         };
     }
 
-    fn hello(&mut self, rest: &[&[u8]], out: &mut Vec<u8>) {
+    fn hello(&mut self, rest: &[&[u8]], out: &mut Out) {
         let mut refuse = |text: &str| _ = Writer::new(out, self.protocol).error(text);
         let mut protocol = self.protocol;
         if let Some(version) = rest.first() {
@@ -179,7 +180,7 @@ impl Session {
         }
     }
 
-    fn client(&mut self, rest: &[&[u8]], told: [usize; 3], now: Instant, out: &mut Vec<u8>) -> Answer {
+    fn client(&mut self, rest: &[&[u8]], told: [usize; 3], now: Instant, out: &mut Out) -> Answer {
         let Some((word, rest)) = rest.split_first() else {
             return Answer::None;
         };

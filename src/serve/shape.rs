@@ -1,7 +1,10 @@
 //! Replies as a server writes them to a peer of RESP2 or RESP3. Pure.
 
+use std::rc::Rc;
+
 use super::form::{Form, Nest};
-use crate::resp::{Kind, Reply, Value};
+use super::out::Out;
+use crate::resp::{Kind, LARGE, Reply, Value};
 
 /// What a peer has agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,15 +20,23 @@ struct Place {
     at: usize,
 }
 
+const TOP: Place = Place { depth: 0, at: 0 };
+
 /// Writes to one peer.
 pub(super) struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut Out,
     protocol: Protocol,
+    /// What is being written, where it may have large values.
+    source: Option<Rc<Reply>>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Writer<'a> {
-        Writer { out, protocol }
+    pub(super) fn new(out: &'a mut Out, protocol: Protocol) -> Writer<'a> {
+        Writer {
+            out,
+            protocol,
+            source: None,
+        }
     }
 
     fn is_old(&self) -> bool {
@@ -33,18 +44,25 @@ impl<'a> Writer<'a> {
     }
 
     /// A reply to a command of this form.
-    pub(super) fn reply(&mut self, reply: &Reply, form: Form) -> &mut Self {
-        self.element(reply.root(), form)
+    pub(super) fn reply(&mut self, reply: Reply, form: Form) -> &mut Self {
+        let root = reply.root();
+        if root.kind().is_aggregate() || root.data().len() >= LARGE {
+            let reply = Rc::new(reply);
+            return self.element(reply.root(), form, &reply);
+        }
+        self.value(root, form, TOP);
+        self
     }
 
     /// The same for an element of a transaction's.
-    pub(super) fn element(&mut self, value: Value<'_>, form: Form) -> &mut Self {
-        let top = Place { depth: 0, at: 0 };
+    pub(super) fn element(&mut self, value: Value<'_>, form: Form, of: &Rc<Reply>) -> &mut Self {
+        self.source = Some(Rc::clone(of));
         match (self.protocol, form.nest, value.kind()) {
             (Protocol::Resp2, Nest::Flat, Kind::Array) => self.flat(value, form),
             (Protocol::Resp2, Nest::Pairs, Kind::Map) => self.pairs(value, form),
-            _ => self.value(value, form, top),
+            _ => self.value(value, form, TOP),
         }
+        self.source = None;
         self
     }
 
@@ -114,7 +132,11 @@ impl<'a> Writer<'a> {
             (Kind::Double, Protocol::Resp3) => self.line(b',', value.data()),
             (Kind::BigNumber, Protocol::Resp3) => self.line(b'(', value.data()),
             (Kind::Verbatim, Protocol::Resp3) => _ = self.verbatim(value.verbatim_format(), value.data()),
-            _ => _ = self.bulk(value.data()),
+            _ => {
+                self.sized(b'$', value.data().len());
+                self.out.value(value, self.source.as_ref());
+                self.raw(b"\r\n");
+            }
         }
     }
 
@@ -148,7 +170,6 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn bulk(&mut self, bytes: &[u8]) -> &mut Self {
-        self.out.reserve(bytes.len() + 32);
         self.sized(b'$', bytes.len());
         self.raw(bytes);
         self.raw(b"\r\n");
@@ -200,12 +221,12 @@ impl<'a> Writer<'a> {
     }
 
     fn line(&mut self, sign: u8, text: &[u8]) {
-        self.out.push(sign);
+        self.out.bytes.push(sign);
         self.raw(text);
         self.raw(b"\r\n");
     }
 
     fn raw(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+        self.out.bytes.extend_from_slice(bytes);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::form::Form;
+use super::out::Out;
 use crate::completion::CallId;
 
 /// A command of a transaction.
@@ -42,7 +43,7 @@ pub(super) struct Call {
 enum Slot {
     Call(Call),
     /// The reply, which waits for those before it.
-    Ready(Vec<u8>),
+    Ready(Out),
 }
 
 /// All of one peer's.
@@ -53,6 +54,8 @@ pub(super) struct Slots {
     first: u64,
     /// Bytes of the requests under way.
     bytes: usize,
+    /// Bytes of the replies that wait.
+    parked: usize,
 }
 
 impl Slots {
@@ -69,6 +72,11 @@ impl Slots {
         self.bytes
     }
 
+    /// Bytes of the replies that wait for those before them.
+    pub(super) fn parked(&self) -> usize {
+        self.parked
+    }
+
     /// The number that the next one gets.
     pub(super) fn next(&self) -> u64 {
         self.first + u64::try_from(self.all.len()).unwrap_or(0)
@@ -80,13 +88,16 @@ impl Slots {
     }
 
     /// A reply that is there already; `out` takes it if none comes before it.
-    pub(super) fn push_ready(&mut self, reply: Vec<u8>, out: &mut Vec<u8>) {
+    pub(super) fn push_ready(&mut self, reply: Out, out: &mut Out) {
         match self.all.is_empty() {
-            true => out.extend_from_slice(&reply),
-            false => self.all.push_back(Slot::Ready(reply)),
-        }
-        if self.all.is_empty() {
-            self.first += 1;
+            true => {
+                out.append(reply);
+                self.first += 1;
+            }
+            false => {
+                self.parked += reply.len();
+                self.all.push_back(Slot::Ready(reply));
+            }
         }
     }
 
@@ -94,7 +105,7 @@ impl Slots {
     pub(super) fn take(&mut self, number: u64) -> Option<Call> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let slot = self.all.get_mut(at)?;
-        match std::mem::replace(slot, Slot::Ready(Vec::new())) {
+        match std::mem::replace(slot, Slot::Ready(Out::default())) {
             Slot::Call(call) => {
                 self.bytes -= call.bytes;
                 Some(call)
@@ -112,13 +123,15 @@ impl Slots {
     }
 
     /// The reply to a call that was taken: to `out`, with those that waited for it, or to its slot.
-    pub(super) fn put(&mut self, number: u64, reply: Vec<u8>, out: &mut Vec<u8>) {
+    pub(super) fn put(&mut self, number: u64, reply: Out, out: &mut Out) {
         let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
         if let Some(slot) = at.and_then(|at| self.all.get_mut(at)) {
+            self.parked += reply.len();
             *slot = Slot::Ready(reply);
         }
-        while let Some(Slot::Ready(reply)) = self.all.front() {
-            out.extend_from_slice(reply);
+        while let Some(Slot::Ready(reply)) = self.all.front_mut() {
+            self.parked -= reply.len();
+            out.append(std::mem::take(reply));
             self.all.pop_front();
             self.first += 1;
         }

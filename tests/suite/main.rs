@@ -97,6 +97,7 @@ mod serve {
     mod hostile;
     mod order;
     pub mod peer;
+    mod programs;
     mod shapes;
     mod transactions;
 }
