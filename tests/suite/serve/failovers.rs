@@ -83,6 +83,15 @@ fn writers_go_on_when_the_primary_is_killed() {
 }
 
 #[test]
+fn writers_go_on_when_the_primary_is_frozen() {
+    through(|topology| {
+        let old = topology.primary();
+        topology.stop(old);
+        topology.wait_for_primary_change(old, PATIENCE * 4);
+    });
+}
+
+#[test]
 fn writers_go_on_through_a_planned_failover() {
     through(|topology| {
         let old = topology.primary();

@@ -199,3 +199,36 @@ fn a_connection_that_was_watched_is_given_back_clean_and_closed_with_its_peer() 
     drop(first);
     assert_eq!(second.ask("WATCH transactions:given"), "+OK\\r\\n");
 }
+
+#[test]
+fn a_transaction_never_runs_where_nothing_was_watched_for_it() {
+    let topology = shared();
+    let keys = overrides(&[("client_name", "served-lost")]);
+    let client = open_on(&topology).primary_for(Some(SERVICE), Some(&keys)).unwrap();
+    let node = topology.node(topology.primary());
+    let mut peer = Peer::of(&client);
+    peer.ask("SET transactions:lost 1");
+    for read_again in [false, true] {
+        assert_eq!(peer.ask("WATCH transactions:lost"), "+OK\\r\\n");
+        // All of the client's connections end, and that one with what it watched.
+        let list = crate::support::tell(node, "CLIENT LIST").as_text();
+        for line in list.lines().filter(|line| line.contains(" name=served-lost ")) {
+            let id = line.split(' ').next().unwrap().strip_prefix("id=").unwrap();
+            crate::support::tell(node, &format!("CLIENT KILL ID {id}"));
+        }
+        if read_again {
+            let lost = peer.ask("GET transactions:lost");
+            assert!(lost.starts_with("-UNKNOWN ") || lost.starts_with("-NOTSENT "), "{lost}");
+        }
+        peer.pipeline(&["MULTI", "INCR transactions:lost", "EXEC", "GET transactions:lost"]);
+        let told = peer.replies(4);
+        assert!(
+            told[2].starts_with("-UNKNOWN ") || told[2].starts_with("-NOTSENT "),
+            "{told:?}"
+        );
+        assert_eq!(told[3], "$1\\r\\n1\\r\\n", "it was not executed");
+    }
+    // The next one is as good as new.
+    peer.pipeline(&["WATCH transactions:lost", "MULTI", "INCR transactions:lost", "EXEC"]);
+    assert_eq!(peer.replies(4)[3], "*1\\r\\n:2\\r\\n");
+}
