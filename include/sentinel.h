@@ -1262,6 +1262,47 @@ sentinel_status_t sentinel_subscription_remove(sentinel_subscription_t *subscrip
 /** Ends and frees a subscription; NULL is allowed. Nothing is posted after that; what is in the queue stays there. */
 void sentinel_subscription_free(sentinel_subscription_t *subscription);
 
+/* ------------------------------------------------------------------------------------- sockets for other clients -- */
+/*
+ * A program that speaks to its servers through another client library follows failovers without a change: the library
+ * gets a socket from here in place of one that is connected to a server. What comes in goes out as submissions of the
+ * client, with its options; discovery, failover and what may be repeated are the library's.
+ *
+ * The socket speaks RESP2, and RESP3 after `HELLO 3`, as a server of the client's role does; pipelines are answered in
+ * their order. Answered without a node: `HELLO`, `AUTH` (any: who holds the socket is trusted), `CLIENT SETNAME`, `GETNAME`,
+ * `SETINFO`, `ID`, `INFO`, `NO-EVICT` and `NO-TOUCH`, `SELECT` of the client's own database, `RESET`, `QUIT`, `PING`, `ECHO`.
+ * `MULTI` gathers what is sent at once with `EXEC`; from `WATCH` on a connection is kept until `EXEC`, `DISCARD` or `UNWATCH`.
+ * Commands that wait in the server have a connection of their own. `SUBSCRIBE` and its kin have one for this socket,
+ * restored after a failover without a word. Refused: `MONITOR`, `SYNC`, `PSYNC`, `CLIENT REPLY`, `CLIENT TRACKING`, `WAIT`,
+ * `WAITAOF`, `SELECT` of another database. With `protocol` 2 `HELLO 3` is refused too.
+ *
+ * A call that fails without a server's reply is answered by an error reply: its first word is `NOTSENT` (never executed),
+ * `UNKNOWN` (it may have been) or `TIMEOUT`, its text the message. The stream ends when the peer ends it or breaks the
+ * protocol, when the client is closed or freed, and when more than `max_reply_bytes` wait for a peer that does not read.
+ */
+
+/**
+ * A stream socket that speaks RESP and stands for the client's node. Does no I/O and waits for nothing.
+ *
+ * The caller owns `*fd`: it is one end of a socket pair, blocking, closed in programs that this one executes. Closing it
+ * is all that is to be done at the end.
+ */
+SENTINEL_MUST_CHECK
+sentinel_status_t sentinel_client_socket(sentinel_client_t *client,
+                                         int *fd,
+                                         sentinel_error_t **error);
+
+/**
+ * Serves a connected stream socket, of the Unix family or TCP, as sentinel_client_socket serves its own end.
+ *
+ * On success the library owns `fd`, which is closed here when the stream ends, and makes it non-blocking, for those too
+ * that were duplicated from it. On failure it stays the caller's as it was: INVALID_ARGUMENT when it is no such socket.
+ */
+SENTINEL_MUST_CHECK
+sentinel_status_t sentinel_client_serve(sentinel_client_t *client,
+                                        int fd,
+                                        sentinel_error_t **error);
+
 /* ------------------------------------------------------------------------------------------ events, log, metrics -- */
 /*
  * What the library sees and does, for operators. Nothing is printed and no password is ever shown.

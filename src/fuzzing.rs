@@ -21,7 +21,8 @@ use crate::discovery::{events, hear_all, replicas};
 use crate::ffi::{batch, bytes::Args, error, options, reply};
 use crate::net::handshake::{SENTINEL_LIMITS, node_words, sentinel_words};
 use crate::net::{AddressMap, Endpoint, Login, Socket, Vault, Wire};
-use crate::resp::{DecodeError, Decoder, Limits, Reply, Room, Value};
+use crate::resp::{DecodeError, Decoder, Limits, Reply, Room, Value, encode};
+use crate::serve::request::Inbox;
 use crate::topology::{Role, Word};
 
 /// Stands for a password: no message may repeat it.
@@ -48,6 +49,63 @@ pub fn decoder(data: &[u8]) {
         assert_same(one.root(), other.root());
         check_in_c(one);
     }
+}
+
+/// The first byte says how the rest is cut, the second what a request may cost: in one piece or in many, what a peer asks for
+/// is the same, and the fault that ends it; memory follows what came; what was read is read again from a plain encoding.
+pub fn requests(data: &[u8]) {
+    let Some((&[cut, limit], stream)) = data.split_first_chunk::<2>() else {
+        return;
+    };
+    let most = 64 << (limit % 20);
+    let (whole, fault) = asked(stream, stream.len().max(1), most);
+    let (cut_up, fault_again) = asked(stream, usize::from(cut) + 1, most);
+    assert_eq!(fault, fault_again, "the fault depends on the pieces");
+    assert_eq!(whole, cut_up, "the requests depend on the pieces");
+    let mut plain = Vec::new();
+    for request in &whole {
+        assert!(!request.is_empty(), "a request without a name");
+        let args: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
+        encode(&mut plain, &args);
+    }
+    let most = usize::MAX / 2;
+    assert_eq!(
+        asked(&plain, plain.len().max(1), most),
+        (whole, None),
+        "a request is another one when it is said again"
+    );
+}
+
+type Asked = (Vec<Vec<Vec<u8>>>, Option<String>);
+
+fn asked(stream: &[u8], piece: usize, most: usize) -> Asked {
+    let (mut inbox, mut all) = (Inbox::new(most), Vec::new());
+    for mut piece in stream.chunks(piece) {
+        while !piece.is_empty() {
+            let room = inbox.room();
+            let (now, later) = piece.split_at(piece.len().min(room.len()));
+            room[..now.len()].copy_from_slice(now);
+            inbox.filled(now.len());
+            piece = later;
+        }
+        loop {
+            match inbox.next() {
+                Ok(true) => all.push(inbox.args().into_iter().map(<[u8]>::to_vec).collect()),
+                Ok(false) => break,
+                Err(fault) => {
+                    let text = fault.to_string();
+                    assert!(text.starts_with("Protocol error: "), "{text}");
+                    return (all, Some(text));
+                }
+            }
+            inbox.take();
+        }
+    }
+    assert!(
+        inbox.room().len() <= (3 << 20) + 2 * stream.len(),
+        "room for what was only announced"
+    );
+    (all, None)
 }
 
 fn decode(
@@ -365,6 +423,11 @@ mod tests {
     #[test]
     fn the_corpus_of_the_decoder_breaks_nothing() {
         replay("decoder", decoder);
+    }
+
+    #[test]
+    fn the_corpus_of_the_requests_breaks_nothing() {
+        replay("requests", requests);
     }
 
     #[test]

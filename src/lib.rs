@@ -18,6 +18,7 @@ pub mod options;
 pub mod ownership;
 pub mod pool;
 pub mod resp;
+pub mod serve;
 pub mod topology;
 
 pub use base::deadline::Deadline;

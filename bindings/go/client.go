@@ -29,6 +29,8 @@ import "C"
 import (
 	"context"
 	"math"
+	"net"
+	"os"
 	"runtime"
 	"sync/atomic"
 )
@@ -288,6 +290,33 @@ func (c *Client) Connect(ctx context.Context) error {
 		return struct{}{}, nil
 	}, nil)
 	return err
+}
+
+// Conn is a stream that speaks RESP as a server of the client's role does and follows every failover: for libraries that
+// bring a client of their own. The caller closes it.
+func (c *Client) Conn() (net.Conn, error) {
+	handle := c.shared.use()
+	if handle == nil {
+		return nil, closed("the client")
+	}
+	defer c.shared.done()
+	fd := C.int(-1)
+	var failure *C.sentinel_error_t
+	if status := C.sentinel_client_socket(handle, &fd, &failure); status != C.SENTINEL_OK {
+		return nil, takeError(status, failure)
+	}
+	file := os.NewFile(uintptr(fd), "libsentinel")
+	defer file.Close() // the connection has a descriptor of its own
+	return net.FileConn(file)
+}
+
+// DialContext is Conn in the shape that libraries ask for: Dialer of go-redis, NewConn of redigo, DialCtxFn of rueidis. The
+// node is the client's, whatever address is asked for.
+func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c.Conn()
 }
 
 // Node is the node that serves this client now, and false while there is no connection. It does no I/O.

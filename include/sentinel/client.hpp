@@ -113,6 +113,17 @@ public:
     connection acquire(std::chrono::milliseconds timeout = {}) const;
     result<connection> try_acquire(std::chrono::milliseconds timeout = {}) const;
 
+    /**
+     * A stream socket that speaks RESP as a server of the client's role does and follows every failover: for libraries that
+     * bring a client of their own. The caller owns the descriptor.
+     */
+    int socket() const;
+    result<int> try_socket() const;
+
+    /** Serves a connected stream socket in the same way, and takes it over; on failure it stays the caller's. */
+    void serve(int fd) const;
+    result<void> try_serve(int fd) const;
+
     /** Submits a command; its completion appears in `to` with `tag`. The id is for cancel(). */
     std::uint64_t submit(const queue &to, const arguments &args, std::uint64_t tag,
                          const call_options &options = {}) const;

@@ -107,6 +107,25 @@ SENTINEL_HPP_INLINE result<connection> client::try_acquire(std::chrono::millisec
     return to.made(sentinel_client_acquire(get(), timeout.count(), &to.object, &to.error));
 }
 
+SENTINEL_HPP_INLINE int client::socket() const { return try_socket().value(); }
+
+SENTINEL_HPP_INLINE result<int> client::try_socket() const {
+    int fd = -1;
+    sentinel_error_t *error = nullptr;
+    const sentinel_status_t status = sentinel_client_socket(get(), &fd, &error);
+    if (status < 0)
+        return failure(status, error);
+    return fd;
+}
+
+SENTINEL_HPP_INLINE void client::serve(int fd) const { try_serve(fd).value(); }
+
+SENTINEL_HPP_INLINE result<void> client::try_serve(int fd) const {
+    sentinel_error_t *error = nullptr;
+    const sentinel_status_t status = sentinel_client_serve(get(), fd, &error);
+    return detail::checked(status, error);
+}
+
 SENTINEL_HPP_INLINE std::uint64_t client::submit(const queue &to, const arguments &args, std::uint64_t tag,
                                                  const call_options &options) const {
     return try_submit(to, args, tag, options).value();

@@ -41,11 +41,21 @@ impl Batch {
 
     /// Adds a command, copied. Commands that wait in the server or change the connection have no place in a batch.
     pub fn add(&mut self, args: &[&[u8]]) -> Result<()> {
+        match commands::look_up(args) {
+            Some(Class::Blocking) => Err(unsupported(args, "run it by itself: it would hold up the whole batch")),
+            class => self.put(args, class),
+        }
+    }
+
+    /// The same for one of a transaction, in which no command waits.
+    pub(crate) fn add_queued(&mut self, args: &[&[u8]]) -> Result<()> {
+        self.put(args, commands::look_up(args))
+    }
+
+    fn put(&mut self, args: &[&[u8]], class: Option<Class>) -> Result<()> {
         has_name(args)?;
-        let class = commands::look_up(args);
         match class.unwrap_or(Class::Shared) {
-            Class::Shared => {}
-            Class::Blocking => return Err(unsupported(args, "run it by itself: it would hold up the whole batch")),
+            Class::Shared | Class::Blocking => {}
             Class::Confirming { instead } | Class::Stateful { instead } | Class::Never { instead } => {
                 return Err(unsupported(args, instead));
             }
@@ -81,7 +91,7 @@ impl Batch {
     }
 
     /// Its kind.
-    pub(super) fn kind(&self) -> BatchKind {
+    pub(crate) fn kind(&self) -> BatchKind {
         self.kind
     }
 

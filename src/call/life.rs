@@ -52,6 +52,8 @@ pub(crate) struct Life {
     script: Script,
     /// It waits in the server: on a connection of its own.
     own: bool,
+    /// What it means rests on what its connection did before: it goes out on that one or not at all.
+    bound: bool,
     /// The server was asked what it is: a module may run it.
     foreign: bool,
     /// The server said that it has no such command.
@@ -74,6 +76,7 @@ impl Life {
             stage: Stage::Waiting,
             script: Script::No,
             own,
+            bound: false,
             foreign: false,
             absent: false,
             so_far: Outcome::NotSent,
@@ -87,6 +90,12 @@ impl Life {
     pub(crate) fn asking(mut self, unknown: Vec<Vec<u8>>) -> Life {
         self.foreign = !unknown.is_empty();
         self.unknown = unknown;
+        self
+    }
+
+    /// It goes out on one certain connection of its own, and is never repeated.
+    pub(crate) fn bound(mut self) -> Life {
+        (self.bound, self.own, self.options.no_retry) = (true, true, true);
         self
     }
 
@@ -372,12 +381,9 @@ impl Life {
         let result = match (message, self.kept.take().map(|kept| *kept), lost) {
             (Message::Role | Message::Exists, Some(Kept::Doubt(doubt)), _) => doubt.otherwise,
             (Message::Confirmation | Message::Role | Message::Exists, _, lost) => {
-                let error = lost.unwrap_or_else(|| {
-                    let cause = "the connection was given up".to_owned();
-                    Error::new(ErrorKind::ConnectionLost { cause })
-                });
-                Err(error.with_outcome(Outcome::Unknown))
+                Err(lost.unwrap_or_else(given_up).with_outcome(Outcome::Unknown))
             }
+            (_, _, lost) if self.bound => Err(lost.unwrap_or_else(given_up).with_outcome(Outcome::NotSent)),
             // A connection that was lost is an attempt that failed.
             (_, _, Some(error)) if self.options.no_retry => Err(error.with_outcome(Outcome::NotSent)),
             _ => return self.connect(),
@@ -405,6 +411,11 @@ impl Life {
         let error = self.so_far(error.with_outcome(outcome));
         self.end(Err(error))
     }
+}
+
+fn given_up() -> Error {
+    let cause = "the connection was given up".to_owned();
+    Error::new(ErrorKind::ConnectionLost { cause })
 }
 
 /// Whether it is the server's answer to what it was asked.

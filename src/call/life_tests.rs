@@ -425,6 +425,46 @@ fn happen(account: &mut Account, [what, time, picks @ ..]: [u8; 8]) {
     }
 }
 
+/// The one connection that it may go out on is gone, before or after it was written: it goes to no other, whatever the
+/// command.
+#[test]
+fn a_call_that_is_bound_to_its_connection_goes_to_no_other() {
+    let only_reads = Words(vec![vec!["GET", "k"]]);
+    let refused = || {
+        let mut out = Builder::new();
+        out.error(ERRORS[0].as_bytes());
+        out.finish().into_iter().collect()
+    };
+    for pick in 0..32 {
+        for (event, wanted) in [
+            (Event::TakenBack(None), Some(Outcome::NotSent)),
+            (Event::TakenBack(Some(error(pick))), Some(Outcome::NotSent)),
+            (Event::Ended(Ended::unsent(error(pick)), scene_of(&only_reads)), None),
+            (
+                Event::Ended(Ended::new(refused(), Ok(()), 0), scene_of(&only_reads)),
+                None,
+            ),
+        ] {
+            let mut life = Life::new(Shape::Command, &CallOptions::default(), false).bound();
+            assert!(life.set_out().is_some());
+            let Step::End(Err(error)) = life.on(event).step else {
+                panic!("it goes on");
+            };
+            assert!(wanted.is_none_or(|wanted| error.outcome() == wanted), "{error}");
+        }
+    }
+}
+
+fn scene_of(commands: &Words) -> Scene<'_> {
+    Scene {
+        commands,
+        node: None,
+        wanted: Role::Primary,
+        closed: false,
+        late: false,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
 

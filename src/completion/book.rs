@@ -8,6 +8,7 @@ use super::agenda::Agenda;
 use super::callbacks::Done;
 use super::deliveries::{Deliveries, Destination};
 use super::entry::CallId;
+use super::hold::Hold;
 use super::queues::Queues;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
@@ -22,6 +23,8 @@ use crate::resp::Reply;
 pub enum Target<'a> {
     /// Into a queue, where a place is taken for it, under a tag.
     Queue(&'a Arc<Queue>, u64),
+    /// The same, and the connection on which the call succeeds is kept.
+    Keeping(&'a Arc<Queue>, u64, &'a Arc<Hold>),
     /// To a function on sentinel-cb.
     Done(Done),
 }
@@ -111,6 +114,8 @@ pub(super) struct Call {
     pub(super) deadline: Deadline,
     target: Kept,
     pub(super) place: Place,
+    /// Keeps the connection, once it has succeeded.
+    pub(super) hold: Option<Arc<Hold>>,
     /// When it was accepted, where it is one of those that are timed.
     pub(super) began: Option<Moment>,
 }
@@ -125,6 +130,7 @@ impl Call {
             deadline: Deadline::NEVER,
             target: Kept::Free,
             place: Place::Waiting,
+            hold: None,
             began: None,
         }
     }
@@ -234,16 +240,17 @@ impl Book {
             self.slots.push(Slot { turn: 0, call });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        let target = match target {
-            Target::Queue(queue, tag) => Kept::Queue(self.queues.hold(queue), tag),
-            Target::Done(function) => Kept::Done(function),
+        let (target, hold) = match target {
+            Target::Queue(queue, tag) => (Kept::Queue(self.queues.hold(queue), tag), None),
+            Target::Keeping(queue, tag, hold) => (Kept::Queue(self.queues.hold(queue), tag), Some(Arc::clone(hold))),
+            Target::Done(function) => (Kept::Done(function), None),
         };
         self.entered += 1;
         let entered = self.entered;
         let Some(slot) = self.slot_mut(index) else {
             return (0, false);
         };
-        slot.call.target = target;
+        (slot.call.target, slot.call.hold) = (target, hold);
         slot.call.order = entered;
         slot.turn = slot.turn.wrapping_add(1).max(1);
         fill(&mut slot.call);
@@ -276,10 +283,11 @@ impl Book {
     }
 
     /// Takes out one command of which nothing but its reply is left, and adds that to `done`, and its request to `spent`
-    /// where that may be large. When the call began, where that is known; `None` when it is no such command.
+    /// where that may be large. When the call began, where that is known; `None` when it is no such command. `lane` is
+    /// kept where the call asks for that.
     pub(super) fn finish(
         &mut self,
-        id: CallId,
+        (id, lane): (CallId, Option<&Arc<Lane>>),
         reply: &mut Option<Reply>,
         (done, spent): (&mut Deliveries, &mut Vec<Apart>),
     ) -> Option<Option<Moment>> {
@@ -290,6 +298,9 @@ impl Book {
         }
         let result = Ok(reply.take()?);
         let began = call.began;
+        if let (Some(hold), Some(lane)) = (call.hold.take(), lane) {
+            hold.keep(lane);
+        }
         spent.extend(call.request.clear(index < KEEP_BUFFERS));
         match std::mem::replace(&mut call.target, Kept::Free) {
             Kept::Free => {}
@@ -414,7 +425,7 @@ mod tests {
         nil.nil();
         let mut reply = nil.finish();
         let to = (&mut Deliveries::default(), &mut Vec::new());
-        book.finish(id, &mut reply, to).is_some()
+        book.finish((id, None), &mut reply, to).is_some()
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Calls {
         target: Target<'_>,
     ) -> Result<CallId> {
         match &target {
-            Target::Queue(queue, _) => queue.take_place()?,
+            Target::Queue(queue, _) | Target::Keeping(queue, ..) => queue.take_place()?,
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
         let simple = life.is_simple();
@@ -397,8 +397,8 @@ fn not_started(error: &std::io::Error) -> Error {
 }
 
 /// Gives back what a target holds for a call that is not accepted.
-fn give_back(target: &Target<'_>) {
-    if let Target::Queue(queue, _) = target {
+pub(super) fn give_back(target: &Target<'_>) {
+    if let Target::Queue(queue, _) | Target::Keeping(queue, ..) = target {
         queue.give_back(1);
     }
 }

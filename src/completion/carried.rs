@@ -25,7 +25,7 @@ impl Submissions for Calls {
                 if !plain {
                     continue;
                 }
-                if let Some(began) = book.finish(end.id, &mut end.last, (&mut done, &mut spent)) {
+                if let Some(began) = book.finish((end.id, Some(lane)), &mut end.last, (&mut done, &mut spent)) {
                     timed.extend(began);
                     finished += 1;
                     end.id = 0;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 
 use crate::base::sync::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -51,6 +52,8 @@ pub struct Queue {
     arrived: Condvar,
     /// Made when a program first asks for it: without one, posting costs no system call.
     signal: OnceLock<EventFd>,
+    /// A task that takes what comes: woken as the signal is raised.
+    taker: OnceLock<Waker>,
     /// A task waits for room.
     crowded: AtomicBool,
     /// Tells tasks that there is room again, or that the queue is closed or freed.
@@ -75,6 +78,7 @@ impl Queue {
             state: Mutex::default(),
             arrived: Condvar::new(),
             signal: OnceLock::new(),
+            taker: OnceLock::new(),
             crowded: AtomicBool::new(false),
             moved: Notify::new(),
         }
@@ -232,6 +236,11 @@ impl Queue {
         state.freed || self.taken.load(Ordering::Acquire) == CLOSED
     }
 
+    /// Hands out what is there, up to `most`, and waits for nothing. How many were handed out.
+    pub(crate) fn take_some(&self, most: usize, take: impl FnMut(Entry)) -> usize {
+        self.hand_out(self.state.lock(), most, take)
+    }
+
     /// Hands out what is there, up to `most`. Without the lock, for `take` takes its time. How many were handed out.
     fn hand_out<'a>(&'a self, mut state: MutexGuard<'a, State>, most: usize, mut take: impl FnMut(Entry)) -> usize {
         let (mut left, mut handed) = (most.min(state.entries.len()), 0);
@@ -339,9 +348,17 @@ impl Queue {
         drop(dropped);
     }
 
+    /// Has this task woken, and no other, when something is there again.
+    pub(crate) fn wake_with(&self, cx: &Context<'_>) {
+        self.taker.get_or_init(|| cx.waker().clone());
+    }
+
     fn raise(&self) {
         if let Some(signal) = self.signal.get() {
             signal.raise();
+        }
+        if let Some(taker) = self.taker.get() {
+            taker.wake_by_ref();
         }
     }
 

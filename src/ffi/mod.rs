@@ -47,6 +47,8 @@ pub mod queue;
 
 pub mod subscription;
 
+pub mod serve;
+
 pub mod observe;
 
 pub mod version;

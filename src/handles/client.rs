@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::watch;
+
 use super::Connection;
+use super::entrance::{Entrance, life_of};
 use super::parts::Parts;
 use super::runtime::Runtime;
 use super::scan::Scan;
@@ -12,17 +15,15 @@ use crate::base::error::Result;
 use crate::base::process::ForkBound;
 use crate::call::batch::Batch;
 use crate::call::commands::{self, Class};
-use crate::call::learnt::unknown_name;
 use crate::call::life::Life;
 use crate::call::reading::{in_one, incomplete};
-use crate::call::replication::shape;
 use crate::call::script::Script;
 use crate::call::terms::{CallOptions, has_name, terms};
 use crate::call::waiting::{self, Letter, Waiting};
 use crate::call::walk::Walk;
 use crate::completion::{CallId, Calls, Queue, Target};
 use crate::pool::{Pool, Submissions, Want};
-use crate::resp::{Reply, Request};
+use crate::resp::Reply;
 use crate::topology::Node;
 
 /// A client bound to the primary or the replicas of a service. Any thread, any time.
@@ -47,6 +48,7 @@ impl Client {
                 calls: OnceLock::new(),
                 learnt,
                 runtime,
+                ended: watch::Sender::new(false),
             })),
         }
     }
@@ -62,6 +64,7 @@ impl Client {
 
     fn end_submissions(&self) {
         if !self.parts.is_forked() {
+            self.parts.ended.send_replace(true);
             self.parts.pool.end_submissions();
         }
     }
@@ -130,11 +133,7 @@ impl Client {
     /// Submits a batch: its completion has the reply of [`Client::batch`].
     pub fn submit_batch(&self, batch: &Batch, call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
-        batch.check(call)?;
-        let (parts, life) = (batch.parts(), batch.life(call, &self.parts.learnt));
-        let deadline = self.deadline(call.timeout_ms)?;
-        self.calls()
-            .submit(self.pool(), &Request::Encoded(&parts), life, deadline, target)
+        self.entrance().submit_batch(batch, call, target)
     }
 
     /// Runs a script; the first `keys` of `args` are the names of keys.
@@ -153,13 +152,15 @@ impl Client {
     /// Submits one command: it completes once, at `target`.
     pub fn submit(&self, args: &[&[u8]], call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         self.parts.runtime.check()?;
-        has_name(args)?;
-        let class = commands::look_up(args);
-        let mut deadline = self.deadline(call.timeout_ms)?;
-        let own = terms(args, class, call, &mut deadline)?;
-        let life = self.life(args, class, call, own)?;
-        let request = Request::Command(args);
-        self.calls().submit(self.pool(), &request, life, deadline, target)
+        self.entrance().submit(args, call, target)
+    }
+
+    fn entrance(&self) -> Entrance<'_> {
+        Entrance {
+            pool: self.pool(),
+            calls: self.calls(),
+            learnt: &self.parts.learnt,
+        }
     }
 
     /// Ends a submitted call with `Cancelled`, unless it has completed.
@@ -198,14 +199,10 @@ impl Client {
         Ok(Subscription::new(pool, runtime, Arc::clone(queue), tag))
     }
 
-    /// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
+    /// The life of one command. `own`: it waits in the server.
     #[inline]
     pub(super) fn life(&self, args: &[&[u8]], class: Option<Class>, call: &CallOptions, own: bool) -> Result<Life> {
-        let life = Life::new(shape(self.pool(), call)?, call, own);
-        Ok(match unknown_name(args, class) {
-            None => life,
-            Some(name) => self.parts.learnt.recalled(life.asking(vec![name.to_ascii_uppercase()])),
-        })
+        life_of(self.pool(), &self.parts.learnt, args, class, call, own)
     }
 
     #[inline]

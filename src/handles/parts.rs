@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::watch;
+
 use super::runtime::Runtime;
 use crate::call::Learnt;
 use crate::completion::Calls;
@@ -15,6 +17,8 @@ pub(super) struct Parts {
     /// What the servers said of commands that the table does not know.
     pub(super) learnt: Arc<Learnt>,
     pub(super) runtime: Arc<Runtime>,
+    /// The client is closed: what serves on its behalf ends.
+    pub(super) ended: watch::Sender<bool>,
 }
 
 impl Drop for Parts {

@@ -146,6 +146,11 @@ impl Runtime {
         });
     }
 
+    /// The same with what belongs to sentinel-io alone; `start` starts the task.
+    pub(crate) fn spawn_with(&self, start: impl FnOnce(Rc<Common>) + Send + 'static) {
+        self.io.post(move |core| start(Rc::clone(&core.common)));
+    }
+
     /// What runs the callbacks.
     pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {
         &self.callbacks

@@ -1,5 +1,6 @@
 //! Name resolution, TCP, TLS, handshake, and the few unsafe lines to the kernel.
 
+pub mod accepted;
 mod dial;
 pub mod endpoint;
 mod failure;

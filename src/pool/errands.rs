@@ -190,6 +190,30 @@ impl Pool {
         }
     }
 
+    /// A connection that somebody keeps carries this call of theirs from here on.
+    pub fn carry_held(&self, lane: &Lane, id: u64) {
+        let _state = self.state.lock();
+        lane.carry(id);
+    }
+
+    /// Nobody keeps this connection any more. `clean`: the next call may have it.
+    pub fn let_go(self: &Arc<Pool>, lane: &Arc<Lane>, clean: bool) {
+        lane.hold(false);
+        let until = self.idle_until();
+        {
+            let mut state = self.state.lock();
+            match clean && lane.is_usable() {
+                true => state.rest_own_lane(lane, until),
+                false => state.drop_own_lane(lane),
+            }
+        }
+        if let Some(socket) = lane.socket.upgrade().filter(|_| !clean) {
+            socket.cut();
+        }
+        self.run_errands();
+        self.demand.notify_one();
+    }
+
     /// A connection of a call's own has done this call.
     pub fn own_lane_free(self: &Arc<Pool>, lane: &Arc<Lane>, id: u64) {
         let until = self.idle_until();

@@ -31,6 +31,8 @@ pub struct Lane {
     pub(super) socket: Weak<Socket>,
     /// It carries one submitted call at a time, which may wait in the server.
     pub(super) own: bool,
+    /// It stays with whom it carried a call of, whatever becomes of the calls.
+    held: AtomicBool,
     /// It was a connection of a thread's own, and is none of the pool's.
     pub(super) begun: bool,
     /// That call, while there is one. Written under the pool's lock.
@@ -61,6 +63,7 @@ impl Lane {
             generation,
             socket: Arc::downgrade(socket),
             own,
+            held: AtomicBool::new(false),
             begun: false,
             carried: AtomicU64::new(0),
             login,
@@ -100,6 +103,16 @@ impl Lane {
     /// Whether it is for this one.
     pub(crate) fn carries(&self, id: u64) -> bool {
         self.carried.load(Ordering::Relaxed) == id
+    }
+
+    /// Keeps it for the calls to come: it is not idle once this one has ended. Or ends that.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    /// Whether somebody keeps it.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
     /// The node and epoch it belongs to.

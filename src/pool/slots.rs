@@ -73,14 +73,14 @@ impl State {
     /// What an own connection carried of this call has ended. Another call may have it by now, of which nothing was
     /// handed over yet: that one keeps it.
     pub(super) fn settle_own_lane(&mut self, lane: &Arc<Lane>, id: u64, idle_until: Instant) {
-        if lane.carries(id) {
+        if lane.carries(id) && !lane.is_held() {
             self.rest_own_lane(lane, idle_until);
         }
     }
 
     /// An own connection without a call: for the first that waits, else idle until `idle_until`, but not so long that it
     /// would have to be asked whether it is still there.
-    fn rest_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
+    pub(super) fn rest_own_lane(&mut self, lane: &Arc<Lane>, idle_until: Instant) {
         if !self.own_lanes.rest(lane.id, idle_until.min(clock::now() + TRUSTED)) {
             // One that was begun elsewhere, for the call that it has done.
             return self.leave_lanes([Arc::clone(lane)]);

@@ -92,6 +92,17 @@ mod reads {
     mod replicas;
     mod stale;
 }
+/// Sockets that speak RESP for programs with a client library of their own.
+mod serve {
+    mod channels;
+    mod failovers;
+    mod hostile;
+    mod order;
+    pub mod peer;
+    mod programs;
+    mod shapes;
+    mod transactions;
+}
 /// Calls that no thread waits for, and what their queues and callbacks get.
 mod submitted {
     mod completions;
@@ -114,7 +125,7 @@ mod tls {
 mod wire {
     mod hostile;
     mod pairing;
-    mod rendered;
+    pub mod rendered;
     mod replies;
 }
 

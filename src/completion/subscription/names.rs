@@ -27,6 +27,11 @@ impl ChannelKind {
         }
     }
 
+    /// The commands that begin and end it.
+    pub(crate) fn commands(self) -> (&'static str, &'static str) {
+        (self.subscribe(), self.unsubscribe())
+    }
+
     /// The command that begins to listen; its confirmation begins with the same word in lower case.
     pub(super) fn subscribe(self) -> &'static str {
         match self {

@@ -20,6 +20,10 @@ mod decisions;
 mod deliveries;
 #[path = "../../../src/completion/entry.rs"]
 mod entry;
+#[path = "../../../src/completion/held.rs"]
+mod held;
+#[path = "../../../src/completion/hold.rs"]
+mod hold;
 #[path = "../../../src/completion/large.rs"]
 mod large;
 #[path = "../../../src/completion/questions.rs"]

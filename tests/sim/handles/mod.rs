@@ -4,6 +4,8 @@
 pub mod client;
 #[path = "../../../src/handles/connection.rs"]
 pub mod connection;
+#[path = "../../../src/handles/entrance.rs"]
+mod entrance;
 #[path = "../../../src/handles/parts.rs"]
 mod parts;
 pub(crate) mod runtime;

@@ -18,7 +18,7 @@ const COMMANDS: &str = include_str!("rendered.txt");
 const BEHIND: &str = "-- behind the reply --";
 
 /// The arguments of a line, as `redis-cli` takes it apart: in quotes `\n`, `\xff` and kin are escapes.
-fn arguments(line: &str) -> Vec<Vec<u8>> {
+pub(crate) fn arguments(line: &str) -> Vec<Vec<u8>> {
     let (mut all, mut own, mut quoted) = (Vec::new(), Vec::new(), false);
     let mut letters = line.chars();
     let mut begun = false;

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "socket"
+
 class SentinelRedis
   # A client of the primary or of the replicas of a service, which follows them through every failover. Any number of
   # threads and fibers use it at once. In a child after fork it opens its own handles with the first call.
@@ -116,6 +118,17 @@ class SentinelRedis
       raise Error.take(status, FFI::Pointer::NULL) unless status == Native::OK
 
       Node.take(out.read_pointer).first
+    end
+
+    # A Socket that speaks RESP as a server of the client's role does and follows every failover: for libraries that bring a
+    # client of their own. The caller closes it.
+    def socket
+      client = handle
+      Native.undisturbed do
+        out = FFI::MemoryPointer.new(:int)
+        Native.failing { |error| Native.client_socket(client, out, error) }
+        ::Socket.for_fd(out.read_int)
+      end
     end
 
     # What it is, without the options, which hold passwords.

@@ -66,6 +66,7 @@ class SentinelRedis
     function :replica_for, %i[pointer string pointer pointer pointer], :int32
     function :client_connect, %i[pointer int64 pointer], :int32, blocking: true
     function :client_node, %i[pointer pointer], :int32
+    function :client_socket, %i[pointer pointer pointer], :int32
     function :client_free, [:pointer], :void
 
     function :submit_queued,

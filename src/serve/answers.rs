@@ -1,0 +1,118 @@
+//! How calls end: what the peer is told, in its turn.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::commands::{Core, End};
+use super::failure;
+use super::form::Form;
+use super::out::Out;
+use super::session::Answer;
+use super::shape::Writer;
+use super::slots::{Due, Part};
+use crate::base::error::{Error, Outcome, Result};
+use crate::completion::Entry;
+use crate::resp::Reply;
+
+impl Core {
+    /// A call has ended.
+    pub(super) fn completed(&mut self, Entry { tag, result, .. }: Entry, now: Instant) {
+        let Some(call) = self.slots.take(tag) else { return };
+        // The first one's is written where it goes, and copied no more.
+        let mut reply = match self.slots.is_first(tag) {
+            true => std::mem::take(&mut self.out),
+            false => Out::default(),
+        };
+        self.write(call.due, result, now, &mut reply);
+        if self.slots.is_first(tag) {
+            self.out = reply;
+            reply = Out::default();
+        }
+        self.slots.put(tag, reply, &mut self.out);
+    }
+
+    fn write(&mut self, due: Due, result: Result<Reply>, now: Instant, out: &mut Out) {
+        let mut to = Writer::new(out, self.session.protocol);
+        match (due, result) {
+            (Due::Reply(form), Ok(reply)) => _ = to.reply(reply, form),
+            (Due::Reply(_), Err(error)) => _ = to.error(&failure::text(&error)),
+            (Due::Transaction(parts), Ok(reply)) => {
+                self.let_go(true);
+                self.write_transaction(parts, Some(Rc::new(reply)), now, out);
+            }
+            (Due::Transaction(_), Err(error)) => {
+                match failure::is_watched_key(&error) {
+                    true => to.nil_array(),
+                    false => to.error(&failure::text(&error)),
+                };
+                self.let_go(is_told(&error));
+            }
+            (Due::Watch, Ok(reply)) => _ = to.reply(reply, Form::default()),
+            (Due::Watch, Err(error)) => {
+                to.error(&failure::text(&error));
+                self.let_go(false);
+            }
+            (Due::Unwatch, result) => {
+                to.status("OK");
+                self.let_go(result.is_ok());
+            }
+        }
+    }
+
+    /// The replies to a transaction, those that are given here in their places.
+    pub(super) fn write_transaction(
+        &mut self,
+        parts: Vec<Part>,
+        replies: Option<Rc<Reply>>,
+        now: Instant,
+        out: &mut Out,
+    ) {
+        Writer::new(out, self.session.protocol).array(parts.len());
+        let mut replies = replies
+            .iter()
+            .flat_map(|all| all.elements().map(move |reply| (reply, all)));
+        for part in parts {
+            match part {
+                Part::Remote(form) => {
+                    let mut to = Writer::new(out, self.session.protocol);
+                    match replies.next() {
+                        Some((reply, all)) => to.element(reply, form, all),
+                        None => to.error("UNKNOWN the transaction has fewer replies than commands"),
+                    };
+                }
+                Part::Local(args) => {
+                    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+                    if self.session.answer(&args, self.told(), now, out) == Answer::None {
+                        Writer::new(out, self.session.protocol).status("OK");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what has come of the subscription.
+    pub(super) fn heard(&mut self, entry: Entry) {
+        if let Some(listening) = &mut self.listening {
+            let mut to = Writer::new(&mut self.out, self.session.protocol);
+            if !listening.take(entry, &mut to) {
+                self.end = End::Now;
+            }
+        }
+        self.listening.take_if(|listening| listening.is_over());
+    }
+
+    /// Looks whether a SUBSCRIBE has waited for too long.
+    pub(super) fn look_at_the_time(&mut self) {
+        if let Some(listening) = &mut self.listening {
+            if listening.waits_until().is_some_and(|until| until.passed()) {
+                listening.late(&mut Writer::new(&mut self.out, self.session.protocol));
+            }
+        }
+        self.listening.take_if(|listening| listening.is_over());
+    }
+}
+
+/// Whether the server said it: then nothing is watched any more.
+fn is_told(error: &Error) -> bool {
+    error.outcome() == Outcome::Refused
+}

@@ -1,0 +1,394 @@
+//! What a peer asks for: here, of a node, on a connection that is kept, or once what came before it is answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::failure;
+use super::form::{Form, form};
+use super::gathered::Gathered;
+use super::listening::{self, Listening, MOST_MESSAGES};
+use super::out::Out;
+use super::request::MOST_REQUEST;
+use super::session::{Answer, Session, arity};
+use super::shape::Writer;
+use super::slots::{Call, Due, Slots};
+use crate::base::error::{ErrorKind, Result};
+use crate::call::commands::{Class, look_up, shown_name};
+use crate::completion::{CallId, ChannelKind, Hold, Queue};
+use crate::handles::Port;
+
+/// Requests under way at most; one more waits until one of them is done.
+pub(super) const MOST_CALLS: usize = 1024;
+/// Bytes of requests under way; one larger request goes out all the same.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// Whether a request was taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// Once others are done.
+    Later,
+}
+
+/// How the stream is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is not.
+    Open,
+    /// Once everything is answered and sent.
+    Behind,
+    /// Now.
+    Now,
+}
+
+/// All that is known of a peer but for the bytes.
+pub(super) struct Core {
+    pub(super) port: Port,
+    /// Where the calls end.
+    pub(super) queue: Arc<Queue>,
+    pub(super) session: Session,
+    pub(super) slots: Slots,
+    /// Replies on their way to the peer.
+    pub(super) out: Out,
+    pub(super) end: End,
+    pub(super) listening: Option<Listening>,
+    /// What the first of the slots asked for must be done before anything else is begun.
+    alone: bool,
+    multi: Option<Gathered>,
+    /// The connection that is kept, from WATCH on.
+    watch: Option<Arc<Hold>>,
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        for id in self.slots.waiting() {
+            self.port.cancel(id);
+        }
+        self.let_go(false);
+    }
+}
+
+impl Core {
+    pub(super) fn new(port: Port, now: Instant) -> Core {
+        let settings = port.settings();
+        let session = Session::new(port.role(), settings.database, settings.protocol != 2, now);
+        Core {
+            port,
+            queue: Arc::new(Queue::new(2 * MOST_CALLS)),
+            session,
+            slots: Slots::default(),
+            out: Out::default(),
+            end: End::Open,
+            listening: None,
+            alone: false,
+            multi: None,
+            watch: None,
+        }
+    }
+
+    /// Whether the next request may be looked at.
+    pub(super) fn is_open(&self) -> bool {
+        let waits = self
+            .listening
+            .as_ref()
+            .is_some_and(|listening| listening.waits_until().is_some());
+        let full = self.slots.len() >= MOST_CALLS || self.slots.bytes() >= MOST_BYTES;
+        self.end == End::Open && !waits && !full && (self.slots.is_empty() || !self.alone)
+    }
+
+    /// Whether only the peer ends what is under way.
+    pub(super) fn waits(&self) -> bool {
+        self.slots.waiting().next().is_some()
+    }
+
+    pub(super) fn told(&self) -> [usize; 3] {
+        self.listening.as_ref().map_or([0; 3], Listening::counts)
+    }
+
+    /// Answers without a node, behind all that was asked before.
+    pub(super) fn say(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+        let mut reply = Out::default();
+        write(&mut Writer::new(&mut reply, self.session.protocol));
+        self.slots.push_ready(reply, &mut self.out);
+    }
+
+    fn refuse(&mut self, text: &str) {
+        self.say(|to| _ = to.error(text));
+    }
+
+    /// Takes a request up.
+    pub(super) fn take_up(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+        let Some(name) = args.first().copied() else {
+            return Taken::Yes;
+        };
+        let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+        if self.must_be_alone(args) && !self.slots.is_empty() {
+            return Taken::Later;
+        }
+        self.alone = false;
+        let frames = ["MULTI", "EXEC", "DISCARD", "WATCH"].into_iter().any(is);
+        if is("POST") || is("HOST:") {
+            // A browser that was made to speak to this socket: no word of it is carried out.
+            self.end = End::Now;
+        } else if self.multi.is_some() && !frames && !is("QUIT") && !is("RESET") {
+            self.gather(args);
+        } else if self.told() != [0; 3] && !listening::is_allowed(self.session.protocol, name) {
+            self.refuse(&format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+                 context",
+                full_name(args)
+            ));
+        } else if let Some((kind, begins)) = listening::kind_of(name) {
+            self.listen(kind, begins, args);
+        } else if is("MULTI") {
+            self.multi(args);
+        } else if is("EXEC") {
+            return self.exec(args, now);
+        } else if is("DISCARD") {
+            self.discard(args);
+        } else if is("WATCH") {
+            return self.watch(args);
+        } else if is("UNWATCH") {
+            match args {
+                [_] => self.unwatch(),
+                _ => self.refuse(&arity("unwatch")),
+            }
+        } else {
+            return self.command(args, now);
+        }
+        Taken::Yes
+    }
+
+    /// Whether what comes before must be done before this is begun.
+    fn must_be_alone(&self, args: &[&[u8]]) -> bool {
+        let Some(name) = args.first() else { return false };
+        let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+        let gathers = self.multi.is_some();
+        match self.watch {
+            _ if is("HELLO") || is("RESET") || listening::kind_of(name).is_some() => !gathers || is("RESET"),
+            _ if is("WATCH") => !gathers,
+            Some(_) if is("EXEC") || is("DISCARD") || is("UNWATCH") => true,
+            _ => !gathers && look_up(args) == Some(Class::Blocking),
+        }
+    }
+
+    /// Answered here, or by a node.
+    fn command(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+        let (mut reply, told) = (Out::default(), self.told());
+        match self.session.answer(args, told, now, &mut reply) {
+            Answer::None => return self.submit(args),
+            Answer::Given => self.slots.push_ready(reply, &mut self.out),
+            Answer::Last => {
+                self.slots.push_ready(reply, &mut self.out);
+                self.end = End::Behind;
+            }
+            Answer::Reset => {
+                (self.multi, self.listening) = (None, None);
+                self.let_go(false);
+                self.session.reset();
+                self.say(|to| _ = to.status("RESET"));
+            }
+        }
+        Taken::Yes
+    }
+
+    fn submit(&mut self, args: &[&[u8]]) -> Taken {
+        let class = look_up(args);
+        if let Some(instead) = refused(class) {
+            self.refuse(&format!(
+                "ERR {} cannot run on this socket: {instead}",
+                shown_name(args)
+            ));
+            return Taken::Yes;
+        }
+        let to = (&self.queue, self.slots.next());
+        let call = match &self.watch {
+            Some(hold) => self.port.submit_held(args, to, hold),
+            None => self.port.submit(args, to),
+        };
+        let bytes = args.iter().map(|arg| arg.len()).sum();
+        self.submitted(call, Due::Reply(form(args)), bytes, class == Some(Class::Blocking))
+    }
+
+    /// What came of a submission; where there are too many under way, it comes again.
+    fn submitted(&mut self, call: Result<CallId>, due: Due, bytes: usize, alone: bool) -> Taken {
+        match call {
+            Ok(id) => {
+                self.alone = alone;
+                let waits = alone && matches!(due, Due::Reply(_));
+                self.slots.push(Call { id, due, bytes, waits });
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::QueueFull { .. }) && !self.slots.is_empty() => {
+                return Taken::Later;
+            }
+            Err(error) => self.refuse(&failure::text(&error)),
+        }
+        Taken::Yes
+    }
+
+    fn listen(&mut self, kind: ChannelKind, begins: bool, args: &[&[u8]]) {
+        let names = args.get(1..).unwrap_or_default();
+        let mut to = Writer::new(&mut self.out, self.session.protocol);
+        if begins && names.is_empty() {
+            to.error(&arity(&kind.commands().0.to_ascii_lowercase()));
+        } else if begins {
+            let deadline = match self.port.deadline() {
+                Ok(deadline) => deadline,
+                Err(error) => {
+                    to.error(&failure::text(&error));
+                    return;
+                }
+            };
+            let listening = self.listening.get_or_insert_with(|| {
+                let queue = Arc::new(Queue::new(MOST_MESSAGES));
+                Listening::new(self.port.listen(&queue), queue)
+            });
+            listening.subscribe(kind, names, deadline, &mut to);
+        } else if let Some(listening) = &mut self.listening {
+            listening.unsubscribe(kind, names, &mut to);
+            self.listening.take_if(|listening| listening.is_over());
+        } else if names.is_empty() {
+            listening::unsubscribed(kind, None, [0; 3], &mut to);
+        } else {
+            names
+                .iter()
+                .for_each(|name| listening::unsubscribed(kind, Some(name), [0; 3], &mut to));
+        }
+    }
+
+    fn multi(&mut self, args: &[&[u8]]) {
+        match args {
+            [_] if self.multi.is_some() => self.refuse("ERR MULTI calls can not be nested"),
+            [_] => {
+                self.multi = Some(Gathered::new(MOST_REQUEST));
+                self.say(|to| _ = to.status("OK"));
+            }
+            _ => self.refuse(&arity("multi")),
+        }
+    }
+
+    /// Keeps a command until EXEC.
+    fn gather(&mut self, args: &[&[u8]]) {
+        let Some(gathered) = &mut self.multi else { return };
+        match gathered.add(args, refused(look_up(args))) {
+            Ok(()) => self.say(|to| _ = to.status("QUEUED")),
+            Err(text) => self.refuse(&text),
+        }
+    }
+
+    fn exec(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+        let Some(gathered) = self.multi.take() else {
+            self.refuse("ERR EXEC without MULTI");
+            return Taken::Yes;
+        };
+        if args.len() > 1 {
+            self.multi = Some(gathered);
+            self.refuse(&arity("exec"));
+        } else if gathered.is_spoilt() {
+            self.let_go(false);
+            self.refuse("EXECABORT Transaction discarded because of previous errors.");
+        } else if gathered.batch().is_empty() {
+            self.let_go(false);
+            let mut reply = Out::default();
+            self.write_transaction(gathered.into_parts(), None, now, &mut reply);
+            self.slots.push_ready(reply, &mut self.out);
+        } else {
+            let to = (&self.queue, self.slots.next());
+            let call = match &self.watch {
+                Some(hold) => self.port.submit_batch_held(gathered.batch(), to, hold),
+                None => self.port.submit_batch(gathered.batch(), to),
+            };
+            let full = |error: &crate::Error| matches!(error.kind(), ErrorKind::QueueFull { .. });
+            if call.as_ref().is_err_and(full) && !self.slots.is_empty() {
+                self.multi = Some(gathered);
+                return Taken::Later;
+            }
+            if call.is_err() {
+                self.let_go(false);
+            }
+            let (bytes, alone) = (gathered.bytes(), self.watch.is_some());
+            return self.submitted(call, Due::Transaction(gathered.into_parts()), bytes, alone);
+        }
+        Taken::Yes
+    }
+
+    fn discard(&mut self, args: &[&[u8]]) {
+        match args {
+            [_] if self.multi.take().is_none() => self.refuse("ERR DISCARD without MULTI"),
+            [_] => self.unwatch(),
+            _ => self.refuse(&arity("discard")),
+        }
+    }
+
+    fn watch(&mut self, args: &[&[u8]]) -> Taken {
+        if self.multi.is_some() {
+            self.refuse("ERR WATCH inside MULTI is not allowed");
+            return Taken::Yes;
+        }
+        if args.len() < 2 {
+            self.refuse(&arity("watch"));
+            return Taken::Yes;
+        }
+        let to = (&self.queue, self.slots.next());
+        let bytes = args.iter().map(|arg| arg.len()).sum();
+        if let Some(hold) = &self.watch {
+            let call = self.port.submit_held(args, to, hold);
+            return self.submitted(call, Due::Reply(Form::default()), bytes, false);
+        }
+        let hold = Arc::<Hold>::default();
+        let call = self.port.submit_keeping(args, to, &hold);
+        self.watch = call.is_ok().then_some(hold);
+        self.submitted(call, Due::Watch, bytes, true)
+    }
+
+    /// The keys are watched no more.
+    fn unwatch(&mut self) {
+        let unwatch: [&[u8]; 1] = [b"UNWATCH"];
+        let to = (&self.queue, self.slots.next());
+        match self
+            .watch
+            .as_ref()
+            .map(|hold| self.port.submit_held(&unwatch, to, hold))
+        {
+            Some(Ok(id)) => _ = self.submitted(Ok(id), Due::Unwatch, 0, true),
+            // A connection that is gone watches nothing.
+            _ => {
+                self.let_go(false);
+                self.say(|to| _ = to.status("OK"));
+            }
+        }
+    }
+
+    /// Lets go of the connection that is kept, if one is.
+    pub(super) fn let_go(&mut self, clean: bool) {
+        if let Some(hold) = self.watch.take() {
+            self.port.release(&hold, clean);
+        }
+    }
+}
+
+/// A command as a server calls it, with its subcommand where it has some.
+fn full_name(args: &[&[u8]]) -> String {
+    const HAVE_SOME: [&str; 8] = [
+        "client", "config", "object", "memory", "xgroup", "xinfo", "script", "pubsub",
+    ];
+    let lower = |at: usize| {
+        let word = args
+            .get(at)
+            .map(|word| String::from_utf8_lossy(word).to_ascii_lowercase());
+        word.unwrap_or_default()
+    };
+    let name = lower(0);
+    match HAVE_SOME.contains(&name.as_str()) && args.len() > 1 {
+        true => format!("{name}|{}", lower(1)),
+        false => name,
+    }
+}
+
+/// What to use in place of a command that no client may send.
+fn refused(class: Option<Class>) -> Option<&'static str> {
+    match class? {
+        Class::Confirming { instead } | Class::Stateful { instead } | Class::Never { instead } => Some(instead),
+        Class::Shared | Class::Blocking => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! The commands of a transaction, between MULTI and EXEC.
+
+use super::failure;
+use super::form::form;
+use super::session::{is_ours, misfit};
+use super::slots::Part;
+use crate::call::commands::shown_name;
+use crate::call::{Batch, BatchKind};
+
+/// Gathered, and sent at once when they are executed.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    batch: Batch,
+    parts: Vec<Part>,
+    bytes: usize,
+    most: usize,
+    /// One was refused: none is executed.
+    spoilt: bool,
+}
+
+impl Gathered {
+    /// None yet, and `most` bytes at most.
+    pub(super) fn new(most: usize) -> Gathered {
+        Gathered {
+            batch: Batch::new(BatchKind::Transaction),
+            parts: Vec::new(),
+            bytes: 0,
+            most,
+            spoilt: false,
+        }
+    }
+
+    /// Adds a command; why it is refused. `instead`: what to use in its place on any socket.
+    pub(super) fn add(&mut self, args: &[&[u8]], instead: Option<&str>) -> Result<(), String> {
+        let added = self.try_add(args, instead);
+        self.spoilt |= added.is_err();
+        added
+    }
+
+    fn try_add(&mut self, args: &[&[u8]], instead: Option<&str>) -> Result<(), String> {
+        // A part that is answered here still takes its place.
+        self.bytes += args.iter().map(|arg| arg.len() + 64).sum::<usize>();
+        if self.bytes > self.most {
+            return Err(format!("ERR the transaction is larger than {} bytes", self.most));
+        }
+        if is_ours(args) {
+            if let Some(text) = misfit(args) {
+                return Err(text);
+            }
+            let own = args.iter().map(|arg| arg.to_vec()).collect();
+            self.parts.push(Part::Local(own));
+            return Ok(());
+        }
+        if let Some(instead) = instead {
+            return Err(format!("ERR {} cannot run on this socket: {instead}", shown_name(args)));
+        }
+        self.batch.add_queued(args).map_err(|error| failure::text(&error))?;
+        self.parts.push(Part::Remote(form(args)));
+        Ok(())
+    }
+
+    pub(super) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.spoilt
+    }
+
+    pub(super) fn into_parts(self) -> Vec<Part> {
+        self.parts
+    }
+}

@@ -1,0 +1,60 @@
+//! Sockets that speak RESP as a server of the client's role does, for programs with a client library of their own.
+//!
+//! A [`peer`] is one socket: what comes in is taken apart ([`request`]), taken up in its turn ([`commands`]), answered here
+//! ([`session`]) or by a call of the client, whose end is told in its place ([`slots`], [`answers`]) and in the peer's
+//! protocol ([`shape`], [`form`]). The calls are submissions like any other: what is repeated, and what an outcome is, is
+//! decided in `call`.
+
+mod answers;
+mod commands;
+mod failure;
+mod form;
+mod gathered;
+mod inline;
+mod listening;
+mod out;
+mod outbox;
+mod peer;
+pub(crate) mod request;
+mod session;
+mod shape;
+mod slots;
+
+use std::os::fd::OwnedFd;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::handles::Client;
+use crate::net::accepted::{Accepted, check, pair};
+use peer::Peer;
+
+/// A connected socket whose other end is served on behalf of `client` until either is closed.
+pub fn socket(client: &Client) -> Result<OwnedFd> {
+    let failed = |error: std::io::Error| {
+        Error::new(ErrorKind::Internal {
+            problem: format!("no socket could be made: {error}"),
+        })
+    };
+    let (own, given) = pair().map_err(failed)?;
+    match serve(client, own) {
+        Ok(()) => Ok(given),
+        Err((error, _)) => Err(error),
+    }
+}
+
+/// Serves a connected stream socket on behalf of `client` until either is closed. It comes back with the error.
+pub fn serve(client: &Client, socket: OwnedFd) -> Result<(), (Error, OwnedFd)> {
+    if let Err(problem) = check(&socket) {
+        return Err((Error::invalid("fd", problem), socket));
+    }
+    // It is shared with the task only once that is sure to come.
+    let ours = match socket.try_clone() {
+        Ok(ours) => ours,
+        Err(error) => return Err((Error::invalid("fd", format!("cannot be used: {error}")), socket)),
+    };
+    let run = client.run(move |port| async move {
+        if let Ok(socket) = Accepted::new(ours) {
+            Peer::new(port, socket).run().await;
+        }
+    });
+    run.map_err(|error| (error, socket))
+}
