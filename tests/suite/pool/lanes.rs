@@ -221,7 +221,11 @@ fn calls_in_flight_on_a_lane_that_is_cut_are_unknown_and_writes_are_not_repeated
             executed >= of("ok") && executed <= of("ok") + of("unknown"),
             "{executed} {count:?}"
         );
-        assert_eq!(of("not executed"), 0, "what was not sent is sent again: {count:?} {unsent:#?}");
+        assert_eq!(
+            of("not executed"),
+            0,
+            "what was not sent is sent again: {count:?} {unsent:#?}"
+        );
     }
 }
 
