@@ -50,6 +50,14 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
     result
 }
 
+/// A number for the calling thread, which no other thread has while it lives. Never 0.
+pub fn here() -> u64 {
+    thread_local! {
+        static PLACE: u8 = const { 0 };
+    }
+    PLACE.with(|place| std::ptr::from_ref(place).addr() as u64)
+}
+
 thread_local! {
     /// On the thread that runs callbacks the fork count of its process: a child that is forked inside one is not inside.
     static INSIDE: Cell<u64> = const { Cell::new(0) };

@@ -50,6 +50,7 @@ impl Calls {
             call.life = life;
             call.deadline = deadline;
             call.began = None;
+            call.thread = 0;
             call.place = lane
                 .as_ref()
                 .map_or(Place::Waiting, |lane| Place::Lane(lane.id(), BEGUN));

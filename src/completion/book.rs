@@ -118,6 +118,8 @@ pub(super) struct Call {
     pub(super) hold: Option<Arc<Hold>>,
     /// When it was accepted, where it is one of those that are timed.
     pub(super) began: Option<Moment>,
+    /// Who submitted it; 0: it began otherwise.
+    pub(super) thread: u64,
 }
 
 impl Call {
@@ -132,6 +134,7 @@ impl Call {
             place: Place::Waiting,
             hold: None,
             began: None,
+            thread: 0,
         }
     }
 
@@ -146,6 +149,7 @@ impl Call {
             id,
             own: self.is_alone(),
             writes: false,
+            thread: 0,
         }
     }
 
@@ -156,11 +160,14 @@ impl Call {
         self.life.question().is_none() && !commands.only_read()
     }
 
-    /// As it waits for a connection to go out again. `lined_up`: with other writes, where it is one.
+    /// As it waits for a connection to go out again. `lined_up`: with other writes, where it is one, and behind those of its
+    /// thread where it is none.
     pub(super) fn waiter_of(&self, id: CallId, lined_up: bool, learnt: &Learnt) -> Waiter {
         let writes = lined_up && self.writes(learnt);
+        let thread = if lined_up && !self.is_alone() { self.thread } else { 0 };
         Waiter {
             writes,
+            thread,
             ..self.waiter(id)
         }
     }

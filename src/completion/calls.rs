@@ -22,6 +22,7 @@ use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::tasks::until;
+use crate::base::thread::here;
 use crate::call::Learnt;
 use crate::call::life::{Event, Handed, Life, Shape};
 use crate::call::reading::{in_one, incomplete};
@@ -134,6 +135,7 @@ impl Calls {
             call.deadline = deadline;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
             call.place = Place::Waiting;
+            call.thread = here();
         });
         if empty {
             drop(book);
@@ -148,7 +150,7 @@ impl Calls {
             // Before the next one is entered.
             book.ask(id, &self.learnt);
         }
-        let lines_up = pool.lines_up_writes() && book.get(id).is_some_and(|call| call.writes(&self.learnt));
+        let lines_up = pool.lines_up_writes();
         let free = lane.as_ref().filter(|_| !held && !lines_up);
         let sent = free.is_some_and(|lane| hand_over(&mut book, id, lane).is_ok());
         if pool.role == Role::Primary && lane.is_some() {

@@ -51,13 +51,15 @@ impl Submissions for Calls {
     fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) -> Vec<Waiter> {
         let (mut full, mut waiters, mut sent, mut held) = (Vec::new(), Vec::new(), false, false);
         let holds = pool.holds(Some(lane.generation()));
+        let mut behind = holds.then(|| pool.held_submitters()).unwrap_or_default();
         {
             let mut book = self.book.lock();
             for id in ids {
                 let waits = holds.then(|| book.get(*id)).flatten();
                 let waiter = waits.map(|call| call.waiter_of(*id, true, &self.learnt));
-                if let Some(waiter) = waiter.filter(|waiter| waiter.writes) {
+                if let Some(waiter) = waiter.filter(|waiter| waiter.writes || behind.contains(&waiter.thread)) {
                     held = true;
+                    behind.extend(Some(waiter.thread).filter(|thread| *thread != 0));
                     waiters.push(waiter);
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! Submitted calls in a pool: which lane carries them, and what is done about those that wait. They are told outside
 //! of the pool's lock, by errands.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -50,14 +50,25 @@ impl State {
 
     /// Enters calls that wait again, each at its place in the order of submissions. `held`: writes are held now.
     pub(super) fn wait_again(&mut self, waiters: Vec<Waiter>, held: bool) {
-        let (hold, waiters): (Vec<Waiter>, Vec<Waiter>) =
-            waiters.into_iter().partition(|waiter| self.is_held(waiter, held));
-        self.hold(hold.into_iter());
+        let mut behind = HashSet::new();
+        let (hold, waiters): (Vec<Waiter>, Vec<Waiter>) = waiters.into_iter().partition(|waiter| {
+            let is_held = self.is_held(waiter, held) || behind.contains(&waiter.thread);
+            if is_held && waiter.thread != 0 {
+                behind.insert(waiter.thread);
+            }
+            is_held
+        });
+        self.hold(hold);
         self.lane_waiters
             .enter_all(waiters.iter().filter(|waiter| !waiter.own).copied());
         let own = waiters.iter().filter(|waiter| waiter.own).map(|waiter| waiter.id);
         own.rev().for_each(|id| self.claims.push_call_first(id));
         self.settle();
+    }
+
+    /// Whether submitted calls are on their way to a lane or from one.
+    pub(super) fn has_errands(&self) -> bool {
+        self.errands_run || !self.errands.is_empty() || !self.lane_waiters.is_empty()
     }
 
     /// The next errand; none when there is nothing to do any more. What a lane gave back comes before anything is sent
@@ -111,7 +122,7 @@ impl Pool {
         }
         state.used = true;
         if state.is_held(&waiter, self.writes_wait()) {
-            state.hold(std::iter::once(waiter));
+            state.hold(vec![waiter]);
             self.keep_in_line(&state);
             // The keeper, which lets go of it, begins with the first call.
             self.demand.notify_one();
@@ -129,7 +140,13 @@ impl Pool {
             }
             return Ok(lane);
         }
-        let lane = state.lane_for_submitted();
+        // What was held, or is about to be, may be on its way back.
+        let stands_behind = waiter.thread != 0 && state.has_errands();
+        let lane = if stands_behind {
+            None
+        } else {
+            state.lane_for_submitted()
+        };
         if lane.is_some() {
             return Ok(lane);
         }
@@ -161,7 +178,7 @@ impl Pool {
             state.held.remove(waiter.order);
             match waiter.own {
                 true => state.claims.remove_call(waiter.id),
-                false => state.lane_waiters.remove(waiter.order),
+                false => _ = state.lane_waiters.remove(waiter.order),
             }
         }
     }

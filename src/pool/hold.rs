@@ -3,7 +3,7 @@
 //!
 //! What is in flight ends as it ends; what lies in a lane and was not begun comes back from there.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,15 +23,15 @@ use crate::base::handoff::handoff;
 use crate::topology::{Role, is_held, why_unknown};
 
 impl State {
-    /// Whether the call is one of those that wait until writes go out again, or has to stay behind them. `held`: writes are
-    /// held now.
+    /// Whether the call is one of those that wait until writes go out again, or has to stay behind them: a write behind all,
+    /// what only reads behind those of its thread. `held`: writes are held now.
     pub(super) fn is_held(&self, waiter: &Waiter, held: bool) -> bool {
-        waiter.writes && (held || !self.held.calls.is_empty())
+        (waiter.writes && (held || !self.held.is_empty())) || self.held.has_of(waiter.thread)
     }
 
     /// Enters calls of which that is true.
-    pub(super) fn hold(&mut self, waiters: impl Iterator<Item = Waiter>) {
-        self.held.calls.enter_all(waiters);
+    pub(super) fn hold(&mut self, waiters: Vec<Waiter>) {
+        self.held.enter_all(waiters);
     }
 
     /// What lanes to the primary have not begun to send comes back. Those with nothing to give back are kept.
@@ -49,7 +49,7 @@ impl State {
     /// Everything that waits may go out.
     fn let_go(&mut self) {
         self.held.wake();
-        let waiters = self.held.calls.drain();
+        let waiters = self.held.drain();
         self.wait_again(waiters, false);
     }
 }
@@ -73,6 +73,12 @@ impl Pool {
     #[inline]
     pub(crate) fn lines_up_writes(&self) -> bool {
         self.behind.load(Ordering::Relaxed) || (self.role == Role::Primary && self.writes_wait())
+    }
+
+    /// The threads behind whose submissions others of theirs have to stay.
+    #[cold]
+    pub(crate) fn held_submitters(&self) -> HashSet<u64> {
+        self.state.lock().held.submitters()
     }
 
     /// Waits until writes go out again, or `given_up` says that nobody wants that any more: whoever has changed what it
@@ -136,8 +142,8 @@ impl Pool {
     /// Whoever comes stands behind those that are held, until the last of them has gone out. To be called under the lock,
     /// after each change of who waits.
     pub(super) fn keep_in_line(&self, state: &State) {
-        let goes_out = state.errands_run || !state.errands.is_empty() || !state.lane_waiters.is_empty();
-        if !state.held.calls.is_empty() {
+        let goes_out = state.has_errands();
+        if !state.held.is_empty() {
             self.behind.store(true, Ordering::Relaxed);
         } else if !goes_out {
             self.behind.store(false, Ordering::Relaxed);

@@ -13,6 +13,8 @@ pub struct Waiter {
     pub own: bool,
     /// It is a write that waits until writes go out again.
     pub writes: bool,
+    /// While writes are held: the thread that submitted it, for it stands behind that thread's own. 0: behind nobody's.
+    pub thread: u64,
 }
 
 /// The line. Whoever goes away leaves an empty place, found by its order; the places are swept when they are most.
@@ -56,18 +58,19 @@ impl WaitingLine {
         }
     }
 
-    /// A call goes away.
-    pub(super) fn remove(&mut self, order: u64) {
+    /// A call goes away, if it is there.
+    pub(super) fn remove(&mut self, order: u64) -> Option<Waiter> {
         let place = self.places.partition_point(|other| other.order < order);
         let found = self.places.get_mut(place);
-        if let Some(waiter) = found.filter(|waiter| waiter.order == order && waiter.id != GONE) {
-            waiter.id = GONE;
-            self.gone += 1;
-            if self.gone * 2 > self.places.len() {
-                self.places.retain(|waiter| waiter.id != GONE);
-                self.gone = 0;
-            }
+        let waiter = found.filter(|waiter| waiter.order == order && waiter.id != GONE)?;
+        let removed = *waiter;
+        waiter.id = GONE;
+        self.gone += 1;
+        if self.gone * 2 > self.places.len() {
+            self.places.retain(|waiter| waiter.id != GONE);
+            self.gone = 0;
         }
+        Some(removed)
     }
 
     /// Takes all of them out.
@@ -102,6 +105,7 @@ mod tests {
             id: order + 1,
             own: false,
             writes: false,
+            thread: 0,
         }
     }
 

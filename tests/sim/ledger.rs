@@ -300,7 +300,8 @@ impl Ledger {
                 broken("once", &format!("call {id} has never ended"));
             }
             let once = entry.refused == 0 && entry.handed == 1 && !entry.late;
-            let plain = !entry.terms.repeats && !entry.terms.own && once;
+            // What was repeated, or may have been, has left its place.
+            let plain = !entry.terms.own && once;
             let Some(line) = entry.terms.line.filter(|_| plain) else {
                 continue;
             };

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 use sentinel::{Client, Deployment};
 use sentinel_lab::{Config, FakeReplica, FakeSentinel, Server, Topology, wait_until};
 
-use crate::support::{PATIENCE, SERVICE, options, run_within, serving_port, tell, text, with};
+use sentinel::completion::Target;
+
+use crate::support::{
+    PATIENCE, SERVICE, completions, options, run_within, serving_port, tell, text, with, within, words,
+};
 
 /// Node 0 is the primary under epoch 1, the others follow it.
 struct Scene {
@@ -138,6 +142,7 @@ fn what_no_sentinel_confirms_gets_no_writes_until_they_agree() {
     let scene = Scene::start(&[("failover.confirm_ms", "300")]);
     let client = scene.served();
     scene.selects(2, scene.port(1));
+    scene.assert_writes_wait(&client);
     tell(scene.node(1), "REPLICAOF NO ONE");
     let foreseen = Instant::now();
     assert_eq!(text(&client, "SET k second"), "OK");
@@ -202,4 +207,42 @@ fn what_cannot_be_changes_nothing() {
     // What is asked now was asked after all of it.
     text(&client, "SET k second");
     assert_eq!(serving_port(&client), scene.port(0));
+}
+
+/// What a thread submits behind a write that waits reads what that has written. Nobody else waits for it.
+#[test]
+fn what_a_thread_submits_stays_behind_its_writes_that_wait() {
+    let scene = Scene::start(&[]);
+    let client = scene.served();
+    let queue = scene.deployment.queue(64).unwrap();
+    let submit = |text: &str, tag| {
+        let call = within(10_000);
+        client.submit(&words(text), &call, Target::Queue(&queue, tag)).unwrap();
+    };
+    scene.selects(2, scene.port(1));
+    scene.assert_writes_wait(&client);
+    for tag in 0..20 {
+        submit("INCR count", 2 * tag);
+        submit("GET count", 2 * tag + 1);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            submit("GET k", 100);
+            let first = completions(&queue, 1);
+            assert_eq!(
+                first.keys().collect::<Vec<_>>(),
+                [&100],
+                "what only reads waits for nobody"
+            );
+        });
+    });
+    tell(scene.node(1), "REPLICAOF NO ONE");
+    let ends = completions(&queue, 40);
+    for tag in 0..20 {
+        let (write, read) = (
+            ends[&(2 * tag)].as_ref().unwrap(),
+            ends[&(2 * tag + 1)].as_ref().unwrap(),
+        );
+        assert_eq!(write.integer().to_string(), read.text(), "the read of {tag}");
+    }
 }
