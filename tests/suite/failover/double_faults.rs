@@ -70,7 +70,9 @@ struct Scene {
 
 impl Scene {
     fn start(keys: &[(&str, &str)]) -> Scene {
-        let topology = Topology::start(Config::default().failover_timeout_ms(3000));
+        // Nobody is held to be down for being slow: another failover would lose what a replica is about to load.
+        let config = Config::default().failover_timeout_ms(3000).down_after_ms(10_000);
+        let topology = Topology::start(config);
         let confirm = CONFIRM_MS.to_string();
         let options = with(
             options(&sentinel_ports(&topology)),
