@@ -87,6 +87,8 @@ pub(super) struct Court {
     pub(super) promoting: bool,
     /// Nodes that say that they are the primary, each since it was promoted under that epoch.
     pub(super) promoted: BTreeSet<(usize, u64)>,
+    /// Those that ever did.
+    pub(super) were_promoted: BTreeSet<(usize, u64)>,
     /// How often the epochs began again, and the highest of those before.
     resets: usize,
     given_up: u64,
@@ -114,6 +116,7 @@ impl Court {
             announced: 0,
             promoting: false,
             promoted: BTreeSet::new(),
+            were_promoted: BTreeSet::new(),
             resets: 0,
             given_up: 0,
         }
@@ -285,7 +288,8 @@ impl Court {
     /// Another node is the primary: one of ours leads and knows first.
     pub(super) fn fail_over(&mut self) {
         let living = self.living(false);
-        if living.is_empty() {
+        // Of one that is told of the end comes first.
+        if living.is_empty() || self.promoting {
             return;
         }
         let leader = kernel().pick(&living);
@@ -303,6 +307,8 @@ impl Court {
     /// Who led its promotion knows it by now, and the others soon will.
     pub(super) fn is_promoted(&mut self, primary: usize, epoch: u64, leader: usize) {
         self.truth = (primary, epoch);
+        // Whoever was promoted before is told to follow it.
+        self.promoted.retain(|(node, _)| *node == primary);
         let (truth, living) = (self.truth, self.living(false));
         tell(|| format!("failover to {truth:?}, led by Sentinel {leader}"));
         for who in living {

@@ -50,8 +50,8 @@ pub(super) fn fail_over(victim: Option<usize>) {
         }
         tell(|| format!("{node} is promoted under {epoch}"));
         court(|court| {
-            court.promoted.clear();
             court.promoted.insert((node, epoch));
+            court.were_promoted.insert((node, epoch));
         });
         if kernel().one_in(4) {
             loses(leader, slot);
@@ -133,7 +133,7 @@ impl Waits {
             return;
         }
         let is_it = |node: usize| answers::host(false, node) == primary.endpoint.host;
-        let was_promoted = court(|court| court.promoted.iter().any(|(node, _)| is_it(*node)));
+        let was_promoted = court(|court| court.were_promoted.iter().any(|(node, _)| is_it(*node)));
         assert!(
             was_promoted || (snapshot.writes != Writes::Flow),
             "{primary:?} was never promoted under {epoch}"
