@@ -12,7 +12,8 @@ use super::request::MOST_REQUEST;
 use super::session::{Answer, Session, arity};
 use super::shape::Writer;
 use super::slots::{Call, Due, Slots};
-use crate::base::error::{ErrorKind, Result};
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::call::commands::{Class, look_up, shown_name};
 use crate::completion::{CallId, ChannelKind, Hold, Queue};
 use crate::handles::Port;
@@ -52,6 +53,8 @@ pub(super) struct Core {
     pub(super) out: Out,
     pub(super) end: End,
     pub(super) listening: Option<Listening>,
+    /// A call found too many under way, of this socket or of others: it is tried again until then.
+    pub(super) full_until: Option<Deadline>,
     /// What the first of the slots asked for must be done before anything else is begun.
     alone: bool,
     multi: Option<Gathered>,
@@ -80,6 +83,7 @@ impl Core {
             out: Out::default(),
             end: End::Open,
             listening: None,
+            full_until: None,
             alone: false,
             multi: None,
             watch: None,
@@ -210,17 +214,29 @@ impl Core {
         self.submitted(call, Due::Reply(form(args)), bytes, class == Some(Class::Blocking))
     }
 
+    /// Whether a call that was not accepted may be once others are done: as long as it would have waited for its reply.
+    fn comes_again(&mut self, error: &Error) -> bool {
+        if !matches!(error.kind(), ErrorKind::QueueFull { .. }) {
+            return false;
+        }
+        let until = match self.full_until {
+            Some(until) => until,
+            None => self.port.deadline().unwrap_or(Deadline::NEVER),
+        };
+        self.full_until = Some(until).filter(|until| !until.passed());
+        self.full_until.is_some()
+    }
+
     /// What came of a submission; where there are too many under way, it comes again.
     fn submitted(&mut self, call: Result<CallId>, due: Due, bytes: usize, alone: bool) -> Taken {
         match call {
             Ok(id) => {
+                self.full_until = None;
                 self.alone = alone;
                 let waits = alone && matches!(due, Due::Reply(_));
                 self.slots.push(Call { id, due, bytes, waits });
             }
-            Err(error) if matches!(error.kind(), ErrorKind::QueueFull { .. }) && !self.slots.is_empty() => {
-                return Taken::Later;
-            }
+            Err(error) if self.comes_again(&error) => return Taken::Later,
             Err(error) => self.refuse(&failure::text(&error)),
         }
         Taken::Yes
@@ -277,10 +293,13 @@ impl Core {
     }
 
     fn exec(&mut self, args: &[&[u8]], now: Instant) -> Taken {
-        let Some(gathered) = self.multi.take() else {
+        let Some(mut gathered) = self.multi.take() else {
             self.refuse("ERR EXEC without MULTI");
             return Taken::Yes;
         };
+        if self.watch.is_some() {
+            gathered.ask_something();
+        }
         if args.len() > 1 {
             self.multi = Some(gathered);
             self.refuse(&arity("exec"));
@@ -288,7 +307,6 @@ impl Core {
             self.let_go(false);
             self.refuse("EXECABORT Transaction discarded because of previous errors.");
         } else if gathered.batch().is_empty() {
-            self.let_go(false);
             let mut reply = Out::default();
             self.write_transaction(gathered.into_parts(), None, now, &mut reply);
             self.slots.push_ready(reply, &mut self.out);
@@ -298,12 +316,11 @@ impl Core {
                 Some(hold) => self.port.submit_batch_held(gathered.batch(), to, hold),
                 None => self.port.submit_batch(gathered.batch(), to),
             };
-            let full = |error: &crate::Error| matches!(error.kind(), ErrorKind::QueueFull { .. });
-            if call.as_ref().is_err_and(full) && !self.slots.is_empty() {
-                self.multi = Some(gathered);
-                return Taken::Later;
-            }
-            if call.is_err() {
+            if let Err(error) = &call {
+                if self.comes_again(error) {
+                    self.multi = Some(gathered);
+                    return Taken::Later;
+                }
                 self.let_go(false);
             }
             let (bytes, alone) = (gathered.bytes(), self.watch.is_some());
