@@ -33,21 +33,31 @@ pub(crate) struct Port {
     ended: watch::Receiver<bool>,
 }
 
+/// What starts such a task, and nothing can fail any more.
+pub(crate) struct Starter<'a> {
+    client: &'a Client,
+    ended: watch::Receiver<bool>,
+}
+
 impl Client {
-    /// Runs a task on sentinel-io that uses this client until it is closed or freed.
-    pub(crate) fn run<F: Future<Output = ()> + 'static>(
-        &self,
-        make: impl FnOnce(Port) -> F + Send + 'static,
-    ) -> Result<()> {
-        let runtime = &self.parts.runtime;
-        runtime.check()?;
+    /// Starts tasks on sentinel-io that use this client until it is closed or freed.
+    pub(crate) fn starter(&self) -> Result<Starter<'_>> {
+        self.parts.runtime.check()?;
         let ended = self.parts.ended.subscribe();
         if *ended.borrow() {
             return Err(Error::new(ErrorKind::Closed));
         }
-        let (pool, calls) = (Arc::clone(self.pool()), Arc::clone(self.calls()));
-        let learnt = Arc::clone(&self.parts.learnt);
-        runtime.spawn_with(move |common| {
+        Ok(Starter { client: self, ended })
+    }
+}
+
+impl Starter<'_> {
+    /// Starts one.
+    pub(crate) fn start<F: Future<Output = ()> + 'static>(self, make: impl FnOnce(Port) -> F + Send + 'static) {
+        let Starter { client, ended } = self;
+        let (pool, calls) = (Arc::clone(client.pool()), Arc::clone(client.calls()));
+        let learnt = Arc::clone(&client.parts.learnt);
+        client.parts.runtime.spawn_with(move |common| {
             let task = make(Port {
                 pool,
                 calls,
@@ -57,7 +67,6 @@ impl Client {
             });
             tasks::start(task);
         });
-        Ok(())
     }
 }
 
