@@ -116,3 +116,42 @@ fn what_is_only_announced_takes_no_memory() {
     assert!(inbox.room().len() <= 2 * MOST_AHEAD);
     assert!(inbox.bytes.len() <= 2 * MOST_AHEAD + PIECE && inbox.args.capacity() == 0);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, cases: 3_000, ..Default::default() })]
+
+    /// Streams of what requests are made of, in any order: as in the fuzz target of the same name.
+    #[test]
+    fn whatever_comes_means_the_same_in_pieces(parts in proptest::collection::vec(0..PARTS.len(), 0..40), how in proptest::prelude::any::<[u8; 2]>()) {
+        let mut data = how.to_vec();
+        parts.iter().for_each(|part| data.extend_from_slice(PARTS[*part]));
+        crate::fuzzing::requests(&data);
+    }
+}
+
+const PARTS: [&[u8]; 24] = [
+    b"*1\r\n",
+    b"*2\r\n",
+    b"*3\r\n",
+    b"*0\r\n",
+    b"*-1\r\n",
+    b"*",
+    b"$0\r\n",
+    b"$1\r\n",
+    b"$4\r\n",
+    b"$70\r\n",
+    b"$-1\r\n",
+    b"$",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"PING",
+    b"k",
+    b" ",
+    b"\"",
+    b"'",
+    b"\\x41",
+    b"\0",
+    b"01",
+    b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+];
