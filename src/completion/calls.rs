@@ -29,7 +29,7 @@ use crate::call::reading::{in_one, incomplete};
 use crate::call::waiting::backoff;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Parcel, Pool, Submissions, Waiter, Want};
-use crate::resp::{Reply, Request};
+use crate::resp::Reply;
 use crate::topology::Role;
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
@@ -98,7 +98,7 @@ impl Calls {
     pub(crate) fn submit(
         &self,
         pool: &Arc<Pool>,
-        request: &Request<'_>,
+        parcel: &Parcel<'_>,
         life: Life,
         deadline: Deadline,
         target: Target<'_>,
@@ -108,8 +108,6 @@ impl Calls {
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
         let simple = life.is_simple();
-        // A large one is copied here, without a lock.
-        let parcel = Parcel::of(request);
         let mut book = self.book.lock();
         // Kept for those that follow; taken out, so that nothing but the book is borrowed.
         let mut lane = book.lane.take_if(|_| simple);
@@ -130,7 +128,7 @@ impl Calls {
         }
         let empty = matches!(life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
         let (id, next) = book.enter(target, |call| {
-            call.request.store(&parcel);
+            call.request.store(parcel);
             call.life = life;
             call.deadline = deadline;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);

@@ -9,6 +9,7 @@ use super::client::Client;
 use super::entrance::Entrance;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::heavy::Bytes;
 use crate::base::tasks;
 use crate::call::batch::Batch;
 use crate::call::commands::{self, Class};
@@ -17,7 +18,7 @@ use crate::call::terms::{CallOptions, blocking_deadline};
 use crate::call::{BatchKind, Learnt};
 use crate::completion::{CallId, Calls, Hold, Queue, Target, Wanted, follow};
 use crate::options::ClientSettings;
-use crate::pool::{Common, Pool};
+use crate::pool::{Common, Parcel, Pool};
 use crate::resp::Request;
 use crate::topology::Role;
 
@@ -103,10 +104,16 @@ impl Port {
         }
     }
 
-    /// Submits one command.
-    pub(crate) fn submit(&self, args: &[&[u8]], (queue, tag): To<'_>) -> Result<CallId> {
-        let target = Target::Queue(queue, tag);
-        self.entrance().submit(args, &CallOptions::default(), target)
+    /// Submits one command; `whole`: its bytes on the wire, where they are made already.
+    pub(crate) fn submit(&self, args: &[&[u8]], whole: Option<&Arc<Bytes>>, (queue, tag): To<'_>) -> Result<CallId> {
+        let (call, target) = (CallOptions::default(), Target::Queue(queue, tag));
+        match whole {
+            Some(whole) => {
+                let parcel = Parcel::Apart(Arc::clone(whole));
+                self.entrance().submit_as(args, &parcel, &call, target)
+            }
+            None => self.entrance().submit(args, &call, target),
+        }
     }
 
     /// Submits a batch.
@@ -121,7 +128,8 @@ impl Port {
         let life = Life::new(Shape::Command, &call, true);
         let (request, deadline) = (Request::Command(args), self.entrance().deadline(&call)?);
         let target = Target::Keeping(queue, tag, hold);
-        self.calls.submit(&self.pool, &request, life, deadline, target)
+        let parcel = Parcel::of(&request);
+        self.calls.submit(&self.pool, &parcel, life, deadline, target)
     }
 
     /// Submits a command for the connection that is kept.

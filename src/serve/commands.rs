@@ -14,6 +14,7 @@ use super::shape::Writer;
 use super::slots::{Call, Due, Slots};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::heavy::Bytes;
 use crate::call::commands::{Class, look_up, shown_name};
 use crate::completion::{CallId, ChannelKind, Hold, Queue};
 use crate::handles::Port;
@@ -121,7 +122,8 @@ impl Core {
     }
 
     /// Takes a request up.
-    pub(super) fn take_up(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+    /// `whole`: its bytes, where they lie by themselves.
+    pub(super) fn take_up(&mut self, args: &[&[u8]], whole: Option<&Arc<Bytes>>, now: Instant) -> Taken {
         let Some(name) = args.first().copied() else {
             return Taken::Yes;
         };
@@ -158,7 +160,7 @@ impl Core {
                 _ => self.refuse(&arity("unwatch")),
             }
         } else {
-            return self.command(args, now);
+            return self.command(args, whole, now);
         }
         Taken::Yes
     }
@@ -177,10 +179,10 @@ impl Core {
     }
 
     /// Answered here, or by a node.
-    fn command(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+    fn command(&mut self, args: &[&[u8]], whole: Option<&Arc<Bytes>>, now: Instant) -> Taken {
         let (mut reply, told) = (Out::default(), self.told());
         match self.session.answer(args, told, now, &mut reply) {
-            Answer::None => return self.submit(args),
+            Answer::None => return self.submit(args, whole),
             Answer::Given => self.slots.push_ready(reply, &mut self.out),
             Answer::Last => {
                 self.slots.push_ready(reply, &mut self.out);
@@ -196,7 +198,7 @@ impl Core {
         Taken::Yes
     }
 
-    fn submit(&mut self, args: &[&[u8]]) -> Taken {
+    fn submit(&mut self, args: &[&[u8]], whole: Option<&Arc<Bytes>>) -> Taken {
         let class = look_up(args);
         if let Some(instead) = refused(class) {
             self.refuse(&format!(
@@ -208,7 +210,7 @@ impl Core {
         let to = (&self.queue, self.slots.next());
         let call = match &self.watch {
             Some(hold) => self.port.submit_held(args, to, hold),
-            None => self.port.submit(args, to),
+            None => self.port.submit(args, whole, to),
         };
         let bytes = args.iter().map(|arg| arg.len()).sum();
         self.submitted(call, Due::Reply(form(args)), bytes, class == Some(Class::Blocking))

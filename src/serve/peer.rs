@@ -162,7 +162,7 @@ impl Peer {
                     return false;
                 }
             }
-            if self.core.take_up(&self.inbox.args(), now) == Taken::Later {
+            if self.core.take_up(&self.inbox.args(), self.inbox.whole(), now) == Taken::Later {
                 self.waits = true;
                 return false;
             }

@@ -53,6 +53,42 @@ fn requests_are_the_same_wherever_they_are_cut() {
 }
 
 #[test]
+fn a_large_request_goes_on_as_it_came() {
+    let value = vec![b'v'; LARGE];
+    let large = crate::resp::Request::Command(&[b"SET", b"k", &value]);
+    let mut plain = Vec::new();
+    large.append(&mut plain);
+    let mut odd = plain.clone();
+    // A server takes any byte there; a node would be told something else.
+    let end = odd.len();
+    odd[end - 1] = b'x';
+    for (stream, goes_on) in [(plain.clone(), true), (odd, false)] {
+        let mut inbox = Inbox::new(1 << 20);
+        for piece in [&stream[..], b"PING\r\n"].concat().chunks(100_000) {
+            let mut piece = piece;
+            while !piece.is_empty() {
+                let room = inbox.room();
+                let now = piece.len().min(room.len());
+                room[..now].copy_from_slice(&piece[..now]);
+                inbox.filled(now);
+                piece = &piece[now..];
+                inbox.next().unwrap();
+            }
+        }
+        assert_eq!(inbox.next(), Ok(true));
+        assert_eq!(inbox.args(), [&b"SET"[..], b"k", &value]);
+        assert_eq!(
+            inbox.whole().map(|whole| whole.to_vec()),
+            goes_on.then(|| plain.clone())
+        );
+        inbox.take();
+        assert_eq!(inbox.next(), Ok(true));
+        assert!(inbox.whole().is_none());
+        assert_eq!(inbox.args(), [b"PING"]);
+    }
+}
+
+#[test]
 fn a_fault_is_told_as_a_server_tells_it() {
     let long = vec![b'x'; 70_000];
     let starred = [b"*".as_slice(), &long].concat();
