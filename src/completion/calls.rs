@@ -22,7 +22,6 @@ use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::tasks::until;
-use crate::base::thread::here;
 use crate::call::Learnt;
 use crate::call::life::{Event, Handed, Life, Shape};
 use crate::call::reading::{in_one, incomplete};
@@ -94,13 +93,14 @@ impl Calls {
         }
     }
 
-    /// Accepts a call: from here on it completes once, whatever happens.
+    /// Accepts a call: from here on it completes once, whatever happens. `by`: who submits it, whose later calls stay behind
+    /// it where it waits.
     pub(crate) fn submit(
         &self,
         pool: &Arc<Pool>,
         parcel: &Parcel<'_>,
         life: Life,
-        deadline: Deadline,
+        (deadline, by): (Deadline, u64),
         target: Target<'_>,
     ) -> Result<CallId> {
         match &target {
@@ -133,7 +133,7 @@ impl Calls {
             call.deadline = deadline;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
             call.place = Place::Waiting;
-            call.thread = here();
+            call.thread = by;
         });
         if empty {
             drop(book);

@@ -20,6 +20,8 @@ pub(super) struct Entrance<'a> {
     pub(super) pool: &'a Arc<Pool>,
     pub(super) calls: &'a Calls,
     pub(super) learnt: &'a Learnt,
+    /// Who submits: a number that nobody else has meanwhile.
+    pub(super) by: u64,
 }
 
 impl Entrance<'_> {
@@ -42,7 +44,7 @@ impl Entrance<'_> {
         let mut deadline = self.deadline(call)?;
         let own = terms(args, class, call, &mut deadline)?;
         let life = life_of(self.pool, self.learnt, args, class, call, own)?;
-        self.calls.submit(self.pool, parcel, life, deadline, target)
+        self.calls.submit(self.pool, parcel, life, (deadline, self.by), target)
     }
 
     /// Submits a batch: its completion has the reply of all.
@@ -54,7 +56,7 @@ impl Entrance<'_> {
             self.pool,
             &Parcel::of(&Request::Encoded(&parts)),
             life,
-            deadline,
+            (deadline, self.by),
             target,
         )
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -22,6 +23,9 @@ use crate::pool::{Common, Parcel, Pool};
 use crate::resp::Request;
 use crate::topology::Role;
 
+/// Ports so far: they are numbered from the end, where no thread's memory is.
+static PORTS: AtomicU64 = AtomicU64::new(0);
+
 /// Where a completion goes: the queue, and its tag there.
 pub(crate) type To<'a> = (&'a Arc<Queue>, u64);
 
@@ -32,6 +36,8 @@ pub(crate) struct Port {
     learnt: Arc<Learnt>,
     common: Rc<Common>,
     ended: watch::Receiver<bool>,
+    /// Tells it from threads and from others like it.
+    number: u64,
 }
 
 /// What starts such a task, and nothing can fail any more.
@@ -65,6 +71,7 @@ impl Starter<'_> {
                 learnt,
                 common,
                 ended,
+                number: u64::MAX - PORTS.fetch_add(1, Ordering::Relaxed),
             });
             tasks::start(task);
         });
@@ -77,6 +84,7 @@ impl Port {
             pool: &self.pool,
             calls: &self.calls,
             learnt: &self.learnt,
+            by: self.number,
         }
     }
 
@@ -129,7 +137,8 @@ impl Port {
         let (request, deadline) = (Request::Command(args), self.entrance().deadline(&call)?);
         let target = Target::Keeping(queue, tag, hold);
         let parcel = Parcel::of(&request);
-        self.calls.submit(&self.pool, &parcel, life, deadline, target)
+        self.calls
+            .submit(&self.pool, &parcel, life, (deadline, self.number), target)
     }
 
     /// Submits a command for the connection that is kept.
@@ -157,6 +166,11 @@ impl Port {
         let (parts, target) = (batch.parts(), Target::Queue(queue, tag));
         self.calls
             .submit_held(&self.pool, &Request::Encoded(&parts), (life, hold), deadline, target)
+    }
+
+    /// Why no write may go out on the connection that is kept, if none may now.
+    pub(crate) fn held_back(&self, hold: &Hold) -> Option<Error> {
+        hold.is_held_back(&self.pool).then(|| self.pool.writes_are_held())
     }
 
     /// Lets go of the connection that is kept. `clean`: nothing of what was done on it is left there.

@@ -15,7 +15,7 @@ use super::slots::{Call, Due, Slots};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heavy::Bytes;
-use crate::call::commands::{Class, look_up, shown_name};
+use crate::call::commands::{Class, is_read_only, look_up, shown_name};
 use crate::completion::{CallId, ChannelKind, Hold, Queue};
 use crate::handles::Port;
 
@@ -207,6 +207,11 @@ impl Core {
             ));
             return Taken::Yes;
         }
+        if !is_read_only(args) {
+            if let Some(taken) = self.held_back() {
+                return taken;
+            }
+        }
         let to = (&self.queue, self.slots.next());
         let call = match &self.watch {
             Some(hold) => self.port.submit_held(args, to, hold),
@@ -221,12 +226,28 @@ impl Core {
         if !matches!(error.kind(), ErrorKind::QueueFull { .. }) {
             return false;
         }
+        self.has_time()
+    }
+
+    /// Whether what cannot be done now is tried again.
+    fn has_time(&mut self) -> bool {
         let until = match self.full_until {
             Some(until) => until,
             None => self.port.deadline().unwrap_or(Deadline::NEVER),
         };
         self.full_until = Some(until).filter(|until| !until.passed());
         self.full_until.is_some()
+    }
+
+    /// A write for the connection that is kept, while none may go out there: it waits, or is refused once it has waited for
+    /// as long as it may.
+    fn held_back(&mut self) -> Option<Taken> {
+        let error = self.port.held_back(self.watch.as_ref()?)?;
+        if self.has_time() {
+            return Some(Taken::Later);
+        }
+        self.refuse(&failure::text(&error));
+        Some(Taken::Yes)
     }
 
     /// What came of a submission; where there are too many under way, it comes again.
@@ -295,6 +316,15 @@ impl Core {
     }
 
     fn exec(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+        if self.multi.is_some() {
+            if let Some(taken) = self.held_back() {
+                if taken == Taken::Yes {
+                    self.multi = None;
+                    self.let_go(false);
+                }
+                return taken;
+            }
+        }
         let Some(mut gathered) = self.multi.take() else {
             self.refuse("ERR EXEC without MULTI");
             return Taken::Yes;
