@@ -22,14 +22,13 @@ use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::tasks::until;
-use crate::base::thread::here;
 use crate::call::Learnt;
 use crate::call::life::{Event, Handed, Life, Shape};
 use crate::call::reading::{in_one, incomplete};
 use crate::call::waiting::backoff;
 use crate::observe::{Timing, short_micros};
 use crate::pool::{Parcel, Pool, Submissions, Waiter, Want};
-use crate::resp::{Reply, Request};
+use crate::resp::Reply;
 use crate::topology::Role;
 
 /// One call in so many is timed: a look at the clock would be a twentieth of what a submission costs.
@@ -94,13 +93,14 @@ impl Calls {
         }
     }
 
-    /// Accepts a call: from here on it completes once, whatever happens.
+    /// Accepts a call: from here on it completes once, whatever happens. `by`: who submits it, whose later calls stay behind
+    /// it where it waits.
     pub(crate) fn submit(
         &self,
         pool: &Arc<Pool>,
-        request: &Request<'_>,
+        parcel: &Parcel<'_>,
         life: Life,
-        deadline: Deadline,
+        (deadline, by): (Deadline, u64),
         target: Target<'_>,
     ) -> Result<CallId> {
         match &target {
@@ -108,8 +108,6 @@ impl Calls {
             Target::Done(_) => self.callbacks.start().map_err(|error| not_started(&error))?,
         }
         let simple = life.is_simple();
-        // A large one is copied here, without a lock.
-        let parcel = Parcel::of(request);
         let mut book = self.book.lock();
         // Kept for those that follow; taken out, so that nothing but the book is borrowed.
         let mut lane = book.lane.take_if(|_| simple);
@@ -130,12 +128,12 @@ impl Calls {
         }
         let empty = matches!(life.shape(), Shape::Pipeline(0) | Shape::Transaction(0));
         let (id, next) = book.enter(target, |call| {
-            call.request.store(&parcel);
+            call.request.store(parcel);
             call.life = life;
             call.deadline = deadline;
             call.began = (fastrand::u32(..TIMED) == 0).then(Moment::now);
             call.place = Place::Waiting;
-            call.thread = here();
+            call.thread = by;
         });
         if empty {
             drop(book);

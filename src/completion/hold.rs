@@ -31,6 +31,11 @@ impl Hold {
         self.0.lock().lane.clone()
     }
 
+    /// Whether its node is not sure to be the primary: no write is handed over to it.
+    pub(crate) fn is_held_back(&self, pool: &Pool) -> bool {
+        self.lane().is_some_and(|lane| pool.holds(Some(lane.generation())))
+    }
+
     /// Lets go of it. `clean`: nothing of what was done on it is left there.
     pub(crate) fn release(&self, pool: &Arc<Pool>, clean: bool) {
         let lane = {

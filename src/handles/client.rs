@@ -13,6 +13,7 @@ use super::subscription::Subscription;
 use crate::base::deadline::Deadline;
 use crate::base::error::Result;
 use crate::base::process::ForkBound;
+use crate::base::thread::here;
 use crate::call::batch::Batch;
 use crate::call::commands::{self, Class};
 use crate::call::life::Life;
@@ -160,6 +161,7 @@ impl Client {
             pool: self.pool(),
             calls: self.calls(),
             learnt: &self.parts.learnt,
+            by: here(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::call::life::Life;
 use crate::call::replication::shape;
 use crate::call::terms::{CallOptions, has_name, terms};
 use crate::completion::{CallId, Calls, Target};
-use crate::pool::Pool;
+use crate::pool::{Parcel, Pool};
 use crate::resp::Request;
 
 /// What a submission needs.
@@ -20,18 +20,31 @@ pub(super) struct Entrance<'a> {
     pub(super) pool: &'a Arc<Pool>,
     pub(super) calls: &'a Calls,
     pub(super) learnt: &'a Learnt,
+    /// Who submits: a number that nobody else has meanwhile.
+    pub(super) by: u64,
 }
 
 impl Entrance<'_> {
     /// Submits one command: it completes once, at `target`.
     pub(super) fn submit(self, args: &[&[u8]], call: &CallOptions, target: Target<'_>) -> Result<CallId> {
+        // A large one is copied here, without a lock.
+        self.submit_as(args, &Parcel::of(&Request::Command(args)), call, target)
+    }
+
+    /// The same for one whose bytes on the wire are made already.
+    pub(super) fn submit_as(
+        self,
+        args: &[&[u8]],
+        parcel: &Parcel<'_>,
+        call: &CallOptions,
+        target: Target<'_>,
+    ) -> Result<CallId> {
         has_name(args)?;
         let class = commands::look_up(args);
         let mut deadline = self.deadline(call)?;
         let own = terms(args, class, call, &mut deadline)?;
         let life = life_of(self.pool, self.learnt, args, class, call, own)?;
-        let request = Request::Command(args);
-        self.calls.submit(self.pool, &request, life, deadline, target)
+        self.calls.submit(self.pool, parcel, life, (deadline, self.by), target)
     }
 
     /// Submits a batch: its completion has the reply of all.
@@ -39,8 +52,13 @@ impl Entrance<'_> {
         batch.check(call)?;
         let (parts, life) = (batch.parts(), batch.life(call, self.learnt));
         let deadline = self.deadline(call)?;
-        self.calls
-            .submit(self.pool, &Request::Encoded(&parts), life, deadline, target)
+        self.calls.submit(
+            self.pool,
+            &Parcel::of(&Request::Encoded(&parts)),
+            life,
+            (deadline, self.by),
+            target,
+        )
     }
 
     pub(super) fn deadline(self, call: &CallOptions) -> Result<Deadline> {

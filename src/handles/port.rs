@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -9,6 +10,7 @@ use super::client::Client;
 use super::entrance::Entrance;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::heavy::Bytes;
 use crate::base::tasks;
 use crate::call::batch::Batch;
 use crate::call::commands::{self, Class};
@@ -17,9 +19,12 @@ use crate::call::terms::{CallOptions, blocking_deadline};
 use crate::call::{BatchKind, Learnt};
 use crate::completion::{CallId, Calls, Hold, Queue, Target, Wanted, follow};
 use crate::options::ClientSettings;
-use crate::pool::{Common, Pool};
+use crate::pool::{Common, Parcel, Pool};
 use crate::resp::Request;
 use crate::topology::Role;
+
+/// Ports so far: they are numbered from the end, where no thread's memory is.
+static PORTS: AtomicU64 = AtomicU64::new(0);
 
 /// Where a completion goes: the queue, and its tag there.
 pub(crate) type To<'a> = (&'a Arc<Queue>, u64);
@@ -31,33 +36,45 @@ pub(crate) struct Port {
     learnt: Arc<Learnt>,
     common: Rc<Common>,
     ended: watch::Receiver<bool>,
+    /// Tells it from threads and from others like it.
+    number: u64,
+}
+
+/// What starts such a task, and nothing can fail any more.
+pub(crate) struct Starter<'a> {
+    client: &'a Client,
+    ended: watch::Receiver<bool>,
 }
 
 impl Client {
-    /// Runs a task on sentinel-io that uses this client until it is closed or freed.
-    pub(crate) fn run<F: Future<Output = ()> + 'static>(
-        &self,
-        make: impl FnOnce(Port) -> F + Send + 'static,
-    ) -> Result<()> {
-        let runtime = &self.parts.runtime;
-        runtime.check()?;
+    /// Starts tasks on sentinel-io that use this client until it is closed or freed.
+    pub(crate) fn starter(&self) -> Result<Starter<'_>> {
+        self.parts.runtime.check()?;
         let ended = self.parts.ended.subscribe();
         if *ended.borrow() {
             return Err(Error::new(ErrorKind::Closed));
         }
-        let (pool, calls) = (Arc::clone(self.pool()), Arc::clone(self.calls()));
-        let learnt = Arc::clone(&self.parts.learnt);
-        runtime.spawn_with(move |common| {
+        Ok(Starter { client: self, ended })
+    }
+}
+
+impl Starter<'_> {
+    /// Starts one.
+    pub(crate) fn start<F: Future<Output = ()> + 'static>(self, make: impl FnOnce(Port) -> F + Send + 'static) {
+        let Starter { client, ended } = self;
+        let (pool, calls) = (Arc::clone(client.pool()), Arc::clone(client.calls()));
+        let learnt = Arc::clone(&client.parts.learnt);
+        client.parts.runtime.spawn_with(move |common| {
             let task = make(Port {
                 pool,
                 calls,
                 learnt,
                 common,
                 ended,
+                number: u64::MAX - PORTS.fetch_add(1, Ordering::Relaxed),
             });
             tasks::start(task);
         });
-        Ok(())
     }
 }
 
@@ -67,6 +84,7 @@ impl Port {
             pool: &self.pool,
             calls: &self.calls,
             learnt: &self.learnt,
+            by: self.number,
         }
     }
 
@@ -94,10 +112,16 @@ impl Port {
         }
     }
 
-    /// Submits one command.
-    pub(crate) fn submit(&self, args: &[&[u8]], (queue, tag): To<'_>) -> Result<CallId> {
-        let target = Target::Queue(queue, tag);
-        self.entrance().submit(args, &CallOptions::default(), target)
+    /// Submits one command; `whole`: its bytes on the wire, where they are made already.
+    pub(crate) fn submit(&self, args: &[&[u8]], whole: Option<&Arc<Bytes>>, (queue, tag): To<'_>) -> Result<CallId> {
+        let (call, target) = (CallOptions::default(), Target::Queue(queue, tag));
+        match whole {
+            Some(whole) => {
+                let parcel = Parcel::Apart(Arc::clone(whole));
+                self.entrance().submit_as(args, &parcel, &call, target)
+            }
+            None => self.entrance().submit(args, &call, target),
+        }
     }
 
     /// Submits a batch.
@@ -112,7 +136,9 @@ impl Port {
         let life = Life::new(Shape::Command, &call, true);
         let (request, deadline) = (Request::Command(args), self.entrance().deadline(&call)?);
         let target = Target::Keeping(queue, tag, hold);
-        self.calls.submit(&self.pool, &request, life, deadline, target)
+        let parcel = Parcel::of(&request);
+        self.calls
+            .submit(&self.pool, &parcel, life, (deadline, self.number), target)
     }
 
     /// Submits a command for the connection that is kept.
@@ -140,6 +166,11 @@ impl Port {
         let (parts, target) = (batch.parts(), Target::Queue(queue, tag));
         self.calls
             .submit_held(&self.pool, &Request::Encoded(&parts), (life, hold), deadline, target)
+    }
+
+    /// Why no write may go out on the connection that is kept, if none may now.
+    pub(crate) fn held_back(&self, hold: &Hold) -> Option<Error> {
+        hold.is_held_back(&self.pool).then(|| self.pool.writes_are_held())
     }
 
     /// Lets go of the connection that is kept. `clean`: nothing of what was done on it is left there.

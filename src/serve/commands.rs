@@ -12,8 +12,10 @@ use super::request::MOST_REQUEST;
 use super::session::{Answer, Session, arity};
 use super::shape::Writer;
 use super::slots::{Call, Due, Slots};
-use crate::base::error::{ErrorKind, Result};
-use crate::call::commands::{Class, look_up, shown_name};
+use crate::base::deadline::Deadline;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::heavy::Bytes;
+use crate::call::commands::{Class, is_read_only, look_up, shown_name};
 use crate::completion::{CallId, ChannelKind, Hold, Queue};
 use crate::handles::Port;
 
@@ -52,6 +54,8 @@ pub(super) struct Core {
     pub(super) out: Out,
     pub(super) end: End,
     pub(super) listening: Option<Listening>,
+    /// A call found too many under way, of this socket or of others: it is tried again until then.
+    pub(super) full_until: Option<Deadline>,
     /// What the first of the slots asked for must be done before anything else is begun.
     alone: bool,
     multi: Option<Gathered>,
@@ -80,6 +84,7 @@ impl Core {
             out: Out::default(),
             end: End::Open,
             listening: None,
+            full_until: None,
             alone: false,
             multi: None,
             watch: None,
@@ -117,7 +122,8 @@ impl Core {
     }
 
     /// Takes a request up.
-    pub(super) fn take_up(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+    /// `whole`: its bytes, where they lie by themselves.
+    pub(super) fn take_up(&mut self, args: &[&[u8]], whole: Option<&Arc<Bytes>>, now: Instant) -> Taken {
         let Some(name) = args.first().copied() else {
             return Taken::Yes;
         };
@@ -154,7 +160,7 @@ impl Core {
                 _ => self.refuse(&arity("unwatch")),
             }
         } else {
-            return self.command(args, now);
+            return self.command(args, whole, now);
         }
         Taken::Yes
     }
@@ -173,10 +179,10 @@ impl Core {
     }
 
     /// Answered here, or by a node.
-    fn command(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+    fn command(&mut self, args: &[&[u8]], whole: Option<&Arc<Bytes>>, now: Instant) -> Taken {
         let (mut reply, told) = (Out::default(), self.told());
         match self.session.answer(args, told, now, &mut reply) {
-            Answer::None => return self.submit(args),
+            Answer::None => return self.submit(args, whole),
             Answer::Given => self.slots.push_ready(reply, &mut self.out),
             Answer::Last => {
                 self.slots.push_ready(reply, &mut self.out);
@@ -192,7 +198,7 @@ impl Core {
         Taken::Yes
     }
 
-    fn submit(&mut self, args: &[&[u8]]) -> Taken {
+    fn submit(&mut self, args: &[&[u8]], whole: Option<&Arc<Bytes>>) -> Taken {
         let class = look_up(args);
         if let Some(instead) = refused(class) {
             self.refuse(&format!(
@@ -201,26 +207,59 @@ impl Core {
             ));
             return Taken::Yes;
         }
+        if !is_read_only(args) {
+            if let Some(taken) = self.held_back() {
+                return taken;
+            }
+        }
         let to = (&self.queue, self.slots.next());
         let call = match &self.watch {
             Some(hold) => self.port.submit_held(args, to, hold),
-            None => self.port.submit(args, to),
+            None => self.port.submit(args, whole, to),
         };
         let bytes = args.iter().map(|arg| arg.len()).sum();
         self.submitted(call, Due::Reply(form(args)), bytes, class == Some(Class::Blocking))
+    }
+
+    /// Whether a call that was not accepted may be once others are done: as long as it would have waited for its reply.
+    fn comes_again(&mut self, error: &Error) -> bool {
+        if !matches!(error.kind(), ErrorKind::QueueFull { .. }) {
+            return false;
+        }
+        self.has_time()
+    }
+
+    /// Whether what cannot be done now is tried again.
+    fn has_time(&mut self) -> bool {
+        let until = match self.full_until {
+            Some(until) => until,
+            None => self.port.deadline().unwrap_or(Deadline::NEVER),
+        };
+        self.full_until = Some(until).filter(|until| !until.passed());
+        self.full_until.is_some()
+    }
+
+    /// A write for the connection that is kept, while none may go out there: it waits, or is refused once it has waited for
+    /// as long as it may.
+    fn held_back(&mut self) -> Option<Taken> {
+        let error = self.port.held_back(self.watch.as_ref()?)?;
+        if self.has_time() {
+            return Some(Taken::Later);
+        }
+        self.refuse(&failure::text(&error));
+        Some(Taken::Yes)
     }
 
     /// What came of a submission; where there are too many under way, it comes again.
     fn submitted(&mut self, call: Result<CallId>, due: Due, bytes: usize, alone: bool) -> Taken {
         match call {
             Ok(id) => {
+                self.full_until = None;
                 self.alone = alone;
                 let waits = alone && matches!(due, Due::Reply(_));
                 self.slots.push(Call { id, due, bytes, waits });
             }
-            Err(error) if matches!(error.kind(), ErrorKind::QueueFull { .. }) && !self.slots.is_empty() => {
-                return Taken::Later;
-            }
+            Err(error) if self.comes_again(&error) => return Taken::Later,
             Err(error) => self.refuse(&failure::text(&error)),
         }
         Taken::Yes
@@ -277,10 +316,22 @@ impl Core {
     }
 
     fn exec(&mut self, args: &[&[u8]], now: Instant) -> Taken {
-        let Some(gathered) = self.multi.take() else {
+        if self.multi.is_some() {
+            if let Some(taken) = self.held_back() {
+                if taken == Taken::Yes {
+                    self.multi = None;
+                    self.let_go(false);
+                }
+                return taken;
+            }
+        }
+        let Some(mut gathered) = self.multi.take() else {
             self.refuse("ERR EXEC without MULTI");
             return Taken::Yes;
         };
+        if self.watch.is_some() {
+            gathered.ask_something();
+        }
         if args.len() > 1 {
             self.multi = Some(gathered);
             self.refuse(&arity("exec"));
@@ -288,7 +339,6 @@ impl Core {
             self.let_go(false);
             self.refuse("EXECABORT Transaction discarded because of previous errors.");
         } else if gathered.batch().is_empty() {
-            self.let_go(false);
             let mut reply = Out::default();
             self.write_transaction(gathered.into_parts(), None, now, &mut reply);
             self.slots.push_ready(reply, &mut self.out);
@@ -298,12 +348,11 @@ impl Core {
                 Some(hold) => self.port.submit_batch_held(gathered.batch(), to, hold),
                 None => self.port.submit_batch(gathered.batch(), to),
             };
-            let full = |error: &crate::Error| matches!(error.kind(), ErrorKind::QueueFull { .. });
-            if call.as_ref().is_err_and(full) && !self.slots.is_empty() {
-                self.multi = Some(gathered);
-                return Taken::Later;
-            }
-            if call.is_err() {
+            if let Err(error) = &call {
+                if self.comes_again(error) {
+                    self.multi = Some(gathered);
+                    return Taken::Later;
+                }
                 self.let_go(false);
             }
             let (bytes, alone) = (gathered.bytes(), self.watch.is_some());

@@ -59,6 +59,13 @@ impl Gathered {
         Ok(())
     }
 
+    /// Whether a watched key was changed only a server can tell, also of a transaction that asks it for nothing.
+    pub(super) fn ask_something(&mut self) {
+        if self.batch.is_empty() {
+            let _ = self.batch.add_queued(&[b"PING"]);
+        }
+    }
+
     pub(super) fn batch(&self) -> &Batch {
         &self.batch
     }

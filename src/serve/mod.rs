@@ -46,15 +46,14 @@ pub fn serve(client: &Client, socket: OwnedFd) -> Result<(), (Error, OwnedFd)> {
     if let Err(problem) = check(&socket) {
         return Err((Error::invalid("fd", problem), socket));
     }
-    // It is shared with the task only once that is sure to come.
-    let ours = match socket.try_clone() {
-        Ok(ours) => ours,
-        Err(error) => return Err((Error::invalid("fd", format!("cannot be used: {error}")), socket)),
+    let starter = match client.starter() {
+        Ok(starter) => starter,
+        Err(error) => return Err((error, socket)),
     };
-    let run = client.run(move |port| async move {
-        if let Ok(socket) = Accepted::new(ours) {
+    starter.start(move |port| async move {
+        if let Ok(socket) = Accepted::new(socket) {
             Peer::new(port, socket).run().await;
         }
     });
-    run.map_err(|error| (error, socket))
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Sleep, sleep_until};
 
@@ -19,6 +20,8 @@ use crate::net::accepted::Accepted;
 const LOAD: usize = 256;
 /// Receives before others have their turn.
 const ROUNDS: usize = 8;
+/// Before a call is tried again that found too many under way.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Bytes that are received ahead while a request waits for its turn: an end that stands behind them is seen.
 const MOST_AHEAD: usize = 64 * 1024;
 
@@ -83,7 +86,7 @@ impl Peer {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut more = self.take_ends() | self.take_requests();
-        more |= self.hear(cx);
+        more |= self.hear(cx) | self.try_again(cx);
         let parked = self.core.slots.parked();
         if !self.outbox.take(&mut self.core.out, parked) || self.core.end == End::Now {
             return Turn::Over;
@@ -132,6 +135,15 @@ impl Peer {
         taken > 0
     }
 
+    /// Has a call tried again that found too many of other sockets under way. True when its time has come.
+    fn try_again(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.core.full_until.is_none() {
+            return false;
+        }
+        self.alarm.as_mut().reset((clock::now() + PAUSE).into());
+        self.alarm.as_mut().poll(cx).is_ready()
+    }
+
     /// Takes requests up as far as their turn has come. True when there may be more.
     fn take_requests(&mut self) -> bool {
         let now = clock::now();
@@ -150,7 +162,7 @@ impl Peer {
                     return false;
                 }
             }
-            if self.core.take_up(&self.inbox.args(), now) == Taken::Later {
+            if self.core.take_up(&self.inbox.args(), self.inbox.whole(), now) == Taken::Later {
                 self.waits = true;
                 return false;
             }

@@ -4,8 +4,10 @@
 //! announced length: memory follows what has come.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::inline;
+use crate::base::heavy::Bytes;
 
 /// Arguments of one request at most, as servers have it.
 const MOST_ARGS: i64 = 0x7fff_ffff;
@@ -19,6 +21,8 @@ const MOST_LINE: usize = 64 * 1024;
 const PIECE: usize = 16 * 1024;
 /// Bytes that are only announced get no more room than this at once.
 const MOST_AHEAD: usize = 1024 * 1024;
+/// A request that large goes on as it came.
+const LARGE: usize = 256 * 1024;
 /// A buffer that large is given back once it is empty.
 const KEEP: usize = 64 * 1024;
 
@@ -70,6 +74,10 @@ pub(crate) struct Inbox {
     args: Vec<Range<usize>>,
     /// Arguments of a line, which may be shorter than they were written.
     words: Vec<u8>,
+    /// The request that is there, where it is large: it goes on as it came.
+    whole: Option<Arc<Bytes>>,
+    /// It is written as the library writes it, to the byte.
+    plain: bool,
     most: usize,
 }
 
@@ -85,6 +93,8 @@ impl Inbox {
             searched: 0,
             args: Vec::new(),
             words: Vec::new(),
+            whole: None,
+            plain: true,
             most,
         }
     }
@@ -136,18 +146,38 @@ impl Inbox {
 
     /// The arguments of the request that is there, one at least.
     pub(crate) fn args(&self) -> Vec<&[u8]> {
-        let source = match self.words.is_empty() {
-            true => self.live(),
-            false => &self.words,
+        let source = match &self.whole {
+            Some(whole) => whole,
+            None if self.words.is_empty() => self.live(),
+            None => &self.words,
         };
         let args = self.args.iter();
         args.map(|arg| source.get(arg.clone()).unwrap_or_default()).collect()
+    }
+
+    /// The bytes of the request that is there, where it is large.
+    pub(crate) fn whole(&self) -> Option<&Arc<Bytes>> {
+        self.whole.as_ref()
+    }
+
+    /// Takes a large request out of what was received, without a copy of it.
+    fn detach(&mut self) {
+        if self.read < LARGE || self.start > 0 || !self.plain {
+            return;
+        }
+        let mut whole = std::mem::take(&mut self.bytes);
+        self.bytes
+            .extend_from_slice(whole.get(self.read..self.end).unwrap_or_default());
+        whole.truncate(self.read);
+        self.whole = Some(Arc::new(whole.into()));
+        (self.end, self.read) = (self.bytes.len(), 0);
     }
 
     /// It was carried out.
     pub(crate) fn take(&mut self) {
         self.start += self.read;
         (self.at, self.read, self.searched) = (At::Start, 0, 0);
+        (self.whole, self.plain) = (None, true);
         self.args.clear();
         self.words.clear();
         if self.start == self.end {
@@ -244,12 +274,16 @@ impl Inbox {
         if self.live().len() < end + 2 {
             return false;
         }
+        self.plain &= self.live().get(end..end + 2) == Some(b"\r\n");
         self.args.push(self.read..end);
         self.read = end + 2;
         self.at = match left {
             0 | 1 => At::Whole,
             _ => At::Length(left - 1),
         };
+        if left <= 1 {
+            self.detach();
+        }
         true
     }
 
@@ -265,6 +299,7 @@ impl Inbox {
             };
         };
         let number = canonical(rest.get(1..end).unwrap_or_default());
+        self.plain &= rest.get(end + 1) == Some(&b'\n');
         self.searched = 0;
         self.read += end + 2;
         number.map(Some).ok_or_else(|| wrong.clone())

@@ -53,6 +53,42 @@ fn requests_are_the_same_wherever_they_are_cut() {
 }
 
 #[test]
+fn a_large_request_goes_on_as_it_came() {
+    let value = vec![b'v'; LARGE];
+    let large = crate::resp::Request::Command(&[b"SET", b"k", &value]);
+    let mut plain = Vec::new();
+    large.append(&mut plain);
+    let mut odd = plain.clone();
+    // A server takes any byte there; a node would be told something else.
+    let end = odd.len();
+    odd[end - 1] = b'x';
+    for (stream, goes_on) in [(plain.clone(), true), (odd, false)] {
+        let mut inbox = Inbox::new(1 << 20);
+        for piece in [&stream[..], b"PING\r\n"].concat().chunks(100_000) {
+            let mut piece = piece;
+            while !piece.is_empty() {
+                let room = inbox.room();
+                let now = piece.len().min(room.len());
+                room[..now].copy_from_slice(&piece[..now]);
+                inbox.filled(now);
+                piece = &piece[now..];
+                inbox.next().unwrap();
+            }
+        }
+        assert_eq!(inbox.next(), Ok(true));
+        assert_eq!(inbox.args(), [&b"SET"[..], b"k", &value]);
+        assert_eq!(
+            inbox.whole().map(|whole| whole.to_vec()),
+            goes_on.then(|| plain.clone())
+        );
+        inbox.take();
+        assert_eq!(inbox.next(), Ok(true));
+        assert!(inbox.whole().is_none());
+        assert_eq!(inbox.args(), [b"PING"]);
+    }
+}
+
+#[test]
 fn a_fault_is_told_as_a_server_tells_it() {
     let long = vec![b'x'; 70_000];
     let starred = [b"*".as_slice(), &long].concat();
@@ -116,3 +152,42 @@ fn what_is_only_announced_takes_no_memory() {
     assert!(inbox.room().len() <= 2 * MOST_AHEAD);
     assert!(inbox.bytes.len() <= 2 * MOST_AHEAD + PIECE && inbox.args.capacity() == 0);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, cases: 3_000, ..Default::default() })]
+
+    /// Streams of what requests are made of, in any order: as in the fuzz target of the same name.
+    #[test]
+    fn whatever_comes_means_the_same_in_pieces(parts in proptest::collection::vec(0..PARTS.len(), 0..40), how in proptest::prelude::any::<[u8; 2]>()) {
+        let mut data = how.to_vec();
+        parts.iter().for_each(|part| data.extend_from_slice(PARTS[*part]));
+        crate::fuzzing::requests(&data);
+    }
+}
+
+const PARTS: [&[u8]; 24] = [
+    b"*1\r\n",
+    b"*2\r\n",
+    b"*3\r\n",
+    b"*0\r\n",
+    b"*-1\r\n",
+    b"*",
+    b"$0\r\n",
+    b"$1\r\n",
+    b"$4\r\n",
+    b"$70\r\n",
+    b"$-1\r\n",
+    b"$",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"PING",
+    b"k",
+    b" ",
+    b"\"",
+    b"'",
+    b"\\x41",
+    b"\0",
+    b"01",
+    b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+];

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -125,6 +126,7 @@ static void use_inherited(void)
     sentinel_reply_t *reply = NULL;
     size_t count = 0;
     char text[16];
+    int pair[2];
 
     CHECK_STATUS(SENTINEL_ERR_FORKED,
                  sentinel_command(client, SENTINEL_ARGS("GET", "forks:0"), NULL, NULL, &reply, NULL));
@@ -137,6 +139,10 @@ static void use_inherited(void)
     CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_watch_events(sentinel, 1, shared[0], 1, NULL));
     CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_describe(sentinel, text, sizeof text, &count));
     CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_close(sentinel, 1000));
+    CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_client_socket(client, &pair[0], NULL));
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_client_serve(client, pair[0], NULL));
+    CHECK(close(pair[0]) == 0 && close(pair[1]) == 0);
     sentinel_scan_restart(scan);
     CHECK_STATUS(SENTINEL_ERR_FORKED, sentinel_scan_next(scan, NULL, &reply, NULL));
     CHECK_STATUS(SENTINEL_ERR_FORKED,

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sentinel::Client;
-use sentinel_lab::{Config, Topology};
+use sentinel::{Client, Deployment};
+use sentinel_lab::{Config, Topology, wait_until};
 
 use crate::serve::peer::Peer;
-use crate::support::{PATIENCE, SERVICE, open_on, overrides};
+use crate::support::{PATIENCE, SERVICE, open_on, options, overrides, with};
 
 /// What a writer saw.
 #[derive(Debug, Default)]
@@ -124,4 +124,44 @@ fn what_is_known_of_a_failure_is_its_first_word() {
     // It ends with the client.
     drop(client);
     assert_eq!(peer.try_reply(), None);
+}
+
+#[test]
+fn while_nobody_knows_the_primary_writes_wait_and_other_sockets_read_on() {
+    let topology = Topology::start(Config::default());
+    let ports: Vec<u16> = topology.sentinels().into_iter().map(|(_, port)| port).collect();
+    let fenced = with(options(&ports), &[("primary.fence_ms", "700")]);
+    let deployment = Deployment::open(&fenced).unwrap();
+    let keys = overrides(&[("timeout_ms", "1500")]);
+    let client = deployment.primary_for(Some(SERVICE), Some(&keys)).unwrap();
+    let [mut probe, mut watching, mut waiting, mut reading] = [(); 4].map(|()| Peer::of(&client));
+    assert_eq!(watching.ask("SET watched 1"), "+OK\\r\\n");
+    assert_eq!(watching.ask("WATCH watched"), "+OK\\r\\n");
+    [1, 2].into_iter().for_each(|index| topology.stop_sentinel(index));
+    wait_until("writes to wait", PATIENCE, || {
+        probe.ask("SET probe 1").starts_with("-NOTSENT ")
+    });
+    waiting.pipeline(&["SET waits 1", "GET waits"]);
+    watching.pipeline(&["GET watched", "MULTI", "INCR watched", "EXEC"]);
+    for _ in 0..20 {
+        let began = Instant::now();
+        assert_eq!(reading.ask("GET watched"), "$1\\r\\n1\\r\\n");
+        assert!(
+            began.elapsed() < Duration::from_millis(700),
+            "it waits behind another socket's write"
+        );
+    }
+    let told = watching.replies(4);
+    assert_eq!(told[0], "$1\\r\\n1\\r\\n", "what was watched can be read");
+    assert!(told[3].starts_with("-NOTSENT no primary of service"), "{told:?}");
+    let told = waiting.replies(2);
+    assert!(told[0].starts_with("-NOTSENT "), "{told:?}");
+    [1, 2].into_iter().for_each(|index| topology.cont_sentinel(index));
+    wait_until("writes to go out", PATIENCE, || probe.ask("SET probe 1") == "+OK\\r\\n");
+    watching.pipeline(&["WATCH watched", "MULTI", "INCR watched", "EXEC"]);
+    assert_eq!(
+        watching.replies(4)[3],
+        "*1\\r\\n:2\\r\\n",
+        "and none of it was executed before"
+    );
 }

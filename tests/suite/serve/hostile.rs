@@ -7,9 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use sentinel::{ErrorKind, serve};
+use sentinel_lab::wait_until;
 
 use crate::serve::peer::{Peer, encoded, encoded_text, served};
-use crate::support::{PATIENCE, SERVICE, open_on, overrides, shared, text};
+use crate::support::{PATIENCE, SERVICE, open_on, overrides, shared, tell, text};
 
 #[test]
 fn a_broken_protocol_is_answered_as_a_server_does_and_ends_the_stream() {
@@ -166,4 +167,80 @@ fn half_a_stream_is_answered_before_it_ends() {
     let mut all = String::new();
     stream.read_to_string(&mut all).unwrap();
     assert_eq!(all, "+OK\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn whatever_bytes_come_the_stream_ends_with_them_and_others_go_on() {
+    let topology = shared();
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    let mut other = Peer::of(&client);
+    let mut count = 0;
+    for target in ["decoder", "requests", "answers", "events", "handshake"] {
+        for file in std::fs::read_dir(format!("fuzz/corpus/{target}")).unwrap() {
+            let path = file.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            let mut stream = served(&client);
+            stream.write_all(&bytes).unwrap_or_default();
+            stream.shutdown(std::net::Shutdown::Write).unwrap_or_default();
+            let mut all = Vec::new();
+            let ended = stream.read_to_end(&mut all);
+            assert!(ended.is_ok(), "{}: {ended:?}", path.display());
+            assert_eq!(other.ask("PING"), "+PONG\\r\\n");
+            count += 1;
+        }
+    }
+    assert!(count > 50, "{count}");
+}
+
+#[test]
+fn whatever_peers_do_and_wherever_they_leave_nothing_of_them_stays() {
+    const CONNECTIONS: usize = 8;
+    const ACTS: [&str; 12] = [
+        "WATCH hostile:left",
+        "GET hostile:left",
+        "MULTI",
+        "INCR hostile:left",
+        "EXEC",
+        "DISCARD",
+        "BLPOP hostile:never 0",
+        "BLPOP hostile:never 0.001",
+        "SUBSCRIBE hostile:a",
+        "PSUBSCRIBE hostile:*",
+        "UNSUBSCRIBE",
+        "RESET",
+    ];
+    let topology = shared();
+    let keys = overrides(&[("client_name", "served-left"), ("pool.max_connections", "8")]);
+    let client = open_on(&topology).primary_for(Some(SERVICE), Some(&keys)).unwrap();
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..300 {
+        let mut stream = served(&client);
+        let acts: Vec<u8> = (0..random.usize(1..8))
+            .flat_map(|_| encoded_text(ACTS[random.usize(..ACTS.len())]))
+            .collect();
+        let cut = random.usize(..=acts.len());
+        let _ = stream.write_all(&acts[..cut]);
+        if random.bool() {
+            stream
+                .set_read_timeout(Some(Duration::from_millis(random.u64(1..5))))
+                .unwrap();
+            let _ = stream.read(&mut [0; 100]);
+        }
+    }
+    let node = topology.node(topology.primary());
+    wait_until("all of them to be gone", PATIENCE, || {
+        let list = tell(node, "CLIENT LIST").as_text();
+        let mut own = list.lines().filter(|line| line.contains(" name=served-left "));
+        own.all(|line| !line.contains("cmd=blpop") && line.contains(" sub=0 psub=0 "))
+    });
+    // Every place is free, and nothing is watched there.
+    let all: Vec<_> = (0..CONNECTIONS).map(|_| client.acquire(5000).unwrap()).collect();
+    for connection in &all {
+        let run = |text: &str| connection.command(&crate::support::words(text), &Default::default());
+        run("INCR hostile:left").unwrap();
+        run("MULTI").unwrap();
+        assert_eq!(run("EXEC").unwrap().len(), 0);
+    }
 }

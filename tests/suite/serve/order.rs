@@ -157,3 +157,30 @@ fn a_thousand_sockets_at_once_each_get_their_own() {
         }
     }
 }
+
+#[test]
+fn what_finds_too_many_under_way_waits_for_them() {
+    let topology = shared();
+    let keys = overrides(&[("max_pending", "3")]);
+    let client = open_on(&topology).primary_for(Some(SERVICE), Some(&keys)).unwrap();
+    let mut peers: Vec<Peer> = (0..20).map(|_| Peer::of(&client)).collect();
+    for peer in &mut peers {
+        peer.pipeline(
+            &[
+                "ECHO a",
+                "TYPE order:none",
+                "TTL order:none",
+                "MULTI",
+                "TTL order:none",
+                "EXEC",
+            ]
+            .repeat(20),
+        );
+    }
+    for peer in &mut peers {
+        for _ in 0..20 {
+            let wanted = ["$1\\r\\na", "+none", ":-2", "+OK", "+QUEUED", "*1\\r\\n:-2"];
+            assert_eq!(peer.replies(6), wanted.map(|reply| format!("{reply}\\r\\n")));
+        }
+    }
+}
