@@ -1295,8 +1295,8 @@ sentinel_status_t sentinel_client_socket(sentinel_client_t *client,
 /**
  * Serves a connected stream socket, of the Unix family or TCP, as sentinel_client_socket serves its own end.
  *
- * On success the library owns `fd`, which is closed here when the stream ends, and makes it non-blocking, for those too
- * that were duplicated from it. On failure it stays the caller's as it was: INVALID_ARGUMENT when it is no such socket.
+ * The library owns `fd` from the call on and makes it non-blocking, for those too that were duplicated from it. It is closed
+ * when the stream ends, and at once when the call fails: INVALID_ARGUMENT when it is no such socket.
  */
 SENTINEL_MUST_CHECK
 sentinel_status_t sentinel_client_serve(sentinel_client_t *client,

@@ -120,7 +120,7 @@ public:
     int socket() const;
     result<int> try_socket() const;
 
-    /** Serves a connected stream socket in the same way, and takes it over; on failure it stays the caller's. */
+    /** Serves a connected stream socket in the same way, and takes it over, also on failure. */
     void serve(int fd) const;
     result<void> try_serve(int fd) const;
 

@@ -1,5 +1,6 @@
 //! What the pool tells submitted calls: how attempts have ended, and on which lane they may go out.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::attempt::hand_over;
@@ -51,7 +52,7 @@ impl Submissions for Calls {
     fn send(&self, pool: &Arc<Pool>, lane: &Arc<Lane>, ids: &[CallId]) -> Vec<Waiter> {
         let (mut full, mut waiters, mut sent, mut held) = (Vec::new(), Vec::new(), false, false);
         let holds = pool.holds(Some(lane.generation()));
-        let mut behind = holds.then(|| pool.held_submitters()).unwrap_or_default();
+        let mut behind = if holds { pool.held_submitters() } else { HashSet::new() };
         {
             let mut book = self.book.lock();
             for id in ids {

@@ -57,8 +57,8 @@ pub unsafe extern "C" fn sentinel_client_socket(
 
 /// Serves a connected stream socket, of the Unix family or TCP, as sentinel_client_socket serves its own end.
 ///
-/// On success the library owns `fd`, which is closed here when the stream ends, and makes it non-blocking, for those too
-/// that were duplicated from it. On failure it stays the caller's as it was: INVALID_ARGUMENT when it is no such socket.
+/// The library owns `fd` from the call on and makes it non-blocking, for those too that were duplicated from it. It is closed
+/// when the stream ends, and at once when the call fails: INVALID_ARGUMENT when it is no such socket.
 ///
 /// # Safety
 /// `client` is live or NULL, `fd` is nobody else's, `error` may be written or is NULL.
@@ -69,17 +69,10 @@ pub unsafe extern "C" fn sentinel_client_serve(
     fd: c_int,
     error: *mut *mut sentinel_error_t,
 ) -> sentinel_status_t {
-    // SAFETY: `client` is live or NULL, `error` may be written or is NULL.
+    // SAFETY: the caller gives the descriptor up; `client` is live or NULL, `error` may be written or is NULL.
     unsafe {
-        guard::shared(client, error, |client| {
-            // SAFETY: the caller gives the descriptor up, but for a failure, after which it is given back.
-            let socket = take(fd)?;
-            serve::serve(&client.core, socket).map_err(|(error, socket)| {
-                let _ = socket.into_raw_fd();
-                error
-            })?;
-            Ok(())
-        })
+        let socket = take(fd);
+        guard::shared(client, error, move |client| Ok(serve::serve(&client.core, socket?)?))
     }
 }
 

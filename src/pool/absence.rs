@@ -28,7 +28,7 @@ impl Keeper {
     /// Those who wait for a node while none serves. Where they have done so for long enough, none does any more. Who waits
     /// then, and whether nodes are to be tried.
     pub(super) fn meet_outage(&mut self, state: &mut State, demand: Demand, now: Instant) -> (Demand, bool) {
-        let waits = demand.any() || state.held.len() > 0;
+        let waits = demand.any() || !state.held.is_empty();
         if !state.outage.matters() || state.routes.iter().any(is_served) {
             return (demand, demand.any());
         }

@@ -24,9 +24,14 @@ impl Held {
         self.calls.len() + self.threads.len()
     }
 
-    /// Whether no submitted call waits.
+    /// Whether none waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.len() == 0
+    }
+
+    /// Whether a submitted call waits.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
     }
 
     /// Whether something that the thread submitted waits.

@@ -26,7 +26,7 @@ impl State {
     /// Whether the call is one of those that wait until writes go out again, or has to stay behind them: a write behind all,
     /// what only reads behind those of its thread. `held`: writes are held now.
     pub(super) fn is_held(&self, waiter: &Waiter, held: bool) -> bool {
-        (waiter.writes && (held || !self.held.is_empty())) || self.held.has_of(waiter.thread)
+        (waiter.writes && (held || self.held.has_calls())) || self.held.has_of(waiter.thread)
     }
 
     /// Enters calls of which that is true.
@@ -143,7 +143,7 @@ impl Pool {
     /// after each change of who waits.
     pub(super) fn keep_in_line(&self, state: &State) {
         let goes_out = state.has_errands();
-        if !state.held.is_empty() {
+        if state.held.has_calls() {
             self.behind.store(true, Ordering::Relaxed);
         } else if !goes_out {
             self.behind.store(false, Ordering::Relaxed);

@@ -35,22 +35,13 @@ pub fn socket(client: &Client) -> Result<OwnedFd> {
         })
     };
     let (own, given) = pair().map_err(failed)?;
-    match serve(client, own) {
-        Ok(()) => Ok(given),
-        Err((error, _)) => Err(error),
-    }
+    serve(client, own).map(|()| given)
 }
 
 /// Serves a connected stream socket on behalf of `client` until either is closed. It comes back with the error.
-pub fn serve(client: &Client, socket: OwnedFd) -> Result<(), (Error, OwnedFd)> {
-    if let Err(problem) = check(&socket) {
-        return Err((Error::invalid("fd", problem), socket));
-    }
-    let starter = match client.starter() {
-        Ok(starter) => starter,
-        Err(error) => return Err((error, socket)),
-    };
-    starter.start(move |port| async move {
+pub fn serve(client: &Client, socket: OwnedFd) -> Result<()> {
+    check(&socket).map_err(|problem| Error::invalid("fd", problem))?;
+    client.starter()?.start(move |port| async move {
         if let Ok(socket) = Accepted::new(socket) {
             Peer::new(port, socket).run().await;
         }
