@@ -119,7 +119,11 @@ impl Scene {
             for _ in 0..4 {
                 scope.spawn(|| pushes.go_on(&self.client, &done));
             }
-            wait_until("writes", PATIENCE, || pushes.ends.lock().unwrap().len() > 50);
+            // A replica that has just been in sync gets what is written a second later: until then it has nothing to lose.
+            wait_until("writes, at the replicas too", PATIENCE, || {
+                let length = |node: usize| self.topology.node(node).ask(&["LLEN", "pushed"]);
+                (0..3).all(|node| matches!(length(node), Value::Int(many) if many > 50))
+            });
             fault(&pushes);
             let after = Instant::now();
             wait_until("writes to be served", PATIENCE * 2, || {
