@@ -1319,9 +1319,9 @@ sentinel_status_t sentinel_client_serve(sentinel_client_t *client,
 /** Event: messages of a subscription may have been missed. */
 #define SENTINEL_EVENT_SUBSCRIPTION_GAP 16u
 /** Event: a Sentinel is about to fail the service over, or what was foreseen of that has come about or not. */
-#define SENTINEL_EVENT_FAILOVER 32u
+#define SENTINEL_EVENT_FAILOVER 4096u
 /** Event: no writes are sent to the primary of a service for now, or they are again. */
-#define SENTINEL_EVENT_WRITES_HELD 64u
+#define SENTINEL_EVENT_WRITES_HELD 8192u
 /** Log level: nothing. */
 #define SENTINEL_LOG_OFF 0
 /** Log level: what an operator must look at. */

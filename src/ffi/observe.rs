@@ -28,9 +28,9 @@ pub const SENTINEL_EVENT_CONNECTION: u32 = 8u32;
 /// Event: messages of a subscription may have been missed.
 pub const SENTINEL_EVENT_SUBSCRIPTION_GAP: u32 = 16u32;
 /// Event: a Sentinel is about to fail the service over, or what was foreseen of that has come about or not.
-pub const SENTINEL_EVENT_FAILOVER: u32 = 32u32;
+pub const SENTINEL_EVENT_FAILOVER: u32 = 4096u32;
 /// Event: no writes are sent to the primary of a service for now, or they are again.
-pub const SENTINEL_EVENT_WRITES_HELD: u32 = 64u32;
+pub const SENTINEL_EVENT_WRITES_HELD: u32 = 8192u32;
 
 const ALL_EVENTS: u32 = SENTINEL_EVENT_PRIMARY_CHANGED
     | SENTINEL_EVENT_REPLICAS_CHANGED

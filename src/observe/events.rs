@@ -26,9 +26,9 @@ pub enum Topic {
     /// Messages may have been missed.
     Gap = 0x10,
     /// A Sentinel is about to fail the service over, or what was foreseen of that has come about or not.
-    Failover = 0x20,
+    Failover = 0x1000,
     /// Writes are held, or go out again.
-    Writes = 0x40,
+    Writes = 0x2000,
 }
 
 /// All topics, in the order of their bits.
@@ -50,8 +50,8 @@ impl Topic {
             Topic::Sentinels => 0x04,
             Topic::Connection => 0x08,
             Topic::Gap => 0x10,
-            Topic::Failover => 0x20,
-            Topic::Writes => 0x40,
+            Topic::Failover => 0x1000,
+            Topic::Writes => 0x2000,
         }
     }
 

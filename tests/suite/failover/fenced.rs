@@ -17,7 +17,7 @@ use crate::support::{
     timed, with, within, words,
 };
 
-const WRITES_HELD: u32 = 0x40;
+const WRITES_HELD: u32 = 0x2000;
 
 /// A way to write, or to read, within a deadline.
 type Run<'a> = (String, Box<dyn Fn(i64) -> Result<()> + 'a>);
