@@ -252,12 +252,15 @@ impl Foresight {
             self.disarm("a Sentinel names the primary");
         }
         let Some(foreseen) = &self.foreseen else { return };
+        // Another Sentinel's failover has come to its end meanwhile: that of the leader was given up without a word.
+        let is_overtaken = adopted.since > foreseen.since && adopted.primary != foreseen.replica;
+        let in_doubt = foreseen.unconfirmed.or(is_overtaken.then_some(foreseen.since));
         let turn = if adopted.epoch >= foreseen.epoch && adopted.primary == foreseen.replica {
             Turn::Confirmed {
                 replica: foreseen.replica.clone(),
                 after: now.saturating_duration_since(foreseen.since),
             }
-        } else if adopted.epoch >= foreseen.epoch || foreseen.unconfirmed.is_some_and(agreed_since) {
+        } else if adopted.epoch >= foreseen.epoch || in_doubt.is_some_and(agreed_since) {
             Turn::Resolved {
                 primary: adopted.primary.clone(),
                 instead_of: foreseen.replica.clone(),

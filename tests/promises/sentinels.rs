@@ -8,7 +8,7 @@ use sentinel_lab::{Config, Topology, wait_until};
 use crate::events::{Events, FLOOR, SWITCH};
 use crate::noise::Noise;
 use crate::support::{
-    P1_FIRST_WRITE, P7_RECOVERY, PATIENCE, SERVICE, SLACK, connected, connections_to, keys_on, ms, ms_between,
+    P1_FIRST_WRITE, P7_RECOVERY, PATIENCE, SERVICE, SLACK, alone, connected, connections_to, keys_on, ms, ms_between,
     sentinel_ports, serving, tell, together, write, write_through,
 };
 use crate::writer::{Writer, failed, lost};
@@ -65,7 +65,7 @@ fn with_one_of_three_sentinels_left_the_calls_wait_and_go_out_once_there_is_a_qu
 
 #[test]
 fn without_any_sentinel_no_command_fails_and_connections_are_made_again() {
-    let _machine = together();
+    let _machine = alone();
     let topology = Topology::start(Config::default());
     let (_deployment, client) = connected(&sentinel_ports(&topology), &[]);
     let primary = topology.primary();
@@ -215,7 +215,7 @@ fn a_reset_of_every_sentinel_disturbs_nobody() {
 
 #[test]
 fn a_service_that_is_removed_and_monitored_again_is_followed_through_its_next_failover() {
-    let _machine = together();
+    let _machine = alone();
     let topology = Topology::start(Config::default());
     let (_deployment, client) = connected(&sentinel_ports(&topology), &[]);
     let first = topology.primary();

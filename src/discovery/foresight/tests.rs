@@ -251,6 +251,12 @@ const ROWS: &[(&str, &str, &str)] = &[
         "armed b, foreseen b",
         "b@7",
     ),
+    // But where most Sentinels say so since, another one's failover has come to its end.
+    (
+        "1>epoch=7 1>selects=b master=b@7 +10 named=c@6 agreed",
+        "armed b, foreseen b, resolved c",
+        "c@6",
+    ),
     // Other Sentinels are believed.
     ("1>epoch=6 1>selects=b anew", "armed b, disarmed", "a@5"),
     ("1>epoch=6 1>selects=b master=b@6 anew", "armed b, foreseen b", "a@5"),
