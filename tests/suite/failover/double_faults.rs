@@ -246,15 +246,30 @@ fn an_election_without_a_good_replica_holds_no_write() {
     for node in 1..3 {
         tell(scene.topology.node(node), "CONFIG SET replica-priority 0");
     }
-    wait_until("the Sentinels to see it", PATIENCE, || {
+    // What they know of a replica is as old as its last INFO. To order a failover in the meantime would be one.
+    wait_until("the Sentinels to see it", PATIENCE * 2, || {
         (0..3).all(|sentinel| {
-            let answer = scene
+            let listed = scene
                 .topology
                 .sentinel(sentinel)
-                .ask(&["SENTINEL", "FAILOVER", SERVICE]);
-            answer.as_text().contains("NOGOODSLAVE")
+                .ask(&["SENTINEL", "REPLICAS", SERVICE]);
+            let refuses = |replica: &Value| replica.field("slave-priority") == "0";
+            listed.as_items().len() == 2 && listed.as_items().iter().all(refuses)
         })
     });
+    let old = scene.topology.primary();
+    for sentinel in 0..3 {
+        let told = format!("SENTINEL SET {SERVICE} down-after-milliseconds 500");
+        tell(scene.topology.sentinel(sentinel), &told);
+    }
+    scene.topology.stop(old);
+    wait_until("a leader to give up", PATIENCE, || {
+        (0..3).any(|sentinel| {
+            let log = scene.topology.sentinel(sentinel).log_tail();
+            log.contains("-failover-abort-no-good-slave")
+        })
+    });
+    scene.topology.cont(old);
     let call = within(1000);
     assert!(scene.client.command(&words("SET k v"), &call).is_ok());
 }
