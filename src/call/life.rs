@@ -114,6 +114,20 @@ impl Life {
         }
     }
 
+    /// Lends it out to decide on what follows. Of what stands for it only a question was sent, where that is what was
+    /// answered: given up meanwhile, the call goes nowhere any more.
+    pub(crate) fn lend(&mut self) -> Life {
+        let so_far = match self.stage {
+            Stage::Sent(Message::Info | Message::Probe) => self.so_far,
+            _ => Outcome::Unknown,
+        };
+        let stands_for_it = Life {
+            so_far,
+            ..Life::undecided()
+        };
+        std::mem::replace(self, stands_for_it)
+    }
+
     pub(crate) fn shape(&self) -> Shape {
         self.shape
     }

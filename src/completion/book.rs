@@ -180,9 +180,10 @@ impl Call {
         }
     }
 
-    /// Lends out what is needed to decide about it. Were it given up meanwhile, its outcome would be unknown.
+    /// Lends out what is needed to decide about it. Were it given up meanwhile, its outcome would be unknown, unless
+    /// nothing but a question was sent.
     pub(super) fn borrow(&mut self) -> (Life, Stored, Deadline) {
-        let life = std::mem::replace(&mut self.life, Life::undecided());
+        let life = self.life.lend();
         let request = std::mem::replace(&mut self.request, Stored::Small(Vec::new()));
         (life, request, self.deadline)
     }

@@ -136,7 +136,8 @@ impl Direct {
     /// Whether another call may use it: nothing is left of an earlier one, the service has not moved on, and no newer
     /// credentials are in force.
     pub fn is_usable(&self) -> bool {
-        self.is_alive() && self.watchers.generation.takes(self.login)
+        let generation = &self.watchers.generation;
+        self.is_alive() && !generation.is_left() && generation.takes(self.login)
     }
 
     fn is_alive(&self) -> bool {

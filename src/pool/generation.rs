@@ -1,9 +1,11 @@
 //! The connections to one node under one epoch, retired as a whole.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use crate::base::clock;
 use crate::base::sync::Mutex;
 
 use crate::net::{Endpoint, Socket};
@@ -11,6 +13,9 @@ use crate::topology::Role;
 
 /// Identifies a connection within a process.
 pub type ConnectionId = u64;
+
+/// So long a node that said what it is not may still answer what was sent before: that it refused it too, or had done it.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -30,6 +35,8 @@ pub struct Generation {
     /// The config epoch under which it was named.
     pub epoch: u64,
     retired: AtomicBool,
+    /// When the node said that it is not what it was taken for.
+    refuted: OnceLock<Instant>,
     /// Connections open for shared use.
     shared: AtomicUsize,
     /// The newest credentials that the node has taken, and the newest that were shown to it.
@@ -50,6 +57,7 @@ impl Generation {
             role,
             epoch,
             retired: AtomicBool::new(false),
+            refuted: OnceLock::new(),
             shared: AtomicUsize::new(0),
             login: AtomicU64::new(0),
             shown: AtomicU64::new(0),
@@ -82,6 +90,26 @@ impl Generation {
     /// Whether nothing may be sent to it any more, and no answer of it is good any more.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
+    }
+
+    /// The node said that it is not what it was taken for: nothing new goes there. What is under way is answered still.
+    pub(super) fn refute(&self) {
+        let _ = self.refuted.set(clock::now());
+    }
+
+    /// Whether it did.
+    pub fn is_refuted(&self) -> bool {
+        self.refuted.get().is_some()
+    }
+
+    /// When what is under way there has had its time; `None` unless it is refuted.
+    pub(super) fn last_words(&self) -> Option<Instant> {
+        self.refuted.get().map(|at| *at + LAST_WORDS)
+    }
+
+    /// Whether nothing new may be sent to it.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_retired() || self.is_refuted()
     }
 
     /// Ends it: every connection is shut down under whoever uses it.
@@ -120,10 +148,10 @@ impl Generation {
         self.shown.load(Ordering::Relaxed) >= login
     }
 
-    /// Enters a connection. False when the generation was retired meanwhile: the connection must not be used.
+    /// Enters a connection. False when the generation was left meanwhile: the connection must not be used.
     pub(super) fn enter(&self, id: ConnectionId, socket: &Arc<Socket>) -> bool {
         self.sockets.lock().insert(id, Arc::clone(socket));
-        !self.is_retired()
+        !self.is_left()
     }
 
     pub(super) fn leave(&self, id: ConnectionId) {

@@ -42,8 +42,15 @@ impl State {
             left.extend(route.take_lanes(|lane| lane.has_unsent()));
             route.ready &= route.has_connection();
         }
-        left.iter().for_each(|lane| lane.hold_back());
         self.leave_lanes(left);
+        // With them those that were left before, and still write.
+        self.hold_back(|generation| generation.role == Role::Primary);
+    }
+
+    /// Lanes that were left give back what they have gathered and not begun to write.
+    pub(super) fn hold_back(&self, of: impl Fn(&Arc<Generation>) -> bool) {
+        let lanes = self.going_out.iter().filter(|lane| of(lane.generation()));
+        lanes.for_each(|lane| lane.hold_back());
     }
 
     /// Everything that waits may go out.

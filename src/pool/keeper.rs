@@ -141,17 +141,20 @@ impl Keeper {
         state.settle();
         let demand = state.demand();
         let (demand, waiting) = self.meet_outage(&mut state, demand, now);
+        let last_words = state.leaving.iter().filter_map(|left| left.last_words()).min();
         if state.routes.is_empty() {
             let soon = state.outage.next_look().filter(|_| demand.any());
             drop(state);
             let later = self.await_primary(waiting, now);
-            return soon.map(|at| at.max(now + LOOK_AROUND)).into_iter().chain(later).min();
+            let soon = soon.map(|at| at.max(now + LOOK_AROUND));
+            return soon.into_iter().chain(later).chain(last_words).min();
         }
         self.unserved = None;
         let mut timer = state.next_expiry();
         timer = timer
             .into_iter()
             .chain(state.outage.next_look().filter(|at| *at > now))
+            .chain(last_words)
             .min();
         let probes = self.probes(&mut state, waiting, now);
         let wanted = self.wanted(&state, demand, probes);

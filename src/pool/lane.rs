@@ -122,7 +122,7 @@ impl Lane {
 
     /// Whether it takes calls.
     pub fn is_usable(&self) -> bool {
-        !self.is_gone() && !self.generation.is_retired() && !self.is_outdated()
+        !self.is_gone() && !self.generation.is_left() && !self.is_outdated()
     }
 
     /// Whether the node has taken newer credentials than those that it logged in with.
@@ -216,9 +216,10 @@ impl Lane {
         self.blocked.load(Ordering::Relaxed) || !self.outbox.lock().is_empty()
     }
 
-    /// Has its driver give back what it has not begun to write. It is left then.
+    /// Has the driver of a lane that was left give back what it has not begun to write.
     pub(super) fn hold_back(&self) {
         self.gives_back.store(true, Ordering::Release);
+        self.wake();
     }
 
     /// Whether that is to be done, once.

@@ -193,9 +193,10 @@ impl Pool {
         ready.next().map(|route| Arc::clone(&route.generation))
     }
 
-    /// A node said that it is not what it was taken for: nothing more is sent there before it is verified anew.
+    /// A node said that it is not what it was taken for: nothing more is sent there before it is verified anew. What is
+    /// under way there gets a moment to be answered.
     pub fn condemn(&self, generation: &Generation) {
-        generation.retire();
+        generation.refute();
         self.observer.node_condemned(&self.calls, &generation.endpoint);
         self.service.hint(Hint::WrongRole);
         self.demand.notify_one();

@@ -26,6 +26,7 @@ type Readable<'a> = HashMap<&'a Endpoint, bool>;
 impl Keeper {
     /// Makes the routes those of the snapshot. What no longer holds its place is cut at once.
     pub(super) fn apply(&mut self) {
+        self.hear_out();
         let snapshot = self.pool.service.snapshot();
         let Some(primary) = &snapshot.primary else { return };
         if snapshot.generation != self.applied {
@@ -60,6 +61,16 @@ impl Keeper {
         }
     }
 
+    /// Ends the generations that said what they are not, and have had the time to answer the rest.
+    fn hear_out(&self) {
+        let now = clock::now();
+        let is_over = |generation: &Generation| generation.last_words().is_some_and(|until| until <= now);
+        let over = self.pool.state.lock().take_leaving(is_over);
+        for generation in over {
+            generation.retire();
+        }
+    }
+
     /// The replicas that this client may read from now. The others are noted with what keeps them out.
     fn readable<'a>(&self, state: &mut State, snapshot: &'a Snapshot) -> Readable<'a> {
         let mut readable = Readable::new();
@@ -89,17 +100,21 @@ impl Keeper {
             let Some(route) = state.routes.get(place) else { continue };
             let generation = Arc::clone(&route.generation);
             let named = is_named(&generation, snapshot, readable);
-            if named && !generation.is_retired() {
+            if named && !generation.is_left() {
                 continue;
             }
             state.remove_route(place);
             if named {
+                // What was gathered to be written to it, and not begun, goes elsewhere.
+                state.hold_back(|of| Arc::ptr_eq(of, &generation));
                 // Condemned by a caller: the node said that it does not serve.
                 let said = DialError::new(Stage::Role, "it refused a command for what it is or does");
                 state.note(&generation.endpoint, said.at(&generation.endpoint));
                 self.common.gate.failed(&generation.endpoint, &said);
                 // Its callers wait here: to look again is this keeper's duty, soon.
                 self.duty = Some(generation.endpoint.clone());
+                state.leaving.push(generation);
+                continue;
             }
             outdated.push(generation);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::direct::Direct;
 use super::errand::Errand;
 use super::flight::Call;
-use super::generation::{ConnectionId, Generation};
+use super::generation::Generation;
 use super::held::Held;
 use super::lane::Lane;
 use super::line::WaitingLine;
@@ -135,7 +135,7 @@ pub(super) struct State {
     /// Connections of submitted calls' own, counted among the leases.
     pub(super) own_lanes: OwnLanes,
     /// Lanes that were left and are still handing over what they had begun: until then nothing is submitted over another.
-    pub(super) going_out: Vec<ConnectionId>,
+    pub(super) going_out: Vec<Arc<Lane>>,
     /// What is to be done about submitted calls once the lock is released.
     pub(super) errands: VecDeque<Errand>,
     /// Somebody is running errands: what comes meanwhile waits in line.
@@ -250,7 +250,7 @@ impl State {
         for lane in lanes {
             lane.leave();
             if !lane.own {
-                self.going_out.push(lane.id);
+                self.going_out.push(Arc::clone(&lane));
             }
             let (unsent, lost) = (VecDeque::new(), None);
             self.errands.push_back(Errand::TakeBack { lane, unsent, lost });
@@ -270,7 +270,7 @@ impl State {
     /// A lane that was left has handed over what it had begun. Whether it was waited for.
     pub(super) fn has_gone_out(&mut self, lane: &Lane) -> bool {
         let before = self.going_out.len();
-        self.going_out.retain(|id| *id != lane.id);
+        self.going_out.retain(|known| known.id != lane.id);
         self.going_out.len() < before
     }
 

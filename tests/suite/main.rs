@@ -50,6 +50,7 @@ mod failover {
     mod foreseen;
     mod leaks;
     mod real;
+    mod refuted;
     mod shutdown;
     mod untold;
 }

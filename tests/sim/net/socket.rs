@@ -225,13 +225,13 @@ impl Guard<'_> {
 
     pub fn clear_readable(&mut self) {
         if let Some(edge) = self.reads.take() {
-            self.socket.with(|connection| connection.reads.clear(edge));
+            self.socket.with(|connection| connection.clear_reads(edge));
         }
     }
 
     pub fn clear_writable(&mut self) {
         if let Some(edge) = self.writes.take() {
-            self.socket.with(|connection| connection.writes.clear(edge));
+            self.socket.with(|connection| connection.clear_writes(edge));
         }
     }
 }

@@ -140,7 +140,26 @@ impl Connection {
     }
 
     pub(crate) fn is_readable(&self) -> bool {
-        !self.down.ready.is_empty() || self.down.fin == Fin::Arrived || self.cut || self.broken
+        !self.down.ready.is_empty() || self.is_read_closed()
+    }
+
+    /// Nothing comes any more: for ever, whatever is left to be read.
+    fn is_read_closed(&self) -> bool {
+        self.down.fin == Fin::Arrived || self.cut || self.broken
+    }
+
+    /// There is nothing more to read; the word that the connection is closed stays, as it does in tokio.
+    pub(crate) fn clear_reads(&mut self, edge: u64) {
+        if !self.is_read_closed() {
+            self.reads.clear(edge);
+        }
+    }
+
+    /// There is no room; the same.
+    pub(crate) fn clear_writes(&mut self, edge: u64) {
+        if !self.cut && !self.broken {
+            self.writes.clear(edge);
+        }
     }
 
     pub(crate) fn is_writable(&self) -> bool {

@@ -202,6 +202,12 @@ fn ended(tag: u64, result: &Result<Reply, Error>) {
             });
             ask.ends(result);
         }
-        What::Many(many) => many.ends(result),
+        What::Many(many) => {
+            tell(|| match result {
+                Ok(_) => format!("submission {tag}: replies"),
+                Err(error) => format!("submission {tag}: {:?}: {error}", error.outcome()),
+            });
+            many.ends(result);
+        }
     }
 }
