@@ -1,8 +1,8 @@
 # Lines `kind mode ms acknowledged unknown` of bench_failover as an SVG: acknowledged writes a second by time, a panel for each
-# kind of failover, a line for each failover.foresee; `failed`: when it began, in ms.
+# kind of failover, a line for each failover.foresee and other client; `failed`: when it began, in ms.
 {
     if (!($1 in place)) { place[$1] = ++kinds; kind[kinds] = $1 }
-    if (!(($2) in colour)) { mode[++modes] = $2; colour[$2] = substr("#36c #393 #999", 5 * modes - 4, 4) }
+    if (!(($2) in colour)) { mode[++modes] = $2; colour[$2] = substr("#36c #393 #999 #c60 #a3a", 5 * modes - 4, 4) }
     n = ++count[$1, $2]
     at[$1, $2, n] = $3
     rate[$1, $2, n] = $4 * 20
@@ -29,8 +29,8 @@ END {
     height = kinds * 150 + 60
     print "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"" height "\" font-family=\"sans-serif\" font-size=\"12\">"
     print "<rect width=\"800\" height=\"" height "\" fill=\"white\"/>"
-    text(60, 18, "start", "black", "Acknowledged writes a second, eight threads that write 800 a second in all; failover.foresee:")
-    for (j = 1; j <= modes; j++) text(600 + 60 * (j - 1), 18, "start", colour[mode[j]], mode[j])
+    text(60, 18, "start", "black", "Acknowledged writes a second of eight writers that try 800; failover.foresee:")
+    for (j = 1; j <= modes; j++) text(505 + 52 * (j - 1), 18, "start", colour[mode[j]], mode[j])
     for (i = 1; i <= kinds; i++) {
         text(66, y_of(i, top) - 8, "start", "black", name[kind[i]])
         for (ops = 0; ops <= top; ops += 400) {
