@@ -98,6 +98,23 @@ pub async fn look(wire: &mut Wire) -> Result<(Part, Reply), WireError> {
     Ok((Part::told(wire, &role).await?, ping))
 }
 
+/// Asks a primary whether it holds back writes for its own FAILOVER (6.2+: INFO, `master_failover_state`), and whether it
+/// answers at all. The reply to PING.
+pub async fn look_for_failover(wire: &mut Wire) -> Result<(bool, Reply), WireError> {
+    let mut questions = control(&["INFO", "replication"]);
+    questions.extend(control(&["PING"]));
+    wire.send(&questions).await?;
+    let (info, ping) = (reply(wire).await?, reply(wire).await?);
+    Ok((fails_over(&info.text()), ping))
+}
+
+fn fails_over(info: &str) -> bool {
+    let state = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_failover_state:"));
+    state.is_some_and(|state| state.trim_end() != "no-failover")
+}
+
 /// The next reply that is not a push.
 async fn reply(wire: &mut Wire) -> Result<Reply, WireError> {
     loop {
@@ -111,6 +128,19 @@ async fn reply(wire: &mut Wire) -> Result<Reply, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_primary_tells_of_its_own_failover_where_it_has_one() {
+        for (info, is_one) in [
+            ("role:master\r\nmaster_failover_state:no-failover\r\n", false),
+            ("role:master\r\nmaster_failover_state:waiting-for-sync\r\n", true),
+            ("role:master\r\nmaster_failover_state:failover-in-progress\r\n", true),
+            ("role:master\r\n", false),
+            ("NOPERM this user has no permissions", false),
+        ] {
+            assert_eq!(fails_over(info), is_one, "{info}");
+        }
+    }
 
     #[test]
     fn tells_for_how_long_a_link_has_been_down() {

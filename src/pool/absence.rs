@@ -11,10 +11,17 @@ use crate::base::error::Error;
 use crate::topology::Word;
 
 impl Pool {
+    /// Whether a node serves: a connection there was verified, and no dial has failed since, whoever's it was.
+    fn is_served(&self, state: &State) -> bool {
+        let fails = |route: &Route| self.troubles.since(&route.generation.endpoint).is_some();
+        let serves = |route: &Route| route.ready && (route.has_connection() || !fails(route));
+        state.routes.iter().any(serves)
+    }
+
     /// Why a call is not to wait for a node.
     #[cold]
     pub(super) fn turned_away(&self, state: &mut State) -> Option<Error> {
-        if !state.outage.matters() || state.routes.iter().any(is_served) {
+        if !state.outage.matters() || self.is_served(state) {
             return None;
         }
         let now = clock::now();
@@ -29,7 +36,7 @@ impl Keeper {
     /// then, and whether nodes are to be tried.
     pub(super) fn meet_outage(&mut self, state: &mut State, demand: Demand, now: Instant) -> (Demand, bool) {
         let waits = demand.any() || !state.held.is_empty();
-        if !state.outage.matters() || state.routes.iter().any(is_served) {
+        if !state.outage.matters() || self.pool.is_served(state) {
             return (demand, demand.any());
         }
         if waits {
@@ -37,6 +44,12 @@ impl Keeper {
         }
         if state.routes.is_empty() && self.none_is_named() {
             state.outage.is_known();
+        }
+        // What another client of the deployment has found out counts for all.
+        let failing = |route: &Route| self.pool.troubles.since(&route.generation.endpoint);
+        let failing = state.routes.iter().map(failing).collect::<Option<Vec<_>>>();
+        if let Some(since) = failing.and_then(|all| all.into_iter().max()) {
+            state.outage.is_known_since(since);
         }
         let wanted = demand.any() || state.outage.is_wanted(now);
         match state.outage.turns_away(now).filter(|_| waits) {
@@ -55,9 +68,4 @@ impl Keeper {
         let asked = |word: &Word| matches!(word, Word::Asked);
         !words.is_empty() && !words.iter().any(|(_, word)| asked(word))
     }
-}
-
-/// A connection there was verified, and none has failed since.
-fn is_served(route: &Route) -> bool {
-    route.ready
 }

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::sync::Mutex;
 use tokio::sync::watch;
 
+use super::troubles::Troubles;
 use crate::base::clock;
 use crate::base::error::Stage;
 use crate::net::{DialError, Endpoint};
@@ -85,31 +85,6 @@ impl Standing {
 
     fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
         !self.probing && self.dialled + after <= now && self.next <= now
-    }
-}
-
-/// How the last dial to each address in trouble failed. Any thread: it is what a caller is told at its deadline, whose
-/// dial the error was does not matter to it.
-#[derive(Debug, Default)]
-pub struct Troubles(Mutex<HashMap<Endpoint, DialError>>);
-
-impl Troubles {
-    /// The last failure of `endpoint`, if it is in trouble.
-    pub fn of(&self, endpoint: &Endpoint) -> Option<DialError> {
-        self.0.lock().get(endpoint).cloned()
-    }
-
-    /// There are new credentials: that the old ones were refused is no trouble from here on. Where they were.
-    pub fn forgive_logins(&self) -> Vec<Endpoint> {
-        let mut refused = Vec::new();
-        self.0.lock().retain(|endpoint, error| {
-            let was_refused = error.stage == Stage::Auth;
-            if was_refused {
-                refused.push(endpoint.clone());
-            }
-            !was_refused
-        });
-        refused
     }
 }
 
@@ -212,8 +187,7 @@ impl Gate {
         }
         let after = FORGET.max(self.backoff_max);
         standings.retain(|_, standing| !standing.is_forgotten(now, after));
-        let mut troubles = self.troubles.0.lock();
-        troubles.retain(|endpoint, _| standings.contains_key(endpoint));
+        self.troubles.retain(|endpoint| standings.contains_key(endpoint));
         self.crowd.set(FEW.max(standings.len() * 2));
     }
 
@@ -245,7 +219,7 @@ impl Gate {
     pub fn named(&self, service: &str, generation: u64, endpoint: &Endpoint) {
         let before = self.generations.borrow_mut().insert(service.to_owned(), generation);
         if before.is_none_or(|before| before < generation) && self.standings.borrow_mut().remove(endpoint).is_some() {
-            self.troubles.0.lock().remove(endpoint);
+            self.troubles.remove(endpoint);
             self.tell();
         }
     }
@@ -278,9 +252,10 @@ impl Gate {
             standing.proven = None;
             standing.probing = false;
         }
-        self.troubles.0.lock().insert(endpoint.clone(), error.clone());
-        // A refused login ends every wait; any other failure is the prober's affair, or it would wake everybody.
-        if matches!(error.stage, Stage::Auth | Stage::Tls) {
+        let is_news = self.troubles.enter(endpoint, error);
+        // A refused login ends every wait, and that there is no node may; any other failure is the prober's affair, or it
+        // would wake everybody.
+        if is_news || matches!(error.stage, Stage::Auth | Stage::Tls) {
             self.tell();
         }
     }
@@ -295,7 +270,7 @@ impl Gate {
             _ => false,
         };
         if proves {
-            self.troubles.0.lock().remove(endpoint);
+            self.troubles.remove(endpoint);
             self.tell();
         }
     }
@@ -488,7 +463,7 @@ mod tests {
                 (standing.dialled, standing.next) = (ago(standing.dialled), ago(standing.next));
             }
         }
-        let kept = (gate.standings.borrow().len(), gate.troubles.0.lock().len());
+        let kept = (gate.standings.borrow().len(), gate.troubles.len());
         assert!(kept.0 <= FEW && kept.1 <= FEW, "{kept:?}");
     }
 }

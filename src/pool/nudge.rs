@@ -39,8 +39,8 @@ impl Driver {
         sinks.chain(outbox.sinks()).for_each(|sink| self.ends.nudge(sink));
         drop(outbox);
         self.tell_ends();
-        let pong = self.common.sentries.last_pong(&self.lane.generation.endpoint);
-        match self.silence.verdict(Moment::now(), pong) {
+        let answered = || self.common.sentries.doubt(&self.lane.generation.endpoint);
+        match self.silence.verdict(Moment::now(), answered) {
             Verdict::Stay => {}
             // What waits for the server's own threads is nobody else's affair.
             Verdict::Leave if self.lane.own || self.lane.is_gone() => {}

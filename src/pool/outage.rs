@@ -46,6 +46,14 @@ impl Outage {
         self.is_known |= self.since.is_some();
     }
 
+    /// Whoever tried the nodes has done so in vain since then.
+    pub(super) fn is_known_since(&mut self, at: Instant) {
+        if let Some(since) = &mut self.since {
+            *since = at.min(*since);
+            self.is_known = true;
+        }
+    }
+
     /// A node serves.
     pub(super) fn is_over(&mut self) {
         (self.since, self.wanted, self.is_known) = (None, None, false);

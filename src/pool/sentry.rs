@@ -9,7 +9,7 @@
 //! A replica is asked for more: that its link to the primary is down shows nowhere else in time.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::holder::Holder;
 use crate::base::clock::Moment;
 use crate::base::error::Stage;
 use crate::base::{clock, tasks};
-use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake, look};
+use crate::net::{Endpoint, Login, Transport, Wire, WireError, handshake, look, look_for_failover};
 use crate::resp::{Kind, Reply, control};
 
 /// Between two PINGs, and for a pong: together less than the 2 s within which a dead connection must be noticed.
@@ -32,8 +32,10 @@ const PING_EVERY: Duration = Duration::from_millis(950);
 pub struct Sentries {
     /// The pools that use a node whose sentry stands.
     posts: RefCell<HashMap<Endpoint, Vec<Weak<dyn Holder>>>>,
-    /// When each last answered.
+    /// When each last answered, and held nothing back as far as it was asked.
     pongs: RefCell<HashMap<Endpoint, Moment>>,
+    /// Nodes of which somebody waits for a reply: they are asked whether they hold back writes.
+    doubted: RefCell<HashSet<Endpoint>>,
 }
 
 impl Sentries {
@@ -67,9 +69,15 @@ impl Sentries {
         }
     }
 
-    /// When the node last answered its sentry.
-    pub(super) fn last_pong(&self, endpoint: &Endpoint) -> Option<Moment> {
-        self.pongs.borrow().get(endpoint).copied()
+    /// When the node last answered its sentry. Somebody waits for a reply of it: whether it holds back writes is asked with
+    /// the next PING, before that wait is long.
+    pub(super) fn doubt(&self, endpoint: &Endpoint) -> Option<Moment> {
+        let pong = self.pongs.borrow().get(endpoint).copied();
+        let mut doubted = self.doubted.borrow_mut();
+        if !doubted.contains(endpoint) {
+            doubted.insert(endpoint.clone());
+        }
+        pong
     }
 
     /// The pools that still use `endpoint`.
@@ -97,7 +105,7 @@ struct Sentry {
 enum Sign {
     /// It said something.
     Life,
-    /// It said that it answers nobody at the moment.
+    /// It said that it answers nobody at the moment, or no writes.
     Busy,
     /// It was asked in vain.
     Silence,
@@ -129,12 +137,16 @@ impl Sentry {
         // Nobody can have come meanwhile; the next pool that connects posts a new one.
         self.sentries.posts.borrow_mut().remove(&self.endpoint);
         self.sentries.pongs.borrow_mut().remove(&self.endpoint);
+        self.sentries.doubted.borrow_mut().remove(&self.endpoint);
     }
 
     fn tell(&self, sign: Sign) {
         let users = || self.sentries.users(&self.endpoint);
         match sign {
-            Sign::Busy => users().iter().for_each(|pool| pool.answered(Moment::now())),
+            Sign::Busy => {
+                self.sentries.pongs.borrow_mut().remove(&self.endpoint);
+                users().iter().for_each(|pool| pool.answered(Moment::now()));
+            }
             Sign::Life => {
                 let now = Moment::now();
                 self.sentries.pongs.borrow_mut().insert(self.endpoint.clone(), now);
@@ -156,24 +168,36 @@ impl Sentry {
             post.wire = self.connect(pool).await.ok().or(post.wire.take());
         }
         post.shown = newest;
-        if let Some(wire) = &mut post.wire {
-            match timeout(PING_EVERY, self.ask(wire)).await {
-                Ok(Ok(sign)) => return sign,
-                Ok(Err(_)) => post.wire = None,
-                Err(_) => {
-                    post.wire = None;
-                    return Sign::Silence;
-                }
-            }
+        if let Some(sign) = self.ask_over(&mut post.wire).await {
+            return sign;
         }
         match self.connect(pool).await {
             Ok(wire) => {
                 (post.wire, post.refused) = (Some(wire), 0);
-                Sign::Life
+                let doubted = self.sentries.doubted.borrow().contains(&self.endpoint);
+                match doubted {
+                    true => self.ask_over(&mut post.wire).await.unwrap_or(Sign::Life),
+                    false => Sign::Life,
+                }
             }
             Err((sign, by_word)) => {
                 post.refused = if by_word { post.refused + 1 } else { 0 };
                 sign
+            }
+        }
+    }
+
+    /// Asks over the connection that there is. `None`: there is none, or it has ended.
+    async fn ask_over(&self, wire: &mut Option<Wire>) -> Option<Sign> {
+        match timeout(PING_EVERY, self.ask(wire.as_mut()?)).await {
+            Ok(Ok(sign)) => Some(sign),
+            Ok(Err(_)) => {
+                *wire = None;
+                None
+            }
+            Err(_) => {
+                *wire = None;
+                Some(Sign::Silence)
             }
         }
     }
@@ -185,7 +209,13 @@ impl Sentry {
             users.filter(|pool| pool.reads_replica(&self.endpoint))
         };
         if readers().next().is_none() {
-            return ping(wire).await;
+            if !self.sentries.doubted.borrow_mut().remove(&self.endpoint) {
+                return ping(wire).await;
+            }
+            return match look_for_failover(wire).await? {
+                (true, _) => Ok(Sign::Busy),
+                (false, pong) => Ok(sign_of(&pong)),
+            };
         }
         let (part, pong) = look(wire).await?;
         if part.role.is_some() {

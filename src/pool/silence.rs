@@ -14,6 +14,10 @@ const SHORTEST: Duration = Duration::from_millis(5);
 /// Round trips of silence on top of it.
 const ROUND_TRIPS: u32 = 4;
 
+/// A wait for so long makes the node be asked whether it holds back writes: with the looks at the time and the sentry's
+/// next PING it has answered before the connection is given up.
+const DOUBT_AFTER: Duration = Duration::from_millis(250);
+
 /// Before anything was measured.
 const GUESS: Duration = Duration::from_millis(50);
 
@@ -48,10 +52,13 @@ impl Patience {
     }
 
     /// Whether a connection that has left one waiting since `since` is to be given up. `answered`: when its node last
-    /// answered on another one.
+    /// answered on another one, and held nothing back; asked early, for who doubts the node makes it be asked that.
     pub(super) fn is_over(self, since: Moment, now: Moment, answered: impl FnOnce() -> Option<Moment>) -> bool {
-        let long = self.limit().is_some_and(|limit| now.is_beyond(since, limit));
-        long && answered().is_some_and(|answered| answered > since)
+        let Some(limit) = self.limit().filter(|_| now.is_beyond(since, DOUBT_AFTER)) else {
+            return false;
+        };
+        let answered = answered();
+        now.is_beyond(since, limit) && answered.is_some_and(|answered| answered > since)
     }
 }
 
@@ -124,7 +131,7 @@ impl Silence {
     }
 
     /// What is to become of the connection; its node answered on another one at `answered`.
-    pub(super) fn verdict(&self, now: Moment, answered: Option<Moment>) -> Verdict {
+    pub(super) fn verdict(&self, now: Moment, answered: impl Fn() -> Option<Moment>) -> Verdict {
         let Some((due, since)) = self.owed else {
             return Verdict::Stay;
         };
@@ -132,9 +139,9 @@ impl Silence {
             Due::Reply(patience) => patience,
             Due::Room(_) => Patience::Usual,
         };
-        if patience.is_over(since, now, || answered) {
+        if patience.is_over(since, now, &answered) {
             Verdict::GiveUp
-        } else if Patience::Usual.is_over(since, now, || answered) {
+        } else if Patience::Usual.is_over(since, now, &answered) {
             Verdict::Leave
         } else {
             Verdict::Stay
@@ -180,7 +187,7 @@ mod tests {
     #[test]
     fn a_connection_is_given_up_when_it_owes_a_reply_while_its_node_answers_elsewhere() {
         let mut silence = Silence::new();
-        let none = silence.verdict(Moment::NEVER, Some(Moment::now()));
+        let none = silence.verdict(Moment::NEVER, || Some(Moment::now()));
         assert_eq!(none, Verdict::Stay, "nothing is due");
         let reply = Some(Due::Reply(Patience::Usual));
         silence.owes(reply);
@@ -188,13 +195,13 @@ mod tests {
         silence.owes(reply);
         assert_eq!(silence.owed.unwrap().1, owed, "since the first time");
         let late = owed.plus(1501 * MS);
-        let verdict = |at, answered| silence.verdict(at, answered);
+        let verdict = |at, answered| silence.verdict(at, || answered);
         assert_eq!(verdict(late, None), Verdict::Stay, "the node is silent as a whole");
         assert_eq!(verdict(late, Some(owed)), Verdict::Stay, "it has not answered since");
         assert_eq!(verdict(owed.plus(1500 * MS), Some(owed.plus(MS))), Verdict::Stay);
         assert_eq!(verdict(late, Some(owed.plus(MS))), Verdict::GiveUp);
         silence.heard(Some(7), late);
-        let heard = silence.verdict(late.plus(1000 * MS), Some(late));
+        let heard = silence.verdict(late.plus(1000 * MS), || Some(late));
         assert_eq!(heard, Verdict::Stay, "it has said something");
     }
 
@@ -209,7 +216,7 @@ mod tests {
             let mut silence = Silence::new();
             silence.owes(Some(due));
             let (_, since) = silence.owed.unwrap();
-            let verdict = |ms| silence.verdict(since.plus(ms * MS), Some(since.plus(MS)));
+            let verdict = |ms| silence.verdict(since.plus(ms * MS), || Some(since.plus(MS)));
             assert_eq!((verdict(2_000), verdict(11_000)), (at_2_s, at_11_s), "{due:?}");
         }
         let mut silence = Silence::new();

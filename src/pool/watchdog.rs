@@ -78,7 +78,7 @@ impl Watchdog {
                 self.go_round();
                 round = now.plus(LOOK_EVERY);
             }
-            let next = self.look(now, |endpoint| sentries.last_pong(endpoint));
+            let next = self.look(now, |endpoint| sentries.doubt(endpoint));
             sleep(next.min(round).since(now)).await;
         }
     }

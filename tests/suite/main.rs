@@ -49,6 +49,7 @@ mod failover {
     mod fenced;
     mod foreseen;
     mod leaks;
+    mod paused;
     mod real;
     mod refuted;
     mod shutdown;

@@ -41,7 +41,7 @@ pub mod wire;
 pub use dial::addresses;
 pub use endpoint::{AddressMap, Endpoint};
 pub use failure::{DialError, plain};
-pub use following::{Following, Link, Part, look};
+pub use following::{Following, Link, Part, look, look_for_failover};
 pub use handshake::{Greeted, Login};
 pub use records::Records;
 pub use role::Role;

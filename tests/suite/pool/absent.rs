@@ -256,6 +256,38 @@ fn with_0_calls_never_wait_for_a_node_that_is_not_there() {
 }
 
 #[test]
+fn what_one_client_has_found_out_counts_for_all_of_the_service() {
+    let scene = Scene::start();
+    let deployment = scene.open("0");
+    let clients: Vec<Client> = (0..20)
+        .map(|_| deployment.primary_for(Some(SERVICE), None).unwrap())
+        .collect();
+    for client in &clients {
+        assert_eq!(text(client, "SET k v"), "OK");
+    }
+    scene.die();
+    scene.proxy.cut_all(Cut::Reset);
+    std::thread::scope(|scope| {
+        for client in &clients {
+            scope.spawn(move || {
+                let (error, took) = timed(|| run_within(client, "SET k v", 10_000).unwrap_err());
+                // Who was the first has to find out.
+                assert!(took < Duration::from_secs(1), "{took:?}: {error}");
+            });
+        }
+    });
+    for client in &clients {
+        let (error, took) = timed(|| run_within(client, "SET k v", 10_000).unwrap_err());
+        assert_absent("a write", &error, 0);
+        assert!(took < AT_ONCE, "{took:?}");
+    }
+    scene.proxy.pass();
+    for client in &clients {
+        wait_until("the node's return", PATIENCE, || run(client, "SET k v").is_ok());
+    }
+}
+
+#[test]
 fn without_a_primary_named_calls_end_at_once_too() {
     let scene = Scene::start();
     let client = scene.open("300").primary_for(Some(SERVICE), None).unwrap();
