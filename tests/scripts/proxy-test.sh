@@ -34,10 +34,10 @@ wait_for() {
     done
 }
 
-# start ARGUMENT...: the proxy, with what is in $scratch/conf, until it is ready.
+# start: the proxy, with what is in $scratch/conf, until it is ready.
 start() {
     : >"$scratch/log"
-    "$command" --config "$scratch/conf" "$@" 2>>"$scratch/log" &
+    "$command" --config "$scratch/conf" 2>>"$scratch/log" &
     pid=$!
     wait_for "the proxy" answers "$here"
 }
@@ -165,10 +165,11 @@ a_path_is_taken_from_the_dead_alone() {
     [ -S "$here" ] || fail "nothing was left behind"
     start
     ends
-    [ ! -e "$here" ] && [ ! -e "$scratch/metrics.sock" ] || fail "its paths are left"
+    if [ -e "$here" ] || [ -e "$scratch/metrics.sock" ]; then fail "its paths are left"; fi
     echo mine >"$here"
     if "$command" --config "$scratch/conf" 2>"$scratch/told"; then fail "listens on a file"; fi
-    says "$scratch/told" "is there, and is no socket" && [ "$(cat "$here")" = mine ] || fail "$(cat "$scratch/told")"
+    says "$scratch/told" "is there, and is no socket" || fail "$(cat "$scratch/told")"
+    [ "$(cat "$here")" = mine ] || fail "the file is not what it was"
     rm "$here"
 }
 
@@ -183,12 +184,12 @@ clients_work_unchanged() {
     for place in "-s $here" "-p $port"; do
         # shellcheck disable=SC2086
         redis-benchmark $place -q -n 2000 -c 20 -P 4 -t ping,get >"$scratch/told" 2>&1
-        [ "$(grep -c 'requests per second' "$scratch/told")" -eq 3 ] && ! grep -q rror "$scratch/told" ||
-            fail "redis-benchmark $place: $(cat "$scratch/told")"
+        [ "$(grep -c 'requests per second' "$scratch/told")" -eq 3 ] || fail "redis-benchmark: $(cat "$scratch/told")"
+        ! grep -q rror "$scratch/told" || fail "redis-benchmark $place: $(cat "$scratch/told")"
     done
     redis-benchmark -s "$here" -q -n 2000 -c 20 -t set,incr,lpush,lpop >"$scratch/told" 2>&1
     ! grep -q rror "$scratch/told" || fail "redis-benchmark: $(cat "$scratch/told")"
-    wait_for "the end of connections" is sentinel_proxy_connections{ 0
+    wait_for "the end of connections" is 'sentinel_proxy_connections{' 0
     [ "$(number sentinel_proxy_connections_total)" -gt 60 ] || fail "connections are not counted"
     [ "$(number libsentinel_calls_total)" -gt 10000 ] || fail "the library's numbers are not there"
     ends
@@ -197,10 +198,10 @@ clients_work_unchanged() {
 one_more_than_the_limit_is_told_so() {
     conf "listen = $here $SERVICE primary max_connections=2" "listen = $there $SERVICE primary" "max_connections = 3"
     start
-    wait_for "the end of the first" is sentinel_proxy_connections{ 0
+    wait_for "the end of the first" is 'sentinel_proxy_connections{' 0
     hold 3 "$here"
     hold 4 "$here"
-    wait_for "two connections" is sentinel_proxy_connections{ 2
+    wait_for "two connections" is 'sentinel_proxy_connections{' 2
     redis-cli -s "$here" PING 2>&1 | grep -q "max number of clients reached" || fail "a third one is served"
     answers "$there" || fail "the limit is not of one listener alone"
     [ "$(number sentinel_proxy_refused_total)" = 1 ] || fail "it is not counted"
@@ -213,6 +214,10 @@ one_more_than_the_limit_is_told_so() {
     redis-cli -s "$here" PING 2>&1 | grep -q "max number of clients reached" || fail "the limit is the old one"
     let_go 3
     ends
+}
+
+nothing_was_changed() {
+    if [ -e "$here" ] || ! answers "$scratch/new.sock" || ! answers "$there"; then fail "something was changed"; fi
 }
 
 a_connection_outlives_its_listener() {
@@ -236,13 +241,13 @@ a_connection_outlives_its_listener() {
     kill -HUP "$pid"
     wait_for "a word" says "$scratch/log" "the configuration stays as it was"
     says "$scratch/log" "$scratch/conf:6: listen: takes ADDRESS SERVICE ROLE" || fail "it is not said why"
-    answers "$scratch/new.sock" && answers "$there" && [ ! -e "$here" ] || fail "something was changed"
+    nothing_was_changed
     # So does one that cannot be carried out.
     mkdir "$scratch/folder"
     conf "listen = $here $SERVICE primary" "listen = $scratch/folder $SERVICE primary"
     kill -HUP "$pid"
     wait_for "a word" is 'sentinel_proxy_reloads_total{result="failed"}' 2
-    answers "$scratch/new.sock" && [ ! -e "$here" ] || fail "something was changed"
+    nothing_was_changed
     # Another URL: who is connected goes on as before.
     conf "listen = $there $SERVICE primary" "listen = $here $SERVICE primary"
     sed "s|^url = .*|&?timeout_ms=4000|" "$scratch/conf" >"$scratch/told" && mv "$scratch/told" "$scratch/conf"
@@ -318,14 +323,14 @@ commands_under_way_end_before_it_does() {
     conf "listen = $here $SERVICE primary timeout_ms=30000" "drain_ms = 30000"
     start
     hold 3 "$here"
-    wait_for "the idle one" is sentinel_proxy_connections{ 1
+    wait_for "the idle one" is 'sentinel_proxy_connections{' 1
     primary CLIENT PAUSE 60000 WRITE >/dev/null
     redis-cli -s "$here" SET last word >"$scratch/told" 2>&1 &
     asking=$!
-    wait_for "the write to be under way" is libsentinel_pending_calls{ 1
+    wait_for "the write to be under way" is 'libsentinel_pending_calls{' 1
     kill -TERM "$pid"
     wait_for "the end of listening" test ! -e "$here"
-    wait_for "the idle connection's end" is sentinel_proxy_connections{ 1
+    wait_for "the idle connection's end" is 'sentinel_proxy_connections{' 1
     primary CLIENT UNPAUSE >/dev/null
     wait "$asking" || true
     says "$scratch/told" OK || fail "the last write: $(cat "$scratch/told")"
@@ -339,11 +344,11 @@ commands_under_way_end_before_it_does() {
     primary CLIENT PAUSE 60000 WRITE >/dev/null
     redis-cli -s "$here" SET late word >"$scratch/told" 2>&1 &
     asking=$!
-    wait_for "the write to be under way" is libsentinel_pending_calls{ 1
+    wait_for "the write to be under way" is 'libsentinel_pending_calls{' 1
     from=$(date +%s%3N)
     ends
     took=$(($(date +%s%3N) - from))
-    [ "$took" -ge 290 ] && [ "$took" -lt "$patience" ] || fail "300 ms are $took"
+    if [ "$took" -lt 290 ] || [ "$took" -ge "$patience" ]; then fail "300 ms are $took"; fi
     says "$scratch/log" "1 connection was cut" || fail "the cut is not told"
     wait "$asking" || true
     primary CLIENT UNPAUSE >/dev/null
