@@ -192,8 +192,10 @@ static int start_listening(struct listener *listener) {
         (is_path && clear_path(listener->address, &to, len, listener->where) < 0))
         return -1;
     int fd = listener->fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (!is_path)
+    if (!is_path) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on); /* inherited by what is accepted */
+    }
     mode_t mask = umask((mode_t)(0777 & ~listener->mode)); /* so that nobody gets in before a chmod */
     int failed = bind(fd, (struct sockaddr *)&to, len);
     umask(mask);

@@ -47,7 +47,7 @@ struct listener {
 struct settings {
     char *url, *where;
     long most, drain_ms;
-    struct listener *listeners; /* the last one first */
+    struct listener *listeners;
     struct deployment *deployment;
 };
 
@@ -176,13 +176,15 @@ static int add_listener(struct settings *to, const char *where, char *value, int
         return say(where, "takes the path of a Unix socket, IP:PORT or [IP]:PORT, not '%s'", address);
     if (find_listener(to->listeners, address) != NULL)
         return say(where, "%s is given twice", address);
-    struct listener *listener = must(calloc(1, sizeof *listener));
-    *listener = (struct listener){.next = to->listeners, .fd = -1, .mode = 0600, .is_metrics = is_metrics};
+    struct listener *listener = must(malloc(sizeof *listener)), **at = &to->listeners;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = listener;
+    *listener = (struct listener){.fd = -1, .mode = 0600, .is_metrics = is_metrics};
     listener->address = must(strdup(address));
     listener->where = must(strdup(where));
     listener->what = is_metrics ? must(strdup(role)) : text_of("%s %s", service, role);
     listener->overrides = sentinel_options_new();
-    to->listeners = listener;
     for (char *word = strtok_r(NULL, " \t", &left); word != NULL; word = strtok_r(NULL, " \t", &left))
         if (set_word(listener, word, &remote) < 0)
             return -1;

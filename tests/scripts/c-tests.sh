@@ -115,6 +115,8 @@ for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
         *"compile only"*) variants=object ;;
         # Headers are the same against both.
         *" tests/c/adapter_"*) variants=shared ;;
+        # So it is installed.
+        *" examples-c/proxy.c") variants=shared ;;
         *) variants='shared static' ;;
     esac
     for variant in $variants; do
