@@ -62,13 +62,14 @@ static char *metrics(const struct settings *in_force, size_t *len) {
     size_t room = 0;
     FILE *out = must(open_memstream(&text, len));
     char *of_library = NULL;
-    while (sentinel_metrics_text(in_force->deployment->handle, of_library, room, &room) == SENTINEL_ERR_BUFFER_TOO_SMALL)
+    const sentinel_t *library = in_force->deployment->handle;
+    while (sentinel_metrics_text(library, of_library, room, &room) == SENTINEL_ERR_BUFFER_TOO_SMALL)
         of_library = must(realloc(of_library, ++room));
     fprintf(out, "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n\r\n%s",
             of_library != NULL ? of_library : "");
     free(of_library);
     tell(out, from, "connections", "gauge", "Connections that are open", offsetof(struct listener, open));
-    tell(out, from, "connections_total", "counter", "Connections that were served", offsetof(struct listener, accepted));
+    tell(out, from, "connections_total", "counter", "Connections served", offsetof(struct listener, accepted));
     tell(out, from, "refused_total", "counter", "Connections beyond a limit", offsetof(struct listener, refused));
     fprintf(out,
             "# HELP sentinel_proxy_accept_failures_total Times that a connection could not be accepted.\n"

@@ -115,7 +115,8 @@ static int parse_address(const char *address, struct sockaddr_storage *to, sockl
 static int is_loopback(const struct sockaddr_storage *address) {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-    return address->ss_family == AF_UNIX || (address->ss_family == AF_INET && ntohl(v4->sin_addr.s_addr) >> 24 == 127) ||
+    return address->ss_family == AF_UNIX ||
+           (address->ss_family == AF_INET && ntohl(v4->sin_addr.s_addr) >> 24 == 127) ||
            (address->ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr));
 }
 
