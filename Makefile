@@ -1,7 +1,7 @@
 # libsentinel. `make help` lists the targets.
 #
 # Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
-# BINDIR, DESTDIR.
+# BINDIR, SYSCONFDIR, UNITDIR, SYSUSERSDIR, DESTDIR.
 
 CARGO ?= cargo
 # For the library alone; empty where rustc has another backend than LLVM.
@@ -12,6 +12,9 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 BINDIR ?= $(PREFIX)/bin
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 INSTALL ?= install
 # What libsentinel.a needs besides libc and the compiler's own runtime:
 # `cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs` prints the list.
@@ -37,6 +40,7 @@ MAN := build/man/libsentinel.3
 # Puts this version and these folders into a template.
 FILL_IN = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	-e 's|@VERSION@|$(VERSION)|' -e 's|@SOVERSION@|$(SOVERSION)|' -e 's|@LIBS_PRIVATE@|$(LIBS_PRIVATE)|' \
+	-e 's|@BINDIR@|$(BINDIR)|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 	-e "s|@INCLUDEDIR_FROM_LIBDIR@|$$(realpath -m --relative-to='$(LIBDIR)' '$(INCLUDEDIR)')|"
 SOURCES := $(wildcard Cargo.toml Cargo.lock build.rs cbindgen.toml) $(shell find src -name '*.rs')
 STEP := tests/scripts/step.sh
@@ -250,9 +254,13 @@ soak: setup ## callers on real servers under random faults (MINUTES=20 SEED=n PA
 crowd: setup ## many clients, one slow Sentinel (PROCESSES=200 GREETING_US=1000 COMMAND_US=0), drawn in build/crowd.svg
 	@$(CARGO) test --release --test crowd -- crowd --exact --ignored --nocapture
 
+# Where the loader does not look by itself, the program says where its library is.
+PROXY_RPATH = $(if $(filter /lib /usr/lib /usr/lib/%,$(LIBDIR)),,-Wl,-rpath,$(LIBDIR))
+
 install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters" "$(DESTDIR)$(LIBDIR)/pkgconfig" \
-		"$(DESTDIR)$(LIBDIR)/cmake/sentinel" "$(DESTDIR)$(MANDIR)/man3"
+		"$(DESTDIR)$(LIBDIR)/cmake/sentinel" "$(DESTDIR)$(MANDIR)/man3" "$(DESTDIR)$(MANDIR)/man1" \
+		"$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(UNITDIR)" "$(DESTDIR)$(SYSUSERSDIR)"
 	@$(INSTALL) -m 644 $(HEADER) include/sentinel.hpp "$(DESTDIR)$(INCLUDEDIR)"
 	@$(INSTALL) -m 644 $(HPP) "$(DESTDIR)$(INCLUDEDIR)/sentinel"
 	@$(INSTALL) -m 644 $(ADAPTERS) "$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters"
@@ -267,6 +275,12 @@ install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	done
 	@chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc" \
 		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
+	@$(CC) -std=c11 $(or $(CFLAGS),-O2 -g) $(LDFLAGS) -pthread -Iinclude examples-c/proxy.c \
+		-o "$(DESTDIR)$(BINDIR)/sentinel-proxy" -L"$(RELEASE)" $(PROXY_RPATH) -lsentinel
+	@$(FILL_IN) packaging/proxy/sentinel-proxy.1 >"$(DESTDIR)$(MANDIR)/man1/sentinel-proxy.1"
+	@$(FILL_IN) packaging/proxy/sentinel-proxy.service.in >"$(DESTDIR)$(UNITDIR)/sentinel-proxy.service"
+	@$(INSTALL) -m 644 packaging/proxy/sentinel-proxy.sysusers "$(DESTDIR)$(SYSUSERSDIR)/sentinel-proxy.conf"
+	@chmod 644 "$(DESTDIR)$(MANDIR)/man1/sentinel-proxy.1" "$(DESTDIR)$(UNITDIR)/sentinel-proxy.service"
 	@echo "installed libsentinel $(VERSION) under $(DESTDIR)$(PREFIX)"
 
 uninstall: $(MAN) ## remove what install put there
@@ -277,6 +291,8 @@ uninstall: $(MAN) ## remove what install put there
 		$(foreach file,$(notdir $(HPP)),"$(DESTDIR)$(INCLUDEDIR)/sentinel/$(file)") \
 		$(foreach file,$(notdir $(ADAPTERS)),"$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters/$(file)") \
 		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
+	@rm -f "$(DESTDIR)$(BINDIR)/sentinel-proxy" "$(DESTDIR)$(MANDIR)/man1/sentinel-proxy.1" \
+		"$(DESTDIR)$(UNITDIR)/sentinel-proxy.service" "$(DESTDIR)$(SYSUSERSDIR)/sentinel-proxy.conf"
 	@for page in build/man/*.3; do rm -f "$(DESTDIR)$(MANDIR)/man3/$${page##*/}"; done
 	@for folder in "$(INCLUDEDIR)/sentinel/adapters" "$(INCLUDEDIR)/sentinel" "$(LIBDIR)/cmake/sentinel"; do \
 		rmdir "$(DESTDIR)$$folder" 2>/dev/null || true; \
@@ -324,7 +340,7 @@ check-abi: ## the binary interface against tests/abi/sentinel.abi
 abi-baseline: # after a release, or a change that CONTRIBUTING.md allows
 	@tests/scripts/abi.sh baseline
 
-deb: $(SO) $(MAN) $(KIT) ## packages for Debian: libsentinel0, libsentinel-dev and libsentinel-lab, in build/deb
+deb: $(SO) $(MAN) $(KIT) ## packages for Debian: libsentinel0, libsentinel-dev, -bin and -lab, in build/deb
 	@packaging/deb.sh build/deb
 
 check-deb: lib lab

@@ -1,6 +1,6 @@
 #!/bin/sh
-# deb.sh FOLDER: libsentinel0, libsentinel-dev and libsentinel-lab for Debian and its kin, in FOLDER. Needs dpkg-dev and
-# no network.
+# deb.sh FOLDER: libsentinel0, libsentinel-dev, libsentinel-bin and libsentinel-lab for Debian and its kin, in FOLDER.
+# Needs dpkg-dev and no network.
 #
 # The packages are parts of what `make install` and `make install-lab` give. A symbol that packaging/debian/libsentinel0.symbols lists and
 # the library has no longer is an error; new ones are taken at this version.
@@ -25,7 +25,7 @@ fi
 
 for target in install install-lab; do
     "$MAKE_COMMAND" --no-print-directory "$target" DESTDIR="$work/stage" PREFIX=/usr LIBDIR="/usr/lib/$triplet" \
-        INCLUDEDIR=/usr/include >/dev/null
+        INCLUDEDIR=/usr/include UNITDIR=/usr/lib/systemd/system SYSUSERSDIR=/usr/lib/sysusers.d >/dev/null
 done
 # Where the tools of Debian look for the source package.
 cp -r "$here/debian" "$work/debian"
@@ -50,6 +50,10 @@ strip --strip-debug --enable-deterministic-archives "libsentinel-dev/usr/lib/$tr
 move libsentinel-lab bin/libsentinel-lab share/man/man1/libsentinel-lab.1
 strip --strip-unneeded --remove-section=.comment --remove-section=.note libsentinel-lab/usr/bin/libsentinel-lab
 gzip -9n libsentinel-lab/usr/share/man/man1/libsentinel-lab.1
+move libsentinel-bin bin/sentinel-proxy share/man/man1/sentinel-proxy.1 lib/systemd/system/sentinel-proxy.service \
+    lib/sysusers.d/sentinel-proxy.conf
+strip --strip-unneeded --remove-section=.comment --remove-section=.note libsentinel-bin/usr/bin/sentinel-proxy
+gzip -9n libsentinel-bin/usr/share/man/man1/sentinel-proxy.1
 if [ -d stage/usr/share/man/man3 ]; then
     move libsentinel-dev share/man/man3
     find libsentinel-dev/usr/share/man -type f -exec gzip -9n {} +
@@ -65,7 +69,7 @@ if [ -n "$left" ]; then
     exit 1
 fi
 
-mkdir -p libsentinel0/DEBIAN libsentinel-dev/DEBIAN libsentinel-lab/DEBIAN
+mkdir -p libsentinel0/DEBIAN libsentinel-dev/DEBIAN libsentinel-bin/DEBIAN libsentinel-lab/DEBIAN
 dpkg-gensymbols -plibsentinel0 -v"$VERSION" -Plibsentinel0 -Idebian/libsentinel0.symbols \
     -Olibsentinel0/DEBIAN/symbols -c1
 # For tools that read no symbols files.
@@ -74,7 +78,9 @@ echo "activate-noawait ldconfig" >libsentinel0/DEBIAN/triggers
 dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel0.substvars "libsentinel0/usr/lib/$triplet/libsentinel.so.$VERSION"
 : >libsentinel-dev.substvars
 dpkg-shlibdeps -Tlibsentinel-lab.substvars libsentinel-lab/usr/bin/libsentinel-lab
-for package in libsentinel0 libsentinel-dev libsentinel-lab; do
+dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel-bin.substvars libsentinel-bin/usr/bin/sentinel-proxy
+install -m 755 debian/libsentinel-bin.postinst libsentinel-bin/DEBIAN/postinst
+for package in libsentinel0 libsentinel-dev libsentinel-bin libsentinel-lab; do
     docs=$package/usr/share/doc/$package
     mkdir -p "$docs"
     cp debian/copyright "$docs"

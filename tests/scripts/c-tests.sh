@@ -19,6 +19,7 @@ out=build/tests
 # need_of SOURCE: the line that says it.
 need_of() {
     case $1 in
+        examples-c/proxy.c) echo "needs: proxy" ;;
         examples-c/*) echo "needs: topology" ;;
         "$out/readme.c") echo "needs: url" ;;
         *) sed -n -e '/compile only\|needs: nothing\|needs: topology/{p;q;}' -e '/\*\//q' "$1" ;;
@@ -43,6 +44,7 @@ run() {
     case $need in
         *"needs: nothing"*) timeout --foreground -k 10 "$limit" "$@" ;;
         *"needs: topology"*) in_lab "$options" 'exec "$@" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' "$@" ;;
+        *"needs: proxy"*) in_lab "" 'exec "$@"' "$scripts/proxy-test.sh" "$@" ;;
         *"needs: url"*) in_lab "" 'exec "$@" "redis+sentinel://$SENTINELS/$SERVICE"' "$@" ;;
     esac
 }
@@ -113,6 +115,8 @@ for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
         *"compile only"*) variants=object ;;
         # Headers are the same against both.
         *" tests/c/adapter_"*) variants=shared ;;
+        # So it is installed.
+        *" examples-c/proxy.c") variants=shared ;;
         *) variants='shared static' ;;
     esac
     for variant in $variants; do

@@ -95,7 +95,7 @@ with_meson() {
 }
 
 needed() {
-    LC_ALL=C readelf -d "$1" | sed -n "s/.*($2).*\[\(.*\)\]/\1/p"
+    LC_ALL=C readelf -d "$1" | sed -nE "s/.*\(($2)\).*\[(.*)\]/\2/p"
 }
 
 case ${1:-files} in
@@ -116,6 +116,7 @@ esac
 
 make_with install "$scratch/stage" /usr
 cat >"$scratch/wanted" <<END
+./usr/bin/sentinel-proxy
 ./usr/include/sentinel.h
 ./usr/include/sentinel.hpp
 ./usr/include/sentinel/adapters/adapter.h
@@ -153,6 +154,9 @@ cat >"$scratch/wanted" <<END
 ./usr/lib/libsentinel.so.$SOVERSION
 ./usr/lib/libsentinel.so.$VERSION
 ./usr/lib/pkgconfig/sentinel.pc
+./usr/lib/systemd/system/sentinel-proxy.service
+./usr/lib/sysusers.d/sentinel-proxy.conf
+./usr/share/man/man1/sentinel-proxy.1
 ./usr/share/man/man3/libsentinel.3
 ./usr/share/man/man3/libsentinel-options.3
 END
@@ -166,6 +170,13 @@ if grep -n "$scratch\|@" "$scratch/stage/usr/lib/pkgconfig/sentinel.pc"; then
 fi
 if grep -rnE "$scratch|@[A-Z]" "$scratch/stage/usr/lib/cmake"; then
     fail "the CMake package names the staging folder, or has a mark left"
+fi
+if grep -nE '@[A-Z_]+@' "$scratch/stage/usr/share/man/man1/sentinel-proxy.1" \
+    "$scratch/stage/usr/lib/systemd/system/sentinel-proxy.service"; then
+    fail "the page of the proxy, or its unit, has a mark left"
+fi
+if needed "$scratch/stage/usr/bin/sentinel-proxy" 'RPATH|RUNPATH' | grep .; then
+    fail "the proxy names a folder where the loader looks by itself"
 fi
 echo mine | tee "$scratch/stage/usr/include/sentinel/other.hpp" >"$scratch/stage/usr/include/sentinel/adapters/other.h"
 make_with uninstall "$scratch/stage" /usr
@@ -187,6 +198,8 @@ prefix=$scratch/prefix
 make_with install "" "$prefix"
 export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
 [ "$(pkg-config --modversion sentinel)" = "$VERSION" ] || fail "sentinel.pc has another version"
+
+[ "$("$prefix/bin/sentinel-proxy" --version)" = "sentinel-proxy $VERSION" ] || fail "the proxy does not find its library"
 
 cat >"$scratch/app.c" <<'END'
 #include <sentinel.h>

@@ -40,7 +40,7 @@ manual() {
         grep -q "id=\"$name\"" build/html/index.html || fail "$name is not in the HTML reference"
     done <tests/symbols.txt
     need groff
-    for page in build/man/*.3 tests/lab/libsentinel-lab.1; do
+    for page in build/man/*.3 tests/lab/libsentinel-lab.1 packaging/proxy/sentinel-proxy.1; do
         groff -man -ww -Tutf8 -P-cbou "$page" 2>&1 >"$scratch/page" | grep -v 'adjust line\|break line' >"$scratch/log" || true
         [ ! -s "$scratch/log" ] || fail "$page: $(cat "$scratch/log")"
         grep -q DESCRIPTION "$scratch/page" || fail "$page is empty"
@@ -52,11 +52,20 @@ packages() {
     dpkg --root="$scratch/root" --log=/dev/null --force-depends --force-not-root --force-script-chrootless "$@"
 }
 
+# The unit of the proxy, as systemd reads it.
+unit() {
+    command -v systemd-analyze >/dev/null 2>&1 || return 0
+    sed "s|=/usr/bin/sentinel-proxy|=$proxy|" "$scratch/root/usr/lib/systemd/system/sentinel-proxy.service" \
+        >"$scratch/sentinel-proxy.service"
+    run "systemd-analyze verify" systemd-analyze verify --man=no "$scratch/sentinel-proxy.service"
+    ! grep -q 'sentinel-proxy.service' "$scratch/log" || fail "the unit: $(cat "$scratch/log")"
+}
+
 deb() {
     need dpkg-gensymbols
     run "make deb" "$MAKE_COMMAND" --no-print-directory deb
     set -- build/deb/libsentinel0_"$VERSION"-*.deb build/deb/libsentinel-dev_"$VERSION"-*.deb \
-        build/deb/libsentinel-lab_"$VERSION"-*.deb
+        build/deb/libsentinel-lab_"$VERSION"-*.deb build/deb/libsentinel-bin_"$VERSION"-*.deb
     if [ "$(id -u)" -eq 0 ]; then
         mkdir -p "$scratch/root/var/lib/dpkg/info" "$scratch/root/var/lib/dpkg/updates"
         : >"$scratch/root/var/lib/dpkg/status"
@@ -76,6 +85,12 @@ deb() {
     kit=$scratch/root/usr/bin/libsentinel-lab
     [ "$("$kit" --version)" = "libsentinel-lab $VERSION" ] ||
         fail "the kit is $("$kit" --version), and this is $VERSION: see the version in tests/lab/Cargo.toml"
+    proxy=$scratch/root/usr/bin/sentinel-proxy
+    [ "$(LD_LIBRARY_PATH=$lib "$proxy" --version)" = "sentinel-proxy $VERSION" ] || fail "the proxy is of another version"
+    gunzip <"$scratch/root/usr/share/man/man1/sentinel-proxy.1.gz" | grep -q "/etc/sentinel.-proxy.conf" ||
+        fail "no manual page of the proxy"
+    dpkg-deb -f "$4" Depends | grep -q "libsentinel0 (>= $VERSION)" || fail "the proxy does not depend on its library"
+    unit
     [ -f "$scratch/root/usr/include/sentinel/adapters/libevent.h" ] || fail "no adapters"
     export PKG_CONFIG_SYSROOT_DIR="$scratch/root" PKG_CONFIG_LIBDIR="$lib/pkgconfig"
     # shellcheck disable=SC2046
@@ -85,8 +100,14 @@ deb() {
     run "quickstart" timeout --foreground -k 10 120 env LD_LIBRARY_PATH="$lib" "$kit" run -- \
         sh -c 'exec "$1" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' sh "$scratch/quickstart"
     grep -q bar "$scratch/log" || fail "quickstart printed: $(cat "$scratch/log")"
+    # shellcheck disable=SC2016
+    run "the proxy" timeout --foreground -k 10 120 env LD_LIBRARY_PATH="$lib" "$kit" run -- \
+        sh -c '"$1" --url "$SENTINEL_URL" --listen "$2/p.sock $SERVICE primary" & tries=0
+            until redis-cli -s "$2/p.sock" PING 2>/dev/null || [ $tries -gt 200 ]; do tries=$((tries + 1)); sleep 0.1; done
+            kill $! && wait $!' sh "$proxy" "$scratch"
+    grep -qx PONG "$scratch/log" || fail "the proxy printed: $(cat "$scratch/log")"
     [ "$(id -u)" -eq 0 ] || return 0
-    run "dpkg --purge" packages --purge libsentinel-lab libsentinel-dev libsentinel0
+    run "dpkg --purge" packages --purge libsentinel-bin libsentinel-lab libsentinel-dev libsentinel0
     left=$(find "$scratch/root/usr" ! -type d 2>/dev/null || true)
     [ -z "$left" ] || fail "purged, and left behind: $left"
 }

@@ -94,6 +94,7 @@ if [ "$1" = test ]; then
     want ruby-ffi ruby -e 'require "ffi"'
     want ruby-dev ruby -rrbconfig -e 'exit File.exist?(File.join(RbConfig::CONFIG["rubyhdrdir"], "ruby.h"))'
     want groff-base have groff
+    want curl have curl
 fi
 if [ "$1" = bench ]; then
     need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
