@@ -4,6 +4,9 @@
 # Go: vet and gofmt, the tests with the checks of cgo, again with the race detector; both against the library as
 # `make install` puts it below build/prefix. Ruby: with warnings, against the same.
 #
+# RUBY_PEERS=-I... says where redis-client is, where it is not installed: without it the tests of what redis-client brings with
+# it are skipped.
+#
 # A storm of everything at once in each language, for STORM seconds (20), with SEED if it is set; in Ruby without and with the
 # extension, which the step `extension` builds as `gem install` does.
 #
@@ -93,7 +96,8 @@ extension() {
 # ruby_tests OPTION...: with or without the extension, as FAST says.
 ruby_tests() {
     export FAST
-    in_lab 300 ruby -w "$@" -Ibindings/ruby/lib -Ibindings/ruby/test \
+    # shellcheck disable=SC2086
+    in_lab 300 ruby -w "$@" ${RUBY_PEERS:-} -Ibindings/ruby/lib -Ibindings/ruby/test \
         -e 'Dir["./bindings/ruby/test/test_*.rb"].each { |file| require file }'
 }
 
