@@ -36,7 +36,10 @@ class SentinelRedis
         return reply unless reply.is_a?(::RedisClient::CommandError)
 
         failure = Failure.of(reply)
-        @limit = nil if failure.is_a?(::RedisClient::AuthenticationError)
+        if failure.is_a?(::RedisClient::AuthenticationError)
+          @limit = nil
+          config.login_refused
+        end
         failure
       end
 
@@ -67,6 +70,7 @@ class SentinelRedis
         true
       rescue SentinelRedis::Error, SystemCallError => e
         @limit = nil
+        config.login_refused if e.is_a?(SentinelRedis::AuthenticationError)
         raise Failure.to_connect(e)
       end
     end

@@ -56,6 +56,11 @@ class SentinelRedis
         @deployment.update_credentials(login.last, username: login.first)
         @login = login
       end
+
+      # The server may take it by now: the next one who asks has it tried at once, and not only after a pause.
+      def refused
+        @login = nil if @login&.last
+      end
     end
 
     # A configuration of redis-client whose server is found by the library.
@@ -81,6 +86,7 @@ class SentinelRedis
       def limit_of(read_timeout) = @libsentinel_timeout_ms || Settings.milliseconds(read_timeout)
 
       def renew_login = @libsentinel.renew(Settings.login(self))
+      def login_refused = @libsentinel.refused
 
       # The library looks at the role of each node itself, repeats what may be repeated, and has no old address to forget.
       def sentinel? = false
