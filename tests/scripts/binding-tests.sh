@@ -128,7 +128,7 @@ ruby_step() {
             ruby ${RUBY_PEERS:-} -e 'require "sidekiq"' || exit 77
             for way in libsentinel redis-client; do
                 # shellcheck disable=SC2086
-                in_lab 900 ruby -w ${RUBY_PEERS:-} -Ibindings/ruby/lib bindings/ruby/test/sidekiq_failovers.rb $way
+                in_lab 900 ruby ${RUBY_PEERS:-} -Ibindings/ruby/lib bindings/ruby/test/sidekiq_failovers.rb $way
             done
             ;;
         storm) SENTINEL_REDIS_FFI=1 ruby_storm ;;

@@ -145,7 +145,8 @@ class TestRedisClient < Minitest::Test
 
   def test_blocking_calls
     redis = client(timeout: 0.3)
-    assert_nil redis.blocking_call(0.5, "BRPOP", "rc:none", 0.4)
+    # The time of the call is for what comes beside the wait.
+    assert_nil redis.blocking_call(0.25, "BRPOP", "rc:none", 0.35)
     waiting = Thread.new { client(timeout: 0.3).blocking_call(false, "BRPOP", "rc:list", 0) }
     eventually("nobody waits") { blocked_clients.positive? }
     # Longer than the timeout of a call.
@@ -246,11 +247,15 @@ class TestRedisClientErrors < Minitest::Test
 
   def test_a_service_that_nobody_knows
     each_seam do |seam, _|
-      lost = RedisClient.sentinel(name: "nobody", sentinels: addresses, timeout: 0.3, **SEAMS.fetch(seam).call).new_client
+      tries = 0
+      counting = Module.new { define_method(:connect) { |config, &block| tries += 1; super(config, &block) } }
+      lost = client(name: "nobody", seam: seam, timeout: 0.2, reconnect_attempts: 3, middlewares: [counting])
       2.times do
         error = assert_raises(RedisClient::CannotConnectError) { lost.call("PING") }
         assert_match(/no primary of service "nobody"/, error.message)
       end
+      # Nothing is repeated above the library.
+      assert_equal 2, tries
     end
   end
 
@@ -317,6 +322,12 @@ class TestRedisClientErrors < Minitest::Test
     waiting.join
   end
 
+  def test_the_time_of_a_call_may_be_an_option
+    redis = client(timeout: 0.05, custom: { libsentinel: { "timeout_ms" => 10_000 } })
+    assert_equal 1, redis.call("EVAL", "local t = redis.call('TIME') local till = t[1] * 1000000 + t[2] + 350000 " \
+                                       "repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] >= till return 1", 0)
+  end
+
   def test_what_the_library_cannot_take_is_named
     { "not a Hash" => [{ custom: { libsentinel: 3 } }, /libsentinel is a Hash/],
       "no option" => [{ custom: { libsentinel: { nonsense: 1 } } }, /nonsense/],
@@ -330,6 +341,57 @@ class TestRedisClientErrors < Minitest::Test
     end
     error = assert_raises(ArgumentError) { RedisClient.config(client_implementation: SentinelRedis::RedisClient).new_client }
     assert_match(/goes by Sentinels/, error.message)
+  end
+end
+
+# What Rails uses, by the driver alone.
+class TestRedisRb < Minitest::Test
+  include RedisClientSeams
+
+  def setup
+    super
+    require "redis"
+  rescue LoadError
+    skip "redis-rb is not installed (ruby-redis)"
+  end
+
+  def redis(**keywords)
+    # As it comes from YAML.
+    Redis.new(name: service, sentinels: sentinels.map { |address| "redis://#{address}" }, driver: "libsentinel", timeout: 10, **keywords)
+  end
+
+  def test_calls_transactions_and_watch
+    mine = redis
+    mine.del("rb:n", "rb:hash", "rb:zset")
+    mine.hset("rb:hash", { "bar" => "1" })
+    mine.zadd("rb:zset", 1.5, "a")
+    assert_equal [{ "bar" => "1" }, [["a", 1.5]]], [mine.hgetall("rb:hash"), mine.zrange("rb:zset", 0, -1, with_scores: true)]
+    assert_equal [1, "1"], (mine.multi { |t| t.incr("rb:n"); t.get("rb:n") })
+    assert_equal [2, "2"], (mine.pipelined { |p| p.incr("rb:n"); p.get("rb:n") })
+    other = redis
+    assert_nil(mine.watch("rb:n") { other.set("rb:n", 9); mine.multi { |t| t.incr("rb:n") } })
+    assert_equal [10], (mine.watch("rb:n") { mine.multi { |t| t.incr("rb:n") } })
+    assert_nil mine.brpop("rb:none", timeout: 0.1)
+    assert_equal lab("primary"), mine.connection.fetch(:location)
+  end
+
+  def test_a_subscription
+    heard = []
+    mine = redis
+    mine.subscribe("rb:channel") do |on|
+      on.subscribe { Thread.new { redis.publish("rb:channel", "told") } }
+      on.message do |channel, text|
+        heard << [channel, text]
+        mine.unsubscribe
+      end
+    end
+    assert_equal [%w[rb:channel told]], heard
+  end
+
+  def test_errors
+    error = assert_raises(Redis::CommandError) { redis.evalsha("f" * 40) }
+    assert_match(/\ANOSCRIPT /, error.message)
+    assert_raises(Redis::CannotConnectError) { redis(name: "nobody", timeout: 0.3).get("x") }
   end
 end
 
@@ -370,7 +432,10 @@ class TestRedisClientFailover < Minitest::Test
     redis = client
     old = lab("primary")
     redis.call("SET", "rc:killed", "before")
+    impatient = client(timeout: 0.1)
+    impatient.call("GET", "rc:killed")
     lab("kill-primary")
+    assert_raises(RedisClient::CannotConnectError) { impatient.call("GET", "rc:killed") }
     # What was not under way does not fail.
     each_seam { |seam, other| assert_equal "OK", other.call("SET", "rc:killed", seam) }
     assert_equal "driver", redis.call("GET", "rc:killed")
