@@ -226,6 +226,30 @@ class TestRedisClient < Minitest::Test
     refute_same same.first, other.following(10_000)
   end
 
+  def test_what_no_configuration_holds_is_freed
+    threads = -> { Dir.children("/proc/self/task").size }
+    redis = client
+    # Those of other tests.
+    GC.start
+    redis.call("PING")
+    before = threads.call
+    20.times { |i| config(custom: { libsentinel: { max_pending: 1000 + i } }).new_client.call("PING") }
+    assert_operator threads.call, :>, before + 12
+    eventually("the deployments of configurations that are gone stay") do
+      GC.start
+      # The next one looks what is gone.
+      config.new_client.call("PING")
+      threads.call < before + 10
+    end
+    assert_equal "PONG", redis.call("PING")
+  end
+
+  def test_no_password_is_shown
+    secret = ->(_) { "hidden" }
+    shown = client(username: "default", password: secret, sentinel_password: secret)
+    refute_includes shown.config.inspect, "hidden"
+  end
+
   def test_an_address_alone_is_for_redis_client_itself
     host, port = lab("primary").split(":")
     plain = RedisClient.config(host: host, port: Integer(port), driver: :libsentinel).new_client

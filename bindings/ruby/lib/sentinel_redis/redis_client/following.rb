@@ -46,6 +46,9 @@ class SentinelRedis
         @clients[limit] ||= @deployment.public_send(@settings.role, @settings.service, timeout_ms: limit)
       end
 
+      # Without the login.
+      def inspect = "#<#{self.class} #{@settings.role} of #{@settings.service}>"
+
       # The node that serves now, if there is one. Does no I/O.
       def node = @clients.each_value.lazy.filter_map(&:node).first
 

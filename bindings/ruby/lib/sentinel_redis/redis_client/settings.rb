@@ -32,6 +32,9 @@ class SentinelRedis
         @options.update(@custom)
       end
 
+      # Without the options, which hold passwords.
+      def inspect = "#<#{self.class} #{role} of #{service}>"
+
       # Equal where a deployment can serve both.
       def key = [sentinels, service, role, options]
 
