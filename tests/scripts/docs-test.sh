@@ -231,7 +231,7 @@ build() {
             for library in $(sed -n 's/^require "\(redis\|sidekiq\|active_support\|sentinel_redis\/redis_client\)"$/\1/p' "$2"); do
                 [ "$library" != sentinel_redis/redis_client ] || library=redis_client
                 # shellcheck disable=SC2086
-                ruby ${RUBY_PEERS:-} -e 'require "logger"; require ARGV[0]' "$library" 2>/dev/null ||
+                ruby ${RUBY_PEERS:-} -e 'require "logger"; require ARGV[0]; exit !defined?(Redis) || Redis::VERSION.to_i >= 5' "$library" 2>/dev/null ||
                     { echo "$library is not installed for Ruby" >&2; exit 77; }
             done
             ;;

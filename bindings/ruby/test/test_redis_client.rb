@@ -7,7 +7,9 @@ REDIS_CLIENT =
   begin
     require "sentinel_redis/redis_client"
     true
-  rescue LoadError
+  rescue LoadError => e
+    raise unless %w[redis_client connection_pool].include?(e.path)
+
     false
   end
 
@@ -375,6 +377,7 @@ class TestRedisRb < Minitest::Test
   def setup
     super
     require "redis"
+    skip "redis-rb 5 is not installed (ruby-redis)" if Redis::VERSION.to_i < 5
   rescue LoadError
     skip "redis-rb is not installed (ruby-redis)"
   end
