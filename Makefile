@@ -54,7 +54,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	check-sources check-clauses check-folders check-msrv bless unit integration integration-waiting \
 	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
 	setup-bench prefix \
-	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests docs-tests check-valgrind check-asan \
+	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq docs-tests check-valgrind check-asan \
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
@@ -214,6 +214,9 @@ go-tests: lib lab prefix ## bindings/go: tests, with the race detector too, and 
 
 ruby-tests: lib lab prefix ## bindings/ruby: tests and examples
 	@tests/scripts/binding-tests.sh ruby
+
+ruby-sidekiq: lib lab prefix ## Sidekiq through failovers, beside redis-client's own support (KILLS=10 PLANNED=10 RUBY_PEERS=-I...)
+	@tests/scripts/binding-tests.sh ruby sidekiq
 
 docs-tests: lib lab prefix ## the code in docs/, compiled and run
 	@tests/scripts/docs-test.sh

@@ -4,6 +4,9 @@
 # Go: vet and gofmt, the tests with the checks of cgo, again with the race detector; both against the library as
 # `make install` puts it below build/prefix. Ruby: with warnings, against the same.
 #
+# RUBY_PEERS=-I... says where redis-client is, where it is not installed, and for the step `sidekiq` Sidekiq: what needs them is
+# skipped without.
+#
 # A storm of everything at once in each language, for STORM seconds (20), with SEED if it is set; in Ruby without and with the
 # extension, which the step `extension` builds as `gem install` does.
 #
@@ -93,7 +96,8 @@ extension() {
 # ruby_tests OPTION...: with or without the extension, as FAST says.
 ruby_tests() {
     export FAST
-    in_lab 300 ruby -w "$@" -Ibindings/ruby/lib -Ibindings/ruby/test \
+    # shellcheck disable=SC2086
+    in_lab 300 ruby -w "$@" ${RUBY_PEERS:-} -Ibindings/ruby/lib -Ibindings/ruby/test \
         -e 'Dir["./bindings/ruby/test/test_*.rb"].each { |file| require file }'
 }
 
@@ -118,6 +122,15 @@ ruby_step() {
             ;;
         forks) in_lab $((120 + ${FORKS:-0})) ruby -w -Ibindings/ruby/lib -Ibindings/ruby/test \
             bindings/ruby/test/test_forks.rb ;;
+        # Sidekiq through failovers, beside redis-client's own support of Sentinel.
+        sidekiq)
+            # shellcheck disable=SC2086
+            ruby ${RUBY_PEERS:-} -e 'require "sidekiq"' || exit 77
+            for way in libsentinel redis-client; do
+                # shellcheck disable=SC2086
+                in_lab 900 ruby ${RUBY_PEERS:-} -Ibindings/ruby/lib bindings/ruby/test/sidekiq_failovers.rb $way
+            done
+            ;;
         storm) SENTINEL_REDIS_FFI=1 ruby_storm ;;
         storm-extension)
             [ -n "$(extension)" ] || { echo "the extension is not built" >&2; return 77; }
@@ -158,6 +171,7 @@ one() {
     ("$1_step" "$2") >"$log" 2>&1 || status=$?
     [ "$status" -eq 0 ] || cat "$log"
     [ "$status" -ne 0 ] || grep '^storm: .* calls' "$log" || true
+    [ "$status" -ne 0 ] || grep -A20 '^way=' "$log" || true
     grep -i '^ *--- SKIP\|skips$' "$log" | grep -v ' 0 skips' || true
     exit "$status"
 }

@@ -6,7 +6,8 @@
 #   ```cpp          the same with deployment, primary, replica, service
 #   ```go           the same with ctx, db, primary, replica, service; may return an error
 #   ```ruby         the same with redis, primary, replica, service
-#   ```c main       a whole program, run with the URL of the topology as its argument; cpp, go and ruby too
+#   ```c main       a whole program, run with the URL of the topology as its argument; cpp, go and ruby too. In ruby
+#                   SENTINELS are their URLs for other libraries, which are where RUBY_PEERS=-I... says, or installed
 #   ```c compile    compiled only; cpp and go too
 #   ```c before     of another library: neither
 #   ```c file NAME  a file of an example with several: kit-test.sh has them
@@ -31,7 +32,7 @@ extract() {
             inside = 1
             language = substr($1, 4)
             if (language !~ /^(c|cpp|go|ruby)$/) {
-                if (language !~ /^(sh|text|cmake|meson|ini|promql|json)$/) {
+                if (language !~ /^(sh|text|cmake|meson|ini|promql|json|yaml)$/) {
                     print FILENAME ":" FNR ": a code block of no known language: " $0 > "/dev/stderr"
                     exit 1
                 }
@@ -58,6 +59,11 @@ part() {
 # wrap LANGUAGE HOW FILE: a whole program on standard output.
 wrap() {
     case $1.$2 in
+        ruby.main)
+            # shellcheck disable=SC2016
+            printf 'SENTINELS = ENV.fetch("SENTINELS").split(",").map { |address| "redis://#{address}" }\n'
+            cat "$3"
+            ;;
         *.main) cat "$3" ;;
         c.*)
             cat <<'END'
@@ -221,6 +227,13 @@ build() {
             need ruby
             ruby -e 'require "ffi"' 2>/dev/null || { echo "the gem ffi is not installed" >&2; exit 77; }
             ruby -c "$2" >/dev/null
+            # Libraries of others.
+            for library in $(sed -n 's/^require "\(redis\|sidekiq\|active_support\|sentinel_redis\/redis_client\)"$/\1/p' "$2"); do
+                [ "$library" != sentinel_redis/redis_client ] || library=redis_client
+                # shellcheck disable=SC2086
+                ruby ${RUBY_PEERS:-} -e 'require "logger"; require ARGV[0]; exit !defined?(Redis) || Redis::VERSION.to_i >= 5' "$library" 2>/dev/null ||
+                    { echo "$library is not installed for Ruby" >&2; exit 77; }
+            done
             ;;
     esac
 }
@@ -237,8 +250,9 @@ if [ "${1:-}" = --run ]; then
         [ -e "$program" ] || continue
         set -- "$2" "$program" "redis+sentinel://$SENTINELS/$SERVICE" "$SERVICE"
         status=0
+        # shellcheck disable=SC2086
         case $program in
-            *.rb.exe) timeout -k 5 60 ruby -w -Ibindings/ruby/lib "$2" "$3" "$4" || status=$? ;;
+            *.rb.exe) timeout -k 5 60 ruby -w ${RUBY_PEERS:-} -Ibindings/ruby/lib "$2" "$3" "$4" || status=$? ;;
             *) timeout -k 5 60 "$2" "$3" "$4" || status=$? ;;
         esac
         case $status in

@@ -21,7 +21,7 @@ module Topology
   end
 
   def lab(order)
-    output, status = Open3.capture2(ENV.fetch("LAB"), "ctl", order)
+    output, status = Open3.capture2(ENV.fetch("LAB"), "ctl", *order)
     assert status.success?, "lab ctl #{order}"
     output.strip
   end
