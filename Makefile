@@ -53,7 +53,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
 	check-sources check-clauses check-folders check-msrv bless unit integration integration-waiting \
 	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
-	setup-bench prefix \
+	bench-socket setup-bench prefix \
 	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq docs-tests check-valgrind check-asan \
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
@@ -190,6 +190,9 @@ bench-foresee: lib lab ## what is lost and how long it takes, in RUNS=3 failover
 
 bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-rb: table (ROUNDS=5 SECONDS_EACH=2; 2 minutes)
 	@benches/bindings.sh
+
+bench-socket: setup-bench lib lab ## other clients through a served socket, against straight at the server: table (ROUNDS=15 SECONDS_EACH=0.5; 5 minutes)
+	@benches/socket.sh
 
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh

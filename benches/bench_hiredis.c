@@ -1,4 +1,5 @@
-/* bench_hiredis WORKLOAD THREADS SECONDS: hiredis, one context a thread, as its users have it. PORT: the primary's. */
+/* bench_hiredis WORKLOAD THREADS SECONDS: hiredis, one context a thread, as its users have it. PORT: the primary's; or
+ * SOCKET: a path to connect to in its place. */
 #include "bench.h"
 
 #include <hiredis/hiredis.h>
@@ -19,8 +20,9 @@ static redisReply *check(redisReply *reply) {
 
 static redisContext *context_of(state *state) {
     if (state->context == NULL) {
-        const char *port = getenv("PORT");
-        state->context = redisConnect("127.0.0.1", port != NULL ? atoi(port) : 6379);
+        const char *port = getenv("PORT"), *path = getenv("SOCKET");
+        state->context =
+            path != NULL ? redisConnectUnix(path) : redisConnect("127.0.0.1", port != NULL ? atoi(port) : 6379);
         if (state->context == NULL || state->context->err != 0)
             bench_fail("no connection");
     }
