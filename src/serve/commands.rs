@@ -302,8 +302,16 @@ impl Core {
                 self.multi = Some(Gathered::new(MOST_REQUEST));
                 self.say(|to| _ = to.status("OK"));
             }
-            _ => self.refuse(&arity("multi")),
+            _ => self.misfits("multi"),
         }
+    }
+
+    /// One of those that frame a transaction has too many words or too few: within one, none of it is executed.
+    fn misfits(&mut self, name: &str) {
+        if let Some(gathered) = &mut self.multi {
+            gathered.spoil();
+        }
+        self.refuse(&arity(name));
     }
 
     /// Keeps a command until EXEC.
@@ -316,6 +324,16 @@ impl Core {
     }
 
     fn exec(&mut self, args: &[&[u8]], now: Instant) -> Taken {
+        if args.len() > 1 {
+            // A server ends the transaction with it, where there is one.
+            if self.multi.take().is_some() {
+                self.let_go(false);
+            }
+            let why = arity("exec");
+            let why = why.strip_prefix("ERR ").unwrap_or(&why);
+            self.refuse(&format!("EXECABORT Transaction discarded because of: {why}"));
+            return Taken::Yes;
+        }
         if self.multi.is_some() {
             if let Some(taken) = self.held_back() {
                 if taken == Taken::Yes {
@@ -332,10 +350,7 @@ impl Core {
         if self.watch.is_some() {
             gathered.ask_something();
         }
-        if args.len() > 1 {
-            self.multi = Some(gathered);
-            self.refuse(&arity("exec"));
-        } else if gathered.is_spoilt() {
+        if gathered.is_spoilt() {
             self.let_go(false);
             self.refuse("EXECABORT Transaction discarded because of previous errors.");
         } else if gathered.batch().is_empty() {
@@ -365,17 +380,17 @@ impl Core {
         match args {
             [_] if self.multi.take().is_none() => self.refuse("ERR DISCARD without MULTI"),
             [_] => self.unwatch(),
-            _ => self.refuse(&arity("discard")),
+            _ => self.misfits("discard"),
         }
     }
 
     fn watch(&mut self, args: &[&[u8]]) -> Taken {
-        if self.multi.is_some() {
-            self.refuse("ERR WATCH inside MULTI is not allowed");
+        if args.len() < 2 {
+            self.misfits("watch");
             return Taken::Yes;
         }
-        if args.len() < 2 {
-            self.refuse(&arity("watch"));
+        if self.multi.is_some() {
+            self.refuse("ERR WATCH inside MULTI is not allowed");
             return Taken::Yes;
         }
         let to = (&self.queue, self.slots.next());

@@ -37,6 +37,11 @@ impl Gathered {
         added
     }
 
+    /// None is executed.
+    pub(super) fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
     fn try_add(&mut self, args: &[&[u8]], instead: Option<&str>) -> Result<(), String> {
         // A part that is answered here still takes its place.
         self.bytes += args.iter().map(|arg| arg.len() + 64).sum::<usize>();

@@ -144,6 +144,16 @@ fn watched_keys_are_watched_until_the_end_of_the_transaction() {
 }
 
 #[test]
+fn what_frames_a_transaction_and_has_too_many_words_spoils_it_as_on_a_server() {
+    let mut asked = vec!["SET k 1"];
+    for misfit in ["EXEC x", "DISCARD x", "MULTI x", "WATCH", "MULTI", "WATCH k"] {
+        asked.extend(["MULTI", "INCR k", misfit, "EXEC", "GET k"]);
+    }
+    asked.extend(["EXEC x", "MULTI", "EXEC x", "DISCARD", "MULTI", "INCR k", "EXEC"]);
+    compare(&asked);
+}
+
+#[test]
 fn a_refused_command_spoils_the_transaction() {
     let topology = shared();
     let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
