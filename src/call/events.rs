@@ -36,6 +36,8 @@ pub(crate) enum Shape {
 pub(crate) enum Message {
     /// COMMAND INFO of a command that the library does not know.
     Info,
+    /// SCRIPT EXISTS, before a script goes out by its name.
+    Has,
     /// The question whether the node can have a write on disk.
     Probe,
     /// The call itself, a transaction between its MULTI and EXEC, a script by its name.
@@ -46,7 +48,7 @@ pub(crate) enum Message {
     Confirmation,
     /// ROLE.
     Role,
-    /// SCRIPT EXISTS.
+    /// SCRIPT EXISTS, after the node has said that it has none.
     Exists,
 }
 

@@ -118,7 +118,7 @@ impl Life {
     /// answered: given up meanwhile, the call goes nowhere any more.
     pub(crate) fn lend(&mut self) -> Life {
         let so_far = match self.stage {
-            Stage::Sent(Message::Info | Message::Probe) => self.so_far,
+            Stage::Sent(Message::Info | Message::Has | Message::Probe) => self.so_far,
             _ => Outcome::Unknown,
         };
         let stands_for_it = Life {
@@ -203,16 +203,30 @@ impl Life {
     /// Has a connection: what goes out on it, if anything.
     #[inline]
     pub(crate) fn set_out(&mut self) -> Option<Message> {
+        self.set_out_on(|| true)
+    }
+
+    /// The same. `has_script`: whether the node is known to have the script. Where it is not, it is asked first: told by a
+    /// failure, it could not be told from the words of a script that another caller has brought there meanwhile.
+    #[inline]
+    pub(crate) fn set_out_on(&mut self, has_script: impl FnOnce() -> bool) -> Option<Message> {
         if self.stage != Stage::Waiting {
             return None;
         }
-        let message = match self.shape {
+        let message = match self.script {
             _ if !self.unknown.is_empty() => Message::Info,
-            Shape::Confirmed if self.options.wait_aof => Message::Probe,
-            _ => self.body(),
+            Script::ByName if !has_script() => Message::Has,
+            _ => self.after_questions(),
         };
         self.stage = Stage::Sent(message);
         Some(message)
+    }
+
+    fn after_questions(&self) -> Message {
+        match self.shape {
+            Shape::Confirmed if self.options.wait_aof => Message::Probe,
+            _ => self.body(),
+        }
     }
 
     fn body(&self) -> Message {
@@ -251,7 +265,7 @@ impl Life {
             ended.unsent = 0;
         }
         match message {
-            Message::Info | Message::Probe => self.asked(message, ended, scene),
+            Message::Info | Message::Has | Message::Probe => self.asked(message, ended, scene),
             Message::Confirmation => self.confirmed(ended, scene),
             Message::Role | Message::Exists => self.looked(ended, scene),
             Message::Itself | Message::Source => match reading::read(self.shape, ended, scene.commands, self.absent) {
@@ -274,13 +288,19 @@ impl Life {
             (Ok(()), Some(reply)) => (Ok(reply), Remedy::None),
         };
         // A user without the right to ask, or a server that cannot be asked, is an answer too.
-        let is_word = message == Message::Info && remedy == Remedy::None && is_word(&answer);
+        let is_word = message != Message::Probe && remedy == Remedy::None && is_word(&answer);
         match (answer, scene.over()) {
             (Err(error), _) if !is_word => {
                 let error = error.with_outcome(Outcome::NotSent);
                 self.fail(error, remedy == Remedy::AnotherNode, scene)
             }
             (_, Some(kind)) => self.fail(Error::new(kind), false, scene),
+            (answer, None) if message == Message::Has => {
+                if answer.is_ok_and(|answer| confirms(Claim::NoScript, scene.wanted, &answer)) {
+                    self.script = Script::BySource;
+                }
+                self.send(self.after_questions())
+            }
             (answer, None) if is_word => {
                 self.stage = Stage::Learning;
                 Step::Learn(answer).into()

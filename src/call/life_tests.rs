@@ -241,8 +241,8 @@ impl Account {
     }
 
     /// Has a connection, whether it waits for one or not.
-    fn set_out(&mut self) {
-        let Some(message) = self.life.set_out() else {
+    fn set_out(&mut self, has_script: bool) {
+        let Some(message) = self.life.set_out_on(|| has_script) else {
             assert_ne!(self.step, Doing::Waiting);
             return;
         };
@@ -411,7 +411,7 @@ fn happen(account: &mut Account, [what, time, picks @ ..]: [u8; 8]) {
     };
     let sending = matches!(account.step, Doing::Sending(_));
     match event {
-        0 => account.set_out(),
+        0 => account.set_out(picks[1] & 1 == 0),
         1 => account.on(Event::GivenUp(error(picks[1]), Handed::Nothing), true),
         2 => {
             let came = came(account, picks);
@@ -421,7 +421,7 @@ fn happen(account: &mut Account, [what, time, picks @ ..]: [u8; 8]) {
         4 => account.on(Event::Rested, false),
         5 => account.on(Event::TakenBack((picks[1] & 1 == 0).then(|| error(picks[2]))), false),
         _ if picks[4] % 4 == 0 => account.on(Event::GivenUp(error(picks[1]), handed(picks[2])), true),
-        _ => account.set_out(),
+        _ => account.set_out(picks[1] & 1 == 0),
     }
 }
 

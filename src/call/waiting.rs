@@ -7,6 +7,7 @@ use super::batch::{Batch, BatchKind, Encoded};
 use super::commands;
 use super::learnt::{Learnt, question};
 use super::life::{Commands, Ended, Event, Handed, Life, Message, Next, Scene, Shape, Step};
+use super::meaning::{Claim, confirms};
 use super::replication::{PROBE, wait_command};
 use super::terms::CallOptions;
 use crate::base::deadline::Deadline;
@@ -204,8 +205,10 @@ impl<'a, 'p> Waiting<'a, 'p> {
                     lent = None;
                     match self.connect(want, &life) {
                         Ok(found) => {
+                            let has_script = || self.has_script(found.generation());
+                            let message = life.set_out_on(has_script);
                             lent = Some(found);
-                            life.set_out().map_or(Step::Stay, Step::Send).into()
+                            message.map_or(Step::Stay, Step::Send).into()
                         }
                         Err(error) => life.on(Event::GivenUp(error, Handed::Nothing)),
                     }
@@ -292,11 +295,23 @@ impl<'a, 'p> Waiting<'a, 'p> {
             let done = lent.exchange(&request, 1, deadline, |reply| replies.push(reply));
             Ended::new(replies, done, lent.unsent())
         };
-        match (message, self.letter) {
+        let came = match (message, self.letter) {
             (Message::Itself | Message::Source, Letter::Batch(batch)) => exchange_batch(batch, lent, deadline),
             (Message::Source, Letter::Script { by_source, .. }) => one(Request::Command(by_source)),
             (Message::Itself | Message::Source, letter) => one(Request::Command(letter.args())),
             (own, letter) => one(Request::Encoded(&[&own_words(own, life, letter.args(), deadline)])),
+        };
+        if let Letter::Script { by_name, .. } = self.letter {
+            note_script(by_name, message, &came, lent.generation());
+        }
+        came
+    }
+
+    /// Whether the node is known to have the script, where it is one.
+    fn has_script(&self, generation: Option<&Arc<Generation>>) -> bool {
+        match self.letter {
+            Letter::Script { by_name, .. } => generation.is_some_and(|node| node.has_script(name_of(by_name))),
+            _ => true,
         }
     }
 
@@ -306,6 +321,27 @@ impl<'a, 'p> Waiting<'a, 'p> {
             (meet.keep)(lent);
         }
         Ok((reply, timing.since(self.deadline.since())))
+    }
+}
+
+/// The SHA-1 by which `args`, an EVALSHA, names a script.
+fn name_of<'a>(args: &[&'a [u8]]) -> &'a [u8] {
+    args.get(1).copied().unwrap_or_default()
+}
+
+/// What came of a message tells whether the node has the script.
+fn note_script(by_name: &[&[u8]], message: Message, came: &Ended, generation: Option<&Arc<Generation>>) {
+    let (Some(node), Some(reply)) = (generation, came.replies.first()) else {
+        return;
+    };
+    let name = name_of(by_name);
+    match message {
+        Message::Source => node.note_script(name, true),
+        Message::Has => node.note_script(name, !confirms(Claim::NoScript, node.role, reply)),
+        Message::Itself if reply.kind() == Kind::Error && reply.text().starts_with("NOSCRIPT") => {
+            node.note_script(name, false);
+        }
+        _ => {}
     }
 }
 
@@ -333,7 +369,7 @@ pub(crate) fn own_words(message: Message, life: &Life, args: &[&[u8]], deadline:
         Message::Probe => encode(&mut words, &PROBE),
         Message::Confirmation => words = wait_command(life.options(), deadline),
         Message::Role => encode(&mut words, &ROLE),
-        Message::Exists => encode(&mut words, &exists(args)),
+        Message::Has | Message::Exists => encode(&mut words, &exists(args)),
     }
     words
 }
@@ -343,7 +379,7 @@ pub(crate) const ROLE: [&[u8]; 1] = [b"ROLE"];
 
 /// Asks whether the node has the script that `args`, an EVALSHA, names.
 pub(crate) fn exists<'a>(args: &[&'a [u8]]) -> [&'a [u8]; 3] {
-    [b"SCRIPT", b"EXISTS", args.get(1).copied().unwrap_or_default()]
+    [b"SCRIPT", b"EXISTS", name_of(args)]
 }
 
 /// How long to wait before the repetition of what has failed so often.

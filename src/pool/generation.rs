@@ -1,6 +1,6 @@
 //! The connections to one node under one epoch, retired as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,6 +13,9 @@ use crate::topology::Role;
 
 /// Identifies a connection within a process.
 pub type ConnectionId = u64;
+
+/// Names of scripts that are kept of a node.
+const MOST_SCRIPTS: usize = 4096;
 
 /// So long a node that said what it is not may still answer what was sent before: that it refused it too, or had done it.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -46,6 +49,8 @@ pub struct Generation {
     shaken: AtomicBool,
     /// A lane was given up here for its silence, and no other has been answered since.
     wary: AtomicBool,
+    /// Scripts that the node has, by their SHA-1.
+    scripts: Mutex<HashSet<Vec<u8>>>,
     sockets: Mutex<HashMap<ConnectionId, Arc<Socket>>>,
 }
 
@@ -63,6 +68,7 @@ impl Generation {
             shown: AtomicU64::new(0),
             shaken: AtomicBool::new(false),
             wary: AtomicBool::new(false),
+            scripts: Mutex::new(HashSet::new()),
             sockets: Mutex::new(HashMap::new()),
         }
     }
@@ -146,6 +152,25 @@ impl Generation {
     /// Whether these were.
     pub(super) fn was_shown(&self, login: u64) -> bool {
         self.shown.load(Ordering::Relaxed) >= login
+    }
+
+    /// Whether the node is known to have the script of this name.
+    pub(crate) fn has_script(&self, name: &[u8]) -> bool {
+        self.scripts.lock().contains(name)
+    }
+
+    /// Whether it has was told just now.
+    pub(crate) fn note_script(&self, name: &[u8], has: bool) {
+        let mut scripts = self.scripts.lock();
+        if !has {
+            scripts.remove(name);
+        } else if !scripts.contains(name) {
+            // Of a program that makes scripts without end most are asked for again.
+            if scripts.len() >= MOST_SCRIPTS {
+                scripts.clear();
+            }
+            scripts.insert(name.to_vec());
+        }
     }
 
     /// Enters a connection. False when the generation was left meanwhile: the connection must not be used.

@@ -191,12 +191,14 @@ impl Keeper {
         for route in &state.routes {
             let generation = || Arc::clone(&route.generation);
             if !route.ready {
-                let dial = route.dialling + route.lane_dials == 0 && (probes || demand.any());
-                // Who only submits needs nothing but a lane.
-                let goal = match demand.calls + demand.leases == 0 && demand.submitted > 0 {
-                    true => Use::Lane,
-                    false => Use::Direct,
+                // Where there is but one node, the first connection is of the kind that is asked for.
+                let alone = state.routes.len() == 1 && demand.calls == 0;
+                let (goal, dialling) = match (demand.leases, demand.submitted) {
+                    (0, 1..) if demand.calls == 0 => (Use::Lane, 0),
+                    (1.., 0) if alone => (Use::Lease, state.lease_dials),
+                    _ => (Use::Direct, 0),
                 };
+                let dial = route.dialling + route.lane_dials + dialling == 0 && (probes || demand.any());
                 wanted.extend(dial.then(|| (goal, generation())));
                 continue;
             }

@@ -61,6 +61,30 @@ fn a_script_runs_whether_the_server_has_it_or_not() {
     assert!(matches!(error.kind(), ErrorKind::InvalidArgument { .. }), "{error}");
 }
 
+/// As after a failover: all of them meet a node that does not have it.
+#[test]
+fn many_callers_run_a_script_that_the_node_does_not_have() {
+    let topology = shared();
+    let deployment = open_on(&topology);
+    let name = topology.node(0).port();
+    for round in 0..40 {
+        let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+        let source = format!("return redis.call('INCR', KEYS[1]) .. '' -- {name} {round}");
+        let ready = std::sync::Barrier::new(16);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    text(&client, "PING");
+                    ready.wait();
+                    let ended = script(&client, &source, 1, &[&format!("script:many:{round}")]);
+                    ended.unwrap_or_else(|error| panic!("{:?}: {error}", error.outcome()));
+                });
+            }
+        });
+        assert_eq!(text(&client, &format!("GET script:many:{round}")), "16");
+    }
+}
+
 #[test]
 fn a_script_that_only_reads_runs_on_replicas_and_writes_nothing() {
     let topology = shared();
@@ -118,7 +142,8 @@ fn the_source_is_sent_once_to_each_primary() {
         for _ in 0..3 {
             assert_eq!(script(&client, "return 1", 0, &[]).unwrap(), "by name");
         }
-        assert_eq!((node.count("EVAL"), node.count("EVALSHA")), (1, 4));
+        let asked = node.count("SCRIPT EXISTS");
+        assert_eq!((asked, node.count("EVAL"), node.count("EVALSHA")), (1, 1, 3));
     }
 }
 
@@ -151,8 +176,10 @@ fn what_a_script_itself_says_is_no_reason_to_run_it_again() {
 #[test]
 fn what_an_attempt_by_name_left_unknown_stays_unknown() {
     let cut = std::sync::atomic::AtomicBool::new(false);
+    let asked = std::sync::atomic::AtomicUsize::new(0);
     let (node, _sentinel, client) = serving(move |session, args| {
         match args[0].as_slice() {
+            b"SCRIPT" if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 1 => session.send("*1\r\n:1\r\n"),
             b"EVALSHA" if !cut.swap(true, std::sync::atomic::Ordering::SeqCst) => session.close(),
             b"EVALSHA" => session.error(MISSING),
             b"SCRIPT" => session.send("*1\r\n:0\r\n"),
@@ -170,6 +197,8 @@ fn what_an_attempt_by_name_left_unknown_stays_unknown() {
         .unwrap_err();
     assert_eq!((error.server_code(), error.outcome()), (Some("BUSY"), Outcome::Unknown));
     assert_eq!((node.count("EVALSHA"), node.count("EVAL")), (2, 1));
+    // It was asked first, has lost the script meanwhile, and is asked again.
+    assert_eq!(node.count("SCRIPT"), 2);
 }
 
 #[test]
