@@ -63,6 +63,8 @@ pub struct Watcher {
     pub(super) fence: Option<Fence>,
     /// When the first sign of another primary came that nothing was concluded from yet.
     pub(super) first_sign: Option<(Instant, LinkId)>,
+    /// The primary before this one, and its run id.
+    pub(super) former: Option<(Endpoint, String)>,
 }
 
 enum Woken {
@@ -104,6 +106,7 @@ impl Watcher {
             askers: Vec::new(),
             fence,
             first_sign: None,
+            former: None,
         }
     }
 

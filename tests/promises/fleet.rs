@@ -265,11 +265,13 @@ impl Fleet {
         let old = self.settle();
         let order = format!("SENTINEL FAILOVER {SERVICE}");
         let taken = |host: &Host| self.try_ask(*host, &order).is_ok_and(|answer| !answer.is_error());
-        wait_for("a Sentinel that takes the order", PATIENCE, || {
-            self.sentinels().iter().find(|host| taken(host)).copied()
-        });
         wait_for("another primary", SETTLED_WITHIN, || {
-            self.settled().filter(|primary| *primary != old)
+            let settled = self.settled()?;
+            if settled == old {
+                // Not ordered yet, or given up by who led it.
+                self.sentinels().iter().find(|host| taken(host));
+            }
+            Some(settled).filter(|primary| *primary != old)
         })
     }
 

@@ -37,6 +37,8 @@ struct Entry {
     handed: u32,
     node: usize,
     order: u64,
+    /// On how many connections something of it was handed over.
+    begins: u32,
     /// It had its end by then: what had begun to be written went out whole.
     late: bool,
     refused: u32,
@@ -110,6 +112,7 @@ impl Ledger {
             handed: 0,
             node: usize::MAX,
             order: 0,
+            begins: 0,
             late: false,
             refused: 0,
             liar: None,
@@ -197,6 +200,11 @@ impl Ledger {
         if let Some(end) = end.filter(|end| *end != End::Unknown && fresh) {
             broken("P4", &format!("call {id} ended {end:?} and is handed over now"));
         }
+    }
+
+    /// Something of it is handed over on one more connection.
+    pub(crate) fn begins(&self, id: u64) {
+        self.with(id, |entry| entry.begins += 1);
     }
 
     /// The calls that were handed over to `node` and have not ended; those that wait in it or may be repeated aside.
@@ -299,7 +307,7 @@ impl Ledger {
             if entry.end.is_none() {
                 broken("once", &format!("call {id} has never ended"));
             }
-            let once = entry.refused == 0 && entry.handed == 1 && !entry.late;
+            let once = entry.refused == 0 && entry.handed == 1 && entry.begins <= 1 && !entry.late;
             // What was repeated, or may have been, has left its place.
             let plain = !entry.terms.own && once;
             let Some(line) = entry.terms.line.filter(|_| plain) else {

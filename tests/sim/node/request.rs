@@ -15,13 +15,17 @@ pub(super) enum Parsed {
 
 /// Reads the first command.
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
+    parse_into(bytes, &mut Vec::new())
+}
+
+/// The same; `args` gets those that are whole.
+fn parse_into(bytes: &[u8], args: &mut Vec<Vec<u8>>) -> Parsed {
     let mut at = 0;
     let count = match line(bytes, &mut at, b'*') {
         Ok(Some(count)) => count,
         Ok(None) => return Parsed::Part,
         Err(()) => return Parsed::Garbage,
     };
-    let mut args = Vec::new();
     for _ in 0..count {
         let len = match line(bytes, &mut at, b'$') {
             Ok(Some(len)) => len,
@@ -39,7 +43,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         args.push(data.to_vec());
         at += len + 2;
     }
-    Parsed::Whole(args, at)
+    Parsed::Whole(std::mem::take(args), at)
 }
 
 /// A type byte and a number.
@@ -61,6 +65,8 @@ fn line(bytes: &[u8], at: &mut usize, kind: u8) -> Result<Option<usize>, ()> {
 #[derive(Default)]
 pub(crate) struct Handed {
     part: Vec<u8>,
+    /// The command that has begun in it, as far as that can be seen.
+    begun: u64,
     garbled: bool,
     /// Those behind a MULTI whose EXEC is not handed over yet, and whether all of it is from the same moment: until then
     /// nothing of it can be executed.
@@ -77,15 +83,26 @@ impl Handed {
             *fresh = false;
         }
         while !self.garbled {
-            match parse(&self.part) {
+            let mut seen = Vec::new();
+            match parse_into(&self.part, &mut seen) {
                 Parsed::Whole(args, len) => {
+                    self.begins(number(&args));
+                    self.begun = 0;
                     self.part.drain(..len);
                     self.one(node, &args, begun == 0);
                     begun = begun.saturating_sub(len);
                 }
-                Parsed::Part => return,
+                Parsed::Part => return self.begins(number(&seen)),
                 Parsed::Garbage => self.garbled = true,
             }
+        }
+    }
+
+    /// Something of a command is on its way.
+    fn begins(&mut self, id: u64) {
+        if id != 0 && self.begun != id {
+            self.begun = id;
+            ledger().begins(id);
         }
     }
 
