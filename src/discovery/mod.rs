@@ -8,6 +8,7 @@ pub mod council;
 pub mod events;
 pub mod fence;
 pub mod foresight;
+mod former;
 pub mod link;
 pub mod members;
 mod names;

@@ -88,7 +88,7 @@ impl Watcher {
             // No Sentinel left to ask: what was known stays.
             None => Snapshot::clone(&before),
         };
-        let view = self.without_stale_run_id(&before, view);
+        let view = self.former.without_its_run_id(&before, view);
         let next = Snapshot {
             generation: before.generation + u64::from(is_switch && view.epoch == adopted.epoch),
             foreseen: self.foresight.is_provisional(),
@@ -108,20 +108,6 @@ impl Watcher {
                 is_told
             });
         }
-    }
-
-    /// Until a Sentinel has asked the new primary what it is, it tells of the former one under the new address.
-    fn without_stale_run_id(&mut self, before: &Snapshot, mut view: Snapshot) -> Snapshot {
-        let Some(primary) = &mut view.primary else { return view };
-        if let Some(was) = before.primary.as_ref().filter(|was| was.endpoint != primary.endpoint) {
-            let run_id = was.field("runid").filter(|id| !id.is_empty());
-            self.former = run_id.map(|id| (was.endpoint.clone(), id.to_owned()));
-        }
-        if let Some((_, run_id)) = self.former.as_ref().filter(|(at, _)| *at != primary.endpoint) {
-            let is_stale = |(name, value): &(String, String)| name == "runid" && value == run_id;
-            primary.fields.retain(|field| !is_stale(field));
-        }
-        view
     }
 
     /// Holds writes while no majority of the Sentinels is heard.

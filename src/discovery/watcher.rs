@@ -13,6 +13,7 @@ use super::answer::{self, Answer, Depth, LinkId, entry_endpoint};
 use super::council::{Act, Council, stranger};
 use super::fence::Fence;
 use super::foresight::Foresight;
+use super::former::Former;
 use super::link::{Heard, Question, Report};
 use super::verdict::Adopted;
 use super::who::Standing;
@@ -63,8 +64,7 @@ pub struct Watcher {
     pub(super) fence: Option<Fence>,
     /// When the first sign of another primary came that nothing was concluded from yet.
     pub(super) first_sign: Option<(Instant, LinkId)>,
-    /// The primary before this one, and its run id.
-    pub(super) former: Option<(Endpoint, String)>,
+    pub(super) former: Former,
 }
 
 enum Woken {
@@ -106,7 +106,7 @@ impl Watcher {
             askers: Vec::new(),
             fence,
             first_sign: None,
-            former: None,
+            former: Former::default(),
         }
     }
 

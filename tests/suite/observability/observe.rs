@@ -237,36 +237,6 @@ fn a_restarted_primary_is_told_as_a_reboot_once() {
     lines.wait_for(2, &format!("the primary {at} was restarted"));
 }
 
-/// A Sentinel names the new primary and tells of the old one still, until it has asked the new one what it is.
-#[test]
-fn the_run_id_of_the_former_primary_is_no_reboot_of_the_new_one() {
-    let nodes = [FakeNode::start(), FakeNode::start()];
-    let sentinel = FakeSentinel::start(SERVICE, nodes[0].port());
-    let tells = |run_id: &str| {
-        let field = ("runid".to_owned(), run_id.repeat(40));
-        sentinel.edit(|view| view.fields = vec![field]);
-        let asked = sentinel.count("SENTINEL MASTER");
-        wait_until("it to be asked", PATIENCE, || {
-            sentinel.count("SENTINEL MASTER") > asked + 2
-        });
-    };
-    let refresh = with(options(&[sentinel.port()]), &[("discovery.refresh_ms", "50")]);
-    let deployment = Deployment::open(&refresh).unwrap();
-    let queue = watch(&deployment, PRIMARY);
-    deployment.discover_primary(Some(SERVICE), 0).unwrap();
-    tells("a");
-    // The first one is told of as restarted.
-    wait_for_event(&queue, |event| of(event, "reboot") == "1");
-    sentinel.change_primary("127.0.0.1", nodes[1].port());
-    wait_for_event(&queue, |event| of(event, "reboot") == "0");
-    tells("a");
-    tells("b");
-    assert_eq!(metric(&deployment, "reboots_total"), 1);
-    tells("c");
-    wait_for_event(&queue, |event| of(event, "reboot") == "1");
-    assert_eq!(metric(&deployment, "reboots_total"), 2);
-}
-
 #[test]
 fn a_sentinel_that_goes_and_comes_is_told() {
     let topology = Topology::start(Config::default());
