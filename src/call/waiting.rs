@@ -336,7 +336,7 @@ fn note_script(by_name: &[&[u8]], message: Message, came: &Ended, generation: Op
     };
     let name = name_of(by_name);
     match message {
-        Message::Source => node.note_script(name, true),
+        Message::Source if reply.kind() != Kind::Error => node.note_script(name, true),
         Message::Has => node.note_script(name, !confirms(Claim::NoScript, node.role, reply)),
         Message::Itself if reply.kind() == Kind::Error && reply.text().starts_with("NOSCRIPT") => {
             node.note_script(name, false);

@@ -103,11 +103,6 @@ impl Generation {
         let _ = self.refuted.set(clock::now());
     }
 
-    /// Whether it did.
-    pub fn is_refuted(&self) -> bool {
-        self.refuted.get().is_some()
-    }
-
     /// When what is under way there has had its time; `None` unless it is refuted.
     pub(super) fn last_words(&self) -> Option<Instant> {
         self.refuted.get().map(|at| *at + LAST_WORDS)
@@ -115,7 +110,7 @@ impl Generation {
 
     /// Whether nothing new may be sent to it.
     pub(super) fn is_left(&self) -> bool {
-        self.is_retired() || self.is_refuted()
+        self.is_retired() || self.refuted.get().is_some()
     }
 
     /// Ends it: every connection is shut down under whoever uses it.

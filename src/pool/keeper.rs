@@ -188,18 +188,25 @@ impl Keeper {
     fn wanted(&mut self, state: &State, demand: Demand, probes: bool) -> Vec<(Use, Arc<Generation>)> {
         let settings = &self.pool.settings;
         let mut wanted = Vec::new();
+        let dials = state.lease_dials();
+        let room = settings.max_connections.saturating_sub(state.leases + dials);
+        let mut due = demand.leases.saturating_sub(dials).min(room);
         for route in &state.routes {
             let generation = || Arc::clone(&route.generation);
             if !route.ready {
-                // Where there is but one node, the first connection is of the kind that is asked for.
-                let alone = state.routes.len() == 1 && demand.calls == 0;
-                let (goal, dialling) = match (demand.leases, demand.submitted) {
-                    (0, 1..) if demand.calls == 0 => (Use::Lane, 0),
-                    (1.., 0) if alone => (Use::Lease, state.lease_dials),
-                    _ => (Use::Direct, 0),
+                if route.dialling + route.lane_dials + route.lease_dials > 0 || !(probes || demand.any()) {
+                    continue;
+                }
+                // The first connection is of the kind that is asked for.
+                let goal = match (demand.calls, demand.leases, demand.submitted) {
+                    (0, 0, 1..) => Use::Lane,
+                    (0, 1.., 0) if due > 0 => {
+                        due -= 1;
+                        Use::Lease
+                    }
+                    _ => Use::Direct,
                 };
-                let dial = route.dialling + route.lane_dials + dialling == 0 && (probes || demand.any());
-                wanted.extend(dial.then(|| (goal, generation())));
+                wanted.push((goal, generation()));
                 continue;
             }
             // Newer credentials are shown to the node before connections with the old ones are given up: where they are
@@ -220,12 +227,7 @@ impl Keeper {
             };
             wanted.extend((0..lanes).map(|_| (Use::Lane, generation())));
         }
-        let leases = demand.leases;
         let ready: Vec<&Route> = state.routes.iter().filter(|route| route.ready).collect();
-        let room = settings
-            .max_connections
-            .saturating_sub(state.leases + state.lease_dials);
-        let due = leases.saturating_sub(state.lease_dials).min(room);
         self.more = due > AT_ONCE && !ready.is_empty();
         for _ in 0..due.min(AT_ONCE) {
             // Each one elsewhere: a replica that takes no connection costs one of them an attempt, not all.
@@ -263,10 +265,10 @@ impl Keeper {
     fn dial(&mut self, state: &mut State, goal: Use, generation: Arc<Generation>) {
         let route = |route: &&mut Route| Arc::ptr_eq(&route.generation, &generation);
         match (goal, state.routes.iter_mut().find(route)) {
-            (Use::Lease, _) => state.lease_dials += 1,
+            (Use::Lease, Some(route)) => route.lease_dials += 1,
             (Use::Direct, Some(route)) => route.dialling += 1,
             (Use::Lane, Some(route)) => route.lane_dials += 1,
-            (Use::Direct | Use::Lane, None) => {}
+            (_, None) => {}
         }
         let pass = self.common.gate.pass(&generation.endpoint);
         let login = Rc::clone(&self.login);
@@ -305,8 +307,8 @@ impl Keeper {
         match (goal, route) {
             (Use::Direct, Some(route)) => route.dialling -= 1,
             (Use::Lane, Some(route)) => route.lane_dials -= 1,
-            (Use::Direct | Use::Lane, None) => {}
-            (Use::Lease, _) => state.lease_dials -= 1,
+            (Use::Lease, Some(route)) => route.lease_dials -= 1,
+            (_, None) => {}
         }
         match result {
             Ok(greeted) if routed => {
@@ -337,7 +339,10 @@ impl Keeper {
                     route.failed = true;
                     route.ready &= route.has_connection();
                 }
-                state.outage.is_known();
+                // A node that refuses the login is there.
+                if !matches!(attempt.stage, Stage::Auth | Stage::Tls) {
+                    state.outage.is_known();
+                }
                 self.refuse_logins(&mut state);
                 drop(state);
                 pool.observer.node_refused(&pool.calls, &endpoint, &attempt, again);

@@ -61,14 +61,14 @@ impl Outage {
 
     /// Whether nodes are tried for those who were turned away.
     pub(super) fn is_wanted(&self, now: Instant) -> bool {
-        self.limit.is_some() && self.wanted.is_some_and(|wanted| now < wanted + WANTED)
+        self.limit.is_some() && self.is_known && self.wanted.is_some_and(|wanted| now < wanted + WANTED)
     }
 
     /// How long it has lasted, where calls do not wait any more.
     #[inline]
     pub(super) fn turns_away(&self, now: Instant) -> Option<Duration> {
         let lasts = now.saturating_duration_since(self.since?);
-        (self.is_known && self.is_wanted(now) && lasts >= self.limit?).then_some(lasts)
+        (self.is_wanted(now) && lasts >= self.limit?).then_some(lasts)
     }
 
     /// When that will be so.

@@ -30,8 +30,9 @@ pub(super) struct Route {
     #[allow(clippy::vec_box, reason = "they move between here and their callers all the time")]
     pub(super) idle: Vec<Box<Direct>>,
     pub(super) lanes: Vec<Arc<Lane>>,
-    /// Dials of lanes under way.
+    /// Dials of lanes under way, and of leases: once the service has moved on, none of the old node counts.
     pub(super) lane_dials: usize,
+    pub(super) lease_dials: usize,
     /// A verified connection was made, and none failed since.
     pub(super) ready: bool,
     /// It has been dialled and failed at least once since it was last ready.
@@ -51,6 +52,7 @@ impl Route {
             idle: Vec::new(),
             lanes: Vec::new(),
             lane_dials: 0,
+            lease_dials: 0,
             ready: false,
             failed: false,
             stale: false,
@@ -142,7 +144,6 @@ pub(super) struct State {
     pub(super) errands_run: bool,
     /// Connections leased or kept idle after a lease.
     pub(super) leases: usize,
-    pub(super) lease_dials: usize,
     pub(super) idle_leases: Vec<(Box<Direct>, Instant)>,
     /// The last failure of each node since a connection succeeded.
     pub(super) attempts: Vec<(Endpoint, Attempt)>,
@@ -173,7 +174,6 @@ impl State {
             errands: VecDeque::new(),
             errands_run: false,
             leases: 0,
-            lease_dials: 0,
             idle_leases: Vec::new(),
             attempts: Vec::new(),
             own_words: HashMap::new(),
@@ -359,6 +359,11 @@ impl State {
         if !waiting.is_empty() {
             self.errands.push_back(Errand::Fail(waiting, error.clone()));
         }
+    }
+
+    /// Dials of leases under way.
+    pub(super) fn lease_dials(&self) -> usize {
+        self.routes.iter().map(|route| route.lease_dials).sum()
     }
 
     /// Removes the route at `place`, its idle connections with it.

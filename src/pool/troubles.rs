@@ -26,9 +26,11 @@ impl Troubles {
         self.0.lock().get(endpoint).map(|trouble| trouble.last.clone())
     }
 
-    /// Since when `endpoint` is in trouble, if it is.
+    /// Since when nobody can reach `endpoint`, if so. That one client's login or trust is refused says nothing of others.
     pub(super) fn since(&self, endpoint: &Endpoint) -> Option<Instant> {
-        self.0.lock().get(endpoint).map(|trouble| trouble.since)
+        let all = self.0.lock();
+        let trouble = all.get(endpoint)?;
+        (!matches!(trouble.last.stage, Stage::Auth | Stage::Tls)).then_some(trouble.since)
     }
 
     /// There are new credentials: that the old ones were refused is no trouble from here on. Where they were.

@@ -307,8 +307,10 @@ impl Ledger {
             if entry.end.is_none() {
                 broken("once", &format!("call {id} has never ended"));
             }
-            let once = entry.refused == 0 && entry.handed == 1 && entry.begins <= 1 && !entry.late;
-            // What was repeated, or may have been, has left its place.
+            // What was repeated, or may have been, has left its place: also where less than all of it went out before.
+            let may_repeat = entry.terms.repeats || entry.terms.among_others;
+            let repeated = may_repeat && entry.begins > 1;
+            let once = entry.refused == 0 && entry.handed == 1 && !repeated && !entry.late;
             let plain = !entry.terms.own && once;
             let Some(line) = entry.terms.line.filter(|_| plain) else {
                 continue;

@@ -288,6 +288,28 @@ fn what_one_client_has_found_out_counts_for_all_of_the_service() {
 }
 
 #[test]
+fn the_refused_login_of_one_client_is_no_absence_for_another() {
+    let node = FakeNode::builder().password("right").start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let options = with(
+        options(&[sentinel.port()]),
+        &[("fail_fast_after_ms", "0"), ("password", "right")],
+    );
+    let deployment = Deployment::open(&options).unwrap();
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    let wrong = overrides(&[("password", "wrong")]);
+    let stranger = deployment.primary_for(Some(SERVICE), Some(&wrong)).unwrap();
+    for round in 0..10 {
+        let (reply, took) = timed(|| run_within(&client, "SET k v", 10_000));
+        reply.unwrap_or_else(|error| panic!("round {round}, after {took:?}: {error}"));
+        node.cut_all(Cut::Reset);
+        let error = run_within(&stranger, "SET k v", 10_000).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Auth { .. }), "{error}");
+    }
+    assert_eq!(text(&client, "SET k v"), "OK");
+}
+
+#[test]
 fn without_a_primary_named_calls_end_at_once_too() {
     let scene = Scene::start();
     let client = scene.open("300").primary_for(Some(SERVICE), None).unwrap();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sentinel::{CallOptions, ErrorKind, Outcome};
+use sentinel::{CallOptions, Deployment, ErrorKind, Outcome};
 use sentinel_lab::{Cut, FakeNode, FakeReplica, FakeSentinel, Proxy, wait_until};
 
-use crate::support::{PATIENCE, SERVICE, SLACK, open, run, run_within, text, timed, within, words};
+use crate::support::{PATIENCE, SERVICE, SLACK, open, options, run, run_within, text, timed, with, within, words};
 
 /// P5, and the time in which nothing but the sentry can have noticed.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -246,4 +246,40 @@ fn calls_that_give_up_on_a_node_dial_it_no_oftener_than_the_budget_allows() {
         f64::from(u32::try_from(dials).unwrap()) <= 20.0 + 10.0 * seconds,
         "{dials} dials in {seconds:.1} s"
     );
+}
+
+#[test]
+fn who_waits_for_a_connection_of_its_own_follows_a_switch_at_once() {
+    let nodes = [FakeNode::start(), FakeNode::start()];
+    let proxy = Proxy::to(nodes[0].port());
+    let sentinel = FakeSentinel::start(SERVICE, proxy.port());
+    let patient = with(options(&[sentinel.port()]), &[("connect_timeout_ms", "8000")]);
+    let deployment = Deployment::open(&patient).unwrap();
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    proxy.black_hole();
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| run_within(&client, "BLPOP none 0.1", 20_000));
+        wait_until("a dial that hangs", PATIENCE, || proxy.open_connections() > 0);
+        sentinel.wait_for_subscribers(1, PATIENCE);
+        sentinel.switch_master("127.0.0.1", nodes[1].port());
+        let (reply, took) = timed(|| call.join().unwrap());
+        assert!(took < Duration::from_millis(500) + SLACK, "{took:?}: {reply:?}");
+        assert_eq!(nodes[1].count("BLPOP"), 1, "{reply:?}");
+    });
+}
+
+#[test]
+fn a_connection_that_is_held_is_counted_when_the_node_is_connected_to_anew() {
+    let node = FakeNode::start();
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let one = with(options(&[sentinel.port()]), &[("pool.max_connections", "1")]);
+    let deployment = Deployment::open(&one).unwrap();
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    let held = client.acquire(1000).unwrap();
+    node.cut_all(Cut::Reset);
+    wait_until("the node to be lost", PATIENCE, || node.open_connections() == 0);
+    let error = client.acquire(500).map(drop).expect_err("one is held");
+    assert!(matches!(error.kind(), ErrorKind::PoolExhausted { .. }), "{error}");
+    drop(held);
+    client.acquire(2000).unwrap();
 }
