@@ -945,10 +945,11 @@ sentinel_script_t *sentinel_script_new(const void *source,
 const char *sentinel_script_sha1(const sentinel_script_t *script);
 
 /**
- * Runs a script and waits for its reply: `EVALSHA`, then `EVAL` on a node that does not have it.
+ * Runs a script and waits for its reply: `EVALSHA`, or `EVAL` on a node that does not have it. Each node is asked for that
+ * once (`SCRIPT EXISTS`).
  *
  * The first `numkeys` of the `argc` arguments are keys (`KEYS` of the script), the others its `ARGV`; `argc` may be 0,
- * then `argv` may be NULL. Both attempts share one deadline. A script that fails may have written before: its outcome is
+ * then `argv` may be NULL. All of it shares one deadline. A script that fails may have written before: its outcome is
  * UNKNOWN, and it is not repeated unless `call.flags` say so. Arguments, `call`, `reply` and statuses otherwise as
  * sentinel_command.
  */
