@@ -1,7 +1,7 @@
 # libsentinel. `make help` lists the targets.
 #
 # Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
-# BINDIR, SYSCONFDIR, UNITDIR, SYSUSERSDIR, DESTDIR.
+# BINDIR, SYSCONFDIR, UNITDIR, SYSUSERSDIR, DESTDIR, LIB_RUSTFLAGS.
 
 CARGO ?= cargo
 # For the library alone; empty where rustc has another backend than LLVM.
