@@ -14,6 +14,7 @@ pub const ANY: u32 = u32::MAX;
 
 /// Sleeps while `word` is `seen`, until [`wake`] with a common bit, `until`, or for no reason at all: the caller looks
 /// again. False when it did not sleep, since the word was another.
+#[inline]
 pub fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<Moment>) -> bool {
     let at = until.map(Moment::timespec);
     let at = at.as_ref().map_or(ptr::null(), ptr::from_ref);

@@ -184,6 +184,7 @@ impl Life {
     }
 
     /// What follows this event.
+    #[inline]
     pub(crate) fn on(&mut self, event: Event<'_>) -> Next {
         match (event, self.stage) {
             (_, Stage::Over) => Step::Stay.into(),

@@ -100,7 +100,8 @@ impl Calls {
         pool: &Arc<Pool>,
         parcel: &Parcel<'_>,
         life: Life,
-        (deadline, by): (Deadline, u64),
+        deadline: Deadline,
+        by: u64,
         target: Target<'_>,
     ) -> Result<CallId> {
         match &target {

@@ -86,6 +86,7 @@ impl Queue {
 
     /// Takes a place for an entry that will come by [`Queue::post_taken`]; `QueueFull` when there is none left, `Closed`
     /// once the deployment is.
+    #[inline]
     pub fn take_place(&self) -> Result<()> {
         // Never taken and given back: meanwhile another would find no room where there is some.
         let room = |taken: usize| (taken < self.capacity).then_some(taken + 1);

@@ -91,6 +91,7 @@ const _: () = {
 ///
 /// # Safety
 /// `out` is NULL or may be written.
+#[inline]
 pub unsafe fn put(out: *mut *mut sentinel_reply_t, reply: Reply) {
     if out.is_null() {
         return;

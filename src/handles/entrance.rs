@@ -26,12 +26,14 @@ pub(super) struct Entrance<'a> {
 
 impl Entrance<'_> {
     /// Submits one command: it completes once, at `target`.
+    #[inline]
     pub(super) fn submit(self, args: &[&[u8]], call: &CallOptions, target: Target<'_>) -> Result<CallId> {
         // A large one is copied here, without a lock.
         self.submit_as(args, &Parcel::of(&Request::Command(args)), call, target)
     }
 
     /// The same for one whose bytes on the wire are made already.
+    #[inline(always)]
     pub(super) fn submit_as(
         self,
         args: &[&[u8]],
@@ -44,7 +46,7 @@ impl Entrance<'_> {
         let mut deadline = self.deadline(call)?;
         let own = terms(args, class, call, &mut deadline)?;
         let life = life_of(self.pool, self.learnt, args, class, call, own)?;
-        self.calls.submit(self.pool, parcel, life, (deadline, self.by), target)
+        self.calls.submit(self.pool, parcel, life, deadline, self.by, target)
     }
 
     /// Submits a batch: its completion has the reply of all.
@@ -56,7 +58,8 @@ impl Entrance<'_> {
             self.pool,
             &Parcel::of(&Request::Encoded(&parts)),
             life,
-            (deadline, self.by),
+            deadline,
+            self.by,
             target,
         )
     }
@@ -67,7 +70,7 @@ impl Entrance<'_> {
 }
 
 /// The life of one command, which is asked for first when the table does not know it. `own`: it waits in the server.
-#[inline]
+#[inline(always)]
 pub(super) fn life_of(
     pool: &Pool,
     learnt: &Learnt,

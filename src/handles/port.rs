@@ -138,7 +138,7 @@ impl Port {
         let target = Target::Keeping(queue, tag, hold);
         let parcel = Parcel::of(&request);
         self.calls
-            .submit(&self.pool, &parcel, life, (deadline, self.number), target)
+            .submit(&self.pool, &parcel, life, deadline, self.number, target)
     }
 
     /// Submits a command for the connection that is kept.

@@ -88,6 +88,7 @@ impl<'a> Request<'a> {
     }
 
     /// Appends all of it.
+    #[inline]
     pub fn append(&self, out: &mut Vec<u8>) {
         match self {
             Request::Command(args) => encode(out, args),

@@ -320,6 +320,7 @@ impl<'a> Value<'a> {
     }
 
     /// Element `i`, in constant time. In a map keys and values alternate; better use `key_at` and `value_at` there.
+    #[inline]
     pub fn at(self, i: usize) -> Option<Value<'a>> {
         if i >= self.node.child_count() {
             return None;

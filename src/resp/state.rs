@@ -178,6 +178,7 @@ impl State {
     }
 
     /// The length behind the type byte `byte`; `None` inside for -1, which is a nil.
+    #[inline]
     pub(super) fn length(&mut self, live: &[u8], byte: u8) -> Result<Option<Option<usize>>, DecodeError> {
         match live.get(self.at + 1) {
             Some(b'?') => return Err(DecodeError::Streamed { byte }),
@@ -224,6 +225,7 @@ impl State {
 
     /// No payload is searched for anything: its length says where it ends. The '\r' behind it becomes the NUL that C
     /// programs expect there.
+    #[inline]
     fn payload(&mut self, live: &mut [u8], bulk: Bulk) -> Taken {
         let end = bulk.end();
         let Some([cr, lf]) = live.get_mut(end..end.saturating_add(2)) else {

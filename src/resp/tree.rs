@@ -173,6 +173,7 @@ impl Tree {
         }
     }
 
+    #[inline]
     fn push(&mut self, leaf: Leaf) -> u32 {
         let index = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         self.nodes.push(Node {
