@@ -20,6 +20,9 @@ use crate::topology::Awaited;
 /// tick, 100 ms later at the most.
 pub const PROMOTED_WITHIN: Duration = Duration::from_secs(5);
 
+/// So long after its vote for a leader a Sentinel's word of the epoch counts for a leader whose own was not heard.
+const VOTED_WITHIN: Duration = Duration::from_secs(5);
+
 /// So long the leader may be out of touch until nothing more is expected of it.
 pub const LEADER_GONE: Duration = Duration::from_secs(2);
 
@@ -65,8 +68,8 @@ struct Foreseen {
 pub struct Foresight {
     mode: Foresee,
     confirm: Duration,
-    /// The epoch that each Sentinel announced last, and the one under which it tried to fail this service over last.
-    announced: BTreeMap<LinkId, u64>,
+    /// The epoch that each Sentinel announced last, and when; and the one under which it tried to fail this service over last.
+    announced: BTreeMap<LinkId, (u64, Instant)>,
     tries: BTreeMap<LinkId, u64>,
     /// Whose failover writes have waited for last, and under which epoch: it makes them wait once.
     spent: Option<(LinkId, u64)>,
@@ -155,9 +158,9 @@ impl Foresight {
             return;
         }
         match step {
-            Step::NewEpoch(epoch) => _ = self.announced.insert(link, *epoch),
+            Step::NewEpoch(epoch) => _ = self.announced.insert(link, (*epoch, now)),
             Step::Tries => {
-                if let Some(epoch) = self.announced.get(&link) {
+                if let Some((epoch, _)) = self.announced.get(&link) {
                     self.tries.insert(link, *epoch);
                 }
             }
@@ -171,9 +174,9 @@ impl Foresight {
                 }
             }
             Step::Selects(replica) => {
-                let Some(epoch) = self.epoch_of(link) else { return };
-                let in_force = self.in_force(adopted);
-                let Some(in_force) = in_force else { return };
+                let Some(in_force) = self.in_force(adopted) else { return };
+                let epoch = self.epoch_of(link).or_else(|| self.epoch_above(in_force.epoch, now));
+                let Some(epoch) = epoch else { return };
                 let armed = self.armed.as_ref().map_or(0, |armed| armed.epoch);
                 let is_new = epoch > in_force.epoch.max(armed) && self.spent != Some((link, epoch));
                 if is_new && in_force.primary != *replica && is_replica(replica) {
@@ -204,7 +207,16 @@ impl Foresight {
 
     /// The epoch under which a Sentinel leads a failover of this service: another service's may be newer.
     fn epoch_of(&self, link: LinkId) -> Option<u64> {
-        self.tries.get(&link).or_else(|| self.announced.get(&link)).copied()
+        let announced = || self.announced.get(&link).map(|(epoch, _)| *epoch);
+        self.tries.get(&link).copied().or_else(announced)
+    }
+
+    /// The same where its announcement was lost with its connection, and others, asked for their votes, have announced one
+    /// just now: the lowest that it can be, for that of another service may be theirs.
+    fn epoch_above(&self, in_force: u64, now: Instant) -> Option<u64> {
+        let mut others = self.announced.values();
+        let voted = others.any(|(epoch, at)| *epoch > in_force && now.saturating_duration_since(*at) <= VOTED_WITHIN);
+        voted.then(|| in_force.saturating_add(1))
     }
 
     /// Something came from a Sentinel: what it goes on to tell is heard.

@@ -118,12 +118,25 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("1>epoch=6 1>selects=b 1>selects=b", "armed b", "a@5 writes wait"),
     // Nobody whose word counts, or nothing that can be.
     ("1>selects=b", "", "a@5"),
-    ("2>epoch=6 1>selects=b", "", "a@5"),
+    ("2>epoch=5 1>selects=b", "", "a@5"),
     ("1>epoch=5 1>selects=b", "", "a@5"),
     ("1>epoch=4 1>selects=b", "", "a@5"),
     ("1>epoch=6 1>selects=x", "", "a@5"),
     ("1>epoch=6 1>selects=a", "", "a@5"),
     ("1>epoch=6 1>lost 1>selects=b", "", "a@5"),
+    // The leader's own word of the epoch was lost with its connection: those who voted for it have told theirs just now.
+    (
+        "2>epoch=6 1>epoch=6 1>tries 1>lost 1>selects=b master=b@6 named=b@6",
+        "armed b, foreseen b, confirmed b",
+        "b@6",
+    ),
+    (
+        "2>epoch=9 1>lost 1>selects=b master=b@6 named=b@8",
+        "armed b, foreseen b, confirmed b",
+        "b@8",
+    ),
+    ("2>epoch=6 +5001 1>lost 1>selects=b", "", "a@5"),
+    ("2>epoch=6 1>epoch=5 1>selects=b", "", "a@5"),
     // Another service's failover has a newer epoch: this one's is that of its own attempt.
     (
         "1>epoch=6 1>tries 1>epoch=9 1>selects=b master=b@6 named=b@6",
