@@ -51,7 +51,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
-	check-sources check-clauses check-folders check-msrv bless unit integration integration-waiting \
+	check-sources check-clauses check-folders check-msrv check-portable check-systems bless unit integration integration-waiting \
 	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
 	bench-socket setup-bench prefix \
 	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq docs-tests check-valgrind check-asan \
@@ -128,6 +128,14 @@ check-header:
 
 check-msrv: ## the library with the oldest Rust that is promised, rust-version in Cargo.toml (rustup gets it; 1 minute)
 	@$(STEP) "oldest Rust" tests/scripts/check.sh msrv
+
+check-portable: lab ## the tests with what every system has in place of futexes, epoll and event descriptors (6 minutes)
+	@$(STEP) "portable: unit tests" $(CARGO) test --features portable --lib
+	@$(STEP) "portable: suite" env RUST_TEST_THREADS=4 $(CARGO) test --features portable --test suite
+	@$(STEP) "portable: promises" env RUST_TEST_THREADS=2 $(CARGO) test --features portable --test promises
+
+check-systems: ## the library's types on macOS, FreeBSD and NetBSD (rustup gets their standard libraries; 2 minutes)
+	@$(STEP) "other systems" tests/scripts/check.sh systems
 
 # What is printed from the header and the table of options, and what repeats them.
 check-sources:

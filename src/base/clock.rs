@@ -1,16 +1,15 @@
 //! Moments as the kernel counts them.
-#![allow(unsafe_code)]
 
 use std::time::{Duration, Instant};
 
+use super::kernel;
 use super::process::PerProcess;
+use super::ticks;
 
 /// A moment on the kernel's monotonic clock, in nanoseconds: one word, where an [`Instant`] has seconds and a rest that
 /// each sum must carry between. For what is read and compared once a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
-
-const SECOND: u64 = 1_000_000_000;
 
 impl Moment {
     /// Later than any other, and never reached.
@@ -18,18 +17,12 @@ impl Moment {
 
     /// Now.
     pub fn now() -> Moment {
-        Moment(read(libc::CLOCK_MONOTONIC))
+        Moment(ticks::now())
     }
 
     /// The moment of the kernel's next tick: now or up to 10 ms from now, for a quarter of the price of the exact time.
     pub fn next_tick() -> Moment {
-        static TICK: PerProcess<u64> = PerProcess::new(|| {
-            let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            // SAFETY: `tick` is valid for the write; the clock exists on every Linux.
-            unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
-            nanos(tick)
-        });
-        Moment(read(libc::CLOCK_MONOTONIC_COARSE) + *TICK.get())
+        Moment(kernel::next_tick())
     }
 
     /// The moment as a number above 0 and below that of [`Moment::NEVER`], unless it is that one.
@@ -44,7 +37,7 @@ impl Moment {
 
     /// So much later; [`Moment::NEVER`] when no number is left for it.
     pub fn plus(self, time: Duration) -> Moment {
-        let seconds = time.as_secs().saturating_mul(SECOND);
+        let seconds = time.as_secs().saturating_mul(ticks::SECOND);
         Moment(
             self.0
                 .saturating_add(seconds)
@@ -87,17 +80,6 @@ impl Moment {
             None => Moment(number - nanos_of(instant.saturating_duration_since(at)).min(number - 1)),
         }
     }
-
-    /// As the kernel takes it.
-    pub(super) fn timespec(self) -> libc::timespec {
-        libc::timespec {
-            // Some centuries from now is as good as never, and no overflow.
-            tv_sec: libc::time_t::try_from(self.0 / SECOND)
-                .unwrap_or(libc::time_t::MAX)
-                .min(1 << 33),
-            tv_nsec: libc::c_long::try_from(self.0 % SECOND).unwrap_or(0),
-        }
-    }
 }
 
 /// Now, on the clock of the standard library: where a timer of tokio is set by it.
@@ -106,19 +88,7 @@ pub fn now() -> Instant {
 }
 
 /// The same moment on both clocks.
-static EPOCH: PerProcess<(Instant, u64)> = PerProcess::new(|| (Instant::now(), read(libc::CLOCK_MONOTONIC)));
-
-fn read(clock: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is valid for the write; both clocks exist on every Linux.
-    unsafe { libc::clock_gettime(clock, &raw mut now) };
-    nanos(now).max(1)
-}
-
-fn nanos(time: libc::timespec) -> u64 {
-    // Neither is ever negative on these clocks.
-    u64::try_from(time.tv_sec).unwrap_or(0) * SECOND + u64::try_from(time.tv_nsec).unwrap_or(0)
-}
+static EPOCH: PerProcess<(Instant, u64)> = PerProcess::new(|| (Instant::now(), ticks::now()));
 
 fn nanos_of(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
@@ -155,7 +125,6 @@ mod tests {
         assert_eq!(now.plus(Duration::MAX), Moment::NEVER);
         assert_eq!(now.plus_ms(u64::MAX), Moment::NEVER);
         assert_eq!(Moment::NEVER.instant(), None);
-        assert_eq!(Moment::NEVER.timespec().tv_sec, 1 << 33);
         assert_eq!(now.since(now.plus_ms(1)), Duration::ZERO);
     }
 }

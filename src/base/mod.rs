@@ -10,9 +10,13 @@ pub(crate) mod handoff;
 mod handoff_tests;
 pub(crate) mod heavy;
 pub mod io_thread;
+#[cfg_attr(all(target_os = "linux", not(feature = "portable")), path = "linux.rs")]
+#[cfg_attr(any(not(target_os = "linux"), feature = "portable"), path = "portable.rs")]
+mod kernel;
 mod lock;
 pub mod process;
 pub mod sync;
 pub(crate) mod tasks;
 pub mod thread;
+mod ticks;
 mod turn;

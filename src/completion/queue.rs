@@ -14,7 +14,7 @@ use super::untaken::{InOrder, Untaken};
 use super::{Entry, EntryKind};
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::net::sys::EventFd;
+use crate::net::sys::Signal;
 use crate::observe::Sink;
 use crate::resp::Reply;
 
@@ -51,7 +51,7 @@ pub struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
     /// Made when a program first asks for it: without one, posting costs no system call.
-    signal: OnceLock<EventFd>,
+    signal: OnceLock<Signal>,
     /// A task that takes what comes: woken as the signal is raised.
     taker: OnceLock<Waker>,
     /// A task waits for room.
@@ -313,7 +313,7 @@ impl Queue {
         if let Some(signal) = self.signal.get() {
             return Ok(signal.raw());
         }
-        let new = EventFd::new()?;
+        let new = Signal::new()?;
         let state = self.state.lock();
         let signal = self.signal.get_or_init(|| new);
         if !state.entries.is_empty() {

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
+use super::sys::{QUIETLY, end_quietly, is_listener};
+
 /// Two connected sockets, closed in programs that this one executes.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (one, other) = UnixStream::pair()?;
@@ -23,12 +25,13 @@ pub fn check(fd: &impl AsFd) -> Result<(), String> {
         Some(libc::ENOTSOCK) => "is not a socket".to_owned(),
         _ => format!("cannot be asked what it is: {error}"),
     })?;
-    let domain = socket.domain().map_err(|error| error.to_string())?;
+    // Not every system tells the family by itself.
+    let domain = socket.local_addr().map_err(|error| error.to_string())?.domain();
     let known = [Domain::UNIX, Domain::IPV4, Domain::IPV6].contains(&domain);
     if kind != Type::STREAM || !known {
         return Err("is not a stream socket of TCP or of the Unix family".to_owned());
     }
-    if socket.is_listener().unwrap_or(false) {
+    if is_listener(&socket) {
         return Err("listens: takes what accept() returned".to_owned());
     }
     if let Err(error) = socket.peer_addr() {
@@ -54,6 +57,7 @@ impl Accepted {
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
         socket.set_cloexec(true)?;
+        end_quietly(&SockRef::from(&socket));
         // Replies go out at once. The Unix family knows nothing else.
         let _ = socket.set_tcp_nodelay(true);
         // SAFETY: the AsyncFd owns the socket, so that it stays open and the same file until it was deregistered.
@@ -84,7 +88,7 @@ impl Accepted {
     pub fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.0.poll_write_ready(cx))?;
-            let send = |socket: &AsyncFd<Socket>| socket.get_ref().send_vectored_with_flags(parts, libc::MSG_NOSIGNAL);
+            let send = |socket: &AsyncFd<Socket>| socket.get_ref().send_vectored_with_flags(parts, QUIETLY);
             match guard.try_io(send) {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(done) => return Poll::Ready(done),

@@ -6,6 +6,9 @@ pub mod endpoint;
 mod failure;
 pub mod following;
 pub mod handshake;
+#[cfg_attr(all(target_os = "linux", not(feature = "portable")), path = "linux.rs")]
+#[cfg_attr(any(not(target_os = "linux"), feature = "portable"), path = "portable.rs")]
+mod kernel;
 mod login;
 mod lookup;
 mod probe;

@@ -16,12 +16,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{Interest, Ready as Readiness};
 
-use super::sys::{Ready, wait_ready};
+use super::sys::{QUIETLY, Ready, end_quietly, give_up_after, wait_ready};
 use crate::base::clock::Moment;
 use crate::net::TcpSettings;
 
 /// A dead peer must not raise SIGPIPE in the host, and one that takes nothing must not hold the caller.
-const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+const SEND_FLAGS: libc::c_int = QUIETLY | libc::MSG_DONTWAIT;
 
 /// A connected stream socket. Any thread.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Socket {
     /// Takes over a connected socket.
     pub fn new(stream: TcpStream) -> io::Result<Socket> {
         stream.set_nonblocking(false)?;
+        end_quietly(&SockRef::from(&stream));
         Ok(Socket {
             stream,
             sleeps: AtomicU32::new(0),
@@ -59,7 +60,7 @@ impl Socket {
                     .with_retries(3),
             );
         }
-        let _ = socket.set_tcp_user_timeout(tcp.user_timeout);
+        give_up_after(&socket, tcp.user_timeout);
     }
 
     /// The address it is connected to.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 
 use crate::base::sync::Mutex;
@@ -38,10 +37,10 @@ impl HangupWatch {
 
     /// Watches a connection of `holder` until it is dropped. A kernel that refuses costs the early notice, not the
     /// connection.
-    pub(super) fn add(&self, id: ConnectionId, endpoint: &Endpoint, socket: &Socket, holder: Weak<dyn Holder>) {
+    pub(super) fn add(&self, id: ConnectionId, endpoint: &Endpoint, socket: &Arc<Socket>, holder: Weak<dyn Holder>) {
         let endpoint = endpoint.clone();
         self.owners.lock().insert(id, Owner { holder, endpoint });
-        let _ = self.hangups.add(socket.as_fd(), id);
+        let _ = self.hangups.add(socket, id);
     }
 
     pub(super) fn remove(&self, id: ConnectionId) {
@@ -50,12 +49,8 @@ impl HangupWatch {
 
     /// Tells the pools, for ever. Runs on sentinel-io.
     pub async fn run(self: Arc<Self>, gate: std::rc::Rc<Gate>) {
-        let Ok(readable) = self.hangups.readable() else { return };
-        while let Ok(mut ready) = readable.readable().await {
-            let gone = self.hangups.take();
-            if gone.is_empty() {
-                ready.clear_ready();
-            }
+        let Ok(mut watch) = self.hangups.watch() else { return };
+        while let Ok(gone) = watch.next().await {
             self.tell(&gone, &gate);
         }
     }

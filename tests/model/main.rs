@@ -26,10 +26,14 @@ mod base {
     pub(crate) mod futex;
     #[path = "../../../src/base/handoff.rs"]
     pub(crate) mod handoff;
+    #[path = "../../../src/base/linux.rs"]
+    mod kernel;
     pub(crate) mod lock;
     #[path = "../../../src/base/process.rs"]
     pub(crate) mod process;
     pub(crate) mod sync;
+    #[path = "../../../src/base/ticks.rs"]
+    mod ticks;
     #[path = "../../../src/base/turn.rs"]
     pub(crate) mod turn;
     pub(crate) mod error {

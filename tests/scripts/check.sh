@@ -1,5 +1,5 @@
 #!/bin/sh
-# check.sh drift|format|clippy|header|folders|msrv: one static check of the sources. Exit status 77: skipped.
+# check.sh drift|format|clippy|header|folders|msrv|systems: one static check of the sources. Exit status 77: skipped.
 set -eu
 : "${CARGO:=cargo}" "${CC:=cc}" "${CXX:=c++}"
 warnings='-Wall -Wextra -Wpedantic -Werror'
@@ -83,6 +83,38 @@ msrv() {
     CARGO_TARGET_DIR=target/msrv SENTINEL_HEADER_CHECK=1 "$CARGO" $toolchain check --quiet --locked --lib
 }
 
+# The library's types with what other systems have. Nothing is linked and nothing runs: in place of their C compilers, which
+# the libraries' C sources ask for, stands one that makes empty files.
+systems() {
+    tools=$(mktemp -d)
+    trap 'rm -rf "$tools"' EXIT
+    cat >"$tools/cc" <<'END'
+#!/bin/sh
+while [ $# -gt 0 ]; do
+    case $1 in
+        -o) : >"$2" ;;
+        -o?*) : >"${1#-o}" ;;
+    esac
+    shift
+done
+END
+    cat >"$tools/ar" <<'END'
+#!/bin/sh
+for word; do case $word in *.a) : >"$word" ;; esac; done
+END
+    chmod +x "$tools/cc" "$tools/ar"
+    for system in aarch64-apple-darwin x86_64-unknown-freebsd x86_64-unknown-netbsd; do
+        if ! rustup target add "$system" >/dev/null 2>&1; then
+            echo "there is no standard library for $system, and no rustup that could get it" >&2
+            exit 77
+        fi
+        name=$(echo "$system" | tr - _)
+        echo "$system"
+        env "CC_$name=$tools/cc" "AR_$name=$tools/ar" CARGO_TARGET_DIR=target/systems SENTINEL_HEADER_CHECK=1 \
+            "$CARGO" check --quiet --locked --lib --target "$system"
+    done
+}
+
 # CONTRIBUTING.md says of each folder what is in it.
 folders() {
     missing=0
@@ -108,8 +140,9 @@ case $1 in
     header) header ;;
     folders) folders ;;
     msrv) msrv ;;
+    systems) systems ;;
     *)
-        echo "usage: check.sh drift|format|clippy|header|folders|msrv" >&2
+        echo "usage: check.sh drift|format|clippy|header|folders|msrv|systems" >&2
         exit 2
         ;;
 esac

@@ -32,38 +32,38 @@ impl Hangups {
         Ok(())
     }
 
-    pub fn readable(&self) -> io::Result<Gone> {
-        Ok(Gone)
-    }
-
-    pub fn take(&self) -> Vec<u64> {
-        network().take_gone()
+    pub fn watch(&self) -> io::Result<Watch> {
+        Ok(Watch)
     }
 }
 
 /// What a task waits for.
 #[derive(Debug)]
-pub struct Gone;
+pub struct Watch;
 
-impl Gone {
-    pub async fn readable(&self) -> io::Result<Gone> {
-        std::future::poll_fn(|cx| match network().has_gone(cx.waker()) {
-            true => Poll::Ready(Ok(Gone)),
-            false => Poll::Pending,
-        })
-        .await
+impl Watch {
+    pub async fn next(&mut self) -> io::Result<Vec<u64>> {
+        loop {
+            std::future::poll_fn(|cx| match network().has_gone(cx.waker()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            })
+            .await;
+            let gone = network().take_gone();
+            if !gone.is_empty() {
+                return Ok(gone);
+            }
+        }
     }
-
-    pub fn clear_ready(&mut self) {}
 }
 
 /// No event loop of a host looks here.
 #[derive(Debug)]
-pub struct EventFd;
+pub struct Signal;
 
-impl EventFd {
-    pub fn new() -> io::Result<EventFd> {
-        Ok(EventFd)
+impl Signal {
+    pub fn new() -> io::Result<Signal> {
+        Ok(Signal)
     }
 
     pub fn raw(&self) -> RawFd {
