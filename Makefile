@@ -54,7 +54,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	check-sources check-clauses check-folders check-msrv check-portable check-systems bless unit integration integration-waiting \
 	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
 	bench-socket setup-bench prefix \
-	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq docs-tests check-valgrind check-asan \
+	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq clients-hiredis clients-redis-rb \
+	docs-tests check-valgrind check-asan \
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
@@ -229,6 +230,12 @@ ruby-tests: lib lab prefix ## bindings/ruby: tests and examples
 
 ruby-sidekiq: lib lab prefix ## Sidekiq through failovers, beside redis-client's own support (KILLS=10 PLANNED=10 RUBY_PEERS=-I...)
 	@tests/scripts/binding-tests.sh ruby sidekiq
+
+clients-hiredis: lib lab prefix ## hiredis' own tests through sentinel-proxy, with failovers under them (HIREDIS=FOLDER; 1 minute)
+	@$(STEP) "hiredis' own tests" tests/scripts/clients-test.sh hiredis
+
+clients-redis-rb: lib lab prefix ## redis-rb's own tests through sentinel-proxy and its driver (REDIS_RB=FOLDER RUBY_PEERS=-I...; 3 minutes)
+	@$(STEP) "redis-rb's own tests" tests/scripts/clients-test.sh redis-rb
 
 docs-tests: lib lab prefix ## the code in docs/, compiled and run
 	@tests/scripts/docs-test.sh
