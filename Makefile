@@ -53,7 +53,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
 	check-sources check-clauses check-folders check-msrv check-portable check-systems bless unit integration integration-waiting \
 	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
-	bench-socket setup-bench prefix \
+	bench-socket bench-clients setup-bench prefix \
 	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq clients-hiredis clients-redis-rb \
 	docs-tests check-valgrind check-asan \
 	check-tsan \
@@ -203,6 +203,9 @@ bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-r
 
 bench-socket: setup-bench lib lab ## other clients through a served socket, against straight at the server: table (ROUNDS=15 SECONDS_EACH=0.5; 5 minutes)
 	@benches/socket.sh
+
+bench-clients: lib lab prefix ## redis-py, ioredis, redis-rb through sentinel-proxy: speed, and failovers under them (EACH=10; 7 minutes)
+	@benches/clients.sh
 
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh

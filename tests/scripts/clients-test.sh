@@ -2,7 +2,7 @@
 # clients-test.sh hiredis|redis-rb: the test programs of a client library that nobody here wrote, through sentinel-proxy and, in
 # Ruby, the driver too; then the same while one failover after the other is ordered.
 #
-# HIREDIS=FOLDER, REDIS_RB=FOLDER: its sources, which are copied. Otherwise they are those of Debian 13, where apt has a mirror of
+# HIREDIS=FOLDER (1.1 or newer), REDIS_RB=FOLDER (5 or newer): its sources, which are copied. Otherwise they are those of Debian 13, where apt has a mirror of
 # Debian. What is taken out of them, and why, is all in this file. RUBY_PEERS=-I... says where redis-client, connection_pool and mocha
 # are, where they are not installed. WAYS="proxy driver itself": of redis-rb. Exit status 77: not to be had, or its own needs are not.
 set -eu
