@@ -53,8 +53,9 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
 	check-sources check-clauses check-folders check-msrv check-portable check-systems bless unit integration integration-waiting \
 	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
-	bench-socket setup-bench prefix \
-	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq docs-tests check-valgrind check-asan \
+	bench-socket bench-clients setup-bench prefix \
+	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq clients-hiredis clients-redis-rb \
+	docs-tests check-valgrind check-asan \
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
@@ -203,6 +204,9 @@ bench-bindings: setup-bench lib lab ## Go against go-redis, Ruby against redis-r
 bench-socket: setup-bench lib lab ## other clients through a served socket, against straight at the server: table (ROUNDS=15 SECONDS_EACH=0.5; 5 minutes)
 	@benches/socket.sh
 
+bench-clients: lib lab prefix ## redis-py, ioredis, redis-rb through sentinel-proxy: speed, and failovers under them (EACH=10; 7 minutes)
+	@benches/clients.sh
+
 c-tests: lib lab ## C programs and examples, against the .so and the .a
 	@tests/scripts/c-tests.sh
 
@@ -229,6 +233,12 @@ ruby-tests: lib lab prefix ## bindings/ruby: tests and examples
 
 ruby-sidekiq: lib lab prefix ## Sidekiq through failovers, beside redis-client's own support (KILLS=10 PLANNED=10 RUBY_PEERS=-I...)
 	@tests/scripts/binding-tests.sh ruby sidekiq
+
+clients-hiredis: lib lab prefix ## hiredis' own tests through sentinel-proxy, with failovers under them (HIREDIS=FOLDER; 1 minute)
+	@$(STEP) "hiredis' own tests" tests/scripts/clients-test.sh hiredis
+
+clients-redis-rb: lib lab prefix ## redis-rb's own tests through sentinel-proxy and its driver (REDIS_RB=FOLDER RUBY_PEERS=-I...; 3 minutes)
+	@$(STEP) "redis-rb's own tests" tests/scripts/clients-test.sh redis-rb
 
 docs-tests: lib lab prefix ## the code in docs/, compiled and run
 	@tests/scripts/docs-test.sh

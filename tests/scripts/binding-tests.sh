@@ -68,6 +68,47 @@ failover() {
     grep -q '^summary acknowledged=[1-9][0-9]* failed=[01] moves=1$' "$1"
 }
 
+# through_all LOG COMMAND...: a program that counts for itself what was lost or twice, with what loses most: the replicas stand
+# still when the primary is killed, and one of them is the next; then an ordered failover. It ends when asked.
+through_all() {
+    : >"$1"
+    # shellcheck disable=SC2016
+    in_lab 180 sh -c '
+        log=$1
+        shift
+        "$@" "$SERVICE" 2 $(echo "$SENTINELS" | tr , " ") >>"$log" 2>&1 &
+        program=$!
+        # goes_on TEXT [TENTHS]: waits for one more line with the text, half a minute at most.
+        goes_on() {
+            from=$(grep -c "$1" "$log")
+            tries=0
+            until [ "$(grep -c "$1" "$log")" -gt "$from" ] || [ $tries -ge "${2:-300}" ]; do
+                tries=$((tries + 1))
+                sleep 0.1
+            done
+        }
+        goes_on "^held\|^executed"
+        # What is sent to one that stands still waits for it in the kernel: so their connections end.
+        "$LAB" ctl freeze replica-0 && "$LAB" ctl freeze replica-1
+        old=$("$LAB" ctl primary)
+        redis-cli -h "${old%:*}" -p "${old##*:}" CLIENT KILL TYPE replica
+        # Nothing is acknowledged from now on, or it is lost.
+        goes_on "^not \|^held\|^executed"
+        "$LAB" ctl kill-primary
+        "$LAB" ctl thaw
+        "$LAB" ctl wait-primary-change "$old"
+        "$LAB" ctl restart-killed
+        "$LAB" ctl wait-settled
+        goes_on "^held\|^executed"
+        "$LAB" ctl fail-over
+        "$LAB" ctl wait-settled
+        goes_on "^held\|^executed"
+        kill -TERM "$program"
+        wait "$program"
+    ' sh "$@" || { cat "$1"; return 1; }
+    tail -n 1 "$1"
+}
+
 go_step() {
     cd bindings/go
     case $1 in
@@ -151,6 +192,7 @@ run_example() {
     shift
     case $name in
         failover) failover "$out/failover-$$.log" "$@" ;;
+        lock | queue) through_all "$out/$name-$$.log" "$@" ;;
         *) example "$@" ;;
     esac
 }
@@ -171,14 +213,14 @@ one() {
     ("$1_step" "$2") >"$log" 2>&1 || status=$?
     [ "$status" -eq 0 ] || cat "$log"
     [ "$status" -ne 0 ] || grep '^storm: .* calls' "$log" || true
-    [ "$status" -ne 0 ] || grep -A20 '^way=' "$log" || true
+    [ "$status" -ne 0 ] || grep -A20 '^way=\|^summary .*twice=' "$log" || true
     grep -i '^ *--- SKIP\|skips$' "$log" | grep -v ' 0 skips' || true
     exit "$status"
 }
 
 case ${1:-} in
     --one) one "$2" "$3" ;;
-    go) steps="vet tests race storm quickstart failover pipeline pubsub" ;;
+    go) steps="vet tests race storm quickstart failover pipeline pubsub lock queue" ;;
     ruby) steps="tests extension storm storm-extension quickstart failover pipeline pubsub" ;;
     *)
         echo "usage: binding-tests.sh go|ruby [STEP]" >&2
