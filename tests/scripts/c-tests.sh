@@ -1,9 +1,10 @@
 #!/bin/sh
-# c-tests.sh [valgrind|address|thread|forks]
+# c-tests.sh [shared|valgrind|address|thread|forks]
 #
 # Compiles every program of tests/c, every example and the program in README.md against the .so and against the .a, and
-# runs each. With "valgrind": those that run, against the .so, under valgrind; with "address" or "thread": under that
-# sanitizer, with the library that sanitize.sh has built. With "forks": the one that forks, as often as FORKS says.
+# runs each. With "shared": those that run in a topology, against the .so; with "valgrind": those that run, against the
+# .so, under valgrind; with "address" or "thread": under that sanitizer, with the library that sanitize.sh has built. With
+# "forks": the one that forks, as often as FORKS says.
 #
 # The first comment of a program in tests/c says what it needs:
 #   compile only            compiling it is the test
@@ -106,6 +107,8 @@ for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
         "valgrind "*"compile only"*) variants='' ;;
         # A child leaves what it has inherited where it is, which is a leak to valgrind.
         "valgrind "*) case $source in */forks.c) variants='' ;; *) variants=valgrind ;; esac ;;
+        "shared "*"needs: topology"*) variants=shared ;;
+        "shared "*) variants='' ;;
         "forks "*) case $source in */forks.c) variants=shared ;; *) variants='' ;; esac ;;
         "address "*"compile only"* | "thread "*"compile only"*) variants='' ;;
         # A child of a process with threads may find the sanitizer's own locks held.
