@@ -2,6 +2,7 @@
 # servers.sh get NAME: unpacks a server, and prints the folder of its programs.
 # servers.sh short NAME: the essential tests against it.
 # servers.sh all [NAME...]: the suite, the promises and the C programs against each, and a table.
+# servers.sh commands [--check]: the library's table of commands, written or compared.
 #
 # The servers are Debian's, from its archive (debian.sh), below build/servers; nothing is installed. They run with the
 # C library of the newest, started by its own loader, so any system of this processor can run them.
@@ -164,10 +165,18 @@ all() {
     [ "$failures" -eq 0 ]
 }
 
+commands() {
+    for name in redis-7.0 redis-8.0 valkey-8.0 valkey-8.1; do
+        bin=$(get "$name")
+        set -- "$@" "$bin/${name%-*}-server"
+    done
+    tests/generate_commands.py "$@"
+}
+
 case ${1:-} in
-    get | short | all) "$@" ;;
+    get | short | all | commands) "$@" ;;
     *)
-        echo "usage: servers.sh get|short NAME | all [NAME...]" >&2
+        echo "usage: servers.sh get|short NAME | all [NAME...] | commands [--check]" >&2
         exit 2
         ;;
 esac
