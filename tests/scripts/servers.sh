@@ -10,6 +10,7 @@
 # Exit status 77: it cannot be had here; the last line says why.
 set -eu
 : "${CARGO:=cargo}" "${LAB:=target/debug/lab}" "${TALLY:=}"
+export LAB
 scripts=$(dirname "$0")
 known='redis-6.0 redis-7.0 redis-8.0 valkey-8.0 valkey-8.1'
 out=$(pwd)/build/servers
