@@ -61,7 +61,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
-	check-targets deb check-deb man html clean help
+	check-targets check-musl deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -377,6 +377,9 @@ check-targets: # other targets than this machine's, as far as their standard lib
 	@for target in aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do \
 		$(STEP) "cargo check ($$target)" tests/scripts/package-test.sh target $$target || exit 1; \
 	done
+
+check-musl: lab ## the library for musl: symbols, C programs with musl's loader and its small stacks (3 minutes)
+	@tests/scripts/musl.sh
 
 clean: ## remove everything built
 	@$(CARGO) clean --quiet
