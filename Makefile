@@ -52,8 +52,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
 	check-sources check-clauses check-folders check-msrv check-portable check-systems bless unit integration integration-waiting \
-	integration-computing integration-measured sim promises bench bench-failover bench-foresee bench-bindings \
-	bench-socket bench-clients setup-bench prefix \
+	integration-computing integration-measured other-servers check-servers sim promises bench bench-failover \
+	bench-foresee bench-bindings bench-socket bench-clients setup-bench prefix \
 	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq clients-hiredis clients-redis-rb \
 	docs-tests check-valgrind check-asan \
 	check-tsan \
@@ -61,7 +61,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
-	check-targets deb check-deb man html clean help
+	check-targets check-musl deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -177,6 +177,17 @@ integration-computing:
 
 integration-measured:
 	@$(STEP) "promises, measured" $(CARGO) test --test promises -- $(MEASURED)
+
+# One that is older and one that is newer than what Debian 12 has.
+other-servers: ## the essential tests against redis 6.0 and 8.0, from Debian's archive
+	@failed=0; \
+	for server in redis-6.0 redis-8.0; do \
+		$(STEP) "essential tests ($$server)" tests/scripts/servers.sh short $$server || failed=1; \
+	done; \
+	exit $$failed
+
+check-servers: lib lab ## suite, promises and C programs against redis 6.0 to 8.0 and valkey 8.0 and 8.1: table (SERVERS=redis-8.0; 60 minutes)
+	@tests/scripts/servers.sh all $(SERVERS)
 
 sim: ## the data path over a simulated kernel (SEEDS=2000 FROM=n; SEED=n: one with its story)
 	@SEEDS=$${SEEDS:-2000} $(CARGO) test --profile sim --test sim
@@ -375,6 +386,9 @@ check-targets: # other targets than this machine's, as far as their standard lib
 	@for target in aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do \
 		$(STEP) "cargo check ($$target)" tests/scripts/package-test.sh target $$target || exit 1; \
 	done
+
+check-musl: lab ## the library for musl: symbols, C programs with musl's loader and its small stacks (3 minutes)
+	@tests/scripts/musl.sh
 
 clean: ## remove everything built
 	@$(CARGO) clean --quiet

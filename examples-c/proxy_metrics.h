@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum { SCRAPES = 16 }; /* at once */

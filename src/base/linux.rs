@@ -24,9 +24,7 @@ pub(super) fn wait(word: &AtomicU32, seen: u32, bits: u32, until: Option<u64>) -
 fn timespec(number: u64) -> libc::timespec {
     libc::timespec {
         // Some centuries from now is as good as never, and no overflow.
-        tv_sec: libc::time_t::try_from(number / SECOND)
-            .unwrap_or(libc::time_t::MAX)
-            .min(1 << 33),
+        tv_sec: (number / SECOND).min(1 << 33).try_into().unwrap_or(i32::MAX.into()),
         tv_nsec: libc::c_long::try_from(number % SECOND).unwrap_or(0),
     }
 }

@@ -18,7 +18,7 @@ const WRITE: u8 = 2;
 const BLOCKING: u8 = 4;
 /// Some of its subcommands have lines of their own.
 const CONTAINER: u8 = 8;
-/// One line of a table.
+/// One line of the table.
 struct Entry {
     /// Upper case, a subcommand behind a space.
     name: &'static str,
@@ -64,21 +64,6 @@ fn upper_start(name: &[u8]) -> u64 {
         .checked_shl(8 * u32::try_from(SHORT - name.len()).unwrap_or(0))
         .unwrap_or(0)
 }
-
-/// Commands newer than the table, sorted: `src/commands/*.json` of redis and valkey, as of October 2024.
-#[rustfmt::skip] // one line a command
-static NEWER: &[Entry] = &[
-    entry("HEXPIRE", WRITE),         // redis 7.4
-    entry("HEXPIREAT", WRITE),       // redis 7.4
-    entry("HEXPIRETIME", READONLY),  // redis 7.4
-    entry("HPERSIST", WRITE),        // redis 7.4
-    entry("HPEXPIRE", WRITE),        // redis 7.4
-    entry("HPEXPIREAT", WRITE),      // redis 7.4
-    entry("HPEXPIRETIME", READONLY), // redis 7.4
-    entry("HPTTL", READONLY),        // redis 7.4
-    entry("HTTL", READONLY),         // redis 7.4
-    entry("WAITAOF", BLOCKING),      // redis 7.2, valkey 7.2
-];
 
 /// What the server's command table says of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,14 +173,14 @@ fn instead_of(name: &str) -> &'static str {
     }
 }
 
-/// A command that a table has.
+/// A command that the table has.
 #[derive(Clone, Copy)]
 pub struct Known<'a, 'b> {
     entry: &'static Entry,
     rest: &'a [&'b [u8]],
 }
 
-/// The command; `None` when neither table has it.
+/// The command; `None` when the table does not have it.
 #[inline]
 pub fn find<'a, 'b>(args: &'a [&'b [u8]]) -> Option<Known<'a, 'b>> {
     let (name, rest) = args.split_first()?;
@@ -274,13 +259,13 @@ impl Known<'_, '_> {
     }
 }
 
-/// On what kind of connection the command may run; `None` when neither table has it.
+/// On what kind of connection the command may run; `None` when the table does not have it.
 #[inline]
 pub fn look_up(args: &[&[u8]]) -> Option<Class> {
     find(args).map(|known| known.class())
 }
 
-/// The server's flags of the command; `None` when neither table has it.
+/// The server's flags of the command; `None` when the table does not have it.
 pub fn traits(args: &[&[u8]]) -> Option<Traits> {
     find(args).map(|known| known.traits())
 }
@@ -343,21 +328,17 @@ fn is_harmless(name: &str, rest: &[&[u8]]) -> bool {
 /// Places of a hash table of twice as many names, or more.
 const PLACES: usize = 1024;
 
-/// For each place the number of its line in both tables, counted from 1; 0 is free. Each call looks here.
+/// For each place the number of its line in the table, counted from 1; 0 is free. Each call looks here.
 static PLACED: [u16; PLACES] = place_all();
 
 #[allow(clippy::indexing_slicing, reason = "the compiler runs it")]
 #[allow(clippy::cast_possible_truncation, reason = "there are fewer lines")]
 const fn place_all() -> [u16; PLACES] {
-    assert!(TABLE.len() + NEWER.len() <= PLACES / 2);
+    assert!(TABLE.len() <= PLACES / 2);
     let mut placed = [0; PLACES];
     let mut line = 0;
-    while line < TABLE.len() + NEWER.len() {
-        let entry = if line < TABLE.len() {
-            &TABLE[line]
-        } else {
-            &NEWER[line - TABLE.len()]
-        };
+    while line < TABLE.len() {
+        let entry = &TABLE[line];
         let mut place = place(entry.start, entry.name.len());
         while placed[place] != 0 {
             place = (place + 1) % PLACES;
@@ -379,7 +360,7 @@ fn search(start: u64, len: usize, is_it: impl Fn(&Entry) -> bool) -> Option<&'st
     let mut at = place(start, len);
     loop {
         let line = usize::from(*PLACED.get(at)?).checked_sub(1)?;
-        let entry = TABLE.get(line).or_else(|| NEWER.get(line - TABLE.len()))?;
+        let entry = TABLE.get(line)?;
         if entry.start == start && entry.name.len() == len && is_it(entry) {
             return Some(entry);
         }
@@ -441,7 +422,7 @@ fn has_any(rest: &[&[u8]], words: &[&[u8]]) -> bool {
     words.iter().any(|word| has_word(rest, word))
 }
 
-/// Room for every name of the tables.
+/// Room for every name of the table.
 const LONGEST: usize = 32;
 
 /// A name in upper case, on the stack.

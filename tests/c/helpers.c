@@ -24,15 +24,17 @@ static void scripts_run_by_name(sentinel_t *sentinel, const char *service, senti
         CHECK_EQUAL(2, sentinel_reply_integer(reply));
         sentinel_reply_free(reply);
     }
-    CHECK_OK(sentinel_script_run(client, reader, 1, 1, args, NULL, NULL, &reply, &error), &error);
-    CHECK_BYTES("a\0b", 3, reply);
-    sentinel_reply_free(reply);
+    if (live_since(client, 7, 0)) {
+        CHECK_OK(sentinel_script_run(client, reader, 1, 1, args, NULL, NULL, &reply, &error), &error);
+        CHECK_BYTES("a\0b", 3, reply);
+        sentinel_reply_free(reply);
+        CHECK_OK(sentinel_replica_for(sentinel, service, NULL, &replica, &error), &error);
+        CHECK_OK(sentinel_script_run(replica, reader, 1, 1, args, NULL, NULL, NULL, &error), &error);
+        sentinel_client_free(replica);
+    }
     CHECK_OK(sentinel_script_run(client, same, 0, 0, NULL, NULL, NULL, &reply, &error), &error);
     CHECK_EQUAL(1, sentinel_reply_integer(reply));
     sentinel_reply_free(reply);
-    CHECK_OK(sentinel_replica_for(sentinel, service, NULL, &replica, &error), &error);
-    CHECK_OK(sentinel_script_run(replica, reader, 1, 1, args, NULL, NULL, NULL, &error), &error);
-    sentinel_client_free(replica);
     reply = NULL;
     CHECK_FAILS(SENTINEL_ERR_INVALID_ARGUMENT, "numkeys",
                 sentinel_script_run(client, script, 3, 2, args, lens, NULL, &reply, &error), &error);

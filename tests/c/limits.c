@@ -4,6 +4,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -95,7 +96,7 @@ int main(int argc, char **argv)
         status = sentinel_command(late, SENTINEL_ARGS("SET", "limits", "late"), NULL, &call, &reply, &error);
         CHECK(status < 0 && sentinel_status_is_connection_error(status));
         CHECK_EQUAL(SENTINEL_OUTCOME_NOT_SENT, sentinel_error_outcome(error));
-        CHECK(strstr(sentinel_error_message(error, NULL), "Too many open files") != NULL);
+        CHECK(strstr(sentinel_error_message(error, NULL), strerror(EMFILE)) != NULL);
         sentinel_error_free(error);
         error = NULL;
         status = sentinel_client_acquire(client, 300, &connection, &error);

@@ -74,4 +74,16 @@ static inline sentinel_reply_t *live_run(sentinel_client_t *client, const char *
 /* The same where only success matters. */
 #define DO(client, ...) sentinel_reply_free(RUN(client, __VA_ARGS__))
 
+/* Whether the server is of this version or later; what an older one lacks is left out. Valkey tells that of redis. */
+static inline int live_since(sentinel_client_t *client, int major, int minor)
+{
+    sentinel_reply_t *reply = RUN(client, "INFO", "server");
+    const char *version = strstr(sentinel_reply_data(reply, NULL), "redis_version:");
+    int has[2] = {0, 0};
+
+    CHECK(version != NULL && sscanf(version, "redis_version:%d.%d", &has[0], &has[1]) == 2);
+    sentinel_reply_free(reply);
+    return has[0] > major || (has[0] == major && has[1] >= minor);
+}
+
 #endif

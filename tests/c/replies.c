@@ -130,9 +130,11 @@ static void maps(sentinel_client_t *client, int64_t protocol)
     check_nodes(reply);
     sentinel_reply_free(reply);
 
-    reply = RUN(client, "COMMAND", "DOCS", "GET", "SET");
-    check_nodes(reply);
-    sentinel_reply_free(reply);
+    if (live_since(client, 7, 0)) {
+        reply = RUN(client, "COMMAND", "DOCS", "GET", "SET");
+        check_nodes(reply);
+        sentinel_reply_free(reply);
+    }
 }
 
 static void scalars(sentinel_client_t *client, int64_t protocol)

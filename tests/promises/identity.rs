@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sentinel::{Client, Deployment, Options};
-use sentinel_lab::wait_until;
+use sentinel_lab::{skipped_before, wait_until};
 
 use crate::fleet::{Fleet, Host, ip, known};
 use crate::support::{SERVICE, ms, run, together};
@@ -90,6 +90,9 @@ fn foreign_deployment(beside: &Fleet, primary: Host, sentinels: [Host; 3]) -> Fl
 
 #[test]
 fn an_address_that_another_deployment_takes_over_leads_no_write_there() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     const OWN: [Host; 3] = [2, 3, 4];
     let own = Fleet::with_three_of_each("reused", [10, 11, 12], OWN);
@@ -132,6 +135,9 @@ fn an_address_that_another_deployment_takes_over_leads_no_write_there() {
 
 #[test]
 fn a_stranger_gets_no_write_while_all_of_our_own_are_silent() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     let own = Fleet::with_three_of_each("silent", [10, 11, 12], [2, 3, 4]);
     let (deployment, client) = connected(&own.options(&[2, 3, 4]));
@@ -159,6 +165,9 @@ fn a_stranger_gets_no_write_while_all_of_our_own_are_silent() {
 
 #[test]
 fn a_new_client_hears_most_of_its_seeds_before_it_writes() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     let own = Fleet::with_three_of_each("first", [10, 11, 12], [2, 3, 4]);
     own.kill(4);
@@ -184,6 +193,9 @@ fn a_new_client_hears_most_of_its_seeds_before_it_writes() {
 
 #[test]
 fn sentinels_that_move_one_by_one_and_keep_their_run_ids_are_followed() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     let fleet = Fleet::with_three_of_each("moved", [10, 11, 12], [2, 3, 4]);
     let (deployment, client) = connected(&fleet.options(&[2, 3, 4]));
@@ -219,6 +231,9 @@ fn dead_but_up(deployment: &Deployment, fleet: &Fleet) -> usize {
 
 #[test]
 fn sentinels_that_join_in_quiet_times_are_learnt_before_the_seed_dies() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     let fleet = Fleet::new("joined", 1);
     fleet.start_node(10, None);
@@ -247,6 +262,9 @@ fn sentinels_that_join_in_quiet_times_are_learnt_before_the_seed_dies() {
 
 #[test]
 fn a_name_that_does_not_resolve_keeps_nobody_from_being_learnt() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     let fleet = Fleet::with_three_of_each("unresolved", [10, 11, 12], [2, 3, 4]);
     let mut options = fleet.options(&[2]);
@@ -283,6 +301,9 @@ fn make_anew(fleet: &Fleet, sentinels: &[Host]) -> Host {
 
 #[test]
 fn a_service_made_anew_is_followed_though_half_of_the_sentinels_do_not_have_it() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     const HAVE: [Host; 3] = [2, 3, 4];
     let fleet = Fleet::with_three_of_each("half", [10, 11, 12], HAVE);
@@ -303,6 +324,9 @@ fn a_service_made_anew_is_followed_though_half_of_the_sentinels_do_not_have_it()
 
 #[test]
 fn a_service_made_anew_is_followed_though_half_of_the_seeds_are_dead() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     const HAVE: [Host; 3] = [2, 3, 4];
     let fleet = Fleet::with_three_of_each("dead-seeds", [10, 11, 12], HAVE);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sentinel::{Client, Deployment, Options};
-use sentinel_lab::wait_until;
+use sentinel_lab::{skipped_before, wait_until};
 
 use crate::apart;
 use crate::books::{Disturbance, Traffic};
@@ -25,12 +25,18 @@ const NODES: [[Host; 3]; 3] = [[102, 103, 104], [105, 106, 107], [108, 109, 110]
 
 #[test]
 fn everything_is_replaced_under_callers_whose_seed_is_a_name() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     apart::run("replaced::by_name");
 }
 
 #[test]
 fn everything_is_replaced_under_callers_who_are_told_the_addresses() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     let fleet = Fleet::with_three_of_each("told", NODES[0], SENTINELS[0]);
     let options = fleet.options(&SENTINELS[0]);

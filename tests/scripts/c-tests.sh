@@ -1,9 +1,10 @@
 #!/bin/sh
-# c-tests.sh [valgrind|address|thread|forks]
+# c-tests.sh [shared|valgrind|address|thread|forks]
 #
 # Compiles every program of tests/c, every example and the program in README.md against the .so and against the .a, and
-# runs each. With "valgrind": those that run, against the .so, under valgrind; with "address" or "thread": under that
-# sanitizer, with the library that sanitize.sh has built. With "forks": the one that forks, as often as FORKS says.
+# runs each. With "shared": those that run in a topology, against the .so; with "valgrind": those that run, against the
+# .so, under valgrind; with "address" or "thread": under that sanitizer, with the library that sanitize.sh has built. With
+# "forks": the one that forks, as often as FORKS says.
 #
 # The first comment of a program in tests/c says what it needs:
 #   compile only            compiling it is the test
@@ -11,10 +12,14 @@
 #   needs: topology         run inside `lab run`, with the arguments SERVICE HOST:PORT...
 #   needs: topology (...)   the same, with what is in the parentheses as options of `lab run`
 #   libs: NAME...           other libraries, by pkg-config; skipped where it does not know them
+#
+# For another C library or processor: CC, RELEASE, SONAME_DIR (see compile.sh), TESTS_OUT, the folder of the programs,
+# RUN_BY, which runs them, and LIMIT, the seconds that each may take (120).
 set -eu
 : "${LAB:=target/debug/lab}"
 scripts=$(dirname "$0")
-out=build/tests
+: "${TESTS_OUT:=build/tests}"
+out=$TESTS_OUT
 
 # need_of SOURCE: the line that says it.
 need_of() {
@@ -53,7 +58,7 @@ run() {
 one() {
     need=$(need_of "$2")
     program=$out/$1/$(basename "$2" .c)
-    limit=$((120 + ${FORKS:-0}))
+    limit=$((${LIMIT:-120} + ${FORKS:-0}))
     case "$1 $need" in
         *"compile only"*) "$scripts/compile.sh" object "$2" ;;
         *" ")
@@ -73,7 +78,8 @@ one() {
             ;;
         *)
             "$scripts/compile.sh" "$1" "$2" "$program" || return
-            run "$need" "$program"
+            # shellcheck disable=SC2086
+            run "$need" ${RUN_BY:-} "$program"
             ;;
     esac
 }
@@ -106,6 +112,8 @@ for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
         "valgrind "*"compile only"*) variants='' ;;
         # A child leaves what it has inherited where it is, which is a leak to valgrind.
         "valgrind "*) case $source in */forks.c) variants='' ;; *) variants=valgrind ;; esac ;;
+        "shared "*"needs: topology"*) variants=shared ;;
+        "shared "*) variants='' ;;
         "forks "*) case $source in */forks.c) variants=shared ;; *) variants='' ;; esac ;;
         "address "*"compile only"* | "thread "*"compile only"*) variants='' ;;
         # A child of a process with threads may find the sanitizer's own locks held.
@@ -113,10 +121,12 @@ for source in tests/c/*.c tests/c/*.cpp examples-c/*.c "$out/readme.c"; do
         # Threads of its own has this one.
         "thread "*) case $source in */threads.c) variants=thread ;; *) variants='' ;; esac ;;
         *"compile only"*) variants=object ;;
+        # It loads the library by itself.
+        *" tests/c/reload.c") variants=shared ;;
         # Headers are the same against both.
         *" tests/c/adapter_"*) variants=shared ;;
-        # So it is installed.
-        *" examples-c/proxy.c") variants=shared ;;
+        # So it is installed. Its test starts and ends it by itself.
+        *" examples-c/proxy.c") variants=shared; [ -z "${RUN_BY:-}" ] || variants='' ;;
         *) variants='shared static' ;;
     esac
     for variant in $variants; do

@@ -28,9 +28,10 @@ compile() {
 }
 
 shared() {
-    # A program asks for the library by its SONAME, which the build folder does not have: `make lib` sees to build/lib.
+    # A program asks for the library by its SONAME, which the build folder does not have: `make lib` sees to build/lib. A
+    # library that was built otherwise has it in SONAME_DIR.
     mkdir -p "$(dirname "$2")"
-    compile "$1" -o "$2" -Wl,--as-needed -L"$RELEASE" -Wl,-rpath,"$(pwd)/build/lib" -lsentinel
+    compile "$1" -o "$2" -Wl,--as-needed -L"$RELEASE" -Wl,-rpath,"${SONAME_DIR:-$(pwd)/build/lib}" -lsentinel
 }
 
 static() {

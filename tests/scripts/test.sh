@@ -126,7 +126,7 @@ join
 section integration-measured
 sections c-tests docs-tests check-valgrind install-test &
 jobs=$!
-sections cpp-programs go-tests ruby-tests &
+sections cpp-programs go-tests ruby-tests other-servers &
 jobs="$jobs $!"
 (gently=$idle; sections cpp-headers integration-computing) &
 jobs="$jobs $!"

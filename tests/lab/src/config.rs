@@ -8,7 +8,13 @@ use crate::program::Program;
 /// Where the servers' own connections come from behind proxies: so a fault can be for their clients alone.
 pub(crate) const SERVERS_SOURCE: &str = "127.0.0.2";
 /// The first version with `bind-source-addr`.
-const BIND_SOURCE_SINCE: u32 = 7;
+const BIND_SOURCE_SINCE: (u32, u32) = (7, 0);
+/// The first version with `enable-debug-command`; before, everybody may.
+const DEBUG_COMMAND_SINCE: (u32, u32) = (7, 0);
+/// The first version with rights for channels; before, everybody may hear all.
+const CHANNEL_RIGHTS_SINCE: (u32, u32) = (6, 2);
+/// The first version that names a password of Sentinels among each other; before, it is their own.
+const SENTINEL_PASS_SINCE: (u32, u32) = (6, 2);
 
 /// How servers speak TLS.
 #[derive(Clone, Debug)]
@@ -237,11 +243,12 @@ impl Config {
 
     /// Whether the servers' programs are there and new enough for what is wished; otherwise what is to be done.
     pub fn check_programs(&self) -> Result<(), String> {
-        let version = self.node_program()?.major_version()?;
-        self.sentinel_program_found()?.major_version()?;
+        let version = self.node_program()?.version()?;
+        self.sentinel_program_found()?.version()?;
         match self.proxied && version < BIND_SOURCE_SINCE {
             true => Err(format!(
-                "proxies need bind-source-addr, which is in {BIND_SOURCE_SINCE}.0 and later; this server is {version}"
+                "proxies need bind-source-addr, which is in {}.{} and later; this server is {}.{}",
+                BIND_SOURCE_SINCE.0, BIND_SOURCE_SINCE.1, version.0, version.1
             )),
             false => Ok(()),
         }
@@ -308,11 +315,11 @@ impl Config {
     }
 
     /// The file of one data node; `primary` is the port to replicate from.
-    pub(crate) fn node_file(&self, ports: Ports, primary: Option<u16>, version: u32) -> String {
+    pub(crate) fn node_file(&self, ports: Ports, primary: Option<u16>, version: (u32, u32)) -> String {
         let mut lines = self.common_lines(ports);
         lines.extend(["save \"\"", "appendonly no", "repl-diskless-sync yes"].map(String::from));
         lines.push("repl-diskless-sync-delay 0".into());
-        if version >= 7 {
+        if version >= DEBUG_COMMAND_SINCE {
             lines.push("enable-debug-command yes".into());
         }
         if self.hostnames {
@@ -338,11 +345,11 @@ impl Config {
         }
         lines.extend(primary.map(|primary| format!("replicaof {} {primary}", self.host())));
         lines.extend(self.node_lines.iter().cloned());
-        lines.join("\n") + "\n"
+        file(lines, version)
     }
 
     /// The file of one sentinel, which the sentinel itself will rewrite.
-    pub(crate) fn sentinel_file(&self, ports: Ports, primary: u16) -> String {
+    pub(crate) fn sentinel_file(&self, ports: Ports, primary: u16, version: (u32, u32)) -> String {
         let (host, name) = (self.host(), quoted(&self.service));
         let default_failover = if self.fast { 2000 } else { 10_000 };
         let mut lines = self.common_lines(ports);
@@ -356,7 +363,9 @@ impl Config {
         }
         if let Some(password) = &self.sentinel_password {
             lines.push(format!("requirepass {}", quoted(password)));
-            lines.push(format!("sentinel sentinel-pass {}", quoted(password)));
+            if version >= SENTINEL_PASS_SINCE {
+                lines.push(format!("sentinel sentinel-pass {}", quoted(password)));
+            }
         }
         lines.push(format!(
             "sentinel monitor {name} {host} {primary} {}",
@@ -371,13 +380,30 @@ impl Config {
             lines.push(format!("sentinel auth-pass {name} {}", quoted(&password)));
         }
         lines.extend(self.sentinel_lines.iter().cloned());
-        lines.join("\n") + "\n"
+        file(lines, version)
     }
+}
+
+/// The lines as this version understands them.
+fn file(mut lines: Vec<String>, version: (u32, u32)) -> String {
+    if version < CHANNEL_RIGHTS_SINCE {
+        for line in lines.iter_mut().filter(|line| line.starts_with("user ")) {
+            *line = line.replace(" &*", "");
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{file, quoted};
+
+    #[test]
+    fn rights_for_channels_are_for_versions_that_have_them() {
+        let lines = || vec!["user app on >& ~* &* +@all".to_owned()];
+        assert_eq!(file(lines(), (6, 2)), "user app on >& ~* &* +@all\n");
+        assert_eq!(file(lines(), (6, 0)), "user app on >& ~* +@all\n");
+    }
 
     #[test]
     fn any_text_is_one_word_of_a_configuration_file() {

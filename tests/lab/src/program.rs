@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
 const SENTINELS: [&str; 2] = ["redis-sentinel", "valkey-sentinel"];
@@ -67,19 +68,60 @@ impl Program {
         })
     }
 
-    /// The major version, from the line that `--version` prints.
-    pub(crate) fn major_version(&self) -> Result<u32, String> {
-        let shown = self.path.display();
+    /// The line that `--version` prints.
+    fn version_line(&self) -> Result<String, String> {
         let output = Command::new(&self.path)
             .arg("--version")
             .stdin(Stdio::null())
             .output()
-            .map_err(|error| format!("cannot run {shown}: {error}"))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));
-        let major = version
-            .and_then(|version| version.split('.').next())
-            .and_then(|major| major.parse().ok());
-        major.ok_or_else(|| format!("{shown} is no server of Redis or Valkey: its --version has no v=N.N: {text:?}"))
+            .map_err(|error| format!("cannot run {}: {error}", self.path.display()))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+
+    /// The major and the minor version.
+    pub(crate) fn version(&self) -> Result<(u32, u32), String> {
+        let line = self.version_line()?;
+        let version = line.split_whitespace().find_map(|word| word.strip_prefix("v="));
+        let mut numbers = version
+            .into_iter()
+            .flat_map(|version| version.split('.'))
+            .map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+            _ => Err(format!(
+                "{} is no server of Redis or Valkey: its --version has no v=N.N: {line:?}",
+                self.path.display()
+            )),
+        }
+    }
+}
+
+/// Whether the servers that the tests run against are Valkey's, and their version.
+fn tested() -> (bool, (u32, u32)) {
+    static TESTED: OnceLock<(bool, (u32, u32))> = OnceLock::new();
+    let ask = || {
+        let program = Program::server(None)?;
+        Ok((program.version_line()?.starts_with("Valkey"), program.version()?))
+    };
+    *TESTED.get_or_init(|| ask().unwrap_or_else(|problem: String| panic!("{problem}")))
+}
+
+/// Whether the servers that the tests run against are of this version (major, minor) or a later one.
+pub fn servers_since(version: (u32, u32)) -> bool {
+    tested().1 >= version
+}
+
+/// Whether the servers that the tests run against are Valkey's.
+pub fn servers_are_valkey() -> bool {
+    tested().0
+}
+
+/// Whether a test is to be skipped, for `what` it needs came with this version and the servers are older; says so.
+pub fn skipped_before(version: (u32, u32), what: &str) -> bool {
+    let older = !servers_since(version);
+    if older {
+        let ((major, minor), (_, (has, has_minor))) = (version, tested());
+        println!("skipped: {what} came with {major}.{minor}, and these servers are of {has}.{has_minor}");
+    }
+    older
 }

@@ -111,18 +111,19 @@ impl Topology {
         };
         let folder = folder.unwrap_or_else(|error| panic!("cannot make a folder in {}: {error}", temp_dir().display()));
         let programs = config.node_program().and_then(|node| {
-            let version = node.major_version()?;
-            Ok((node, version, config.sentinel_program_found()?))
+            let sentinel = config.sentinel_program_found()?;
+            Ok(((node.version()?, node), (sentinel.version()?, sentinel)))
         });
-        let (node_program, version, sentinel_program) = programs.unwrap_or_else(|problem| panic!("{problem}"));
+        let ((node_version, node_program), (sentinel_version, sentinel_program)) =
+            programs.unwrap_or_else(|problem| panic!("{problem}"));
         let node_doors: Vec<Door> = (0..config.nodes).map(|_| Door::open(config)).collect();
         let primary = node_doors[0].ports.announced(config);
         let make = |kind: &str, index: usize, door: Door, program: &Program| {
             let dir = folder.path().join(format!("{kind}-{index}"));
             fs::create_dir(&dir).unwrap_or_else(|error| panic!("cannot make {}: {error}", dir.display()));
             let text = match kind {
-                "node" => config.node_file(door.ports, (index > 0).then_some(primary), version),
-                _ => config.sentinel_file(door.ports, primary),
+                "node" => config.node_file(door.ports, (index > 0).then_some(primary), node_version),
+                _ => config.sentinel_file(door.ports, primary, sentinel_version),
             };
             let file = dir.join("conf");
             fs::write(&file, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));

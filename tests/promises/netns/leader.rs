@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sentinel_lab::{wait_for, wait_until};
+use sentinel_lab::{skipped_before, wait_for, wait_until};
 
 use super::network::{Lab, NODES, SENTINELS, first};
 use super::{begin, connected, start};
@@ -18,6 +18,9 @@ fn is_primary(lab: &Lab, host: usize) -> bool {
 
 #[test]
 fn writes_stop_at_a_replica_whose_promotion_its_leader_cannot_see() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     // Two such networks would have the same names.
     let _machine = alone();
     let confirm = CONFIRM.as_millis().to_string();

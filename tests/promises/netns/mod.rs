@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sentinel::{Client, Deployment, Outcome};
-use sentinel_lab::{wait_for, wait_until};
+use sentinel_lab::{skipped_before, wait_for, wait_until};
 
 use crate::events::{FLOOR, SWITCH};
 use crate::noise::Noise;
@@ -56,6 +56,9 @@ fn connected(deployment: &Deployment) -> Arc<Client> {
 
 #[test]
 fn partitions_of_a_real_network() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     let _machine = together();
     let started = Instant::now();
     let Some((lab, deployment)) = start(&[]) else { return };
@@ -68,6 +71,9 @@ fn partitions_of_a_real_network() {
 
 #[test]
 fn behind_a_fence_what_began_a_second_after_the_cut_is_not_lost() {
+    if skipped_before((7, 0), "SENTINEL DEBUG, which sets the timers,") {
+        return;
+    }
     // Two such networks would have the same names.
     let _machine = alone();
     let Some((lab, deployment)) = start(&[("primary.fence_ms", FENCE_MS)]) else {

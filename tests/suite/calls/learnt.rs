@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sentinel::completion::{Queue, Target};
 use sentinel::{BatchKind, CallOptions, Client, Deployment, ErrorKind, Outcome};
-use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
+use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, skipped_before, wait_until};
 
 use crate::observability::observe::metric;
 use crate::support::{
@@ -372,6 +372,9 @@ fn a_question_whose_connection_is_lost_is_repeated_unless_the_call_says_never() 
 /// Real commands under names that the table does not have.
 #[test]
 fn a_real_server_tells_of_its_commands() {
+    if skipped_before((7, 0), "the flag `blocking`") {
+        return;
+    }
     let names = Config::default().nodes(1).sentinels(0);
     let names = names
         .node_line("rename-command BLPOP mod.wait")

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sentinel::{BatchKind, CallOptions, ErrorKind, Outcome};
-use sentinel_lab::{Config, Cut, FakeSentinel, Proxy, Server, Topology, wait_until};
+use sentinel_lab::{Config, Cut, FakeSentinel, Proxy, Server, Topology, skipped_before, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, WAYS, batch, open, open_on, overrides, submitted_batch, tell, text, within, words,
@@ -76,6 +76,9 @@ fn runs(server: &Server) -> String {
 
 #[test]
 fn a_module_s_read_is_repeated_and_its_write_is_not() {
+    if skipped_before((7, 0), "the flag `blocking` of a module's command") {
+        return;
+    }
     let world = World::start();
     let node = world.topology.node(0);
     for (way, ask) in WAYS {
@@ -122,6 +125,9 @@ fn a_module_s_read_is_repeated_and_its_write_is_not() {
 
 #[test]
 fn batches_of_a_module_s_reads_are_repeated_those_with_a_write_are_not() {
+    if skipped_before((7, 0), "the flag `blocking` of a module's command") {
+        return;
+    }
     let world = World::start();
     tell(world.topology.node(0), "SET k 700000");
     let reads = batch(BatchKind::Pipeline, &["LAB.READ k", "GET k", "LAB.READ k"]);
@@ -146,6 +152,9 @@ fn batches_of_a_module_s_reads_are_repeated_those_with_a_write_are_not() {
 
 #[test]
 fn a_module_s_command_that_waits_holds_up_nobody() {
+    if skipped_before((7, 0), "the flag `blocking` of a module's command") {
+        return;
+    }
     let world = World::start();
     let primary = world.topology.node(0);
     let blocked = |count: usize| {
@@ -183,6 +192,9 @@ fn a_module_s_command_that_waits_holds_up_nobody() {
 
 #[test]
 fn replicas_take_a_module_s_reads_and_refuse_its_writes() {
+    if skipped_before((7, 0), "the flag `blocking` of a module's command") {
+        return;
+    }
     let topology = topology(Config::default().nodes(2).sentinels(1));
     let replica = topology.node(topology.replicas()[0]);
     let deployment = open_on(&topology);

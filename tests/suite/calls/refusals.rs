@@ -323,12 +323,7 @@ fn what_no_other_moment_cures_is_passed_on_at_once() {
 
 #[test]
 fn a_real_server_that_is_full_busy_or_without_replicas_refuses_at_once() {
-    let topology = Topology::start(
-        Config::default()
-            .nodes(1)
-            .sentinels(0)
-            .node_line("busy-reply-threshold 50"),
-    );
+    let topology = Topology::start(Config::default().nodes(1).sentinels(0).node_line("lua-time-limit 50"));
     let node = topology.node(0);
     let sentinel = FakeSentinel::start(SERVICE, node.port());
     let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();

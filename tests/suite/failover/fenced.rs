@@ -10,7 +10,7 @@ use sentinel::resp::Reply;
 use sentinel::{
     BatchKind, CallOptions, Client, Connection, Deadline, Deployment, Error, ErrorKind, Outcome, Reason, Result, Script,
 };
-use sentinel_lab::{Config, Topology, wait_until};
+use sentinel_lab::{Config, Topology, servers_since, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, WAYS, batch, completions, options, run, run_within, sentinel_ports, submitted_batch, text,
@@ -93,7 +93,9 @@ fn reads<'a>(client: &'a Client, queue: &'a Arc<Queue>, own: &'a Connection) -> 
         let script = Script::new(b"return redis.call('GET', KEYS[1])", true);
         client.script(&script, 1, &[b"count"], &within(ms)).map(drop)
     };
-    all.push(("a script that only reads".into(), Box::new(script)));
+    if servers_since((7, 0)) {
+        all.push(("a script that only reads".into(), Box::new(script)));
+    }
     all.extend(["GET count", "WATCH count", "MULTI", "GET count", "EXEC"].map(|command| on(own, command)));
     all
 }

@@ -1,6 +1,6 @@
 //! Replies through a socket, byte for byte those of a server, in both protocols and for both of the lane's.
 
-use sentinel_lab::Server;
+use sentinel_lab::{Server, servers_are_valkey, skipped_before};
 
 use crate::serve::peer::Peer;
 use crate::support::{SERVICE, open_on, overrides, shared};
@@ -68,6 +68,9 @@ fn replies_are_those_of_a_server_in_resp3() {
 
 #[test]
 fn the_greeting_is_answered_as_a_server_does() {
+    if skipped_before((7, 0), "these words of errors") {
+        return;
+    }
     let topology = shared();
     let deployment = open_on(&topology);
     let client = deployment.primary_for(Some(SERVICE), None).unwrap();
@@ -109,6 +112,10 @@ fn the_greeting_is_answered_as_a_server_does() {
         "SUNSUBSCRIBE",
         "SUBSCRIBE",
     ] {
+        // What Valkey takes for clients that it redirects, which a socket has none of.
+        if command == "READONLY" && servers_are_valkey() {
+            continue;
+        }
         assert_eq!(own.ask(command), direct.ask(command), "{command}");
         if command.starts_with("UNSUB") || command.starts_with("PUNSUB") {
             let more = command.split(' ').count().saturating_sub(2);

@@ -6,9 +6,22 @@ use sentinel::Client;
 
 use crate::serve::peer::Peer;
 use crate::support::{SERVICE, named_connections, open_on, overrides, shared, text};
+use sentinel_lab::{servers_are_valkey, skipped_before};
+
+/// Valkey 8.1 has other words for a MULTI within a transaction, and discards that: there it is left out.
+fn known_here(steps: &[&'static str]) -> Vec<&'static str> {
+    let mut open = false;
+    let known = steps.iter().copied().filter(|step| {
+        let nested = *step == "MULTI" && std::mem::replace(&mut open, true);
+        open &= !matches!(*step, "EXEC" | "DISCARD");
+        !(nested && servers_are_valkey())
+    });
+    known.collect()
+}
 
 /// Commands, and the place of a command that somebody else runs in between.
-fn compare(steps: &[&str]) {
+fn compare(steps: &[&'static str]) {
+    let steps = &known_here(steps)[..];
     // Both have databases 14 and 15.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,6 +61,9 @@ fn compare(steps: &[&str]) {
 
 #[test]
 fn transactions_are_those_of_a_server() {
+    if skipped_before((7, 0), "these words of errors") {
+        return;
+    }
     compare(&[
         "EXEC",
         "DISCARD",

@@ -83,7 +83,7 @@ impl World {
 
     fn pause(&self, ms: u64) {
         let primary = self.topology.node(self.topology.primary());
-        tell(primary, &format!("CLIENT PAUSE {ms} ALL"));
+        tell(primary, &format!("CLIENT PAUSE {ms}"));
     }
 }
 
@@ -187,7 +187,7 @@ fn what_goes_on_when_its_client_or_deployment_is_closed_ends_closed() {
             client,
             queue,
         } = World::new(Config::default());
-        tell(topology.node(topology.primary()), "CLIENT PAUSE 700 ALL");
+        tell(topology.node(topology.primary()), "CLIENT PAUSE 700");
         goes_on(try_now(&client, &queue, 1, "INCR trying:closed"));
         match whole {
             true => deployment.close(1000).unwrap(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sentinel::{Deployment, ErrorKind, Options};
-use sentinel_lab::{Authority, Config, Identity, Tls, wait_until};
+use sentinel_lab::{Authority, Config, Identity, Tls, skipped_before, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, options, run, run_within, serving_port, text, timed, with};
 use crate::tls::world::{NAMES, World, assert_tls, assert_tls_within};
@@ -110,6 +110,9 @@ fn a_client_certificate_is_shown_and_its_lack_is_told_at_once() {
 
 #[test]
 fn a_certificate_that_is_expired_of_another_name_or_of_another_authority_lets_nobody_in() {
+    if skipped_before((7, 0), "certificate and key in one CONFIG SET") {
+        return;
+    }
     let other = Authority::new();
     type Issue = fn(&Authority) -> Identity;
     let cases: [(&str, Issue); 2] = [
@@ -354,6 +357,9 @@ fn names_and_ipv6_addresses_that_servers_announce_are_verified_as_they_are() {
         ("localhost", Config::default().hostnames(true)),
         ("::1", Config::default().ipv6(true)),
     ] {
+        if host == "localhost" && skipped_before((6, 2), "names of hosts at Sentinels") {
+            continue;
+        }
         let other = Authority::new();
         let own = other.issue("own", &[host]);
         let ca = other.ca();
