@@ -8,7 +8,7 @@ use super::failure;
 use super::form::Form;
 use super::out::Out;
 use super::session::Answer;
-use super::shape::Writer;
+use super::shape::{Writer, is_mostly_large};
 use super::slots::{Due, Part};
 use crate::base::error::{Error, Outcome, Result};
 use crate::completion::Entry;
@@ -18,6 +18,7 @@ impl Core {
     /// A call has ended.
     pub(super) fn completed(&mut self, Entry { tag, result, .. }: Entry, now: Instant) {
         let Some(call) = self.slots.take(tag) else { return };
+        self.window.saw(result.as_ref().map_or(0, Reply::memory));
         // The first one's is written where it goes, and copied no more.
         let mut reply = match self.slots.is_first(tag) {
             true => std::mem::take(&mut self.out),
@@ -68,15 +69,15 @@ impl Core {
         out: &mut Out,
     ) {
         Writer::new(out, self.session.protocol).array(parts.len());
-        let mut replies = replies
-            .iter()
-            .flat_map(|all| all.elements().map(move |reply| (reply, all)));
+        let replies = replies.as_ref();
+        let kept = replies.filter(|all| is_mostly_large(all));
+        let mut replies = replies.iter().flat_map(|all| all.elements());
         for part in parts {
             match part {
                 Part::Remote(form) => {
                     let mut to = Writer::new(out, self.session.protocol);
                     match replies.next() {
-                        Some((reply, all)) => to.element(reply, form, all),
+                        Some(reply) => to.element(reply, form, kept),
                         None => to.error("UNKNOWN the transaction has fewer replies than commands"),
                     };
                 }

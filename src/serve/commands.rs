@@ -12,6 +12,7 @@ use super::request::MOST_REQUEST;
 use super::session::{Answer, Session, arity};
 use super::shape::Writer;
 use super::slots::{Call, Due, Slots};
+use super::window::Window;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heavy::Bytes;
@@ -52,6 +53,9 @@ pub(super) struct Core {
     pub(super) slots: Slots,
     /// Replies on their way to the peer.
     pub(super) out: Out,
+    /// Bytes of replies that were given away and that the peer has not read yet.
+    pub(super) unread: usize,
+    pub(super) window: Window,
     pub(super) end: End,
     pub(super) listening: Option<Listening>,
     /// A call found too many under way, of this socket or of others: it is tried again until then.
@@ -68,6 +72,8 @@ impl Drop for Core {
         for id in self.slots.waiting() {
             self.port.cancel(id);
         }
+        // Replies that nobody will read are let go of as they come.
+        self.queue.free();
         self.let_go(false);
     }
 }
@@ -76,19 +82,24 @@ impl Core {
     pub(super) fn new(port: Port, now: Instant) -> Core {
         let settings = port.settings();
         let session = Session::new(port.role(), settings.database, settings.protocol != 2, now);
-        Core {
+        let window = Window::new(settings.limits.max_bytes);
+        let core = Core {
             port,
             queue: Arc::new(Queue::new(2 * MOST_CALLS)),
             session,
             slots: Slots::default(),
             out: Out::default(),
+            unread: 0,
+            window,
             end: End::Open,
             listening: None,
             full_until: None,
             alone: false,
             multi: None,
             watch: None,
-        }
+        };
+        core.make_room();
+        core
     }
 
     /// Whether the next request may be looked at.
@@ -98,7 +109,36 @@ impl Core {
             .as_ref()
             .is_some_and(|listening| listening.waits_until().is_some());
         let full = self.slots.len() >= MOST_CALLS || self.slots.bytes() >= MOST_BYTES;
-        self.end == End::Open && !waits && !full && (self.slots.is_empty() || !self.alone)
+        self.end == End::Open && !waits && !full && !self.is_shut() && (self.slots.is_empty() || !self.alone)
+    }
+
+    /// Whether nothing more is asked for until the peer has read, or what was asked for has come.
+    pub(super) fn is_shut(&self) -> bool {
+        !self.window.admits(self.slots.calls(), self.waiting())
+    }
+
+    /// Bytes that wait for the peer.
+    pub(super) fn waiting(&self) -> usize {
+        let early = self.listening.as_ref().map_or(0, Listening::early_bytes);
+        self.unread + self.out.len() + self.slots.parked() + early
+    }
+
+    /// Tells the queues how much may come until the next turn.
+    pub(super) fn make_room(&self) {
+        let room = self.window.room(self.waiting());
+        self.queue.set_room(room);
+        if let Some(listening) = &self.listening {
+            listening.queue.set_room(room);
+        }
+    }
+
+    /// Whether more came than the peer may leave unread.
+    pub(super) fn is_overrun(&self) -> bool {
+        let messages = self
+            .listening
+            .as_ref()
+            .is_some_and(|listening| listening.queue.is_overrun());
+        messages || self.queue.is_overrun()
     }
 
     /// Whether only the peer ends what is under way.

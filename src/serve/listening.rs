@@ -32,13 +32,15 @@ pub(super) struct Listening {
     /// What the peer was told to be subscribed to.
     told: [HashSet<Vec<u8>>; 3],
     pending: Option<Pending>,
-    /// Messages that came before the peer was told.
+    /// Messages that came before the peer was told, and their bytes.
     early: Vec<Reply>,
+    early_bytes: usize,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         self.wanted.end();
+        self.queue.free();
     }
 }
 
@@ -61,7 +63,13 @@ impl Listening {
             told: Default::default(),
             pending: None,
             early: Vec::new(),
+            early_bytes: 0,
         }
+    }
+
+    /// Bytes of the messages that wait until the peer is told.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early_bytes
     }
 
     /// How many channels, patterns and sharded channels the peer was told of.
@@ -115,6 +123,7 @@ impl Listening {
     pub(super) fn take(&mut self, entry: Entry, to: &mut Writer<'_>) -> bool {
         match (entry.kind, entry.result) {
             (EntryKind::Message, Ok(message)) if self.pending.is_some() => {
+                self.early_bytes += message.memory();
                 self.early.push(message);
                 return self.early.len() <= MOST_MESSAGES;
             }
@@ -181,6 +190,7 @@ impl Listening {
     }
 
     fn catch_up(&mut self, to: &mut Writer<'_>) {
+        self.early_bytes = 0;
         for message in std::mem::take(&mut self.early) {
             self.message(message, to);
         }

@@ -19,6 +19,7 @@ pub(crate) mod request;
 mod session;
 mod shape;
 mod slots;
+mod window;
 
 use std::os::fd::OwnedFd;
 

@@ -22,6 +22,17 @@ struct Place {
 
 const TOP: Place = Place { depth: 0, at: 0 };
 
+/// Whether most of it is large values: otherwise it costs more to keep than to copy, and nothing counts what is kept beside
+/// them.
+pub(super) fn is_mostly_large(reply: &Reply) -> bool {
+    let memory = reply.memory();
+    if memory < LARGE {
+        return false;
+    }
+    let values = reply.root().subtree().map(|value| value.data().len());
+    2 * values.filter(|len| *len >= LARGE).sum::<usize>() >= memory
+}
+
 /// Writes to one peer.
 pub(super) struct Writer<'a> {
     out: &'a mut Out,
@@ -45,18 +56,16 @@ impl<'a> Writer<'a> {
 
     /// A reply to a command of this form.
     pub(super) fn reply(&mut self, reply: Reply, form: Form) -> &mut Self {
-        let root = reply.root();
-        if root.kind().is_aggregate() || root.data().len() >= LARGE {
+        if is_mostly_large(&reply) {
             let reply = Rc::new(reply);
-            return self.element(reply.root(), form, &reply);
+            return self.element(reply.root(), form, Some(&reply));
         }
-        self.value(root, form, TOP);
-        self
+        self.element(reply.root(), form, None)
     }
 
-    /// The same for an element of a transaction's.
-    pub(super) fn element(&mut self, value: Value<'_>, form: Form, of: &Rc<Reply>) -> &mut Self {
-        self.source = Some(Rc::clone(of));
+    /// The same for an element of a transaction's. `of`: whose it is, where its large values go out from there.
+    pub(super) fn element(&mut self, value: Value<'_>, form: Form, of: Option<&Rc<Reply>>) -> &mut Self {
+        self.source = of.map(Rc::clone);
         match (self.protocol, form.nest, value.kind()) {
             (Protocol::Resp2, Nest::Flat, Kind::Array) => self.flat(value, form),
             (Protocol::Resp2, Nest::Pairs, Kind::Map) => self.pairs(value, form),

@@ -56,6 +56,8 @@ pub(super) struct Slots {
     bytes: usize,
     /// Bytes of the replies that wait.
     parked: usize,
+    /// How many are calls under way.
+    calls: usize,
 }
 
 impl Slots {
@@ -65,6 +67,11 @@ impl Slots {
 
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Calls under way.
+    pub(super) fn calls(&self) -> usize {
+        self.calls
     }
 
     /// Bytes of the requests under way.
@@ -84,6 +91,7 @@ impl Slots {
 
     pub(super) fn push(&mut self, call: Call) {
         self.bytes += call.bytes;
+        self.calls += 1;
         self.all.push_back(Slot::Call(call));
     }
 
@@ -108,6 +116,7 @@ impl Slots {
         match std::mem::replace(slot, Slot::Ready(Out::default())) {
             Slot::Call(call) => {
                 self.bytes -= call.bytes;
+                self.calls -= 1;
                 Some(call)
             }
             ready => {

@@ -11,7 +11,7 @@
 /// One call or batch: how long it may take, what it is told, and what was done meanwhile.
 mod calls {
     mod batches;
-    mod bulk;
+    pub mod bulk;
     mod cuts;
     mod deadlines;
     mod durable;
@@ -99,6 +99,7 @@ mod serve {
     mod channels;
     mod failovers;
     mod hostile;
+    mod memory;
     mod order;
     pub mod peer;
     mod programs;
