@@ -135,20 +135,15 @@ impl Queue {
             return;
         }
         let was_empty = state.entries.is_empty();
-        state.entries.extend(entries);
+        let overrun = self.add(&mut state, entries);
         state.untaken.add(untaken);
         if was_empty {
             self.raise();
         }
-        let room = self.room.load(Ordering::Relaxed);
-        if room != UNCOUNTED {
-            state.bytes += weight(state.entries.range(state.entries.len() - count..));
-            let last = weight(state.entries.back().into_iter());
-            if state.bytes - last >= room {
-                self.overrun.store(true, Ordering::Relaxed);
-                drop(state);
-                return self.free();
-            }
+        if overrun {
+            self.overrun.store(true, Ordering::Relaxed);
+            drop(state);
+            return self.free();
         }
         let sleepers = state.sleepers;
         // Who wakes shall find the lock free.
@@ -158,6 +153,24 @@ impl Queue {
             _ if count == 1 => self.arrived.notify_one(),
             _ => self.arrived.notify_all(),
         }
+    }
+
+    /// Adds entries. Whether there was no room for them.
+    #[inline]
+    fn add(&self, state: &mut State, entries: impl Iterator<Item = Entry>) -> bool {
+        let room = self.room.load(Ordering::Relaxed);
+        if room == UNCOUNTED {
+            state.entries.extend(entries);
+            return false;
+        }
+        let (mut bytes, mut last) = (state.bytes, 0);
+        let weighed = entries.inspect(|entry| {
+            last = weight(entry);
+            bytes += last;
+        });
+        state.entries.extend(weighed);
+        state.bytes = bytes;
+        bytes - last >= room
     }
 
     /// Posts an entry that nobody took a place for; false when the queue is full, closed or freed, and the entry is
@@ -284,13 +297,15 @@ impl Queue {
     #[inline]
     fn take_piece(&self, state: &mut State, most: usize) -> Piece<'_> {
         let count = most.min(state.entries.len());
-        let entries = match count == state.entries.len() {
+        let entries: VecDeque<Entry> = match count == state.entries.len() {
             true => std::mem::take(&mut state.entries),
             false => state.entries.drain(..count).collect(),
         };
-        if state.bytes > 0 {
-            state.bytes = state.bytes.saturating_sub(weight(entries.iter()));
-        }
+        // Nothing, where they are not counted.
+        state.bytes = match state.entries.is_empty() || state.bytes == 0 {
+            true => 0,
+            false => state.bytes.saturating_sub(entries.iter().map(weight).sum()),
+        };
         let calls = entries.iter().filter(|entry| entry.kind == EntryKind::Call);
         let untaken = state.untaken.split(calls.count());
         if count > 0 && state.entries.is_empty() {
@@ -317,7 +332,7 @@ impl Queue {
             self.raise();
         }
         if self.room.load(Ordering::Relaxed) != UNCOUNTED {
-            state.bytes += weight(entries.iter());
+            state.bytes += entries.iter().map(weight).sum::<usize>();
         }
         entries.append(&mut state.entries);
         state.entries = entries;
@@ -409,10 +424,9 @@ impl Queue {
     }
 }
 
-/// The memory of what entries bring.
-fn weight<'a>(entries: impl Iterator<Item = &'a Entry>) -> usize {
-    let replies = entries.filter_map(|entry| entry.result.as_ref().ok());
-    replies.map(Reply::memory).sum()
+/// The memory of what an entry brings.
+fn weight(entry: &Entry) -> usize {
+    entry.result.as_ref().map_or(0, Reply::memory)
 }
 
 /// Entries on their way from a queue to who polls it, with what counts the calls among them. What was not handed out

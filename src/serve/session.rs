@@ -93,13 +93,16 @@ impl Session {
             }
         } else if is("CLIENT") {
             return self.client(rest, told, now, out);
-        } else if is("RESET") {
+        } else if is("RESET") && rest.is_empty() {
             return Answer::Reset;
         } else if is("QUIT") {
             to.status("OK");
             return Answer::Last;
-        } else if is("READONLY") || is("READWRITE") || is("ASKING") {
-            to.error("ERR This instance has cluster support disabled");
+        } else if is("RESET") || is("READONLY") || is("READWRITE") || is("ASKING") {
+            match misfit(args) {
+                Some(text) => to.error(text),
+                None => to.error("ERR This instance has cluster support disabled"),
+            };
         } else {
             return Answer::None;
         }
@@ -262,9 +265,15 @@ pub(super) fn is_ours(args: &[&[u8]]) -> bool {
     is(0, &NAMES) || (is(0, &["CLIENT"]) && is(1, &OF_CLIENT))
 }
 
-/// What is wrong with the number of arguments of such a command, as it is gathered.
+/// What is wrong with the number of arguments of a command that is taken up here, where a server looks at it first.
 pub(super) fn misfit(args: &[&[u8]]) -> Option<String> {
-    const FIT: [(&str, usize); 11] = [
+    const FIT: [(&str, usize); 17] = [
+        ("multi", 1),
+        ("exec", 1),
+        ("discard", 1),
+        ("watch", 0),
+        ("reset", 1),
+        ("echo", 2),
         ("select", 2),
         ("readonly", 1),
         ("readwrite", 1),

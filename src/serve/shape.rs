@@ -204,8 +204,12 @@ impl<'a> Writer<'a> {
     }
 
     /// An error; it is on one line, whatever is in it.
-    pub(super) fn error(&mut self, text: &str) -> &mut Self {
-        self.line(b'-', text.replace(['\r', '\n'], " ").as_bytes());
+    pub(super) fn error(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
+        let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let bytes = text.as_ref().iter().map(|byte| if is_end(byte) { b' ' } else { *byte });
+        self.out.bytes.push(b'-');
+        self.out.bytes.extend(bytes);
+        self.raw(b"\r\n");
         self
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Call {
     pub(super) bytes: usize,
     /// It waits in the server: nobody but the peer ends it.
     pub(super) waits: bool,
+    /// The peer hears what it publishes, before it is told of its end.
+    pub(super) hears: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,15 @@ impl Slots {
         self.bytes += call.bytes;
         self.calls += 1;
         self.all.push_back(Slot::Call(call));
+    }
+
+    /// The last one is a call that publishes what the peer hears. False where there is none.
+    pub(super) fn wait_to_hear(&mut self) -> bool {
+        let Some(Slot::Call(call)) = self.all.back_mut() else {
+            return false;
+        };
+        call.hears = true;
+        true
     }
 
     /// A reply that is there already; `out` takes it if none comes before it.
