@@ -97,6 +97,7 @@ mod reads {
 /// Sockets that speak RESP for programs with a client library of their own.
 mod serve {
     mod channels;
+    mod crowded;
     mod differential;
     mod failovers;
     mod hostile;

@@ -213,7 +213,7 @@ fn whatever_is_said_the_answer_is_that_of_a_server() {
     let client = open(&[sentinel.port()]).primary_for(Some(SERVICE), None).unwrap();
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
-    let count = number("SEEDS").unwrap_or(300);
+    let count = number("SEEDS").unwrap_or(150);
     let (mut asked, mut differences) = (0, Vec::new());
     for seed in first..first + count {
         for side in [&behind, &direct] {

@@ -173,7 +173,7 @@ fn whatever_bytes_come_the_stream_ends_with_them_and_others_go_on() {
     let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
     let mut other = Peer::of(&client);
     let mut count = 0;
-    for target in ["decoder", "requests", "answers", "events", "handshake"] {
+    for target in ["decoder", "requests", "socket", "answers", "events", "handshake"] {
         for file in std::fs::read_dir(format!("fuzz/corpus/{target}")).unwrap() {
             let path = file.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
