@@ -9,14 +9,13 @@
 )]
 
 use std::ffi::CString;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::call::commands;
 use crate::discovery::answer::{Address, Answer, read_address, read_fields, read_list, word};
 use crate::discovery::{events, hear_all, replicas};
 use crate::ffi::{batch, bytes::Args, error, options, reply};
@@ -26,11 +25,11 @@ use crate::resp::{DecodeError, Decoder, Limits, Reply, Room, Value, encode};
 use crate::serve::request::Inbox;
 use crate::topology::{Role, Word};
 
+mod served;
+pub use served::socket;
+
 /// Stands for a password: no message may repeat it.
 const SECRET: &str = "hunter2!";
-
-/// How long a stream may take to end.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// More than this fits into the buffer of no socket, and no target gets it.
 const MOST: usize = 64 * 1024;
@@ -78,62 +77,6 @@ pub fn requests(data: &[u8]) {
         (whole, None),
         "a request is another one when it is said again"
     );
-}
-
-/// What is sent through a socket that is served, the first byte says in how many pieces: the stream ends, what came is whole
-/// replies, one for each request where it can be told, and another peer is answered meanwhile.
-pub fn socket(client: &crate::Client, data: &[u8]) {
-    let Some((&cut, said)) = data.split_first() else { return };
-    let served = || {
-        let stream = UnixStream::from(crate::serve::socket(client).unwrap());
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-    };
-    let (mut peer, mut other) = (served(), served());
-    for piece in said.chunks((said.len() / (usize::from(cut) + 1)).max(1)) {
-        // A peer that has broken the protocol is not heard to its end.
-        if peer.write_all(piece).is_err() {
-            break;
-        }
-    }
-    let _ = peer.shutdown(std::net::Shutdown::Write);
-    let mut told = Vec::new();
-    if let Err(error) = peer.read_to_end(&mut told) {
-        assert_eq!(
-            error.kind(),
-            std::io::ErrorKind::ConnectionReset,
-            "the stream does not end"
-        );
-        return;
-    }
-    other.write_all(b"PING\r\n").unwrap();
-    let mut pong = [0; 7];
-    other.read_exact(&mut pong).unwrap();
-    assert_eq!(&pong, b"+PONG\r\n");
-    // What is behind it shows that nothing was cut.
-    told.extend_from_slice(b"+END\r\n");
-    let (replies, failure) = decode(&told, told.len(), Limits::default(), || None);
-    let last = replies.last().map(|last| last.data().to_vec());
-    assert_eq!(
-        (failure, last.as_deref()),
-        (None, Some(&b"END"[..])),
-        "{}",
-        told.escape_ascii()
-    );
-    let (requests, fault) = asked(said, said.len().max(1), usize::MAX / 2);
-    if requests.iter().all(|request| is_answered_once(request)) {
-        let count = requests.len() + usize::from(fault.is_some());
-        assert_eq!(replies.len() - 1, count, "{}", told.escape_ascii());
-    }
-}
-
-/// Whether a request has one reply, and what comes behind it has some.
-fn is_answered_once(request: &[Vec<u8>]) -> bool {
-    let args: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
-    let name = args.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
-    let ends = [&b"QUIT"[..], b"POST", b"HOST:"].contains(&name.as_slice());
-    let waits = commands::look_up(&args) == Some(commands::Class::Blocking);
-    !ends && !waits && !name.ends_with(b"SUBSCRIBE")
 }
 
 type Asked = (Vec<Vec<Vec<u8>>>, Option<String>);

@@ -243,3 +243,31 @@ impl<'a> Writer<'a> {
         self.out.bytes.extend_from_slice(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Builder;
+
+    fn reply(large: usize, small: usize) -> Reply {
+        let mut made = Builder::new();
+        made.array(large + small);
+        (0..large).for_each(|_| _ = made.string(&[b'x'; LARGE]));
+        (0..small).for_each(|_| _ = made.string(b"x"));
+        made.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_no_larger_than_what_is_counted_twice() {
+        assert!(is_mostly_large(&reply(1, 0)) && is_mostly_large(&reply(3, 100)));
+        assert!(!is_mostly_large(&reply(0, 100_000)), "there is nothing to keep");
+        assert!(!is_mostly_large(&reply(1, 10_000)), "the others cost more than it");
+        for (large, small) in [(2, 5), (1, 10_000)] {
+            let (mut out, reply) = (Out::default(), reply(large, small));
+            let (memory, kept) = (reply.memory(), is_mostly_large(&reply));
+            Writer::new(&mut out, Protocol::Resp2).reply(reply, Form::default());
+            assert_eq!(out.bytes.len() < LARGE, kept);
+            assert!(!kept || memory <= 2 * out.len());
+        }
+    }
+}
