@@ -230,6 +230,11 @@ impl Core {
         }
     }
 
+    /// Whether this waits in the server.
+    pub(super) fn would_wait(&self, args: &[&[u8]]) -> bool {
+        self.multi.is_none() && look_up(args) == Some(Class::Blocking)
+    }
+
     /// Whether the peer hears what this publishes.
     fn hears(&self, args: &[&[u8]]) -> bool {
         let listening = self.listening.as_ref();

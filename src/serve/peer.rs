@@ -167,6 +167,11 @@ impl Peer {
                     return false;
                 }
             }
+            // A peer that says nothing more may be gone: nobody waits for what might come much later.
+            if self.over && self.core.would_wait(&self.inbox.args()) {
+                self.core.end = End::Behind;
+                return false;
+            }
             if self.core.take_up(&self.inbox.args(), self.inbox.whole(), now) == Taken::Later {
                 self.waits = true;
                 return false;

@@ -11,9 +11,11 @@ use crate::handles::lifecycle::alone;
 use crate::serve::peer::{Peer, encoded_text, served};
 use crate::support::{PATIENCE, SERVICE, open, open_on, overrides, run, shared, text};
 
-const LIMIT: usize = 1 << 20;
+const LIMIT: usize = 256 << 10;
 /// A reply of nearly that.
-const LARGE: usize = 900_000;
+const LARGE: usize = 200_000;
+/// What a peer may cost: the limit, a few replies, and what the kernel's and the allocator's buffers bring.
+const MOST: usize = 6 << 20;
 
 /// A client of a server of its own whose replies may have [`LIMIT`] bytes, with values of several shapes there.
 fn limited(timeout_ms: &str, body: impl FnOnce(&Client)) {
@@ -25,7 +27,7 @@ fn limited(timeout_ms: &str, body: impl FnOnce(&Client)) {
     text(&client, &format!("SET large {}", "v".repeat(LARGE)));
     text(&client, "SET small v");
     // Each of its elements costs more than its bytes.
-    let elements = "x ".repeat(10_000);
+    let elements = "x ".repeat(3000);
     text(&client, &format!("RPUSH list {}", elements.trim_end()));
     body(&client);
 }
@@ -43,7 +45,8 @@ fn ask_and_read_nothing(client: &Client, stream: &mut UnixStream, command: &str)
         asked += 100;
         assert!(asked < 1_000_000, "it is never closed");
     };
-    assert_eq!(ended, ErrorKind::BrokenPipe, "it is never closed");
+    let closed = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+    assert!(closed.contains(&ended), "it is never closed: {ended}");
     // What was under way comes behind the end of the stream, and stays nowhere either.
     wait_until("the last reply to come", PATIENCE, || {
         (0..2000).all(|_| run(client, "GET small").is_ok())
@@ -61,7 +64,7 @@ fn a_peer_that_reads_nothing_costs_the_limit_and_a_few_replies() {
             limited("1000", |client| {
                 for command in ["GET large", "LRANGE list 0 -1", "GET small"] {
                     let grown = ask_and_read_nothing(client, &mut served(client), command);
-                    assert!(grown < 12 * LIMIT, "{command}: {grown}");
+                    assert!(grown < MOST, "{command}: {grown}");
                 }
             });
         },
@@ -84,7 +87,7 @@ fn small_replies_do_not_open_the_way_for_large_ones() {
                         }
                     }
                     let grown = ask_and_read_nothing(client, &mut stream, command);
-                    assert!(grown < 12 * LIMIT, "{command}: {grown}");
+                    assert!(grown < MOST, "{command}: {grown}");
                 }
             });
         },
@@ -100,14 +103,14 @@ fn messages_that_nobody_reads_cost_no_more() {
             assert!(peer.ask("SUBSCRIBE news").contains("subscribe"));
             let before = memory("VmRSS");
             let message = format!("PUBLISH news {}", "m".repeat(LARGE));
-            for _ in 0..100 {
+            for _ in 0..300 {
                 text(client, &message);
             }
             let grown = memory("VmHWM").saturating_sub(before);
-            assert!(grown < 12 * LIMIT, "{grown}");
+            assert!(grown < MOST, "{grown}");
             let mut rest = Vec::new();
             let _ = stream.read_to_end(&mut rest);
-            assert!(rest.len() < 3 * LIMIT, "{}", rest.len());
+            assert!(rest.len() < 8 * LIMIT, "{}", rest.len());
         });
     });
 }
