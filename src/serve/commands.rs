@@ -342,7 +342,7 @@ impl Core {
         let names = args.get(1..).unwrap_or_default();
         let mut to = Writer::new(&mut self.out, self.session.protocol);
         if begins && names.is_empty() {
-            to.error(&arity(&kind.commands().0.to_ascii_lowercase()));
+            to.error(arity(&kind.commands().0.to_ascii_lowercase()));
         } else if begins {
             let deadline = match self.port.deadline() {
                 Ok(deadline) => deadline,

@@ -162,7 +162,7 @@ impl Peer {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(fault) => {
-                    self.core.say(|to| _ = to.error(&format!("ERR {fault}")));
+                    self.core.say(|to| _ = to.error(format!("ERR {fault}")));
                     self.core.end = End::Behind;
                     return false;
                 }

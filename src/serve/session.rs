@@ -71,25 +71,25 @@ impl Session {
                 [text] if hears => to.push(2).bulk(b"pong").bulk(text),
                 [] => to.status("PONG"),
                 [text] => to.bulk(text),
-                _ => to.error(&arity("ping")),
+                _ => to.error(arity("ping")),
             };
         } else if is("ECHO") {
             match rest {
                 [text] => to.bulk(text),
-                _ => to.error(&arity("echo")),
+                _ => to.error(arity("echo")),
             };
         } else if is("HELLO") {
             self.hello(rest, out);
         } else if is("AUTH") {
             match rest {
                 [_] | [_, _] => to.status("OK"),
-                [] => to.error(&arity("auth")),
+                [] => to.error(arity("auth")),
                 _ => to.error("ERR syntax error"),
             };
         } else if is("SELECT") {
             match rest {
                 [number] => self.select(number, &mut to),
-                _ => _ = to.error(&arity("select")),
+                _ => _ = to.error(arity("select")),
             }
         } else if is("CLIENT") {
             return self.client(rest, told, now, out);
@@ -116,7 +116,7 @@ impl Session {
         match number {
             None => to.error("ERR value is not an integer or out of range"),
             Some(number) if number == i64::from(self.database) => to.status("OK"),
-            Some(_) => to.error(&format!(
+            Some(_) => to.error(format!(
                 "ERR this socket is for database {} alone: set the option database for another one",
                 self.database
             )),
@@ -197,13 +197,13 @@ impl Session {
                     to.status("OK");
                 }
                 [_] => _ = to.error(BAD_NAME),
-                _ => _ = to.error(&arity("client|setname")),
+                _ => _ = to.error(arity("client|setname")),
             }
         } else if is("GETNAME") {
             match rest {
                 [] if self.name.is_empty() => to.nil(),
                 [] => to.bulk(&self.name),
-                _ => to.error(&arity("client|getname")),
+                _ => to.error(arity("client|getname")),
             };
         } else if is("SETINFO") {
             match rest {
@@ -213,25 +213,25 @@ impl Session {
                         false => to.error("ERR it cannot contain spaces, newlines or special characters."),
                     }
                 }
-                [key, _] => to.error(&format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(key))),
-                _ => to.error(&arity("client|setinfo")),
+                [key, _] => to.error(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(key))),
+                _ => to.error(arity("client|setinfo")),
             };
         } else if is("ID") {
             match rest {
                 [] => to.integer(self.number),
-                _ => to.error(&arity("client|id")),
+                _ => to.error(arity("client|id")),
             };
         } else if is("INFO") {
             match rest {
                 [] => to.verbatim(None, self.info(told, now).as_bytes()),
-                _ => to.error(&arity("client|info")),
+                _ => to.error(arity("client|info")),
             };
         } else if is("NO-EVICT") || is("NO-TOUCH") {
             match rest {
                 [word] if on_or_off(word) => to.status("OK"),
                 [_] => to.error("ERR syntax error"),
-                _ if is("NO-EVICT") => to.error(&arity("client|no-evict")),
-                _ => to.error(&arity("client|no-touch")),
+                _ if is("NO-EVICT") => to.error(arity("client|no-evict")),
+                _ => to.error(arity("client|no-touch")),
             };
         } else {
             return Answer::None;
