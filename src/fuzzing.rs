@@ -25,6 +25,9 @@ use crate::resp::{DecodeError, Decoder, Limits, Reply, Room, Value, encode};
 use crate::serve::request::Inbox;
 use crate::topology::{Role, Word};
 
+mod served;
+pub use served::socket;
+
 /// Stands for a password: no message may repeat it.
 const SECRET: &str = "hunter2!";
 

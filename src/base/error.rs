@@ -302,6 +302,8 @@ struct Parts {
     attempts: Vec<Attempt>,
     /// How long there had been no node when the call ended, without waiting any longer.
     absent: Option<Duration>,
+    /// The server's words, where they are no UTF-8.
+    words: Option<Vec<u8>>,
 }
 
 /// A failure. Small to pass; a clone for another waiter costs a count.
@@ -318,6 +320,7 @@ impl Error {
             endpoint: None,
             attempts: Vec::new(),
             absent: None,
+            words: None,
         }))
     }
 
@@ -365,6 +368,20 @@ impl Error {
     pub(crate) fn absent_for(mut self, absent: Duration) -> Error {
         Arc::make_mut(&mut self.0).absent = Some(absent);
         self
+    }
+
+    /// The same failure with the server's words as they came, which its text repeats as far as they are UTF-8.
+    #[cold]
+    pub(crate) fn with_words(mut self, words: &[u8]) -> Error {
+        if std::str::from_utf8(words).is_err() {
+            Arc::make_mut(&mut self.0).words = Some(words.to_vec());
+        }
+        self
+    }
+
+    /// The server's words, where the text has something else in their place.
+    pub(crate) fn words(&self) -> Option<&[u8]> {
+        self.0.words.as_deref()
     }
 
     /// Which failure.

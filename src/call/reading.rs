@@ -97,15 +97,17 @@ fn read_command(ended: Ended, commands: &dyn Commands, absent: bool) -> Read {
         };
         false
     });
-    match meaning {
-        (error, Remedy::Ask(claim)) => Read::Doubtful(Doubt {
+    let (error, remedy) = meaning;
+    let error = error.with_words(reply.data());
+    match remedy {
+        Remedy::Ask(claim) => Read::Doubtful(Doubt {
             claim,
             text: text.into_owned(),
             whole: true,
             otherwise: Err(error),
             blame: None,
         }),
-        failed => failed.into(),
+        remedy => (error, remedy).into(),
     }
 }
 
@@ -244,8 +246,8 @@ fn aborted(replies: &[Reply], exec: &Reply) -> (Error, Remedy) {
         (error, Remedy::AnotherNode) => (error, Remedy::AnotherNode),
         _ => {
             let text = cause.text().into_owned();
-            let kind = ErrorKind::TransactionAborted { text };
-            (Error::new(kind).with_outcome(Outcome::Refused), Remedy::None)
+            let error = Error::new(ErrorKind::TransactionAborted { text }).with_words(cause.data());
+            (error.with_outcome(Outcome::Refused), Remedy::None)
         }
     }
 }

@@ -24,6 +24,9 @@ const PIECE: usize = 256;
 /// Beside the number of places that are taken: the deployment is closed. More than any capacity, so that none is free.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
+/// The room of a queue whose entries may have any size.
+const UNCOUNTED: usize = usize::MAX;
+
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
@@ -37,6 +40,8 @@ struct State {
     closed: bool,
     /// The program has freed it: what comes is dropped.
     freed: bool,
+    /// Bytes of the entries, where they are counted.
+    bytes: usize,
 }
 
 /// A queue of completions. Any thread, any time.
@@ -48,6 +53,10 @@ pub struct Queue {
     capacity: usize,
     /// Entries, and calls whose entry is still to come; and `CLOSED`, so that no place is taken once it is.
     taken: AtomicUsize,
+    /// Bytes that the entries may not reach without the last one; `UNCOUNTED`: any.
+    room: AtomicUsize,
+    /// More came than that: it was freed of itself.
+    overrun: AtomicBool,
     state: Mutex<State>,
     arrived: Condvar,
     /// Made when a program first asks for it: without one, posting costs no system call.
@@ -75,6 +84,8 @@ impl Queue {
         Queue {
             capacity: capacity.min(CLOSED),
             taken: AtomicUsize::new(0),
+            room: AtomicUsize::new(UNCOUNTED),
+            overrun: AtomicBool::new(false),
             state: Mutex::default(),
             arrived: Condvar::new(),
             signal: OnceLock::new(),
@@ -124,10 +135,15 @@ impl Queue {
             return;
         }
         let was_empty = state.entries.is_empty();
-        state.entries.extend(entries);
+        let overrun = self.add(&mut state, entries);
         state.untaken.add(untaken);
         if was_empty {
             self.raise();
+        }
+        if overrun {
+            self.overrun.store(true, Ordering::Relaxed);
+            drop(state);
+            return self.free();
         }
         let sleepers = state.sleepers;
         // Who wakes shall find the lock free.
@@ -137,6 +153,24 @@ impl Queue {
             _ if count == 1 => self.arrived.notify_one(),
             _ => self.arrived.notify_all(),
         }
+    }
+
+    /// Adds entries. Whether there was no room for them.
+    #[inline]
+    fn add(&self, state: &mut State, entries: impl Iterator<Item = Entry>) -> bool {
+        let room = self.room.load(Ordering::Relaxed);
+        if room == UNCOUNTED {
+            state.entries.extend(entries);
+            return false;
+        }
+        let (mut bytes, mut last) = (state.bytes, 0);
+        let weighed = entries.inspect(|entry| {
+            last = weight(entry);
+            bytes += last;
+        });
+        state.entries.extend(weighed);
+        state.bytes = bytes;
+        bytes - last >= room
     }
 
     /// Posts an entry that nobody took a place for; false when the queue is full, closed or freed, and the entry is
@@ -263,9 +297,14 @@ impl Queue {
     #[inline]
     fn take_piece(&self, state: &mut State, most: usize) -> Piece<'_> {
         let count = most.min(state.entries.len());
-        let entries = match count == state.entries.len() {
+        let entries: VecDeque<Entry> = match count == state.entries.len() {
             true => std::mem::take(&mut state.entries),
             false => state.entries.drain(..count).collect(),
+        };
+        // Nothing, where they are not counted.
+        state.bytes = match state.entries.is_empty() || state.bytes == 0 {
+            true => 0,
+            false => state.bytes.saturating_sub(entries.iter().map(weight).sum()),
         };
         let calls = entries.iter().filter(|entry| entry.kind == EntryKind::Call);
         let untaken = state.untaken.split(calls.count());
@@ -291,6 +330,9 @@ impl Queue {
         }
         if state.entries.is_empty() {
             self.raise();
+        }
+        if self.room.load(Ordering::Relaxed) != UNCOUNTED {
+            state.bytes += entries.iter().map(weight).sum::<usize>();
         }
         entries.append(&mut state.entries);
         state.entries = entries;
@@ -341,12 +383,24 @@ impl Queue {
             let mut state = self.state.lock();
             state.freed = true;
             state.untaken = InOrder::default();
+            state.bytes = 0;
             self.lower();
             std::mem::take(&mut state.entries)
         };
         self.arrived.notify_all();
         self.moved.notify_waiters();
         drop(dropped);
+    }
+
+    /// From here on its entries have fewer bytes than this, but for the last one, which may have any: where more comes, it is
+    /// freed, so that memory ends there and not when somebody looks. First before anything comes.
+    pub(crate) fn set_room(&self, bytes: usize) {
+        self.room.store(bytes.min(UNCOUNTED - 1), Ordering::Relaxed);
+    }
+
+    /// Whether more came than there was room for.
+    pub(crate) fn is_overrun(&self) -> bool {
+        self.overrun.load(Ordering::Relaxed)
     }
 
     /// Has this task woken, and no other, when something is there again.
@@ -368,6 +422,11 @@ impl Queue {
             signal.lower();
         }
     }
+}
+
+/// The memory of what an entry brings.
+fn weight(entry: &Entry) -> usize {
+    entry.result.as_ref().map_or(0, Reply::memory)
 }
 
 /// Entries on their way from a queue to who polls it, with what counts the calls among them. What was not handed out

@@ -3,6 +3,7 @@
 use super::*;
 use crate::completion::EntryKind;
 use crate::net::sys::{Ready, wait_ready};
+use crate::resp::Builder;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -251,4 +252,39 @@ fn what_was_not_handed_out_when_a_poll_unwinds_is_there_for_the_next() {
     assert_eq!(count.load(Ordering::Relaxed), 0);
     assert!(!readable(&queue));
     assert_eq!(queue.taken.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn entries_that_are_counted_reach_no_further_than_one_beyond_their_room() {
+    let large = || {
+        let mut made = Builder::new();
+        made.string(&[b'x'; 1000]);
+        let result = Ok(made.finish().unwrap());
+        Entry { result, ..entry(0) }
+    };
+    let of = large().result.unwrap().memory();
+    let queue = Queue::new(100);
+    queue.set_room(2 * of + 1);
+    assert!(queue.post(large()) && queue.post(large()) && queue.post(large()));
+    assert_eq!(tags(&queue, 1, 0).0, Ok(Polled::Some(1)));
+    assert!(
+        queue.post(large()) && !queue.is_overrun(),
+        "what was taken counts no more"
+    );
+    assert_eq!(queue.state.lock().bytes, 3 * of);
+    let untaken = Arc::default();
+    queue.take_place().unwrap();
+    queue.post_taken(std::iter::once(large()), Some(Untaken::new(&untaken, 1)));
+    assert!(queue.is_overrun());
+    assert_eq!(untaken.load(Ordering::Relaxed), 0);
+    let state = queue.state.lock();
+    assert!(state.entries.is_empty() && state.bytes == 0, "nothing of it stays");
+    drop(state);
+    let shut = Queue::new(100);
+    shut.set_room(0);
+    shut.post(entry(1));
+    assert!(shut.is_overrun(), "not one");
+    let any = Queue::new(100);
+    assert!((0..50).all(|_| any.post(large())));
+    assert_eq!((any.is_overrun(), any.state.lock().bytes), (false, 0));
 }

@@ -162,8 +162,7 @@ impl Reply {
     }
 
     /// All that it holds: nodes, the table, bytes.
-    #[cfg(test)]
-    pub(super) fn memory_held(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let rest = self.rest.as_ref();
         let rest = rest.map_or(0, |rest| rest.bytes.capacity() + size_of_val(&*rest.table));
         size_of_val(&*self.nodes) + rest

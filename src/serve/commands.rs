@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::failure;
-use super::form::{Form, form};
+use super::form::form;
 use super::gathered::Gathered;
 use super::listening::{self, Listening, MOST_MESSAGES};
 use super::out::Out;
-use super::request::MOST_REQUEST;
-use super::session::{Answer, Session, arity};
+use super::session::{Answer, Session, arity, misfit};
 use super::shape::Writer;
 use super::slots::{Call, Due, Slots};
+use super::window::Window;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heavy::Bytes;
@@ -52,15 +52,20 @@ pub(super) struct Core {
     pub(super) slots: Slots,
     /// Replies on their way to the peer.
     pub(super) out: Out,
+    /// Bytes of replies that were given away and that the peer has not read yet.
+    pub(super) unread: usize,
+    pub(super) window: Window,
     pub(super) end: End,
     pub(super) listening: Option<Listening>,
     /// A call found too many under way, of this socket or of others: it is tried again until then.
     pub(super) full_until: Option<Deadline>,
     /// What the first of the slots asked for must be done before anything else is begun.
     alone: bool,
-    multi: Option<Gathered>,
+    pub(super) multi: Option<Gathered>,
+    /// The reply to a PUBLISH, until what it published is heard; and its number.
+    pub(super) held: Option<(u64, Out)>,
     /// The connection that is kept, from WATCH on.
-    watch: Option<Arc<Hold>>,
+    pub(super) watch: Option<Arc<Hold>>,
 }
 
 impl Drop for Core {
@@ -68,6 +73,8 @@ impl Drop for Core {
         for id in self.slots.waiting() {
             self.port.cancel(id);
         }
+        // Replies that nobody will read are let go of as they come.
+        self.queue.free();
         self.let_go(false);
     }
 }
@@ -76,19 +83,25 @@ impl Core {
     pub(super) fn new(port: Port, now: Instant) -> Core {
         let settings = port.settings();
         let session = Session::new(port.role(), settings.database, settings.protocol != 2, now);
-        Core {
+        let window = Window::new(settings.limits.max_bytes);
+        let core = Core {
             port,
             queue: Arc::new(Queue::new(2 * MOST_CALLS)),
             session,
             slots: Slots::default(),
             out: Out::default(),
+            unread: 0,
+            window,
             end: End::Open,
             listening: None,
             full_until: None,
             alone: false,
             multi: None,
+            held: None,
             watch: None,
-        }
+        };
+        core.make_room();
+        core
     }
 
     /// Whether the next request may be looked at.
@@ -98,7 +111,36 @@ impl Core {
             .as_ref()
             .is_some_and(|listening| listening.waits_until().is_some());
         let full = self.slots.len() >= MOST_CALLS || self.slots.bytes() >= MOST_BYTES;
-        self.end == End::Open && !waits && !full && (self.slots.is_empty() || !self.alone)
+        self.end == End::Open && !waits && !full && !self.is_shut() && (self.slots.is_empty() || !self.alone)
+    }
+
+    /// Whether nothing more is asked for until the peer has read, or what was asked for has come.
+    pub(super) fn is_shut(&self) -> bool {
+        !self.window.admits(self.slots.calls(), self.waiting())
+    }
+
+    /// Bytes that wait for the peer.
+    pub(super) fn waiting(&self) -> usize {
+        let early = self.listening.as_ref().map_or(0, Listening::early_bytes);
+        self.unread + self.out.len() + self.slots.parked() + early
+    }
+
+    /// Tells the queues how much may come until the next turn.
+    pub(super) fn make_room(&self) {
+        let room = self.window.room(self.waiting());
+        self.queue.set_room(room);
+        if let Some(listening) = &self.listening {
+            listening.queue.set_room(room);
+        }
+    }
+
+    /// Whether more came than the peer may leave unread.
+    pub(super) fn is_overrun(&self) -> bool {
+        let messages = self
+            .listening
+            .as_ref()
+            .is_some_and(|listening| listening.queue.is_overrun());
+        messages || self.queue.is_overrun()
     }
 
     /// Whether only the peer ends what is under way.
@@ -117,7 +159,7 @@ impl Core {
         self.slots.push_ready(reply, &mut self.out);
     }
 
-    fn refuse(&mut self, text: &str) {
+    pub(super) fn refuse(&mut self, text: impl AsRef<[u8]>) {
         self.say(|to| _ = to.error(text));
     }
 
@@ -139,11 +181,7 @@ impl Core {
         } else if self.multi.is_some() && !frames && !is("QUIT") && !is("RESET") {
             self.gather(args);
         } else if self.told() != [0; 3] && !listening::is_allowed(self.session.protocol, name) {
-            self.refuse(&format!(
-                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
-                 context",
-                full_name(args)
-            ));
+            self.refuse_while_subscribed(args);
         } else if let Some((kind, begins)) = listening::kind_of(name) {
             self.listen(kind, begins, args);
         } else if is("MULTI") {
@@ -157,12 +195,26 @@ impl Core {
         } else if is("UNWATCH") {
             match args {
                 [_] => self.unwatch(),
-                _ => self.refuse(&arity("unwatch")),
+                _ => self.refuse(arity("unwatch")),
             }
         } else {
             return self.command(args, whole, now);
         }
         Taken::Yes
+    }
+
+    fn refuse_while_subscribed(&mut self, args: &[&[u8]]) {
+        let name = full_name(args);
+        let text = misfit(args).unwrap_or_else(|| {
+            format!(
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                 this context"
+            )
+        });
+        match name.as_str() {
+            "exec" => self.refuse(exec_aborted(&text)),
+            _ => self.refuse(text),
+        }
     }
 
     /// Whether what comes before must be done before this is begun.
@@ -174,8 +226,21 @@ impl Core {
             _ if is("HELLO") || is("RESET") || listening::kind_of(name).is_some() => !gathers || is("RESET"),
             _ if is("WATCH") => !gathers,
             Some(_) if is("EXEC") || is("DISCARD") || is("UNWATCH") => true,
-            _ => !gathers && look_up(args) == Some(Class::Blocking),
+            _ => !gathers && (self.hears(args) || look_up(args) == Some(Class::Blocking)),
         }
+    }
+
+    /// Whether this waits in the server.
+    pub(super) fn would_wait(&self, args: &[&[u8]]) -> bool {
+        self.multi.is_none() && look_up(args) == Some(Class::Blocking)
+    }
+
+    /// Whether the peer hears what this publishes.
+    fn hears(&self, args: &[&[u8]]) -> bool {
+        let listening = self.listening.as_ref();
+        listening.is_some_and(|listening| {
+            listening::published(args).is_some_and(|(kind, channel)| listening.hears(kind, channel))
+        })
     }
 
     /// Answered here, or by a node.
@@ -201,10 +266,7 @@ impl Core {
     fn submit(&mut self, args: &[&[u8]], whole: Option<&Arc<Bytes>>) -> Taken {
         let class = look_up(args);
         if let Some(instead) = refused(class) {
-            self.refuse(&format!(
-                "ERR {} cannot run on this socket: {instead}",
-                shown_name(args)
-            ));
+            self.refuse(format!("ERR {} cannot run on this socket: {instead}", shown_name(args)));
             return Taken::Yes;
         }
         if !is_read_only(args) {
@@ -218,11 +280,16 @@ impl Core {
             None => self.port.submit(args, whole, to),
         };
         let bytes = args.iter().map(|arg| arg.len()).sum();
-        self.submitted(call, Due::Reply(form(args)), bytes, class == Some(Class::Blocking))
+        let hears = self.hears(args);
+        let taken = self.submitted(call, Due::Reply(form(args)), bytes, class == Some(Class::Blocking));
+        if hears {
+            self.alone = self.slots.wait_to_hear();
+        }
+        taken
     }
 
     /// Whether a call that was not accepted may be once others are done: as long as it would have waited for its reply.
-    fn comes_again(&mut self, error: &Error) -> bool {
+    pub(super) fn comes_again(&mut self, error: &Error) -> bool {
         if !matches!(error.kind(), ErrorKind::QueueFull { .. }) {
             return false;
         }
@@ -241,26 +308,32 @@ impl Core {
 
     /// A write for the connection that is kept, while none may go out there: it waits, or is refused once it has waited for
     /// as long as it may.
-    fn held_back(&mut self) -> Option<Taken> {
+    pub(super) fn held_back(&mut self) -> Option<Taken> {
         let error = self.port.held_back(self.watch.as_ref()?)?;
         if self.has_time() {
             return Some(Taken::Later);
         }
-        self.refuse(&failure::text(&error));
+        self.refuse(failure::text(&error));
         Some(Taken::Yes)
     }
 
     /// What came of a submission; where there are too many under way, it comes again.
-    fn submitted(&mut self, call: Result<CallId>, due: Due, bytes: usize, alone: bool) -> Taken {
+    pub(super) fn submitted(&mut self, call: Result<CallId>, due: Due, bytes: usize, alone: bool) -> Taken {
         match call {
             Ok(id) => {
                 self.full_until = None;
                 self.alone = alone;
                 let waits = alone && matches!(due, Due::Reply(_));
-                self.slots.push(Call { id, due, bytes, waits });
+                self.slots.push(Call {
+                    id,
+                    due,
+                    bytes,
+                    waits,
+                    hears: false,
+                });
             }
             Err(error) if self.comes_again(&error) => return Taken::Later,
-            Err(error) => self.refuse(&failure::text(&error)),
+            Err(error) => self.refuse(failure::text(&error)),
         }
         Taken::Yes
     }
@@ -269,12 +342,12 @@ impl Core {
         let names = args.get(1..).unwrap_or_default();
         let mut to = Writer::new(&mut self.out, self.session.protocol);
         if begins && names.is_empty() {
-            to.error(&arity(&kind.commands().0.to_ascii_lowercase()));
+            to.error(arity(&kind.commands().0.to_ascii_lowercase()));
         } else if begins {
             let deadline = match self.port.deadline() {
                 Ok(deadline) => deadline,
                 Err(error) => {
-                    to.error(&failure::text(&error));
+                    to.error(failure::text(&error));
                     return;
                 }
             };
@@ -294,141 +367,12 @@ impl Core {
                 .for_each(|name| listening::unsubscribed(kind, Some(name), [0; 3], &mut to));
         }
     }
+}
 
-    fn multi(&mut self, args: &[&[u8]]) {
-        match args {
-            [_] if self.multi.is_some() => self.refuse("ERR MULTI calls can not be nested"),
-            [_] => {
-                self.multi = Some(Gathered::new(MOST_REQUEST));
-                self.say(|to| _ = to.status("OK"));
-            }
-            _ => self.misfits("multi"),
-        }
-    }
-
-    /// One of those that frame a transaction has too many words or too few: within one, none of it is executed.
-    fn misfits(&mut self, name: &str) {
-        if let Some(gathered) = &mut self.multi {
-            gathered.spoil();
-        }
-        self.refuse(&arity(name));
-    }
-
-    /// Keeps a command until EXEC.
-    fn gather(&mut self, args: &[&[u8]]) {
-        let Some(gathered) = &mut self.multi else { return };
-        match gathered.add(args, refused(look_up(args))) {
-            Ok(()) => self.say(|to| _ = to.status("QUEUED")),
-            Err(text) => self.refuse(&text),
-        }
-    }
-
-    fn exec(&mut self, args: &[&[u8]], now: Instant) -> Taken {
-        if args.len() > 1 {
-            // A server ends the transaction with it, where there is one.
-            if self.multi.take().is_some() {
-                self.let_go(false);
-            }
-            let why = arity("exec");
-            let why = why.strip_prefix("ERR ").unwrap_or(&why);
-            self.refuse(&format!("EXECABORT Transaction discarded because of: {why}"));
-            return Taken::Yes;
-        }
-        if self.multi.is_some() {
-            if let Some(taken) = self.held_back() {
-                if taken == Taken::Yes {
-                    self.multi = None;
-                    self.let_go(false);
-                }
-                return taken;
-            }
-        }
-        let Some(mut gathered) = self.multi.take() else {
-            self.refuse("ERR EXEC without MULTI");
-            return Taken::Yes;
-        };
-        if self.watch.is_some() {
-            gathered.ask_something();
-        }
-        if gathered.is_spoilt() {
-            self.let_go(false);
-            self.refuse("EXECABORT Transaction discarded because of previous errors.");
-        } else if gathered.batch().is_empty() {
-            let mut reply = Out::default();
-            self.write_transaction(gathered.into_parts(), None, now, &mut reply);
-            self.slots.push_ready(reply, &mut self.out);
-        } else {
-            let to = (&self.queue, self.slots.next());
-            let call = match &self.watch {
-                Some(hold) => self.port.submit_batch_held(gathered.batch(), to, hold),
-                None => self.port.submit_batch(gathered.batch(), to),
-            };
-            if let Err(error) = &call {
-                if self.comes_again(error) {
-                    self.multi = Some(gathered);
-                    return Taken::Later;
-                }
-                self.let_go(false);
-            }
-            let (bytes, alone) = (gathered.bytes(), self.watch.is_some());
-            return self.submitted(call, Due::Transaction(gathered.into_parts()), bytes, alone);
-        }
-        Taken::Yes
-    }
-
-    fn discard(&mut self, args: &[&[u8]]) {
-        match args {
-            [_] if self.multi.take().is_none() => self.refuse("ERR DISCARD without MULTI"),
-            [_] => self.unwatch(),
-            _ => self.misfits("discard"),
-        }
-    }
-
-    fn watch(&mut self, args: &[&[u8]]) -> Taken {
-        if args.len() < 2 {
-            self.misfits("watch");
-            return Taken::Yes;
-        }
-        if self.multi.is_some() {
-            self.refuse("ERR WATCH inside MULTI is not allowed");
-            return Taken::Yes;
-        }
-        let to = (&self.queue, self.slots.next());
-        let bytes = args.iter().map(|arg| arg.len()).sum();
-        if let Some(hold) = &self.watch {
-            let call = self.port.submit_held(args, to, hold);
-            return self.submitted(call, Due::Reply(Form::default()), bytes, false);
-        }
-        let hold = Arc::<Hold>::default();
-        let call = self.port.submit_keeping(args, to, &hold);
-        self.watch = call.is_ok().then_some(hold);
-        self.submitted(call, Due::Watch, bytes, true)
-    }
-
-    /// The keys are watched no more.
-    fn unwatch(&mut self) {
-        let unwatch: [&[u8]; 1] = [b"UNWATCH"];
-        let to = (&self.queue, self.slots.next());
-        match self
-            .watch
-            .as_ref()
-            .map(|hold| self.port.submit_held(&unwatch, to, hold))
-        {
-            Some(Ok(id)) => _ = self.submitted(Ok(id), Due::Unwatch, 0, true),
-            // A connection that is gone watches nothing.
-            _ => {
-                self.let_go(false);
-                self.say(|to| _ = to.status("OK"));
-            }
-        }
-    }
-
-    /// Lets go of the connection that is kept, if one is.
-    pub(super) fn let_go(&mut self, clean: bool) {
-        if let Some(hold) = self.watch.take() {
-            self.port.release(&hold, clean);
-        }
-    }
+/// What EXEC says that was refused with this text itself.
+pub(super) fn exec_aborted(text: &str) -> String {
+    let why = text.strip_prefix("ERR ").unwrap_or(text);
+    format!("EXECABORT Transaction discarded because of: {why}")
 }
 
 /// A command as a server calls it, with its subcommand where it has some.
@@ -450,7 +394,7 @@ fn full_name(args: &[&[u8]]) -> String {
 }
 
 /// What to use in place of a command that no client may send.
-fn refused(class: Option<Class>) -> Option<&'static str> {
+pub(super) fn refused(class: Option<Class>) -> Option<&'static str> {
     match class? {
         Class::Confirming { instead } | Class::Stateful { instead } | Class::Never { instead } => Some(instead),
         Class::Shared | Class::Blocking => None,

@@ -1,21 +1,39 @@
 //! What a call that failed is told as: a server's own words where there are any, otherwise what is known of it. Pure.
 
+use std::borrow::Cow;
+
 use crate::base::error::{Error, ErrorKind, Outcome};
 
+const DISCARDED: &str = "EXECABORT Transaction discarded because of: ";
+
 /// The text of the error reply, but for line ends.
-pub(super) fn text(error: &Error) -> String {
-    match error.kind() {
-        ErrorKind::Server { text } | ErrorKind::Readonly { text } | ErrorKind::Loading { text } => text.clone(),
-        ErrorKind::TransactionAborted { text } if text.starts_with("EXECABORT ") => text.clone(),
-        ErrorKind::TransactionAborted { text } => format!("EXECABORT Transaction discarded because of: {text}"),
-        ErrorKind::Timeout { .. } => format!("TIMEOUT {error}"),
+pub(super) fn text(error: &Error) -> Cow<'_, [u8]> {
+    let aborted = matches!(error.kind(), ErrorKind::TransactionAborted { text } if !text.starts_with("EXECABORT "));
+    let own: Cow<'_, [u8]> = match (error.words(), error.kind()) {
+        (Some(words), _) => words.into(),
+        (
+            None,
+            ErrorKind::Server { text }
+            | ErrorKind::Readonly { text }
+            | ErrorKind::Loading { text }
+            | ErrorKind::TransactionAborted { text },
+        ) => text.as_bytes().into(),
+        (None, ErrorKind::Timeout { .. }) => said("TIMEOUT", error),
         // It was refused here, as a server refuses.
-        ErrorKind::InvalidArgument { .. } | ErrorKind::UnsupportedCommand { .. } => format!("ERR {error}"),
+        (None, ErrorKind::InvalidArgument { .. } | ErrorKind::UnsupportedCommand { .. }) => said("ERR", error),
         _ => match error.outcome() {
-            Outcome::NotSent | Outcome::Refused => format!("NOTSENT {error}"),
-            Outcome::Unknown => format!("UNKNOWN {error}"),
+            Outcome::NotSent | Outcome::Refused => said("NOTSENT", error),
+            Outcome::Unknown => said("UNKNOWN", error),
         },
+    };
+    match aborted {
+        true => [DISCARDED.as_bytes(), &own].concat().into(),
+        false => own,
     }
+}
+
+fn said(word: &str, error: &Error) -> Cow<'static, [u8]> {
+    format!("{word} {error}").into_bytes().into()
 }
 
 /// Whether a transaction was not executed since a key that it watches was changed.

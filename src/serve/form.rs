@@ -77,6 +77,16 @@ const ROOT: [&[u8]; 10] = [
     b"BRPOPLPUSH",
 ];
 
+/// The same within a transaction, where nothing waits: these two answer then as LMOVE does.
+pub(super) fn form_within(args: &[&[u8]]) -> Form {
+    let name = args.first().copied().unwrap_or_default();
+    let moves = [b"BLMOVE".as_slice(), b"BRPOPLPUSH"];
+    match moves.iter().any(|other| name.eq_ignore_ascii_case(other)) {
+        true => Form::default(),
+        false => form(args),
+    }
+}
+
 /// The form of the reply to a command.
 pub(super) fn form(args: &[&[u8]]) -> Form {
     let name = args.first().copied().unwrap_or_default();

@@ -1,7 +1,8 @@
 //! The commands of a transaction, between MULTI and EXEC.
 
 use super::failure;
-use super::form::form;
+use super::form::form_within;
+use super::listening::kind_of;
 use super::session::{is_ours, misfit};
 use super::slots::Part;
 use crate::call::commands::shown_name;
@@ -31,7 +32,7 @@ impl Gathered {
     }
 
     /// Adds a command; why it is refused. `instead`: what to use in its place on any socket.
-    pub(super) fn add(&mut self, args: &[&[u8]], instead: Option<&str>) -> Result<(), String> {
+    pub(super) fn add(&mut self, args: &[&[u8]], instead: Option<&str>) -> Result<(), Vec<u8>> {
         let added = self.try_add(args, instead);
         self.spoilt |= added.is_err();
         added
@@ -42,25 +43,35 @@ impl Gathered {
         self.spoilt = true;
     }
 
-    fn try_add(&mut self, args: &[&[u8]], instead: Option<&str>) -> Result<(), String> {
+    fn try_add(&mut self, args: &[&[u8]], instead: Option<&str>) -> Result<(), Vec<u8>> {
         // A part that is answered here still takes its place.
         self.bytes += args.iter().map(|arg| arg.len() + 64).sum::<usize>();
         if self.bytes > self.most {
-            return Err(format!("ERR the transaction is larger than {} bytes", self.most));
+            return Err(format!("ERR the transaction is larger than {} bytes", self.most).into());
         }
         if is_ours(args) {
             if let Some(text) = misfit(args) {
-                return Err(text);
+                return Err(text.into());
             }
             let own = args.iter().map(|arg| arg.to_vec()).collect();
             self.parts.push(Part::Local(own));
             return Ok(());
         }
-        if let Some(instead) = instead {
-            return Err(format!("ERR {} cannot run on this socket: {instead}", shown_name(args)));
+        if args.first().is_some_and(|name| kind_of(name).is_some()) {
+            let name = shown_name(args);
+            let text = format!(
+                "ERR {name} inside MULTI is not possible on this socket: say it in front of MULTI or behind EXEC"
+            );
+            return Err(text.into());
         }
-        self.batch.add_queued(args).map_err(|error| failure::text(&error))?;
-        self.parts.push(Part::Remote(form(args)));
+        if let Some(instead) = instead {
+            let text = format!("ERR {} cannot run on this socket: {instead}", shown_name(args));
+            return Err(text.into());
+        }
+        self.batch
+            .add_queued(args)
+            .map_err(|error| failure::text(&error).into_owned())?;
+        self.parts.push(Part::Remote(form_within(args)));
         Ok(())
     }
 

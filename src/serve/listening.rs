@@ -14,6 +14,9 @@ use crate::resp::Reply;
 /// Messages that may wait to be taken. A peer that would lose one is told by the end of its stream, as servers do it.
 pub(super) const MOST_MESSAGES: usize = 1 << 16;
 
+/// A name that stands behind what was published, and that no peer is told of.
+const BEHIND: &[u8] = b"libsentinel:behind";
+
 /// A SUBSCRIBE whose names are not in force yet.
 #[derive(Debug)]
 struct Pending {
@@ -32,13 +35,17 @@ pub(super) struct Listening {
     /// What the peer was told to be subscribed to.
     told: [HashSet<Vec<u8>>; 3],
     pending: Option<Pending>,
-    /// Messages that came before the peer was told.
+    /// Messages that came before the peer was told, and their bytes.
     early: Vec<Reply>,
+    early_bytes: usize,
+    /// Until when it is waited for what the peer itself has published.
+    own: Option<Deadline>,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         self.wanted.end();
+        self.queue.free();
     }
 }
 
@@ -52,6 +59,17 @@ pub(super) fn kind_of(name: &[u8]) -> Option<(ChannelKind, bool)> {
     })
 }
 
+/// Where a command publishes something.
+pub(super) fn published<'a>(args: &[&'a [u8]]) -> Option<(ChannelKind, &'a [u8])> {
+    let [name, channel, _] = args else { return None };
+    let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+    match () {
+        () if is("PUBLISH") => Some((ChannelKind::Channel, channel)),
+        () if is("SPUBLISH") => Some((ChannelKind::Sharded, channel)),
+        () => None,
+    }
+}
+
 impl Listening {
     /// To nothing yet.
     pub(super) fn new(wanted: Arc<Wanted>, queue: Arc<Queue>) -> Listening {
@@ -61,7 +79,14 @@ impl Listening {
             told: Default::default(),
             pending: None,
             early: Vec::new(),
+            early_bytes: 0,
+            own: None,
         }
+    }
+
+    /// Bytes of the messages that wait until the peer is told.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early_bytes
     }
 
     /// How many channels, patterns and sharded channels the peer was told of.
@@ -74,9 +99,35 @@ impl Listening {
         self.pending.is_none() && self.told.iter().all(HashSet::is_empty)
     }
 
-    /// Until when a SUBSCRIBE waits, if one does.
+    /// Until when a SUBSCRIBE waits, or a PUBLISH for what it published, if one does.
     pub(super) fn waits_until(&self) -> Option<Deadline> {
-        self.pending.as_ref().map(|pending| pending.deadline)
+        self.own.or(self.pending.as_ref().map(|pending| pending.deadline))
+    }
+
+    /// Whether the peer may hear what it publishes there.
+    pub(super) fn hears(&self, kind: ChannelKind, channel: &[u8]) -> bool {
+        let by_pattern = kind == ChannelKind::Channel && !self.told(ChannelKind::Pattern).is_empty();
+        by_pattern || self.told(kind).contains(channel)
+    }
+
+    /// The peer has published something: what it hears of that comes in front of the reply. It comes on another connection,
+    /// where the server confirms one more name behind it.
+    pub(super) fn await_own(&mut self, deadline: Deadline) {
+        let asked = self
+            .wanted
+            .change(|wanted| wanted.add(ChannelKind::Channel, BEHIND, true));
+        self.own = asked.is_ok().then_some(deadline);
+    }
+
+    /// Whether it is waited for that.
+    pub(super) fn awaits_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    fn has_own(&mut self) {
+        if self.own.take().is_some() {
+            let _ = self.wanted.change(|wanted| wanted.remove(ChannelKind::Channel, BEHIND));
+        }
     }
 
     /// Begins to listen; the answer is written once all names are in force.
@@ -115,6 +166,7 @@ impl Listening {
     pub(super) fn take(&mut self, entry: Entry, to: &mut Writer<'_>) -> bool {
         match (entry.kind, entry.result) {
             (EntryKind::Message, Ok(message)) if self.pending.is_some() => {
+                self.early_bytes += message.memory();
                 self.early.push(message);
                 return self.early.len() <= MOST_MESSAGES;
             }
@@ -122,10 +174,12 @@ impl Listening {
             (_, Ok(event)) => {
                 let text = |key: &[u8]| event.get(key).map(|value| value.data().to_vec()).unwrap_or_default();
                 match text(b"event").as_slice() {
+                    b"subscribed" if text(b"channel") == BEHIND => self.has_own(),
                     b"subscribed" => self.in_force(&text(b"kind"), &text(b"channel"), to),
                     _ => return event.get(b"dropped").is_none_or(|dropped| dropped.integer() == 0),
                 }
             }
+            (_, Err(_)) if self.own.is_some() => self.has_own(),
             (_, Err(error)) => self.fail(&error, to),
         }
         true
@@ -133,6 +187,9 @@ impl Listening {
 
     /// The time of a SUBSCRIBE has passed.
     pub(super) fn late(&mut self, to: &mut Writer<'_>) {
+        if self.own.is_some() {
+            return self.has_own();
+        }
         let during = "waiting for the subscription".to_owned();
         self.fail(&Error::new(ErrorKind::Timeout { during }), to);
     }
@@ -173,7 +230,10 @@ impl Listening {
         let text = failure::text(error);
         // Behind a server's word stands for which command and name it is.
         let text = match error.server_code() {
-            Some(_) => text.rsplit_once(" (").map_or(text.as_str(), |(word, _)| word),
+            Some(_) => {
+                let end = text.windows(2).rposition(|pair| pair == b" (");
+                text.get(..end.unwrap_or(text.len())).unwrap_or_default()
+            }
             None => &text,
         };
         to.error(text);
@@ -181,6 +241,7 @@ impl Listening {
     }
 
     fn catch_up(&mut self, to: &mut Writer<'_>) {
+        self.early_bytes = 0;
         for message in std::mem::take(&mut self.early) {
             self.message(message, to);
         }

@@ -1,9 +1,9 @@
 //! Sockets that speak RESP as a server of the client's role does, for programs with a client library of their own.
 //!
-//! A [`peer`] is one socket: what comes in is taken apart ([`request`]), taken up in its turn ([`commands`]), answered here
-//! ([`session`]) or by a call of the client, whose end is told in its place ([`slots`], [`answers`]) and in the peer's
-//! protocol ([`shape`], [`form`]). The calls are submissions like any other: what is repeated, and what an outcome is, is
-//! decided in `call`.
+//! A [`peer`] is one socket: what comes in is taken apart ([`request`]), taken up in its turn ([`commands`],
+//! [`transactions`]) as far as the peer reads ([`window`]), answered here ([`session`]) or by a call of the client, whose end
+//! is told in its place ([`slots`], [`answers`]) and in the peer's protocol ([`shape`], [`form`]). The calls are submissions
+//! like any other: what is repeated, and what an outcome is, is decided in `call`.
 
 mod answers;
 mod commands;
@@ -19,6 +19,8 @@ pub(crate) mod request;
 mod session;
 mod shape;
 mod slots;
+mod transactions;
+mod window;
 
 use std::os::fd::OwnedFd;
 

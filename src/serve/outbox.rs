@@ -1,4 +1,4 @@
-//! Replies on their way to a peer: so many bytes at most, for one that does not read. No I/O.
+//! Replies on their way to a peer. No I/O.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -27,46 +27,38 @@ impl Piece {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outbox {
     pieces: VecDeque<Piece>,
     /// Bytes of the first of them that were sent.
     sent: usize,
     /// Bytes that were not.
     left: usize,
-    most: usize,
     /// A buffer that was sent, for the next.
     spare: Vec<u8>,
 }
 
 impl Outbox {
-    /// Empty; it holds `most` bytes, and a single reply of any size.
-    pub(super) fn new(most: usize) -> Outbox {
-        Outbox {
-            pieces: VecDeque::new(),
-            sent: 0,
-            left: 0,
-            most,
-            spare: Vec::new(),
-        }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.left == 0
     }
 
-    /// Takes over what is to be sent. False when there would be too much, with `parked` bytes that wait elsewhere.
-    pub(super) fn take(&mut self, out: &mut Out, parked: usize) -> bool {
-        let (before, more) = (self.left, out.len());
-        if more > 0 {
-            self.left += more;
-            for (bytes, large) in out.take_large() {
-                self.push(bytes);
-                self.pieces.push_back(Piece::Apart(large));
-            }
-            self.push_from(&mut out.bytes);
+    /// Bytes that were not sent.
+    pub(super) fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Takes over what is to be sent.
+    pub(super) fn take(&mut self, out: &mut Out) {
+        if out.is_empty() {
+            return;
         }
-        (before == 0 || self.left <= self.most) && parked <= self.most
+        self.left += out.len();
+        for (bytes, large) in out.take_large() {
+            self.push(bytes);
+            self.pieces.push_back(Piece::Apart(large));
+        }
+        self.push_from(&mut out.bytes);
     }
 
     fn push(&mut self, mut bytes: Vec<u8>) {
@@ -145,18 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sent_is_bounded_but_for_a_single_reply() {
-        let mut outbox = Outbox::new(100);
-        assert!(outbox.take(&mut small(&[1; 1000]), 0));
+    fn what_is_not_sent_is_counted_and_goes_out_in_its_order() {
+        let mut outbox = Outbox::default();
+        outbox.take(&mut small(&[1; 1000]));
         outbox.sent(990);
-        assert!(outbox.take(&mut small(&[2; 90]), 0));
-        assert!(!outbox.take(&mut small(&[3; 1]), 0));
+        outbox.take(&mut small(&[2; 90]));
+        outbox.take(&mut small(&[3; 1]));
+        outbox.take(&mut Out::default());
+        assert_eq!(outbox.len(), 101);
         assert_eq!(drained(&mut outbox, 7), [&[1; 10][..], &[2; 90], &[3]].concat());
-        assert!(outbox.take(&mut small(b"x"), 100));
-        assert!(
-            !outbox.take(&mut Out::default(), 101),
-            "what waits behind another reply counts too"
-        );
+        assert_eq!(outbox.len(), 0);
     }
 
     #[test]
@@ -178,7 +168,7 @@ mod tests {
         let wanted = [b"10<", &values[0][..], b"><small><", &values[2], b">"].concat();
         assert_eq!(behind.len(), wanted.len());
         for count in [1000, 70_000, usize::MAX] {
-            let mut outbox = Outbox::new(usize::MAX);
+            let mut outbox = Outbox::default();
             let mut out = Out::default();
             for value in reply.elements() {
                 out.bytes.push(b'<');
@@ -187,7 +177,7 @@ mod tests {
             }
             let mut all = small(b"10");
             all.append(out);
-            assert!(outbox.take(&mut all, 0));
+            outbox.take(&mut all);
             assert!(all.is_empty());
             assert!(drained(&mut outbox, count) == wanted, "{count}");
         }

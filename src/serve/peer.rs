@@ -43,22 +43,24 @@ pub(super) struct Peer {
     over: bool,
     /// A request is there as a whole, and waits for its turn.
     waits: bool,
+    /// It asks for more, and may not before it has read; for so long it may read nothing.
+    patience: Option<Pin<Box<Sleep>>>,
     ended: Pin<Box<dyn Future<Output = ()>>>,
     alarm: Pin<Box<Sleep>>,
 }
 
 impl Peer {
     pub(super) fn new(port: Port, socket: Accepted) -> Peer {
-        let most = port.settings().limits.max_bytes;
         let now = clock::now();
         Peer {
             socket,
             inbox: Inbox::new(MOST_REQUEST),
-            outbox: Outbox::new(most),
+            outbox: Outbox::default(),
             ended: Box::pin(port.ended()),
             core: Core::new(port, now),
             over: false,
             waits: false,
+            patience: None,
             alarm: Box::pin(sleep_until(now.into())),
         }
     }
@@ -87,13 +89,16 @@ impl Peer {
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut more = self.take_ends() | self.take_requests();
         more |= self.hear(cx) | self.try_again(cx);
-        let parked = self.core.slots.parked();
-        if !self.outbox.take(&mut self.core.out, parked) || self.core.end == End::Now {
+        if self.core.end == End::Now || self.core.is_overrun() {
             return Turn::Over;
         }
-        match self.write(cx) {
-            Ok(wrote) => more |= wrote,
-            Err(()) => return Turn::Over,
+        self.outbox.take(&mut self.core.out);
+        let Ok(wrote) = self.write(cx) else { return Turn::Over };
+        self.core.unread = self.outbox.len();
+        self.core.make_room();
+        more |= wrote;
+        if self.is_deaf(cx, wrote) {
+            return Turn::Over;
         }
         let done = self.core.slots.is_empty() && self.outbox.is_empty();
         if done && !more && (self.core.end == End::Behind || self.over) {
@@ -157,10 +162,15 @@ impl Peer {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(fault) => {
-                    self.core.say(|to| _ = to.error(&format!("ERR {fault}")));
+                    self.core.say(|to| _ = to.error(format!("ERR {fault}")));
                     self.core.end = End::Behind;
                     return false;
                 }
+            }
+            // A peer that says nothing more may be gone: nobody waits for what might come much later.
+            if self.over && self.core.would_wait(&self.inbox.args()) {
+                self.core.end = End::Behind;
+                return false;
             }
             if self.core.take_up(&self.inbox.args(), self.inbox.whole(), now) == Taken::Later {
                 self.waits = true;
@@ -169,6 +179,21 @@ impl Peer {
             self.inbox.take();
         }
         true
+    }
+
+    /// Whether a peer that may ask for nothing more before it reads has read nothing for as long as a call may last.
+    fn is_deaf(&mut self, cx: &mut Context<'_>, wrote: bool) -> bool {
+        let asks = self.waits && self.inbox.len() > 0;
+        if wrote || !asks || self.outbox.is_empty() || !self.core.is_shut() {
+            self.patience = None;
+            return false;
+        }
+        if self.patience.is_none() {
+            let until = self.core.port.deadline().ok().and_then(|until| until.at().instant());
+            self.patience = until.map(|until| Box::pin(sleep_until(until.into())));
+        }
+        let patience = self.patience.as_mut();
+        patience.is_some_and(|patience| patience.as_mut().poll(cx).is_ready())
     }
 
     /// Sends what there is. True when something was sent; an error is the end.

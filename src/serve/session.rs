@@ -71,35 +71,38 @@ impl Session {
                 [text] if hears => to.push(2).bulk(b"pong").bulk(text),
                 [] => to.status("PONG"),
                 [text] => to.bulk(text),
-                _ => to.error(&arity("ping")),
+                _ => to.error(arity("ping")),
             };
         } else if is("ECHO") {
             match rest {
                 [text] => to.bulk(text),
-                _ => to.error(&arity("echo")),
+                _ => to.error(arity("echo")),
             };
         } else if is("HELLO") {
             self.hello(rest, out);
         } else if is("AUTH") {
             match rest {
                 [_] | [_, _] => to.status("OK"),
-                [] => to.error(&arity("auth")),
+                [] => to.error(arity("auth")),
                 _ => to.error("ERR syntax error"),
             };
         } else if is("SELECT") {
             match rest {
                 [number] => self.select(number, &mut to),
-                _ => _ = to.error(&arity("select")),
+                _ => _ = to.error(arity("select")),
             }
         } else if is("CLIENT") {
             return self.client(rest, told, now, out);
-        } else if is("RESET") {
+        } else if is("RESET") && rest.is_empty() {
             return Answer::Reset;
         } else if is("QUIT") {
             to.status("OK");
             return Answer::Last;
-        } else if is("READONLY") || is("READWRITE") || is("ASKING") {
-            to.error("ERR This instance has cluster support disabled");
+        } else if is("RESET") || is("READONLY") || is("READWRITE") || is("ASKING") {
+            match misfit(args) {
+                Some(text) => to.error(text),
+                None => to.error("ERR This instance has cluster support disabled"),
+            };
         } else {
             return Answer::None;
         }
@@ -113,7 +116,7 @@ impl Session {
         match number {
             None => to.error("ERR value is not an integer or out of range"),
             Some(number) if number == i64::from(self.database) => to.status("OK"),
-            Some(_) => to.error(&format!(
+            Some(_) => to.error(format!(
                 "ERR this socket is for database {} alone: set the option database for another one",
                 self.database
             )),
@@ -194,13 +197,13 @@ impl Session {
                     to.status("OK");
                 }
                 [_] => _ = to.error(BAD_NAME),
-                _ => _ = to.error(&arity("client|setname")),
+                _ => _ = to.error(arity("client|setname")),
             }
         } else if is("GETNAME") {
             match rest {
                 [] if self.name.is_empty() => to.nil(),
                 [] => to.bulk(&self.name),
-                _ => to.error(&arity("client|getname")),
+                _ => to.error(arity("client|getname")),
             };
         } else if is("SETINFO") {
             match rest {
@@ -210,25 +213,25 @@ impl Session {
                         false => to.error("ERR it cannot contain spaces, newlines or special characters."),
                     }
                 }
-                [key, _] => to.error(&format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(key))),
-                _ => to.error(&arity("client|setinfo")),
+                [key, _] => to.error(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(key))),
+                _ => to.error(arity("client|setinfo")),
             };
         } else if is("ID") {
             match rest {
                 [] => to.integer(self.number),
-                _ => to.error(&arity("client|id")),
+                _ => to.error(arity("client|id")),
             };
         } else if is("INFO") {
             match rest {
                 [] => to.verbatim(None, self.info(told, now).as_bytes()),
-                _ => to.error(&arity("client|info")),
+                _ => to.error(arity("client|info")),
             };
         } else if is("NO-EVICT") || is("NO-TOUCH") {
             match rest {
                 [word] if on_or_off(word) => to.status("OK"),
                 [_] => to.error("ERR syntax error"),
-                _ if is("NO-EVICT") => to.error(&arity("client|no-evict")),
-                _ => to.error(&arity("client|no-touch")),
+                _ if is("NO-EVICT") => to.error(arity("client|no-evict")),
+                _ => to.error(arity("client|no-touch")),
             };
         } else {
             return Answer::None;
@@ -262,9 +265,15 @@ pub(super) fn is_ours(args: &[&[u8]]) -> bool {
     is(0, &NAMES) || (is(0, &["CLIENT"]) && is(1, &OF_CLIENT))
 }
 
-/// What is wrong with the number of arguments of such a command, as it is gathered.
+/// What is wrong with the number of arguments of a command that is taken up here, where a server looks at it first.
 pub(super) fn misfit(args: &[&[u8]]) -> Option<String> {
-    const FIT: [(&str, usize); 11] = [
+    const FIT: [(&str, usize); 17] = [
+        ("multi", 1),
+        ("exec", 1),
+        ("discard", 1),
+        ("watch", 0),
+        ("reset", 1),
+        ("echo", 2),
         ("select", 2),
         ("readonly", 1),
         ("readwrite", 1),

@@ -22,6 +22,17 @@ struct Place {
 
 const TOP: Place = Place { depth: 0, at: 0 };
 
+/// Whether most of it is large values: otherwise it costs more to keep than to copy, and nothing counts what is kept beside
+/// them.
+pub(super) fn is_mostly_large(reply: &Reply) -> bool {
+    let memory = reply.memory();
+    if memory < LARGE {
+        return false;
+    }
+    let values = reply.root().subtree().map(|value| value.data().len());
+    2 * values.filter(|len| *len >= LARGE).sum::<usize>() >= memory
+}
+
 /// Writes to one peer.
 pub(super) struct Writer<'a> {
     out: &'a mut Out,
@@ -45,18 +56,16 @@ impl<'a> Writer<'a> {
 
     /// A reply to a command of this form.
     pub(super) fn reply(&mut self, reply: Reply, form: Form) -> &mut Self {
-        let root = reply.root();
-        if root.kind().is_aggregate() || root.data().len() >= LARGE {
+        if is_mostly_large(&reply) {
             let reply = Rc::new(reply);
-            return self.element(reply.root(), form, &reply);
+            return self.element(reply.root(), form, Some(&reply));
         }
-        self.value(root, form, TOP);
-        self
+        self.element(reply.root(), form, None)
     }
 
-    /// The same for an element of a transaction's.
-    pub(super) fn element(&mut self, value: Value<'_>, form: Form, of: &Rc<Reply>) -> &mut Self {
-        self.source = Some(Rc::clone(of));
+    /// The same for an element of a transaction's. `of`: whose it is, where its large values go out from there.
+    pub(super) fn element(&mut self, value: Value<'_>, form: Form, of: Option<&Rc<Reply>>) -> &mut Self {
+        self.source = of.map(Rc::clone);
         match (self.protocol, form.nest, value.kind()) {
             (Protocol::Resp2, Nest::Flat, Kind::Array) => self.flat(value, form),
             (Protocol::Resp2, Nest::Pairs, Kind::Map) => self.pairs(value, form),
@@ -195,8 +204,12 @@ impl<'a> Writer<'a> {
     }
 
     /// An error; it is on one line, whatever is in it.
-    pub(super) fn error(&mut self, text: &str) -> &mut Self {
-        self.line(b'-', text.replace(['\r', '\n'], " ").as_bytes());
+    pub(super) fn error(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
+        let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let bytes = text.as_ref().iter().map(|byte| if is_end(byte) { b' ' } else { *byte });
+        self.out.bytes.push(b'-');
+        self.out.bytes.extend(bytes);
+        self.raw(b"\r\n");
         self
     }
 
@@ -228,5 +241,33 @@ impl<'a> Writer<'a> {
 
     fn raw(&mut self, bytes: &[u8]) {
         self.out.bytes.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Builder;
+
+    fn reply(large: usize, small: usize) -> Reply {
+        let mut made = Builder::new();
+        made.array(large + small);
+        (0..large).for_each(|_| _ = made.string(&[b'x'; LARGE]));
+        (0..small).for_each(|_| _ = made.string(b"x"));
+        made.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_no_larger_than_what_is_counted_twice() {
+        assert!(is_mostly_large(&reply(1, 0)) && is_mostly_large(&reply(3, 100)));
+        assert!(!is_mostly_large(&reply(0, 100_000)), "there is nothing to keep");
+        assert!(!is_mostly_large(&reply(1, 10_000)), "the others cost more than it");
+        for (large, small) in [(2, 5), (1, 10_000)] {
+            let (mut out, reply) = (Out::default(), reply(large, small));
+            let (memory, kept) = (reply.memory(), is_mostly_large(&reply));
+            Writer::new(&mut out, Protocol::Resp2).reply(reply, Form::default());
+            assert_eq!(out.bytes.len() < LARGE, kept);
+            assert!(!kept || memory <= 2 * out.len());
+        }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Call {
     pub(super) bytes: usize,
     /// It waits in the server: nobody but the peer ends it.
     pub(super) waits: bool,
+    /// The peer hears what it publishes, before it is told of its end.
+    pub(super) hears: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub(super) struct Slots {
     bytes: usize,
     /// Bytes of the replies that wait.
     parked: usize,
+    /// How many are calls under way.
+    calls: usize,
 }
 
 impl Slots {
@@ -65,6 +69,11 @@ impl Slots {
 
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Calls under way.
+    pub(super) fn calls(&self) -> usize {
+        self.calls
     }
 
     /// Bytes of the requests under way.
@@ -84,7 +93,17 @@ impl Slots {
 
     pub(super) fn push(&mut self, call: Call) {
         self.bytes += call.bytes;
+        self.calls += 1;
         self.all.push_back(Slot::Call(call));
+    }
+
+    /// The last one is a call that publishes what the peer hears. False where there is none.
+    pub(super) fn wait_to_hear(&mut self) -> bool {
+        let Some(Slot::Call(call)) = self.all.back_mut() else {
+            return false;
+        };
+        call.hears = true;
+        true
     }
 
     /// A reply that is there already; `out` takes it if none comes before it.
@@ -108,6 +127,7 @@ impl Slots {
         match std::mem::replace(slot, Slot::Ready(Out::default())) {
             Slot::Call(call) => {
                 self.bytes -= call.bytes;
+                self.calls -= 1;
                 Some(call)
             }
             ready => {

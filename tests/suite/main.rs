@@ -11,7 +11,7 @@
 /// One call or batch: how long it may take, what it is told, and what was done meanwhile.
 mod calls {
     mod batches;
-    mod bulk;
+    pub mod bulk;
     mod cuts;
     mod deadlines;
     mod durable;
@@ -97,8 +97,11 @@ mod reads {
 /// Sockets that speak RESP for programs with a client library of their own.
 mod serve {
     mod channels;
+    mod crowded;
+    mod differential;
     mod failovers;
     mod hostile;
+    mod memory;
     mod order;
     pub mod peer;
     mod programs;

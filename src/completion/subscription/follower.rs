@@ -348,6 +348,11 @@ impl Follower {
         let all_heard = session.take_heard();
         let Some(mut names) = wanted.open_names() else { return };
         for heard in all_heard {
+            // In the order of the server: a name is told behind what was heard before it was in force.
+            if listening.restored && matches!(heard, Heard::Confirmed(_) | Heard::Refused(..)) {
+                let messages = listening.messages.drain(..);
+                self.outlet.messages(&names, &target.endpoint, messages);
+            }
             match heard {
                 Heard::Message(kind, reply) if listening.restored || listening.messages.len() < HELD => {
                     listening.messages.push((kind, reply));

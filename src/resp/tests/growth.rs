@@ -133,7 +133,7 @@ fn a_reply_holds_no_more_than_its_limit() {
             }
         }
         decoder.feed(of(least).as_bytes());
-        let held = decoder.next().unwrap().unwrap().memory_held();
+        let held = decoder.next().unwrap().unwrap().memory();
         // Something more for the head, and for what a buffer is longer than its bytes.
         assert!(held <= MIB + 16 * KIB, "{least} times {element:?}: {held}");
         assert!(held >= MIB / 2, "{least} times {element:?}: {held}");

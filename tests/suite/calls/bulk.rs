@@ -8,7 +8,7 @@ use crate::support::{SERVICE, open_on, run, shared, text, within};
 const COMMANDS: usize = 100_000;
 
 /// A figure of this process in bytes: `VmRSS`, or `VmHWM`, the most it ever was.
-fn memory(name: &str) -> usize {
+pub(crate) fn memory(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim_matches([':', '\t', ' ']).strip_suffix(" kB"));

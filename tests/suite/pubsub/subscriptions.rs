@@ -248,3 +248,25 @@ fn a_refused_login_is_told_once_and_tried_again() {
     assert_eq!(hearer.next(), subscribed("channel", "login"));
     assert_eq!(hearer.take(), []);
 }
+
+#[test]
+fn a_name_is_told_behind_what_was_heard_before_it_was_in_force() {
+    let node = FakeNode::builder()
+        .on(|session, args| {
+            let last = args[0] == b"SUBSCRIBE" && args[1] == b"last";
+            if last {
+                let message = "*3\r\n$7\r\nmessage\r\n$5\r\nfirst\r\n$3\r\none\r\n".repeat(3);
+                session.send(format!("{message}*3\r\n$9\r\nsubscribe\r\n$4\r\nlast\r\n:2\r\n").replace('*', ">"));
+            }
+            last
+        })
+        .start();
+    let (_sentinel, deployment) = scripted(&node);
+    let hearer = Hearer::of_primary(&deployment);
+    hearer.add("first");
+    hearer.subscription.add_confirmed(Channel, b"last").unwrap();
+    for _ in 0..3 {
+        assert_eq!(hearer.next(), message("first", "one"));
+    }
+    assert_eq!(hearer.next(), subscribed("channel", "last"));
+}

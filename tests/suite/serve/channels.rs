@@ -53,6 +53,70 @@ fn confirmations_and_messages_are_those_of_a_server() {
 }
 
 #[test]
+fn who_hears_itself_is_told_in_the_order_of_a_server() {
+    let topology = shared();
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    let mut own = Peer::of(&client);
+    let mut direct = Peer::at(topology.node(topology.primary()));
+    // The other one's messages would be heard too.
+    for (peer, name) in [(&mut own, "served:1"), (&mut direct, "served:2")] {
+        peer.ask("HELLO 3");
+        let commands = [
+            format!("SUBSCRIBE {name} {name}:more"),
+            format!("PSUBSCRIBE {name}*"),
+            format!("SSUBSCRIBE {name}"),
+        ];
+        for command in commands {
+            peer.ask(&command);
+        }
+        peer.told();
+    }
+    let mut both = |commands: &[&str], replies: usize| {
+        let of = |peer: &mut Peer, name: &str| {
+            let named: Vec<String> = commands.iter().map(|command| command.replace('@', name)).collect();
+            peer.pipeline(&named.iter().map(String::as_str).collect::<Vec<_>>());
+            let told = peer.replies(replies).into_iter();
+            told.map(|reply| reply.replace(name, "@")).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&mut own, "served:1"), of(&mut direct, "served:2"), "{commands:?}");
+    };
+    both(&["PUBLISH @ one"], 3);
+    both(&["SPUBLISH @ two"], 2);
+    both(
+        &[
+            "ECHO before",
+            "PUBLISH @ three",
+            "ECHO behind",
+            "PUBLISH @ four",
+            "PUBLISH nobody five",
+            "ECHO last",
+        ],
+        10,
+    );
+    both(&["PUBLISH @ six"; 20], 60);
+    both(&["PUBLISH @", "ECHO last"], 2);
+}
+
+#[test]
+fn who_subscribes_inside_multi_is_told_that_it_cannot() {
+    let topology = shared();
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    let mut peer = Peer::of(&client);
+    for command in ["SUBSCRIBE served:in", "PUNSUBSCRIBE", "SSUBSCRIBE served:in"] {
+        peer.pipeline(&["MULTI", command, "EXEC", "GET served:none"]);
+        let told = peer.replies(4);
+        let name = command.split(' ').next().unwrap();
+        assert_eq!(
+            told[1],
+            format!(
+                "-ERR {name} inside MULTI is not possible on this socket: say it in front of MULTI or behind EXEC\\r\\n"
+            )
+        );
+        assert!(told[2].starts_with("-EXECABORT ") && told[3] == "$-1\\r\\n", "{told:?}");
+    }
+}
+
+#[test]
 fn a_name_that_the_server_refuses_is_an_error() {
     if skipped_before((6, 2), "rights for channels") {
         return;

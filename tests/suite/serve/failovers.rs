@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{Client, Deployment};
-use sentinel_lab::{Config, Topology, wait_until};
+use sentinel_lab::{Config, FakeNode, Topology, wait_until};
 
+use crate::pubsub::hearing::scripted;
 use crate::serve::peer::Peer;
 use crate::support::{PATIENCE, SERVICE, open_on, options, overrides, with};
 
@@ -164,4 +165,28 @@ fn while_nobody_knows_the_primary_writes_wait_and_other_sockets_read_on() {
         "*1\\r\\n:2\\r\\n",
         "and none of it was executed before"
     );
+}
+
+#[test]
+fn what_waits_and_is_sent_away_by_the_server_waits_on_at_the_new_primary() {
+    let answer = |said: &'static str| {
+        move |session: &mut sentinel_lab::Session, args: &[Vec<u8>]| {
+            let waits = args[0] == b"BLPOP";
+            if waits {
+                session.send(said);
+            }
+            waits
+        }
+    };
+    let unblocked = "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+    let old = FakeNode::builder().on(answer(unblocked)).start();
+    let new = FakeNode::builder().on(answer("*2\r\n$1\r\nk\r\n$3\r\njob\r\n")).start();
+    let (sentinel, deployment) = scripted(&old);
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    let mut peer = Peer::of(&client);
+    assert!(peer.ask("GET k").starts_with("$-1"));
+    peer.pipeline(&["BLPOP k 0"]);
+    old.wait_for_command("BLPOP", PATIENCE);
+    sentinel.switch_master("127.0.0.1", new.port());
+    assert_eq!(peer.told(), "*2\\r\\n$1\\r\\nk\\r\\n$3\\r\\njob\\r\\n");
 }

@@ -168,12 +168,36 @@ fn half_a_stream_is_answered_before_it_ends() {
 }
 
 #[test]
+fn who_is_gone_before_its_turn_waits_for_nothing_and_takes_nothing() {
+    let topology = shared();
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    let mut other = Peer::of(&client);
+    for number in 0..20 {
+        let mut stream = served(&client);
+        let said = ["GET hostile:none", "ECHO a", "BLPOP hostile:gone 0", "ECHO b"].map(encoded_text);
+        stream.write_all(&said.concat()).unwrap();
+        if number % 2 == 0 {
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut all = String::new();
+            stream.read_to_string(&mut all).unwrap();
+            assert_eq!(all, "$-1\r\n$1\r\na\r\n");
+        }
+    }
+    let node = topology.node(topology.primary());
+    wait_until("all of them to be gone", PATIENCE, || {
+        !tell(node, "CLIENT LIST").as_text().contains("cmd=blpop")
+    });
+    assert_eq!(other.ask("RPUSH hostile:gone job"), ":1\\r\\n");
+    assert_eq!(other.ask("DEL hostile:gone"), ":1\\r\\n");
+}
+
+#[test]
 fn whatever_bytes_come_the_stream_ends_with_them_and_others_go_on() {
     let topology = shared();
     let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
     let mut other = Peer::of(&client);
     let mut count = 0;
-    for target in ["decoder", "requests", "answers", "events", "handshake"] {
+    for target in ["decoder", "requests", "socket", "answers", "events", "handshake"] {
         for file in std::fs::read_dir(format!("fuzz/corpus/{target}")).unwrap() {
             let path = file.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
