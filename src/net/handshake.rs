@@ -65,9 +65,13 @@ pub async fn greet_node(
 ) -> Result<Greeted, DialError> {
     with_newest(&login.vault, async |credentials| {
         let until = clock::now() + limit;
-        let wire = connect(endpoint, endpoint, transport, limits, limit).await?;
+        let wire = connect(endpoint, endpoint, transport, GREETING_LIMITS.or_more(limits), limit).await?;
         let peer = wire.peer();
-        let talk = async { node_words(shake(wire, endpoint, transport).await?, login, &credentials).await };
+        let talk = async {
+            let mut greeted = node_words(shake(wire, endpoint, transport).await?, login, &credentials).await?;
+            greeted.wire.limit(limits);
+            Ok(greeted)
+        };
         let talk = or_tls(talk, peer, endpoint, transport);
         let late = || DialError::new(Stage::Query, format!("no answer in {} ms", limit.as_millis()));
         timeout_at(until.into(), talk).await.unwrap_or_else(|_| Err(late()))
@@ -192,6 +196,13 @@ async fn or_tls(
         _ => greeted,
     }
 }
+
+/// What a program sets is for its own replies. HELLO lists the modules with their arguments, of which redis 8.0 has one by
+/// itself.
+const GREETING_LIMITS: Limits = Limits {
+    max_bytes: 64 << 10,
+    max_depth: 16,
+};
 
 /// A Sentinel's longest answer lists its replicas, 21 pairs each: 3.5 KiB as they are charged.
 pub const SENTINEL_LIMITS: Limits = Limits {

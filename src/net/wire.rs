@@ -61,6 +61,11 @@ impl Wire {
         })
     }
 
+    /// Other limits on replies, between two of them.
+    pub fn limit(&mut self, limits: Limits) {
+        self.decoder.limit(limits);
+    }
+
     /// The address it is connected to.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.watching.stream.socket().peer()

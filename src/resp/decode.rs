@@ -31,6 +31,11 @@ impl Decoder {
         }
     }
 
+    /// Other limits, between two replies.
+    pub fn limit(&mut self, limits: Limits) {
+        self.state.limit(limits);
+    }
+
     /// Where to receive the next bytes; never empty. Normally at least 16 KiB. Once the header of a large bulk string
     /// was decoded it is at least the rest of that string and its line end, so that the kernel writes it to its final
     /// place; but never more than 1 MiB, or twice what was received, is allocated for bytes that are only announced.

@@ -19,6 +19,16 @@ pub struct Limits {
     pub max_depth: usize,
 }
 
+impl Limits {
+    /// Of each bound the wider one.
+    pub fn or_more(self, other: Limits) -> Limits {
+        Limits {
+            max_bytes: self.max_bytes.max(other.max_bytes),
+            max_depth: self.max_depth.max(other.max_depth),
+        }
+    }
+}
+
 impl Default for Limits {
     /// The defaults of `max_reply_bytes` and `max_reply_depth`.
     fn default() -> Limits {

@@ -75,6 +75,12 @@ impl State {
         }
     }
 
+    /// Between two replies.
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.budget = Budget::new(limits.max_bytes);
+    }
+
     pub(super) fn reset(&mut self) {
         self.budget = Budget::new(self.limits.max_bytes);
         self.tree.reset();

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Topology, skipped_before, wait_for, wait_until};
+use sentinel_lab::{
+    Config, Cut, FakeNode, FakeSentinel, Topology, servers_since, skipped_before, wait_for, wait_until,
+};
 
 use crate::events::{Events, FLOOR};
 use crate::support::{
@@ -202,7 +204,9 @@ fn the_least_rights_are_enough_to_discover_and_to_follow() {
     let rights = "user client on >least-rights -@all +auth +hello +ping +role +client|setname \
                   +sentinel|get-master-addr-by-name +sentinel|master +sentinel|replicas +sentinel|sentinels \
                   +sentinel|myid +subscribe +psubscribe &*";
-    let topology = Topology::start(Config::default().sentinel_line(rights));
+    // What is refused is looked at, and newer Sentinels take the library's name.
+    let name = if servers_since((7, 2)) { " +client|setinfo" } else { "" };
+    let topology = Topology::start(Config::default().sentinel_line(&format!("{rights}{name}")));
     let events = Events::of(&topology);
     let keys = [
         ("sentinel.username", "client"),

@@ -1,6 +1,7 @@
 //! What the tests of every subject need: options in one line, calls with their time, and checks of what failed.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,13 @@ pub(crate) fn within(timeout_ms: i64) -> CallOptions {
         timeout_ms,
         ..CallOptions::default()
     }
+}
+
+/// The words that start this test binary once more. TEST_RUNNER starts it where it is of another processor.
+pub(crate) fn own_program() -> Vec<OsString> {
+    let runner = std::env::var_os("TEST_RUNNER").filter(|runner| !runner.is_empty());
+    let own = std::env::current_exe().unwrap().into_os_string();
+    runner.into_iter().chain([own]).collect()
 }
 
 /// The text of a reply to a command that must succeed.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads};
 
-use crate::support::{SERVICE, open, run_within};
+use crate::support::{SERVICE, open, own_program, run_within};
 
 /// Names the Sentinels' ports to the program.
 const MARK: &str = "SUITE_FAILOVERS";
@@ -55,7 +55,9 @@ struct Program {
 impl Program {
     fn start(name: &str, sentinels: &[FakeSentinel]) -> Program {
         let ports: Vec<String> = sentinels.iter().map(|sentinel| sentinel.port().to_string()).collect();
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let own = own_program();
+        let mut child = Command::new(&own[0])
+            .args(&own[1..])
             .args([name, "--exact", "--nocapture"])
             .env(MARK, ports.join(","))
             .stdin(Stdio::piped())

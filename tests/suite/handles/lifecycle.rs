@@ -1,7 +1,7 @@
 //! Open, close, drop: what they start, what they end, what they leave behind.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use sentinel::{Client, Deadline, Deployment, ErrorKind, Outcome, Result};
 use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads, free_port, wait_until};
 
 use crate::support::{
-    PATIENCE, SERVICE, SLACK, open, options, overrides, run, run_within, text, timed, with, within, words,
+    PATIENCE, SERVICE, SLACK, open, options, overrides, own_program, run, run_within, text, timed, with, within, words,
 };
 
 /// Runs `body` in a process of its own, where nothing but it starts threads or opens files: this test binary once more,
@@ -25,8 +25,11 @@ pub(crate) fn alone_under(program: &[&str], name: &str, body: impl FnOnce()) {
     if std::env::var(MARK).is_ok_and(|marked| marked == name) {
         return body();
     }
-    let own = std::env::current_exe().unwrap();
-    let mut words = program.iter().map(OsStr::new).chain([own.as_os_str()]);
+    let own = own_program();
+    let mut words = program
+        .iter()
+        .map(OsStr::new)
+        .chain(own.iter().map(OsString::as_os_str));
     let mut child = Command::new(words.next().unwrap())
         .args(words)
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
