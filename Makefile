@@ -47,7 +47,7 @@ STEP := tests/scripts/step.sh
 # For the scripts; a recipe that says $(MAKE) itself would run under `make -n`.
 MAKE_COMMAND := $(MAKE)
 
-export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB
+export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB LIB_RUSTFLAGS
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
@@ -61,7 +61,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
-	check-targets check-musl deb check-deb man html clean help
+	dist check-dist check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -382,6 +382,12 @@ deb: $(SO) $(MAN) $(KIT) ## packages for Debian: libsentinel0, libsentinel-dev, 
 check-deb: lib lab
 	@$(STEP) "packages for Debian" tests/scripts/package-test.sh deb
 
+dist: ## for users without Rust: tarballs, gems, a Go module, bill of materials, in build/dist/result (DIST=TARGETS; 8 minutes)
+	@packaging/dist.sh build/dist/result $(DIST)
+
+check-dist: lab ## what dist made, in empty Debians and beside musl alone (SUITE=trixie; as root; 10 minutes)
+	@tests/scripts/dist-test.sh $(SUITE)
+
 check-targets: # other targets than this machine's, as far as their standard library is installed
 	@for target in aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do \
 		$(STEP) "cargo check ($$target)" tests/scripts/package-test.sh target $$target || exit 1; \
@@ -389,6 +395,12 @@ check-targets: # other targets than this machine's, as far as their standard lib
 
 check-musl: lab ## the library for musl: symbols, C programs with musl's loader and its small stacks (3 minutes)
 	@tests/scripts/musl.sh
+
+check-arm64: lab ## the library for arm64: C programs and the suite, run by qemu (TEST=name; 30 minutes)
+	@tests/scripts/arm64.sh $(TEST)
+
+check-distros: ## demonstration, C programs and packages in a whole Debian 12 and 13 (SUITE=trixie; as root; 10 minutes)
+	@tests/scripts/distros.sh $(SUITE)
 
 clean: ## remove everything built
 	@$(CARGO) clean --quiet

@@ -13,7 +13,6 @@
 package sentinel
 
 /*
-#cgo pkg-config: sentinel
 #include <sentinel.h>
 #include <stdlib.h>
 */

@@ -17,6 +17,7 @@ unset MAKEFLAGS MFLAGS # for what builds an extension
 LAB=$(realpath "$LAB")
 export LAB
 step=tests/scripts/step.sh
+survives=$(pwd)/tests/scripts/survives.sh
 prefix=$(pwd)/build/prefix
 out=$(pwd)/build/bindings
 : "${STORM:=20}"
@@ -38,34 +39,6 @@ in_lab() {
 example() {
     # shellcheck disable=SC2016
     in_lab 120 sh -c 'exec "$@" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' sh "$@"
-}
-
-# failover LOG COMMAND...: kill -9 of the primary under the writer. It moves to another node, writes on, and ends when
-# asked.
-failover() {
-    : >"$1"
-    # shellcheck disable=SC2016
-    in_lab 120 sh -c '
-        log=$1
-        shift
-        "$@" "$SERVICE" $(echo "$SENTINELS" | tr , " ") >>"$log" 2>&1 &
-        writer=$!
-        # moved TIMES: waits until the log names so many primaries, half a minute at most.
-        moved() {
-            tries=0
-            until [ "$(grep -c "^primary " "$log")" -ge "$1" ] || [ $tries -ge 300 ]; do
-                tries=$((tries + 1))
-                sleep 0.1
-            done
-        }
-        moved 1
-        "$LAB" ctl kill-primary
-        moved 2
-        kill -TERM "$writer"
-        wait "$writer"
-    ' sh "$@" || { cat "$1"; return 1; }
-    cat "$1"
-    grep -q '^summary acknowledged=[1-9][0-9]* failed=[01] moves=1$' "$1"
 }
 
 # through_all LOG COMMAND...: a program that counts for itself what was lost or twice, with what loses most: the replicas stand
@@ -191,7 +164,7 @@ run_example() {
     name=$1
     shift
     case $name in
-        failover) failover "$out/failover-$$.log" "$@" ;;
+        failover) "$survives" "$out/failover-$$.log" "$@" ;;
         lock | queue) through_all "$out/$name-$$.log" "$@" ;;
         *) example "$@" ;;
     esac

@@ -2,60 +2,32 @@
 # musl.sh: the library for musl, as a shared object and as an archive, and the C programs with musl's loader and its
 # threads of 128 KiB.
 #
-# musl and its headers are Debian's, unpacked below build/musl (debian.sh); Rust's standard library for it is rustup's, in
-# a folder of its own where this machine's Rust does not have it.
+# musl and its headers are Debian's (compiler.sh); Rust's standard library for it is rustup's, in a folder of its own where
+# this machine's Rust does not have it (toolchain.sh).
 #
 # Exit status 77: one of them cannot be had here; the last line says which.
 set -eu
-: "${CARGO:=cargo}" "${LAB:=target/debug/lab}" "${LIB_RUSTFLAGS=-C llvm-args=-inline-threshold=50}" "${SOVERSION:=0}"
+: "${CARGO:=cargo}" "${LAB:=target/debug/lab}" "${LIB_RUSTFLAGS=-C llvm-args=-inline-threshold=110}" "${SOVERSION:=0}"
 scripts=$(dirname "$0")
 out=$(pwd)/build/musl
 triple=$(uname -m)-unknown-linux-musl
-root=$out/root
-libc=$root/usr/lib/$(uname -m)-linux-musl
-
-cannot() {
-    echo "$*" >&2
-    exit 77
-}
-
-# What gcc needs to know of it: as musl-gcc, with the folders where it was unpacked.
-compiler() {
-    "$scripts/debian.sh" unpack "$root" bookworm musl musl-dev musl-tools >"$out/reason" ||
-        cannot "$(cat "$out/reason")"
-    # Where /lib is /usr/lib they are in one folder, and the shared one is taken.
-    [ -e "$libc/libc.so" ] || ln -s "$root/lib/${libc##*/}/libc.so" "$libc/libc.so"
-    mkdir -p "$out/bin" "$out/lib"
-    sed -e "s|/usr/|$root/usr/|g" -e "s|-dynamic-linker /lib/|-dynamic-linker $root/lib/|" "$libc/musl-gcc.specs" \
-        >"$out/musl-gcc.specs"
-    # The kernel's own headers are the same for every C library; musl has none.
-    mkdir -p "$out/include"
-    for folder in linux asm asm-generic; do
-        for from in "/usr/include/$folder" "/usr/include/$(uname -m)-linux-gnu/$folder"; do
-            [ ! -d "$from" ] || ln -sfn "$from" "$out/include/$folder"
-        done
-    done
-    printf '#!/bin/sh\nexec gcc "$@" -idirafter %s -specs %s\n' "$out/include" "$out/musl-gcc.specs" >"$out/bin/musl-gcc"
-    chmod 755 "$out/bin/musl-gcc"
-    # Rust asks for the unwinder of gcc, which is glibc's here. Its own, which is of the same interface, serves as well.
-    unwinder=$rust/lib/rustlib/$triple/lib/self-contained/libunwind.a
-    echo "INPUT($unwinder)" >"$out/lib/libgcc_s.so"
-    ln -sf "$unwinder" "$out/lib/libunwind.a"
-}
+compiler=$(pwd)/build/compilers/$triple/bin/cc
+libc=${compiler%/bin/cc}/libc.so
+lib=${compiler%/bin/cc}/lib
 
 # Both are of one build: what an archive lacks for a static program is its linker's to find.
 build() {
     variable=$(echo "$triple" | tr 'a-z-' 'A-Z_')
     # shellcheck disable=SC2086
-    env "CARGO_TARGET_${variable}_LINKER=$out/bin/musl-gcc" "CC_$(echo "$triple" | tr - _)=$out/bin/musl-gcc" \
+    env "CARGO_TARGET_${variable}_LINKER=$compiler" "CC_$(echo "$triple" | tr - _)=$compiler" \
         CARGO_TARGET_DIR=target/musl SENTINEL_HEADER_CHECK=1 RUSTC="$rust/bin/rustc" \
-        RUSTFLAGS="-Ctarget-feature=-crt-static -Clink-self-contained=no -Lnative=$out/lib" \
+        RUSTFLAGS="-Ctarget-feature=-crt-static -Clink-self-contained=no -Lnative=$lib" \
         "$rust/bin/cargo" rustc --quiet --release --lib --crate-type cdylib,staticlib --target "$triple" -- $LIB_RUSTFLAGS
 }
 
 # The shared object asks for nothing that musl's does not have.
 symbols() {
-    nm -D --defined-only "$libc/libc.so" | awk '{ print $3 }' | sort -u >"$out/has"
+    nm -D --defined-only "$libc" | awk '{ print $3 }' | sort -u >"$out/has"
     nm -D --undefined-only "$1" | awk '$1 == "U" { print $2 }' | sort -u >"$out/wants"
     [ -s "$out/wants" ] || return 1
     missing=$(comm -13 "$out/has" "$out/wants")
@@ -96,7 +68,7 @@ int main(void)
     return pthread_create(&thread, NULL, show, NULL) || pthread_join(thread, NULL);
 }
 SOURCE
-    "$out/bin/musl-gcc" -pthread "$out/stack.c" -o "$out/stack"
+    "$compiler" -pthread "$out/stack.c" -o "$out/stack"
     kib=$("$out/stack")
     echo "a thread has $kib KiB"
     [ "$kib" -le 132 ]
@@ -108,10 +80,10 @@ case ${1:-} in
 esac
 [ $# -eq 0 ] || exit 1
 
+"$scripts/compiler.sh" "$triple" >/dev/null
 rust=$("$scripts/toolchain.sh" "$triple")
-compiler
-build
 mkdir -p "$out/release"
+build
 cp "target/musl/$triple/release/libsentinel.so" "target/musl/$triple/release/libsentinel.a" "$out/release"
 ln -sf libsentinel.so "$out/release/libsentinel.so.$SOVERSION"
 strip -o "$out/stripped" "$out/release/libsentinel.so"
@@ -120,7 +92,7 @@ failed=0
 "$scripts/step.sh" "symbols of the shared object" "$0" --symbols || failed=1
 "$scripts/step.sh" "stacks of musl's size" "$0" --stacks || failed=1
 # Libraries of event loops are glibc's here; and musl shows what POSIX has only to those who ask.
-CFLAGS="${CFLAGS:--O1 -g} -D_POSIX_C_SOURCE=200809L" CC="$out/bin/musl-gcc" RELEASE="$out/release" SONAME_DIR="$out/release" \
-    SENTINEL_SO="$out/release/libsentinel.so" TESTS_OUT="$out/tests" LIBS_PRIVATE="-static -L$out/lib -lunwind" \
+CFLAGS="${CFLAGS:--O1 -g} -D_POSIX_C_SOURCE=200809L" CC="$compiler" RELEASE="$out/release" SONAME_DIR="$out/release" \
+    SENTINEL_SO="$out/release/libsentinel.so" TESTS_OUT="$out/tests" LIBS_PRIVATE="-static -L$lib -lunwind" \
     PKG_CONFIG_LIBDIR="$out/none" "$scripts/c-tests.sh" || failed=1
 exit $failed

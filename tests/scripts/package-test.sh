@@ -77,7 +77,7 @@ deb() {
     lib=$scratch/root/usr/lib/$triplet
     # Half a minute, so only when asked for. A bug number is for those who upload to Debian.
     [ -z "${LINTIAN:-}" ] ||
-        run lintian lintian --allow-root --fail-on warning --suppress-tags initial-upload-closes-no-bugs "$@"
+        run lintian lintian --allow-root --fail-on warning "$@"
     dpkg-deb -I "$1" symbols | grep -q '^ sentinel_open@Base' || fail "no symbols file"
     [ -f "$scratch/root/usr/share/man/man3/sentinel_open.3.gz" ] || fail "no manual pages"
     gunzip <"$scratch/root/usr/share/man/man1/libsentinel-lab.1.gz" | grep -q "libsentinel $VERSION" ||

@@ -14,7 +14,7 @@ class SentinelRedis
       def load
         return false if ENV["SENTINEL_REDIS_FFI"]
 
-        require "sentinel_redis/fast_ext"
+        require_extension
         return false unless const_defined?(:INTERFACE) && const_get(:INTERFACE) == WANTED
 
         bind(FUNCTIONS.map { |name| address("sentinel_#{name}") })
@@ -29,6 +29,13 @@ class SentinelRedis
       end
 
       private
+
+      # That of the gem of a platform, made for this Ruby, or the one that was made here.
+      def require_extension
+        require_relative "bundled/#{RbConfig::CONFIG["ruby_version"]}/fast_ext"
+      rescue LoadError
+        require "sentinel_redis/fast_ext"
+      end
 
       def address(name)
         found = Native.ffi_libraries.filter_map { |library| library.find_function(name) }.first

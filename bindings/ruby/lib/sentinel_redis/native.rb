@@ -8,7 +8,11 @@ class SentinelRedis
   # release the VM's lock.
   module Native
     extend FFI::Library
-    ffi_lib [ENV["LIBSENTINEL"], "libsentinel.so.0", "libsentinel.so"].compact
+    # The gem of a platform brings it along.
+    BUNDLED = File.join(__dir__, "bundled", "libsentinel.so.0")
+    private_constant :BUNDLED
+
+    ffi_lib [ENV["LIBSENTINEL"], (BUNDLED if File.exist?(BUNDLED)), "libsentinel.so.0", "libsentinel.so"].compact
 
     # The constants whose names begin so, by their numbers: { 1 => :primary, 2 => :replica, ... }.
     def self.names(prefix)

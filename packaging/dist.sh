@@ -1,0 +1,192 @@
+#!/bin/sh
+# dist.sh FOLDER [TARGET...]: what users get who have no Rust compiler, in FOLDER: for each target a tarball with the library,
+# and a gem that has it inside; a module for Go with the archives of all; a bill of materials, the notices of the libraries
+# that are linked, and checksums.
+#
+# Two runs on one commit give the same bytes, in whatever folder: paths are left out, times are the commit's
+# (SOURCE_DATE_EPOCH, where it is set), and what is packed is in order.
+#
+# Exit status 77: something cannot be had here; the last line says what.
+set -eu
+: "${CARGO:=cargo}" "${MAKE_COMMAND:=make}" "${LIB_RUSTFLAGS=}" "${SOVERSION:=0}"
+: "${VERSION:=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}"
+unset MAKEFLAGS MFLAGS
+tree=$(pwd)
+scripts=$tree/tests/scripts
+work=$tree/build/dist
+all='x86_64-linux-gnu aarch64-linux-gnu x86_64-linux-musl aarch64-linux-musl'
+
+cannot() {
+    echo "$*" >&2
+    exit 77
+}
+
+[ $# -gt 0 ] || {
+    echo "usage: dist.sh FOLDER [TARGET...]" >&2
+    exit 2
+}
+mkdir -p "$1"
+result=$(cd "$1" && pwd)
+shift
+[ $# -gt 0 ] || eval "set -- $all"
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)}"
+export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
+umask 022
+
+# The triple of Rust's for a target.
+triple_of() {
+    echo "$1" | sed 's/-linux-/-unknown-linux-/'
+}
+
+# pack FILE FOLDER NAME...: a tarball of what is in FOLDER.
+pack() {
+    file=$1 folder=$2
+    shift 2
+    tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar \
+        -C "$folder" -cf - "$@" | gzip -9n >"$file"
+}
+
+# library TARGET: libsentinel.so and libsentinel.a, in build/dist/TARGET/lib. No path of this machine is left in them.
+library() {
+    target=$1
+    triple=$(triple_of "$target")
+    rust=$("$scripts/toolchain.sh" "$triple")
+    compiler=$("$scripts/compiler.sh" "$triple")
+    cargo_home=${CARGO_HOME:-$HOME/.cargo}
+    variable=$(echo "$triple" | tr 'a-z-' 'A-Z_')
+    flags="--remap-path-prefix=$tree=/libsentinel --remap-path-prefix=$cargo_home=/cargo"
+    case $target in
+        *-musl) flags="$flags -Ctarget-feature=-crt-static -Clink-self-contained=no -Lnative=$(dirname "$compiler")/../lib" ;;
+    esac
+    # shellcheck disable=SC2086
+    env "CARGO_TARGET_${variable}_LINKER=$compiler" "CC_$(echo "$triple" | tr - _)=$compiler" \
+        CFLAGS="-ffile-prefix-map=$tree=/libsentinel -ffile-prefix-map=$cargo_home=/cargo" RUSTFLAGS="$flags" \
+        CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=target/dist SENTINEL_HEADER_CHECK=1 RUSTC="$rust/bin/rustc" \
+        "$rust/bin/cargo" rustc --quiet --locked --release --lib --crate-type cdylib,staticlib --target "$triple" -- \
+        $LIB_RUSTFLAGS
+    mkdir -p "$work/$target/lib"
+    built=target/dist/$triple/release
+    strip=$(dirname "$compiler")/strip
+    "$strip" --strip-unneeded -o "$work/$target/lib/libsentinel.so" "$built/libsentinel.so"
+    "$strip" --strip-debug --enable-deterministic-archives -o "$work/$target/lib/libsentinel.a" "$built/libsentinel.a"
+    ln -sf libsentinel.so "$work/$target/lib/libsentinel.so.$SOVERSION"
+}
+
+# tarball TARGET: as `make install` gives it, to be unpacked anywhere.
+tarball() {
+    target=$1
+    name=libsentinel-$VERSION-$target
+    stage=$work/$target/stage
+    rm -rf "$stage"
+    # What pkg-config says follows the folder in which its file is.
+    # shellcheck disable=SC2016
+    "$MAKE_COMMAND" --no-print-directory install DESTDIR="$stage/$name" PREFIX=/usr LIBDIR=/usr/lib INCLUDEDIR=/usr/include \
+        SO="$work/$target/lib/libsentinel.so" A="$work/$target/lib/libsentinel.a" RELEASE="$work/$target/lib" \
+        CC="$compiler" CFLAGS="-O2 -ffile-prefix-map=$tree=/libsentinel" \
+        LDFLAGS=-s PROXY_RPATH='-Wl,-rpath,\$$ORIGIN/../lib' SOURCES= >/dev/null
+    mv "$stage/$name/usr"/* "$stage/$name"
+    rmdir "$stage/$name/usr"
+    # shellcheck disable=SC2016
+    sed -i -e 's|^prefix=.*|prefix=${pcfiledir}/../..|' -e 's|^libdir=.*|libdir=${prefix}/lib|' \
+        -e 's|^includedir=.*|includedir=${prefix}/include|' "$stage/$name/lib/pkgconfig/sentinel.pc"
+    cp LICENSE "$work/THIRD-PARTY.txt" "$work/sentinel.cdx.json" README.md "$stage/$name"
+    pack "$result/$name.tar.gz" "$stage" "$name"
+}
+
+# extensions TARGET FOLDER: those of the Rubies of two Debians.
+extensions() {
+    gnu=$1
+    case $1 in
+        x86_64-linux-gnu) architecture=amd64 ;;
+        aarch64-linux-gnu) architecture=arm64 ;;
+        # No Ruby of Debian's is for musl: calls go through ffi.
+        *) return 0 ;;
+    esac
+    compiler=$("$scripts/compiler.sh" "$(triple_of "$1")")
+    for ruby in bookworm:3.1 trixie:3.3; do
+        series=${ruby#*:}
+        headers=$work/ruby-$series-$architecture
+        reason=$("$scripts/debian.sh" unpack "$headers" "${ruby%:*}" "ruby$series-dev:$architecture") || cannot "$reason"
+        mkdir -p "$2/$series.0"
+        "$compiler" -shared -fPIC -O3 -s "-ffile-prefix-map=$tree=/libsentinel" -Iinclude \
+            -I"$headers/usr/include/ruby-$series.0" -I"$headers/usr/include/$gnu/ruby-$series.0" \
+            bindings/ruby/ext/sentinel_redis/fast_ext.c -o "$2/$series.0/fast_ext.so"
+    done
+}
+
+# gem TARGET
+gem() {
+    target=$1
+    stage=$work/$target/gem
+    rm -rf "$stage"
+    mkdir -p "$stage"
+    cp -r bindings/ruby/lib bindings/ruby/README.md bindings/ruby/sentinel_redis.gemspec LICENSE "$work/THIRD-PARTY.txt" \
+        "$stage"
+    mkdir "$stage/lib/sentinel_redis/bundled"
+    cp "$work/$target/lib/libsentinel.so" "$stage/lib/sentinel_redis/bundled/libsentinel.so.$SOVERSION"
+    extensions "$target" "$stage/lib/sentinel_redis/bundled"
+    find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    (cd "$stage" && SENTINEL_GEM_PLATFORM=$target command gem build --quiet sentinel_redis.gemspec \
+        -o "$result/sentinel_redis-$VERSION-$target.gem" >/dev/null)
+}
+
+# module TARGET...: the Go module as its proxy would give it: what is in it lies below MODULE@VERSION.
+module() {
+    stage=$work/go
+    path=$(sed -n 's/^module //p' bindings/go/go.mod)@v$VERSION
+    rm -rf "$stage"
+    mkdir -p "$stage/$path/bundled/include"
+    cp bindings/go/*.go bindings/go/*.h bindings/go/go.mod bindings/go/README.md LICENSE "$work/THIRD-PARTY.txt" "$stage/$path"
+    rm -f "$stage/$path"/*_test.go
+    cp include/sentinel.h "$stage/$path/bundled/include"
+    for target; do
+        mkdir "$stage/$path/bundled/$target"
+        cp "$work/$target/lib/libsentinel.a" "$stage/$path/bundled/$target"
+    done
+    find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    rm -f "$result/sentinel-go-$VERSION.zip"
+    (cd "$stage" && find "$path" -type f | sort | zip -q -X -9 "$result/sentinel-go-$VERSION.zip" -@)
+}
+
+# tool NAME VERSION: one of cargo's, below build/tools.
+tool() {
+    [ -x "build/tools/bin/$1" ] ||
+        "$CARGO" install --quiet --locked --root build/tools "$1@$2" ${3:+--features "$3"} >&2 ||
+        cannot "$1 cannot be had"
+}
+
+# The libraries that are linked, with what each is licensed under: as a list for programs, and as notices for people.
+materials() {
+    tool cargo-cyclonedx 0.5.9
+    tool cargo-about 0.9.3 cli
+    PATH=$tree/build/tools/bin:$PATH
+    "$CARGO" cyclonedx --quiet --format json --spec-version 1.5 --target x86_64-unknown-linux-gnu \
+        --override-filename sentinel.cdx --no-build-deps
+    # Without what differs from run to run.
+    sed -e '/"serialNumber"/d' -e "s|\"timestamp\": \".*\"|\"timestamp\": \"$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)\"|" \
+        -e "s|file://$tree|file:///libsentinel|g" sentinel.cdx.json >"$work/sentinel.cdx.json"
+    rm -f sentinel.cdx.json tests/lab/sentinel.cdx.json
+    "$CARGO" fetch --quiet --locked
+    "$CARGO" about generate --offline --locked -m Cargo.toml -c packaging/about.toml packaging/about.hbs \
+        >"$work/THIRD-PARTY.txt"
+    cp "$work/sentinel.cdx.json" "$result/libsentinel-$VERSION.cdx.json"
+    cp "$work/THIRD-PARTY.txt" "$result"
+}
+
+for program in zip gem; do
+    command -v "$program" >/dev/null 2>&1 || cannot "$program is not installed"
+done
+mkdir -p "$work"
+"$MAKE_COMMAND" --no-print-directory man >/dev/null
+materials
+for target; do
+    library "$target"
+    tarball "$target"
+    gem "$target"
+done
+module "$@"
+cd "$result"
+rm -f SHA256SUMS
+sha256sum -- * >"$work/SHA256SUMS"
+mv "$work/SHA256SUMS" .
+wc -c -- *
