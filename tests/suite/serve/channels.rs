@@ -58,8 +58,8 @@ fn who_hears_itself_is_told_in_the_order_of_a_server() {
     let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
     let mut own = Peer::of(&client);
     let mut direct = Peer::at(topology.node(topology.primary()));
-    // The other one's messages would be heard too.
-    for (peer, name) in [(&mut own, "served:1"), (&mut direct, "served:2")] {
+    // Names of its own: another test hears all of `served:*`, and each hears the other's messages too.
+    for (peer, name) in [(&mut own, "itself:1"), (&mut direct, "itself:2")] {
         peer.ask("HELLO 3");
         let commands = [
             format!("SUBSCRIBE {name} {name}:more"),
@@ -78,7 +78,7 @@ fn who_hears_itself_is_told_in_the_order_of_a_server() {
             let told = peer.replies(replies).into_iter();
             told.map(|reply| reply.replace(name, "@")).collect::<Vec<_>>()
         };
-        assert_eq!(of(&mut own, "served:1"), of(&mut direct, "served:2"), "{commands:?}");
+        assert_eq!(of(&mut own, "itself:1"), of(&mut direct, "itself:2"), "{commands:?}");
     };
     both(&["PUBLISH @ one"], 3);
     both(&["SPUBLISH @ two"], 2);
