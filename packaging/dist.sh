@@ -78,12 +78,17 @@ tarball() {
     name=libsentinel-$VERSION-$target
     stage=$work/$target/stage
     rm -rf "$stage"
+    case $target in
+        # Where its users have it, and not where it was unpacked.
+        *-musl) flags="-s -Wl,-dynamic-linker,/lib/ld-musl-${target%%-*}.so.1" ;;
+        *) flags=-s ;;
+    esac
     # What pkg-config says follows the folder in which its file is.
     # shellcheck disable=SC2016
     "$MAKE_COMMAND" --no-print-directory install DESTDIR="$stage/$name" PREFIX=/usr LIBDIR=/usr/lib INCLUDEDIR=/usr/include \
         SO="$work/$target/lib/libsentinel.so" A="$work/$target/lib/libsentinel.a" RELEASE="$work/$target/lib" \
         CC="$compiler" CFLAGS="-O2 -ffile-prefix-map=$tree=/libsentinel" \
-        LDFLAGS=-s PROXY_RPATH='-Wl,-rpath,\$$ORIGIN/../lib' SOURCES= >/dev/null
+        LDFLAGS="$flags" PROXY_RPATH='-Wl,-rpath,\$$ORIGIN/../lib' SOURCES= >/dev/null
     mv "$stage/$name/usr"/* "$stage/$name"
     rmdir "$stage/$name/usr"
     # shellcheck disable=SC2016

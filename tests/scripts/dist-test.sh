@@ -112,6 +112,7 @@ musl_root() {
     library=$(echo "$root"/opt/libsentinel-*)
     "$compiler" -std=c11 -D_POSIX_C_SOURCE=200809L examples-c/failover.c -o "$root/failover" -I"$library/include" \
         -L"$library/lib" -lsentinel -Wl,-rpath,"${library#"$root"}/lib" -Wl,-dynamic-linker,"/lib/ld-musl-$machine.so.1"
+    $in_root "$root" "${library#"$root"}/bin/sentinel-proxy" --version
     "$scripts/survives.sh" "$out/musl.log" $in_root "$root" /failover
 }
 
