@@ -39,7 +39,7 @@ pub use link::Cut;
 pub use peer::{Peer, Received};
 pub use ports::{BlackHole, Port, free_port};
 pub use process::spawn_bound;
-pub use program::{servers_are_valkey, servers_since, skipped_before};
+pub use program::{servers_are_valkey, servers_since, skipped_before, skipped_where};
 pub use proxy::Proxy;
 pub use server::Server;
 pub use session::Session;

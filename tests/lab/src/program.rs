@@ -116,6 +116,14 @@ pub fn servers_are_valkey() -> bool {
     tested().0
 }
 
+/// Whether a test is to be skipped, for these servers are `unlike` those that it compares with; says so.
+pub fn skipped_where(unlike: bool, why: &str) -> bool {
+    if unlike {
+        println!("skipped: {why}");
+    }
+    unlike
+}
+
 /// Whether a test is to be skipped, for `what` it needs came with this version and the servers are older; says so.
 pub fn skipped_before(version: (u32, u32), what: &str) -> bool {
     let older = !servers_since(version);

@@ -2,7 +2,7 @@
 //! apart from the few differences that stand in [`same`] and in [`Words::next`].
 
 use fastrand::Rng;
-use sentinel_lab::{Config, FakeSentinel, Server, Topology};
+use sentinel_lab::{Config, FakeSentinel, Server, Topology, servers_since, skipped_where};
 
 use crate::serve::peer::{Peer, encoded, served};
 use crate::support::{SERVICE, open, tell};
@@ -207,6 +207,12 @@ fn node(topology: &Topology) -> &Server {
 
 #[test]
 fn whatever_is_said_the_answer_is_that_of_a_server() {
+    if skipped_where(
+        servers_since((7, 2)),
+        "the words and the order compared are those of 7.0",
+    ) {
+        return;
+    }
     let start = || Topology::start(Config::default().nodes(1).sentinels(0));
     let (behind, direct) = (start(), start());
     let sentinel = FakeSentinel::start(SERVICE, node(&behind).port());

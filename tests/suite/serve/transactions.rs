@@ -6,7 +6,7 @@ use sentinel::Client;
 
 use crate::serve::peer::Peer;
 use crate::support::{SERVICE, named_connections, open_on, overrides, shared, text};
-use sentinel_lab::{servers_are_valkey, skipped_before};
+use sentinel_lab::{servers_are_valkey, skipped_before, skipped_where};
 
 /// Valkey 8.1 has other words for a MULTI within a transaction, and discards that: there it is left out.
 fn known_here(steps: &[&'static str]) -> Vec<&'static str> {
@@ -59,9 +59,11 @@ fn compare(steps: &[&'static str]) {
     }
 }
 
+const OTHER_WORDS: &str = "Valkey has other words for what frames a transaction inside of one";
+
 #[test]
 fn transactions_are_those_of_a_server() {
-    if skipped_before((7, 0), "these words of errors") {
+    if skipped_before((7, 0), "these words of errors") || skipped_where(servers_are_valkey(), OTHER_WORDS) {
         return;
     }
     compare(&[
@@ -161,6 +163,9 @@ fn watched_keys_are_watched_until_the_end_of_the_transaction() {
 
 #[test]
 fn what_frames_a_transaction_and_has_too_many_words_spoils_it_as_on_a_server() {
+    if skipped_where(servers_are_valkey(), OTHER_WORDS) {
+        return;
+    }
     let mut asked = vec!["SET k 1"];
     for misfit in ["EXEC x", "DISCARD x", "MULTI x", "WATCH", "MULTI", "WATCH k"] {
         asked.extend(["MULTI", "INCR k", misfit, "EXEC", "GET k"]);
