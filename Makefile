@@ -396,10 +396,10 @@ check-targets: # other targets than this machine's, as far as their standard lib
 check-musl: lab ## the library for musl: symbols, C programs with musl's loader and its small stacks (3 minutes)
 	@tests/scripts/musl.sh
 
-check-arm64: lab ## the library for arm64: C programs and the suite, run by qemu (TEST=name; 30 minutes)
+check-arm64: lab ## the library for arm64: C programs and the suite, run by qemu (TEST=name)
 	@tests/scripts/arm64.sh $(TEST)
 
-check-distros: ## demonstration, C programs and packages in a whole Debian 12 and 13 (SUITE=trixie; as root; 10 minutes)
+check-distros: ## demonstration, C programs and packages in a whole Debian 12 and 13 (SUITE=trixie; as root)
 	@tests/scripts/distros.sh $(SUITE)
 
 clean: ## remove everything built

@@ -7,7 +7,7 @@
 #
 # Exit status 77: one of them cannot be had here; the last line says which.
 set -eu
-: "${CARGO:=cargo}" "${LAB:=target/debug/lab}" "${LIB_RUSTFLAGS=-C llvm-args=-inline-threshold=110}" "${SOVERSION:=0}"
+: "${CARGO:=cargo}" "${LAB:=target/debug/lab}" "${LIB_RUSTFLAGS=}" "${SOVERSION:=0}"
 scripts=$(dirname "$0")
 out=$(pwd)/build/musl
 triple=$(uname -m)-unknown-linux-musl

@@ -90,7 +90,7 @@ against() {
 essential='failover::real::follows_the_primary_when_it_is_killed failover::real::follows_a_manual_failover_at_once
     discovery::real::passwords_open discovery::real::tells_the_primary calls::learnt::a_real_server calls::scripts::a_script_runs
     credentials::rotation::a_rotation credentials::renewals::the_links pubsub::gaps::a_killed_primary_makes_one_gap_in_resp2_too
-    pubsub::subscriptions::each_kind reads::replicas::real_replicas wire::rendered:: wire::replies::resp3_kinds
+    pubsub::subscriptions::each_kind reads::replicas::real_replicas wire::rendered:: wire::replies::resp3_kinds wire::replies::limits_on
     serve::transactions::transactions_are serve::failovers::writers_go_on_through_a_planned'
 
 short() {
