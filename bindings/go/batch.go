@@ -75,7 +75,7 @@ func (b *Batch) Run(ctx context.Context) ([]Reply, error) {
 	if b.client == nil {
 		return nil, misuse("a batch is made by Client.Pipeline or Client.Transaction")
 	}
-	if err := ctx.Err(); err != nil {
+	if err := over(ctx); err != nil {
 		return nil, notSent(err)
 	}
 	lens, data := b.packed.pointers()

@@ -201,7 +201,7 @@ func (c *Client) With(options ...CallOption) *Client {
 // command that waits in the server, such as BLPOP, waits as long as its own timeout says, where no deadline is set; 0 is for
 // ever.
 func (c *Client) Do(ctx context.Context, args ...any) (Reply, error) {
-	if err := ctx.Err(); err != nil {
+	if err := over(ctx); err != nil {
 		return Reply{}, notSent(err)
 	}
 	packed, err := pack(args)
@@ -313,7 +313,7 @@ func (c *Client) Conn() (net.Conn, error) {
 // DialContext is Conn in the shape that libraries ask for: Dialer of go-redis, NewConn of redigo, DialCtxFn of rueidis. The
 // node is the client's, whatever address is asked for.
 func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := ctx.Err(); err != nil {
+	if err := over(ctx); err != nil {
 		return nil, err
 	}
 	return c.Conn()

@@ -69,7 +69,7 @@ func (c *Conn) Do(ctx context.Context, args ...any) (Reply, error) {
 	if c.handle == nil {
 		return Reply{}, closed("the connection")
 	}
-	if err := ctx.Err(); err != nil {
+	if err := over(ctx); err != nil {
 		return Reply{}, notSent(err)
 	}
 	packed, err := pack(args)

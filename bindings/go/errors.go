@@ -237,6 +237,18 @@ func closed(what string) error {
 	return &Error{Status: StatusClosed, Outcome: OutcomeNotSent, Message: what + " is closed"}
 }
 
+// over says why a context has ended, nil while it has not. A deadline counts from the moment that it names: the timer that
+// ends the context may run later.
+func over(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, limited := ctx.Deadline(); limited && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
 // notSent is the error of a call whose context was over before it began.
 func notSent(cause error) error {
 	status := StatusCancelled
@@ -261,8 +273,8 @@ func withContext(ctx context.Context, err error) error {
 	if !ok {
 		return err
 	}
-	deadline, limited := ctx.Deadline()
-	passed := limited && !time.Now().Before(deadline)
+	_, limited := ctx.Deadline()
+	passed := over(ctx) == context.DeadlineExceeded
 	switch {
 	case failure.Status == StatusCancelled && passed:
 		failure.Status, failure.cause = StatusTimeout, context.DeadlineExceeded

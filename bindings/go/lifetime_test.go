@@ -187,6 +187,47 @@ func TestAFarDeadlineIsFar(t *testing.T) {
 	check(t, err)
 }
 
+// late is a context whose deadline has passed and whose timer has not run yet, as on a machine that is busy.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microsecond), true }
+
+func TestADeadlineThatPassedIsOverBeforeItsTimerRuns(t *testing.T) {
+	db, service := topology(t)
+	client, err := db.Primary(service)
+	check(t, err)
+	conn, err := client.Acquire(background)
+	check(t, err)
+	over := late{background}
+	_, err = client.Do(background, "DEL", "go:overdue")
+	check(t, err)
+	calls := map[string]func() error{
+		"Do":       func() error { _, err := client.Do(over, "SET", "go:overdue", 1); return err },
+		"Pipeline": func() error { _, err := client.Pipeline().Do("SET", "go:overdue", 1).Run(over); return err },
+		"Conn.Do":  func() error { _, err := conn.Do(over, "SET", "go:overdue", 1); return err },
+		"Acquire":  func() error { _, err := client.Acquire(over); return err },
+		"Connect":  func() error { return client.Connect(over) },
+		"Discover": func() error { _, err := db.DiscoverPrimary(over, service); return err },
+		"Scan": func() error {
+			scan, err := client.Scan("SCAN")
+			check(t, err)
+			defer scan.Close()
+			scan.Next(over)
+			return scan.Err()
+		},
+	}
+	for name, call := range calls {
+		err := call()
+		var failure *Error
+		if !errors.As(err, &failure) || failure.Outcome != OutcomeNotSent || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	count, err := Int(client.Do(background, "EXISTS", "go:overdue"))
+	check(t, err)
+	equal(t, int64(0), count)
+}
+
 func TestACancelledContextCostsNoConnection(t *testing.T) {
 	_, client := another(t, With("pool.max_connections", 2))
 	cancelled, cancel := context.WithCancel(background)

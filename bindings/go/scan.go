@@ -88,7 +88,7 @@ func (c *Client) Scan(args ...any) (*Scan, error) {
 // it waits. The page of a Next that its context ended is not lost: the next one gives it.
 func (s *Scan) Next(ctx context.Context) bool {
 	s.page, s.err = nil, nil
-	if err := ctx.Err(); err != nil {
+	if err := over(ctx); err != nil {
 		s.err = notSent(err)
 		return false
 	}

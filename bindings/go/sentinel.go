@@ -159,7 +159,7 @@ func (db *DB) discover(ctx context.Context, service string, role Role) ([]Node, 
 	if !db.isOpen() {
 		return nil, closed("the deployment")
 	}
-	if err := ctx.Err(); err != nil {
+	if err := over(ctx); err != nil {
 		return nil, notSent(err)
 	}
 	timeout := timeoutOf(ctx)
@@ -263,7 +263,7 @@ func waitFor[T any](ctx context.Context, done <-chan T) (end T, ok bool) {
 
 // blocking starts a call and waits for it as long as the context lets it; what comes later is undone. Whether it goes on.
 func blocking[T any](ctx context.Context, call func() (T, error), undo func(T)) (value T, goesOn bool, err error) {
-	if err := ctx.Err(); err != nil {
+	if err := over(ctx); err != nil {
 		return value, false, notSent(err)
 	}
 	done := start(call)
