@@ -52,6 +52,13 @@ pub(crate) enum Message {
     Exists,
 }
 
+impl Message {
+    /// Whether it belongs to what was sent on the same connection, and is of no use on another.
+    pub(crate) fn follows(self) -> bool {
+        matches!(self, Message::Confirmation | Message::Role | Message::Exists)
+    }
+}
+
 /// How much of a message was handed to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handed {

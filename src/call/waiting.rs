@@ -289,6 +289,7 @@ impl<'a, 'p> Waiting<'a, 'p> {
             }
         }
         lent.be(life.patience(message));
+        lent.follow(message.follows());
         let deadline = self.deadline;
         let mut one = |request: Request<'_>| {
             let mut replies = Vec::new();

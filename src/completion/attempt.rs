@@ -44,7 +44,7 @@ fn send(call: &mut Call, message: Message, id: CallId, lane: &Lane) -> Result<()
     let answers = match (message, shape) {
         (Message::Itself, Shape::Pipeline(len)) => Answers::in_one(len, patience),
         (Message::Itself, Shape::Transaction(len)) => Answers::each(len + 2, patience),
-        _ => Answers::each(1, patience),
+        _ => Answers::each(1, patience).following(message.follows()),
     };
     let number = match (message, &call.request) {
         (Message::Itself | Message::Source, Stored::Small(bytes)) => {

@@ -232,16 +232,14 @@ impl Driver {
         let begin = self.watching.stream.taken();
         let mut outbox = self.lane.outbox.lock();
         if outbox.is_empty() {
-            let over = outbox.leaving && self.flying.is_empty();
+            // A node that is heard out may be asked what its last words mean, by a thread that has yet to wake up.
+            let is_heard_out = !self.lane.own && self.lane.generation.is_heard_out();
+            let over = outbox.is_leaving() && self.flying.is_empty() && !is_heard_out;
             if over {
                 // Who took the lane before that, and comes only now, looks for another one.
                 outbox.ended = Some("the lane was left".to_owned());
             }
             return !over;
-        }
-        if outbox.leaving {
-            // Whoever left it takes that back.
-            return true;
         }
         if self.flying.is_empty() {
             self.begin = begin;
@@ -258,7 +256,7 @@ impl Driver {
     /// Whether nothing has gathered. The next caller wakes the lane then.
     fn may_sleep(&mut self) -> bool {
         let mut outbox = self.lane.outbox.lock();
-        outbox.awake = !outbox.is_empty() && !outbox.leaving;
+        outbox.awake = !outbox.is_empty();
         if !outbox.awake {
             outbox.trim();
             self.spare.shrink_to(KEEP);

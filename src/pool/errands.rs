@@ -298,7 +298,10 @@ impl Pool {
 
     /// What a lane has not sent: whoever waits for it is told, the submitted calls are named.
     fn take_back(&self, lane: &Arc<Lane>, mut unsent: VecDeque<Call>, lost: Option<&Error>) -> Vec<u64> {
-        unsent.append(&mut lane.take_unsent());
+        if lost.is_some() {
+            // What came to it until it was known to be lost.
+            unsent.append(&mut lane.take_unsent());
+        }
         let error = lost.cloned().unwrap_or_else(|| lane.refusal(Refused::Ended));
         let (mut ids, mut wakes) = (Vec::new(), Wakes::default());
         for call in unsent {

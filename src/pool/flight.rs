@@ -141,6 +141,8 @@ pub struct Answers {
     /// They are decoded in place into one array: nothing is copied.
     pub(super) in_one: bool,
     pub(super) patience: Patience,
+    /// To what follows on a call that was sent on the same connection.
+    pub(super) follows: bool,
 }
 
 impl Answers {
@@ -150,6 +152,7 @@ impl Answers {
             count,
             in_one: false,
             patience,
+            follows: false,
         }
     }
 
@@ -159,6 +162,12 @@ impl Answers {
             count,
             in_one: true,
             patience,
+            follows: false,
         }
+    }
+
+    /// To what may follow on a call that was sent on the same connection.
+    pub(crate) fn following(self, follows: bool) -> Answers {
+        Answers { follows, ..self }
     }
 }

@@ -108,6 +108,11 @@ impl Generation {
         self.refuted.get().map(|at| *at + LAST_WORDS)
     }
 
+    /// Whether it is left, and what it says still counts.
+    pub(super) fn is_heard_out(&self) -> bool {
+        self.refuted.get().is_some() && !self.is_retired()
+    }
+
     /// Whether nothing new may be sent to it.
     pub(super) fn is_left(&self) -> bool {
         self.is_retired() || self.refuted.get().is_some()

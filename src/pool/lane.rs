@@ -133,7 +133,7 @@ impl Lane {
     /// Hands over a request; nothing waits. The number under which it can be taken back.
     pub(crate) fn send(&self, parcel: Parcel<'_>, answers: Answers, sink: Sink) -> Result<u64, Refused> {
         let mut outbox = self.outbox.lock();
-        if outbox.leaving || outbox.ended.is_some() {
+        if !outbox.takes(answers.follows) {
             return Err(Refused::Ended);
         }
         if outbox.is_full() {
@@ -199,11 +199,21 @@ impl Lane {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Lets it end once the calls under way have.
-    pub(super) fn leave(&self) {
+    /// Lets it end once the calls under way have. Those that were not taken by its driver, in their order.
+    pub(super) fn leave(&self) -> VecDeque<Call> {
         self.give_up();
-        self.outbox.lock().leaving = true;
+        let unsent = self.outbox.lock().leave();
         self.wake();
+        unsent
+    }
+
+    /// The same where nothing waits to be written.
+    pub(super) fn leave_if_empty(&self) {
+        let mut outbox = self.outbox.lock();
+        if outbox.is_empty() {
+            outbox.leave();
+            self.give_up();
+        }
     }
 
     /// Whether the kernel takes no more of what is being written, as its driver saw it last.

@@ -37,6 +37,8 @@ pub struct Lent<'p> {
     pub(super) timing: Timing,
     /// How long its connection may owe a reply.
     pub(super) patience: Patience,
+    /// What is asked next follows on what was sent before.
+    pub(super) follows: bool,
 }
 
 impl<'p> Lent<'p> {
@@ -51,6 +53,7 @@ impl<'p> Lent<'p> {
             moved: false,
             timing: Timing::default(),
             patience: Patience::Usual,
+            follows: false,
         }
     }
 }
@@ -196,12 +199,18 @@ impl Lent<'_> {
             moved: self.moved,
             timing: self.timing,
             patience: self.patience,
+            follows: self.follows,
         }
     }
 
     /// How long the connection may owe the replies to what is asked next.
     pub(crate) fn be(&mut self, patience: Patience) {
         self.patience = patience;
+    }
+
+    /// Whether what is asked next follows on what was sent before: it goes over the same lane, though that was left meanwhile.
+    pub(crate) fn follow(&mut self, follows: bool) {
+        self.follows = follows;
     }
 
     /// The connection, when it is the caller's own.
@@ -252,7 +261,7 @@ impl Lent<'_> {
                 done
             }
             Some(Line::Lane(lane)) => {
-                let answers = Answers::each(count, self.patience);
+                let answers = Answers::each(count, self.patience).following(self.follows);
                 let end = on_lane(lane, request, answers, deadline, take, &mut self.timing);
                 self.unsent = end.as_ref().err().map_or(0, |failure| failure.unsent);
                 self.moved = end.as_ref().is_err_and(|failure| failure.moved);

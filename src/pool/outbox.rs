@@ -2,6 +2,7 @@
 //! constant time. No I/O, no lock.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::flight::{Answers, Apart, Call, Sink};
@@ -71,8 +72,8 @@ pub(super) struct Outbox {
     calls: VecDeque<Call>,
     /// The number of the first of them, or of the next one.
     first: u64,
-    /// From this one on all were given back, and none was sent.
-    returned: Option<u64>,
+    /// Those that were given back: none of them was sent.
+    returned: Vec<Range<u64>>,
     /// The small requests, one behind the other, each within one chunk.
     chunks: VecDeque<Vec<u8>>,
     /// Where the first of them begins in the first chunk.
@@ -85,8 +86,8 @@ pub(super) struct Outbox {
     together: usize,
     /// The driver is at work, or was told to be, and looks here before it waits again.
     pub(super) awake: bool,
-    /// It takes no more calls and ends when the last one has.
-    pub(super) leaving: bool,
+    /// It takes no calls but what follows on one that was sent here, and ends when the last one has.
+    leaving: bool,
     /// Why it takes no calls any more.
     pub(super) ended: Option<String>,
 }
@@ -95,6 +96,24 @@ impl Outbox {
     /// Its numbers begin behind that of a call that was never here.
     pub(super) fn begin_behind(&mut self, number: u64) {
         self.first = number + 1;
+    }
+
+    /// Whether it takes a request; `follows`: one that follows on another.
+    #[inline]
+    pub(super) fn takes(&self, follows: bool) -> bool {
+        self.ended.is_none() && (!self.leaving || follows)
+    }
+
+    /// Takes no more calls. Those that wait, in their order.
+    pub(super) fn leave(&mut self) -> VecDeque<Call> {
+        match std::mem::replace(&mut self.leaving, true) {
+            true => VecDeque::new(),
+            false => self.take_all(),
+        }
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// Whether nothing waits.
@@ -152,7 +171,7 @@ impl Outbox {
 
     /// Takes a call back. True when nothing of it was or will be sent here.
     pub(super) fn take_back(&mut self, number: u64) -> bool {
-        self.returned.is_some_and(|first| number >= first) || self.take_one_back(number).is_some()
+        self.returned.iter().any(|given| given.contains(&number)) || self.take_one_back(number).is_some()
     }
 
     fn take_one_back(&mut self, number: u64) -> Option<Sink> {
@@ -175,9 +194,12 @@ impl Outbox {
 
     /// Takes all of them back, in their order: nothing more will be sent.
     pub(super) fn take_all(&mut self) -> VecDeque<Call> {
-        self.returned.get_or_insert(self.first);
         let calls = std::mem::take(&mut self.calls);
-        self.first += calls.len() as u64;
+        if !calls.is_empty() {
+            let end = self.first + calls.len() as u64;
+            self.returned.push(self.first..end);
+            self.first = end;
+        }
         self.clear();
         calls
     }

@@ -34,9 +34,9 @@ impl Passed {
             Ok(watching) => watching,
             Err(error) => return give_up(pool, &lane, due, &plain(&error)),
         };
-        if due.is_none() && lane.outbox.lock().is_empty() {
-            // The call was given up before what follows was sent.
-            lane.leave();
+        if due.is_none() {
+            // Else the call was given up before what follows was sent.
+            lane.leave_if_empty();
         }
         let driver = Driver::new(lane, pool, common, (watching, decoder));
         tasks::start(driver.owing(due).run());

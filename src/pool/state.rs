@@ -248,11 +248,11 @@ impl State {
     /// Leaves lanes: they end once the calls under way have, and what they have not sent goes elsewhere.
     pub(super) fn leave_lanes(&mut self, lanes: impl IntoIterator<Item = Arc<Lane>>) {
         for lane in lanes {
-            lane.leave();
+            let unsent = lane.leave();
             if !lane.own {
                 self.going_out.push(Arc::clone(&lane));
             }
-            let (unsent, lost) = (VecDeque::new(), None);
+            let lost = None;
             self.errands.push_back(Errand::TakeBack { lane, unsent, lost });
         }
     }

@@ -1,6 +1,7 @@
 //! What was asked for, what was done, and what was said of it: whatever does not agree ends the run.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kernel::kernel;
 use crate::kernel::trace::{note, tell};
@@ -23,8 +24,8 @@ pub(crate) struct Terms {
     pub(crate) own: bool,
     /// The line of submissions in whose order it is to be executed.
     pub(crate) line: Option<u64>,
-    /// It is one of several that are handed over together.
-    pub(crate) among_others: bool,
+    /// It is one of several that are handed over together: which was made first.
+    pub(crate) among: Option<u64>,
     /// It may write.
     pub(crate) writes: bool,
 }
@@ -193,7 +194,7 @@ impl Ledger {
             );
         }
         // The rest of a batch goes where its beginning went.
-        if fresh && terms.writes && !terms.among_others && self.holds() {
+        if fresh && terms.writes && !terms.among.is_some() && self.holds() {
             broken("P13", &format!("write {id} is handed over while writes are held"));
         }
         // What a lane has begun to write goes out, unknown or not.
@@ -213,7 +214,7 @@ impl Ledger {
         let under_way = |entry: &Entry| {
             let terms = entry.terms;
             // A batch has not ended while some of it may still go to the next primary.
-            let ends_alone = !terms.repeats && !terms.own && !terms.among_others;
+            let ends_alone = !terms.repeats && !terms.own && !terms.among.is_some();
             entry.node == node && entry.end.is_none() && ends_alone && entry.refused == 0
         };
         let all = (1..).zip(entries.iter());
@@ -278,7 +279,7 @@ impl Ledger {
             broken("once", &format!("call {id} ends {end:?} and has ended {before:?}"));
         }
         // An element that may be repeated keeps what the server said of it the last time.
-        let said_again = end == End::Refused && terms.among_others && terms.repeats;
+        let said_again = end == End::Refused && terms.among.is_some() && terms.repeats;
         if matches!(end, End::NotSent | End::Refused) && executed > 0 && !said_again {
             broken(
                 "P4",
@@ -301,15 +302,20 @@ impl Ledger {
     /// At the end of a run: everyone was told, and what one thread submitted was executed in its order.
     pub(crate) fn check(&self) {
         let entries = self.entries.borrow();
-        let mut last: std::collections::BTreeMap<u64, (u64, usize)> = std::collections::BTreeMap::new();
+        let mut last: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
+        // Those of which some went out twice.
+        let went_again = |entry: &&Entry| entry.terms.repeats && entry.begins > 1;
+        let again = entries.iter().filter(went_again).filter_map(|entry| entry.terms.among);
+        let again: BTreeSet<u64> = again.collect();
         for (place, entry) in entries.iter().enumerate() {
             let id = place + 1;
             if entry.end.is_none() {
                 broken("once", &format!("call {id} has never ended"));
             }
             // What was repeated, or may have been, has left its place: also where less than all of it went out before.
-            let may_repeat = entry.terms.repeats || entry.terms.among_others;
-            let repeated = may_repeat && entry.begins > 1;
+            let may_repeat = entry.terms.repeats || entry.terms.among.is_some();
+            let with_others = entry.terms.among.is_some_and(|first| again.contains(&first));
+            let repeated = (may_repeat && entry.begins > 1) || with_others;
             let once = entry.refused == 0 && entry.handed == 1 && !repeated && !entry.late;
             let plain = !entry.terms.own && once;
             let Some(line) = entry.terms.line.filter(|_| plain) else {

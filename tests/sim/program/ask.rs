@@ -54,15 +54,15 @@ fn size() -> usize {
 impl Ask {
     /// A command of that sort.
     pub(crate) fn new(sort: Sort, call: &CallOptions, line: Option<u64>) -> Ask {
-        Ask::among(sort, call, line, false)
+        Ask::among(sort, call, line, None)
     }
 
-    fn among(sort: Sort, call: &CallOptions, line: Option<u64>, among_others: bool) -> Ask {
+    fn among(sort: Sort, call: &CallOptions, line: Option<u64>, among: Option<u64>) -> Ask {
         let id = ledger().begin(Terms {
             repeats: sort.reads() || call.retry_unknown,
             own: sort.waits() || call.replicas > 0 || call.wait_aof,
             line,
-            among_others,
+            among,
             writes: !sort.reads(),
         });
         let own = id.to_string().into_bytes();
@@ -178,11 +178,12 @@ impl Many {
         let kind = kernel.pick(&[BatchKind::Pipeline, BatchKind::Pipeline, BatchKind::Transaction]);
         let mut batch = Batch::new(kind);
         let mut asks = Vec::new();
+        let first = Some(ledger().count() as u64 + 1);
         for _ in 0..=kernel.below(6) {
             let sorts = [Sort::Read, Sort::Write, Sort::Write, Sort::UnknownWrite];
             let sort = kernel.pick(&sorts);
             // Those that only read are not repeated within a batch that also writes.
-            let ask = Ask::among(sort, call, line.filter(|_| kind == BatchKind::Pipeline), true);
+            let ask = Ask::among(sort, call, line.filter(|_| kind == BatchKind::Pipeline), first);
             batch.add(&ask.parts()).unwrap();
             asks.push(ask);
         }

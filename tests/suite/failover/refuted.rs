@@ -3,11 +3,14 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use sentinel::completion::Queue;
 use sentinel::resp::Reply;
-use sentinel::{Client, Deployment, ErrorKind, Outcome, Result};
-use sentinel_lab::{FakeNode, FakeSentinel, Role};
+use sentinel::{BatchKind, Client, Deployment, ErrorKind, Outcome, Result};
+use sentinel_lab::{FakeNode, FakeSentinel, Role, wait_until};
 
-use crate::support::{PATIENCE, SERVICE, SLACK, options, run_within, text, timed, with};
+use crate::support::{
+    PATIENCE, SERVICE, SLACK, WAYS, batch, options, run_within, submitted_batch, text, timed, with, within,
+};
 
 /// Something that happens once.
 #[derive(Clone, Default)]
@@ -43,13 +46,13 @@ struct Scene {
 }
 
 impl Scene {
-    /// A primary that answers INCR with `last_words` a moment after it has refused a write as a replica.
+    /// A primary that answers INCR and EVAL with `last_words` a moment after it has refused a write as a replica.
     fn start(last_words: Option<&'static str>) -> Scene {
         let (came, said, demotion) = (Once::default(), Once::default(), Once::default());
         let (asked, told, demoted) = (came.clone(), said, demotion.clone());
         let node = FakeNode::builder()
             .on(move |session, args| match args[0].to_ascii_uppercase().as_slice() {
-                b"INCR" => {
+                b"INCR" | b"EVAL" => {
                     asked.happens();
                     told.wait();
                     // The library has read its word by then.
@@ -67,10 +70,17 @@ impl Scene {
             })
             .start();
         let sentinel = FakeSentinel::start(SERVICE, node.port());
-        let options = with(options(&[sentinel.port()]), &[("discovery.refresh_ms", "0")]);
+        let options = with(
+            options(&[sentinel.port()]),
+            &[("discovery.refresh_ms", "0"), ("pool.direct", "1"), ("pool.lanes", "8")],
+        );
         let deployment = Deployment::open(&options).unwrap();
         let client = deployment.primary_for(Some(SERVICE), None).unwrap();
         text(&client, "SET k v");
+        wait_until("all connections", PATIENCE, || {
+            std::thread::scope(|scope| (0..4).for_each(|_| _ = scope.spawn(|| text(&client, "ECHO x"))));
+            node.open_connections() > 8
+        });
         Scene {
             node,
             _sentinel: sentinel,
@@ -83,8 +93,13 @@ impl Scene {
 
     /// Has a call under way when the node refuses another one for what it has become.
     fn demoted_under(&self) -> Result<Reply> {
+        self.demoted_while(|| run_within(&self.client, "INCR n", 20_000))
+    }
+
+    /// The same with this call.
+    fn demoted_while(&self, call: impl Fn() -> Result<Reply> + Sync) -> Result<Reply> {
         std::thread::scope(|scope| {
-            let call = scope.spawn(|| run_within(&self.client, "INCR n", 20_000));
+            let call = scope.spawn(&call);
             self.came.wait();
             // Over another connection.
             text(&self.client, "SET k v");
@@ -112,4 +127,58 @@ fn what_it_leaves_unanswered_ends_soon() {
     assert!(matches!(error.kind(), ErrorKind::ConnectionLost { .. }), "{error}");
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert!(took < Duration::from_millis(250 + 50) + SLACK, "it took {took:?}");
+}
+
+type Call<'a> = dyn Fn(&Client) -> Result<Reply> + Sync + 'a;
+
+/// What a script says of its node is asked for on the same connection, also where that is left already.
+#[test]
+fn what_it_refuses_then_is_repeated_elsewhere() {
+    let batch = batch(BatchKind::Pipeline, &["EVAL return 0", "EVAL return 0"]);
+    let queue = Arc::new(Queue::new(64));
+    let call = within(300);
+    let batches: [(&str, &Call<'_>); 2] = [
+        ("a waiting batch", &|client| client.batch(&batch, &call)),
+        ("a submitted batch", &|client| {
+            submitted_batch(client, &queue, &batch, &call)
+        }),
+    ];
+    for (name, way) in WAYS {
+        refused_elsewhere(name, &|client| way(client, &queue, "EVAL return 0", &call));
+    }
+    for (name, way) in batches {
+        refused_elsewhere(name, way);
+    }
+}
+
+/// A thread that shares a lane asks there too.
+#[test]
+fn so_is_what_a_thread_sent_over_a_shared_connection() {
+    refused_elsewhere("beside another", &|client| {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| run_within(client, "EVAL return 1", 300));
+            let own = run_within(client, "EVAL return 0", 300);
+            assert_ne!(
+                other.join().unwrap().expect_err("no primary").outcome(),
+                Outcome::Unknown
+            );
+            own
+        })
+    });
+}
+
+fn refused_elsewhere(name: &str, way: &Call<'_>) {
+    let scene = Scene::start(Some("-READONLY You can't write against a read only replica.\r\n"));
+    let error = scene.demoted_while(|| way(&scene.client)).expect_err(name);
+    // No other node was named in its time.
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::PrimaryNotFound { .. } | ErrorKind::Timeout { .. }
+        ),
+        "{name}: {error}"
+    );
+    assert_ne!(error.outcome(), Outcome::Unknown, "{name}: {error}");
+    let asked = scene.node.count("EVAL return 0");
+    assert!((1..=2).contains(&asked), "{name}: sent {asked} times to a replica");
 }
