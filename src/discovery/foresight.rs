@@ -26,6 +26,10 @@ const VOTED_WITHIN: Duration = Duration::from_secs(5);
 /// So long the leader may be out of touch until nothing more is expected of it.
 pub const LEADER_GONE: Duration = Duration::from_secs(2);
 
+/// A Sentinel for whose failover writes waited in vain is believed again after so many times as long: whatever it goes on
+/// to announce, it holds up writes for no more than a tenth of the time.
+const RESTS: u32 = 9;
+
 /// What a Sentinel publishes of a failover while it leads it, or wants to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -73,6 +77,8 @@ pub struct Foresight {
     tries: BTreeMap<LinkId, u64>,
     /// Whose failover writes have waited for last, and under which epoch: it makes them wait once.
     spent: Option<(LinkId, u64)>,
+    /// Until when each is not believed, for writes have waited for its failover in vain.
+    resting: BTreeMap<LinkId, Instant>,
     armed: Option<Armed>,
     foreseen: Option<Foreseen>,
     turns: Vec<Turn>,
@@ -87,6 +93,7 @@ impl Foresight {
             announced: BTreeMap::new(),
             tries: BTreeMap::new(),
             spent: None,
+            resting: BTreeMap::new(),
             armed: None,
             foreseen: None,
             turns: Vec::new(),
@@ -94,12 +101,13 @@ impl Foresight {
     }
 
     /// Others are believed from now on: what these told counts no more.
-    pub fn begin_anew(&mut self) {
-        self.disarm("other Sentinels are believed");
+    pub fn begin_anew(&mut self, now: Instant) {
+        self.disarm("other Sentinels are believed", now);
         self.foreseen = None;
         self.announced.clear();
         self.tries.clear();
         self.spent = None;
+        self.resting.clear();
     }
 
     /// What has happened since this was asked last.
@@ -170,7 +178,7 @@ impl Foresight {
                     armed.is_some_and(|armed| armed.leader != link && armed.epoch < epoch)
                 });
                 if newer {
-                    self.disarm("another Sentinel leads a newer failover");
+                    self.disarm("another Sentinel leads a newer failover", now);
                 }
             }
             Step::Selects(replica) => {
@@ -179,8 +187,12 @@ impl Foresight {
                 let Some(epoch) = epoch else { return };
                 let armed = self.armed.as_ref().map_or(0, |armed| armed.epoch);
                 let is_new = epoch > in_force.epoch.max(armed) && self.spent != Some((link, epoch));
-                if is_new && in_force.primary != *replica && is_replica(replica) {
+                let rests = self.resting.get(&link).is_some_and(|until| now < *until);
+                if is_new && !rests && in_force.primary != *replica && is_replica(replica) {
                     self.spent = Some((link, epoch));
+                    let same = self.armed.as_ref().filter(|armed| armed.leader == link);
+                    let since = same.map_or(now, |armed| armed.since);
+                    self.rest(now);
                     self.turns.push(Turn::Armed {
                         replica: replica.clone(),
                         epoch,
@@ -189,14 +201,14 @@ impl Foresight {
                         leader: link,
                         replica: replica.clone(),
                         epoch,
-                        since: now,
+                        since,
                         out_of_touch: None,
                     });
                 }
             }
             Step::GivesUp => {
                 if self.armed.as_ref().is_some_and(|armed| armed.leader == link) {
-                    self.disarm("the leader gave the failover up");
+                    self.disarm("the leader gave the failover up", now);
                 }
                 if self.foreseen.as_ref().is_some_and(|foreseen| foreseen.leader == link) {
                     self.doubt(now);
@@ -259,9 +271,13 @@ impl Foresight {
     /// The Sentinels' words amount to this. `agreed_since`: whether a majority of them has said so since.
     pub fn judged(&mut self, adopted: Option<&Adopted>, agreed_since: impl FnOnce(Instant) -> bool, now: Instant) {
         let Some(adopted) = adopted else { return };
-        if self.armed.as_ref().is_some_and(|armed| adopted.epoch >= armed.epoch) {
+        if let Some(armed) = self.armed.as_ref().filter(|armed| adopted.epoch >= armed.epoch) {
             // No promotion was seen, and it is over: who was named is who serves.
-            self.disarm("a Sentinel names the primary");
+            let (leader, as_told) = (armed.leader, armed.replica == adopted.primary);
+            self.disarm("a Sentinel names the primary", now);
+            if as_told {
+                self.resting.remove(&leader);
+            }
         }
         let Some(foreseen) = &self.foreseen else { return };
         // Another Sentinel's failover has come to its end meanwhile: that of the leader was given up without a word.
@@ -300,9 +316,9 @@ impl Foresight {
     pub fn tick(&mut self, now: Instant) {
         if let Some(armed) = &self.armed {
             if armed.since + PROMOTED_WITHIN <= now {
-                self.disarm("the replica was not promoted");
+                self.disarm("the replica was not promoted", now);
             } else if armed.out_of_touch.is_some_and(|since| since + LEADER_GONE <= now) {
-                self.disarm("the leader cannot be heard");
+                self.disarm("the leader cannot be heard", now);
             }
         }
         let due = |foreseen: &Foreseen| foreseen.unconfirmed.is_none() && foreseen.since + self.confirm <= now;
@@ -311,9 +327,18 @@ impl Foresight {
         }
     }
 
-    fn disarm(&mut self, why: &'static str) {
+    fn disarm(&mut self, why: &'static str, now: Instant) {
+        self.rest(now);
         if self.armed.take().is_some() {
             self.turns.push(Turn::Disarmed { cause: why });
+        }
+    }
+
+    /// Writes have waited in vain for whom they wait for now.
+    fn rest(&mut self, now: Instant) {
+        if let Some(armed) = &self.armed {
+            let waited = now.saturating_duration_since(armed.since);
+            self.resting.insert(armed.leader, now + waited * RESTS);
         }
     }
 

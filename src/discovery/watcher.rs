@@ -226,7 +226,7 @@ impl Watcher {
         self.answers.retain(|link, _| is_ours(*link));
         self.is_news = true;
         self.council.remember_the_first(remembers);
-        self.foresight.begin_anew();
+        self.foresight.begin_anew(now);
         self.council.begin_anew(is_ours, callers, now, jitter)
     }
 
