@@ -26,9 +26,11 @@ const VOTED_WITHIN: Duration = Duration::from_secs(5);
 /// So long the leader may be out of touch until nothing more is expected of it.
 pub const LEADER_GONE: Duration = Duration::from_secs(2);
 
-/// A Sentinel for whose failover writes waited in vain is believed again after so many times as long: whatever it goes on
-/// to announce, it holds up writes for no more than a tenth of the time.
-const RESTS: u32 = 9;
+/// So long writes may have waited in vain for one Sentinel's failovers until it is not believed for a while.
+const IN_VAIN: Duration = PROMOTED_WITHIN;
+
+/// So much of it is forgotten, a second in so many: whatever it announces, a Sentinel holds up writes for no more of the time.
+const FORGOTTEN: u32 = 10;
 
 /// What a Sentinel publishes of a failover while it leads it, or wants to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +79,8 @@ pub struct Foresight {
     tries: BTreeMap<LinkId, u64>,
     /// Whose failover writes have waited for last, and under which epoch: it makes them wait once.
     spent: Option<(LinkId, u64)>,
-    /// Until when each is not believed, for writes have waited for its failover in vain.
-    resting: BTreeMap<LinkId, Instant>,
+    /// How long writes have waited in vain for the failovers of each, and when that was counted.
+    in_vain: BTreeMap<LinkId, (Duration, Instant)>,
     armed: Option<Armed>,
     foreseen: Option<Foreseen>,
     turns: Vec<Turn>,
@@ -93,7 +95,7 @@ impl Foresight {
             announced: BTreeMap::new(),
             tries: BTreeMap::new(),
             spent: None,
-            resting: BTreeMap::new(),
+            in_vain: BTreeMap::new(),
             armed: None,
             foreseen: None,
             turns: Vec::new(),
@@ -107,7 +109,7 @@ impl Foresight {
         self.announced.clear();
         self.tries.clear();
         self.spent = None;
-        self.resting.clear();
+        self.in_vain.clear();
     }
 
     /// What has happened since this was asked last.
@@ -187,12 +189,12 @@ impl Foresight {
                 let Some(epoch) = epoch else { return };
                 let armed = self.armed.as_ref().map_or(0, |armed| armed.epoch);
                 let is_new = epoch > in_force.epoch.max(armed) && self.spent != Some((link, epoch));
-                let rests = self.resting.get(&link).is_some_and(|until| now < *until);
-                if is_new && !rests && in_force.primary != *replica && is_replica(replica) {
+                let is_believed = self.in_vain(link, now) < IN_VAIN;
+                if is_new && is_believed && in_force.primary != *replica && is_replica(replica) {
                     self.spent = Some((link, epoch));
                     let same = self.armed.as_ref().filter(|armed| armed.leader == link);
                     let since = same.map_or(now, |armed| armed.since);
-                    self.rest(now);
+                    self.waited_in_vain(now);
                     self.turns.push(Turn::Armed {
                         replica: replica.clone(),
                         epoch,
@@ -276,7 +278,7 @@ impl Foresight {
             let (leader, as_told) = (armed.leader, armed.replica == adopted.primary);
             self.disarm("a Sentinel names the primary", now);
             if as_told {
-                self.resting.remove(&leader);
+                self.in_vain.remove(&leader);
             }
         }
         let Some(foreseen) = &self.foreseen else { return };
@@ -328,17 +330,26 @@ impl Foresight {
     }
 
     fn disarm(&mut self, why: &'static str, now: Instant) {
-        self.rest(now);
+        self.waited_in_vain(now);
         if self.armed.take().is_some() {
             self.turns.push(Turn::Disarmed { cause: why });
         }
     }
 
-    /// Writes have waited in vain for whom they wait for now.
-    fn rest(&mut self, now: Instant) {
+    /// How long writes have waited in vain for a Sentinel's failovers, as far as that is not forgotten.
+    fn in_vain(&self, link: LinkId, now: Instant) -> Duration {
+        let counted = self.in_vain.get(&link);
+        counted.map_or(Duration::ZERO, |(waited, at)| {
+            waited.saturating_sub(now.saturating_duration_since(*at) / FORGOTTEN)
+        })
+    }
+
+    /// They have for whom they wait for now.
+    fn waited_in_vain(&mut self, now: Instant) {
         if let Some(armed) = &self.armed {
-            let waited = now.saturating_duration_since(armed.since);
-            self.resting.insert(armed.leader, now + waited * RESTS);
+            let (leader, waited) = (armed.leader, now.saturating_duration_since(armed.since));
+            let before = self.in_vain(leader, now);
+            self.in_vain.insert(leader, (before + waited, now));
         }
     }
 

@@ -151,19 +151,24 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("1>epoch=6 1>selects=b +5000 master=b@6", "armed b, disarmed", "a@5"),
     // Writes wait in vain for nobody again and again, under whatever epochs.
     (
-        "1>epoch=6 1>selects=b +5000 +44999 1>epoch=7 1>selects=c",
-        "armed b, disarmed",
-        "a@5",
-    ),
-    (
-        "1>epoch=6 1>selects=b +5000 +45000 1>epoch=7 1>selects=c",
+        "1>epoch=6 1>selects=b +5001 1>epoch=7 1>selects=c +4999",
         "armed b, disarmed, armed c",
         "a@5 writes wait",
     ),
     (
-        "1>epoch=6 1>selects=b +4000 1>epoch=7 1>selects=c +999",
-        "armed b, armed c",
+        "1>epoch=6 1>selects=b +5001 1>epoch=7 1>selects=c +5000 +44000 1>epoch=8 1>selects=b",
+        "armed b, disarmed, armed c, disarmed",
+        "a@5",
+    ),
+    (
+        "1>epoch=6 1>selects=b +5001 1>epoch=7 1>selects=c +5000 +46000 1>epoch=8 1>selects=b",
+        "armed b, disarmed, armed c, disarmed, armed b",
         "a@5 writes wait",
+    ),
+    (
+        "1>epoch=6 1>selects=b +4000 1>epoch=7 1>selects=c +1000",
+        "armed b, armed c, disarmed",
+        "a@5",
     ),
     (
         "1>epoch=6 1>selects=b +4000 1>epoch=7 1>selects=c +1000 1>epoch=8 1>selects=b",
@@ -171,20 +176,15 @@ const ROWS: &[(&str, &str, &str)] = &[
         "a@5",
     ),
     (
-        "1>epoch=6 1>selects=b +100 1>aborts +899 1>epoch=7 1>selects=b",
-        "armed b, disarmed",
-        "a@5",
-    ),
-    (
-        "1>epoch=6 1>selects=b +4000 2>epoch=7 2>tries 2>leads 2>selects=c 1>epoch=8 1>selects=b",
+        "1>epoch=6 1>selects=b +4000 1>aborts 1>epoch=7 1>selects=c",
         "armed b, disarmed, armed c",
         "a@5 writes wait",
     ),
     // What came as it was told is not held against who told it, though the promotion was not seen.
     (
-        "1>epoch=6 1>selects=b +4000 named=b@6 1>epoch=7 1>selects=c",
-        "armed b, disarmed, armed c",
-        "b@6 writes wait",
+        "1>epoch=6 1>selects=b +4900 1>aborts 1>epoch=7 1>selects=b +4900 named=b@7 1>epoch=8 1>selects=c",
+        "armed b, disarmed, armed b, disarmed, armed c",
+        "b@7 writes wait",
     ),
     (
         "1>epoch=7 1>selects=b +5000 2>epoch=6 2>selects=c",
@@ -342,7 +342,7 @@ fn where_it_is_off_nothing_waits() {
     assert_eq!((play.told.len(), play.state().as_str()), (0, "a@5"));
 }
 
-/// Sentinels that are trusted and lie as they like, for an hour: none of them holds up writes for more than a tenth of it.
+/// Sentinels that are trusted and lie as they like, for an hour: none of them holds up writes for more than a tenth of it and ten seconds.
 #[test]
 fn no_liar_holds_writes_up_for_long() {
     for seed in 0..60 {
@@ -369,7 +369,7 @@ fn no_liar_holds_writes_up_for_long() {
             play.happens(&format!("+{}", pause % 100));
             passed += pause;
         }
-        let most = u64::from(liars) * (passed / 10 + 5_000);
+        let most = u64::from(liars) * (passed / 10 + 10_000);
         assert!(
             waited <= most,
             "seed {seed}: {liars} liars held writes up for {waited} of {passed} ms"
