@@ -267,8 +267,8 @@ impl Pool {
             done += count;
             let mut state = self.state.lock();
             state.wait_again(waiters, self.writes_wait());
-            if done >= most {
-                // The keeper goes on, after other tasks had their turn.
+            if done >= most && !state.closed {
+                // The keeper goes on, after other tasks had their turn. Of a pool that was closed there is none any more.
                 state.errands_run = false;
                 drop(state);
                 self.demand.notify_one();
