@@ -121,9 +121,9 @@ static inline int sentinel_adapter_goes_on(int fd, int left)
  * back by sentinel_adapter_drop.
  *
  * `copied`: the loop gets a copy of the queue's descriptor. Most know a descriptor by its number: a queue that is
- * attached twice to one needs two, and a number must not be another file's while a loop still has it. A loop that takes
- * one twice, and tells the kernel later what it watches no longer, must have the queue's own: closed before that, a copy
- * stays watched for ever, for its file is still open.
+ * attached twice to one needs two, and a number must not be another file's while a loop still has it. A loop that
+ * takes one twice, and tells the kernel later what it watches no longer, must have the queue's own: closed before
+ * that, a copy stays watched for ever, for its file is still open.
  */
 static inline sentinel_status_t sentinel_adapter_open(size_t size, sentinel_queue_t *queue, int copied,
                                                       sentinel_done_fn done, void *user_data,
