@@ -146,6 +146,7 @@ bless: ## print anew what has another source: docs/options.md, docs/api.md, Ruby
 	@BLESS=1 $(CARGO) test --quiet --test sources
 
 check-clauses:
+	@$(STEP) "what shows a clause" tests/scripts/clauses-test.sh
 	@$(STEP) "clauses have their tests" tests/scripts/clauses.sh
 
 check-folders:

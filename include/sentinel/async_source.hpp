@@ -6,6 +6,8 @@
 
 #include <sentinel/async.hpp>
 
+#include <algorithm>
+
 namespace sentinel {
 
 namespace detail {
@@ -36,16 +38,22 @@ SENTINEL_HPP_INLINE std::vector<completion> queue::poll(std::size_t max_entries,
 
 SENTINEL_HPP_INLINE result<std::vector<completion>> queue::try_poll(std::size_t max_entries,
                                                                     std::chrono::milliseconds timeout) const {
+    constexpr std::size_t at_once = 64;
+    sentinel_completion_t entries[at_once];
     std::vector<completion> taken;
-    std::vector<sentinel_completion_t> entries(max_entries);
-    taken.reserve(max_entries); // before anything is owned that an exception would lose
-    std::size_t count = 0;
-    const auto polled = detail::checked(sentinel_queue_poll(get(), entries.data(), sizeof(sentinel_completion_t),
-                                                            entries.size(), timeout.count(), &count));
-    if (!polled)
-        return polled.error();
-    for (std::size_t i = 0; i < count; i++)
-        taken.push_back({entries[i].tag, static_cast<completion_kind>(entries[i].kind), detail::taken(entries[i])});
+    std::size_t room = 0, count = 0;
+    do {
+        room = std::min(max_entries - taken.size(), at_once);
+        if (taken.capacity() - taken.size() < room) // before anything is owned that an exception would lose
+            taken.reserve(std::max(taken.size() + room, 2 * taken.size()));
+        count = 0;
+        const auto polled = detail::checked(sentinel_queue_poll(get(), entries, sizeof(sentinel_completion_t), room,
+                                                                taken.empty() ? timeout.count() : 0, &count));
+        if (!polled && taken.empty())
+            return polled.error(); // otherwise the next poll tells it
+        for (std::size_t i = 0; i < count; i++)
+            taken.push_back({entries[i].tag, static_cast<completion_kind>(entries[i].kind), detail::taken(entries[i])});
+    } while (count == at_once);
     return taken;
 }
 

@@ -23,7 +23,7 @@ SENTINEL_HPP_INLINE std::string_view node::host() const noexcept {
 SENTINEL_HPP_INLINE std::string node::endpoint() const { return std::string(host()) + ':' + std::to_string(port()); }
 
 SENTINEL_HPP_INLINE std::optional<std::string_view> node::field(std::string_view name) const {
-    const result<std::string> text = detail::terminated(name); // no field has a NUL in its name
+    const result<std::string> text = detail::terminated(name, "name"); // no field has a NUL in its name
     return text ? detail::text_of(sentinel_nodes_field(list_, index_, text->c_str())) : std::nullopt;
 }
 

@@ -20,14 +20,14 @@ template <class T>
 inline constexpr bool is_text = std::is_convertible_v<const T &, std::string_view> && !std::is_null_pointer_v<T>;
 /* Characters are left out: they do not say whether a digit or a word is meant. */
 template <class T>
-inline constexpr bool is_number =
-    (std::is_integral_v<T> && sizeof(T) <= sizeof(std::int64_t) && !std::is_same_v<T, char> &&
-     !std::is_same_v<T, wchar_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>
+inline constexpr bool is_integer =
+    std::is_integral_v<T> && sizeof(T) <= sizeof(std::int64_t) && !std::is_same_v<T, char> &&
+    !std::is_same_v<T, wchar_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>
 #if defined(__cpp_char8_t)
-     && !std::is_same_v<T, char8_t>
+    && !std::is_same_v<T, char8_t>
 #endif
-     ) ||
-    std::is_floating_point_v<T>;
+    ;
+template <class T> inline constexpr bool is_number = is_integer<T> || std::is_floating_point_v<T>;
 /* Nor does a range of these say whether a text is meant, or many numbers. */
 template <class T>
 inline constexpr bool is_byte = std::is_same_v<T, unsigned char> || std::is_same_v<T, signed char> ||
@@ -352,7 +352,7 @@ enum class script_kind : std::uint32_t {
 /** A Lua script for client::run, sent to a node only where it is not known. Holds a copy. Any thread, any time. */
 class script : public detail::handle<sentinel_script_t, sentinel_script_free> {
 public:
-    explicit script(std::string_view source, script_kind kind = script_kind::writes);
+    explicit script(const given_text &source, script_kind kind = script_kind::writes);
 
     /** Its SHA-1 in hexadecimal digits, as `SCRIPT LOAD` gives it; borrowed. */
     std::string_view sha1() const & noexcept SENTINEL_HPP_BORROWED;

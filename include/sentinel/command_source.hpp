@@ -82,8 +82,9 @@ SENTINEL_HPP_INLINE result<void> batch::try_add(const arguments &args) {
     return detail::checked(status, status != SENTINEL_OK ? sentinel_batch_refusal(get()) : nullptr);
 }
 
-SENTINEL_HPP_INLINE script::script(std::string_view source, script_kind kind)
-    : handle(sentinel_script_new(source.data(), source.size(), static_cast<std::uint32_t>(kind))) {
+SENTINEL_HPP_INLINE script::script(const given_text &source, script_kind kind)
+    : handle(sentinel_script_new(source.view().data(), source.view().size(), static_cast<std::uint32_t>(kind))) {
+    detail::some(source, "source").value();
     if (get() == nullptr)
         detail::not_sent("no such kind of script").raise();
 }

@@ -18,8 +18,8 @@ public:
     explicit deployment(const options &with) : deployment(try_open(with).value()) {}
     static result<deployment> try_open(const options &with);
     /** The same from a URL. */
-    explicit deployment(std::string_view url) : deployment(try_open(url).value()) {}
-    static result<deployment> try_open(std::string_view url);
+    explicit deployment(const given_text &url) : deployment(try_open(url).value()) {}
+    static result<deployment> try_open(const given_text &url);
 
     /** Ends every call on it and its clients with closed, and waits for its thread; timeout when that takes longer. */
     void close(std::chrono::milliseconds timeout = {}) const;
@@ -56,11 +56,11 @@ public:
      * For all clients whose overrides name neither user nor password. Returns at once. `password`: any bytes; none of
      * them: an empty one of that user, and without a user no login. Wiping it is the caller's.
      */
-    void update_credentials(const user_name &user, std::string_view password) const;
-    result<void> try_update_credentials(const user_name &user, std::string_view password) const;
+    void update_credentials(const user_name &user, const given_text &password) const;
+    result<void> try_update_credentials(const user_name &user, const given_text &password) const;
     /** The same for the login at the Sentinels; connections to them that are open stay. */
-    void update_sentinel_credentials(const user_name &user, std::string_view password) const;
-    result<void> try_update_sentinel_credentials(const user_name &user, std::string_view password) const;
+    void update_sentinel_credentials(const user_name &user, const given_text &password) const;
+    result<void> try_update_sentinel_credentials(const user_name &user, const given_text &password) const;
 
     /** The Sentinels of `options` take the place of those given before; no call fails for it. */
     void update_sentinels(const options &options) const;
@@ -73,8 +73,8 @@ public:
     void unwatch_events(const queue &to) const { watch_events(0, to, 0); }
 
     /** One number of the library's, such as `commands_total`. */
-    std::int64_t metric(std::string_view name) const;
-    result<std::int64_t> try_metric(std::string_view name) const;
+    std::int64_t metric(const given_text &name) const;
+    result<std::int64_t> try_metric(const given_text &name) const;
     /** All metrics in the Prometheus text format. */
     std::string metrics_text() const;
     result<std::string> try_metrics_text() const;
@@ -100,12 +100,12 @@ public:
     static result<subscription> try_make(const client &of, const queue &to, std::uint64_t tag);
 
     /** Adds a channel or pattern, any bytes. `confirm`: an event `subscribed` tells when it is in force. */
-    void add(std::string_view channel, channel_kind kind = channel_kind::channel, bool confirm = false) const;
-    result<void> try_add(std::string_view channel, channel_kind kind = channel_kind::channel,
+    void add(const given_text &channel, channel_kind kind = channel_kind::channel, bool confirm = false) const;
+    result<void> try_add(const given_text &channel, channel_kind kind = channel_kind::channel,
                          bool confirm = false) const;
     /** Removes a channel or pattern; one that was not added is no error. */
-    void remove(std::string_view channel, channel_kind kind = channel_kind::channel) const;
-    result<void> try_remove(std::string_view channel, channel_kind kind = channel_kind::channel) const;
+    void remove(const given_text &channel, channel_kind kind = channel_kind::channel) const;
+    result<void> try_remove(const given_text &channel, channel_kind kind = channel_kind::channel) const;
 };
 
 } // namespace sentinel

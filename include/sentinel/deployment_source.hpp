@@ -10,28 +10,43 @@ namespace sentinel {
 
 namespace detail {
 
+inline failure refused_name(const char *parameter, const name_or_default &name) {
+    return failure(status::invalid_argument, std::string(parameter) + ": " + name.refused(), outcome::not_sent);
+}
+
 inline result<client> client_by(decltype(sentinel_primary_for) *make, sentinel_t *of, const service_name &service,
                                 const sentinel_options_t *overrides) {
     if (service.refused() != nullptr)
-        return not_sent(service.refused());
+        return refused_name("service", service);
     output<client> to;
     return to.made(make(of, service.c_str(), overrides, &to.object, &to.error));
+}
+
+/* Overrides that were moved away are not the same as none. */
+inline result<client> overridden(decltype(sentinel_primary_for) *make, sentinel_t *of, const service_name &service,
+                                 const options &overrides) {
+    if (!overrides)
+        return failure(status::null_argument, "overrides is NULL", outcome::not_sent);
+    return client_by(make, of, service, overrides.get());
 }
 
 inline result<nodes> discovered(decltype(sentinel_discover_primary) *ask, sentinel_t *of, const service_name &service,
                                 std::chrono::milliseconds timeout) {
     if (service.refused() != nullptr)
-        return not_sent(service.refused());
+        return refused_name("service", service);
     output<nodes> to;
     return to.made(ask(of, service.c_str(), timeout.count(), &to.object, &to.error));
 }
 
 inline result<void> updated(decltype(sentinel_update_credentials) *with, sentinel_t *of, const user_name &user,
-                            std::string_view password) {
+                            const given_text &password) {
     if (user.refused() != nullptr)
-        return not_sent(user.refused());
+        return refused_name("username", user);
+    const result<std::string_view> bytes = some(password, "password");
+    if (!bytes)
+        return bytes.error();
     output<void> to;
-    return to.done(with(of, user.c_str(), password.data(), password.size(), &to.error));
+    return to.done(with(of, user.c_str(), bytes->data(), bytes->size(), &to.error));
 }
 
 /* A text may grow between the call that asks for its length and the next. */
@@ -51,9 +66,12 @@ inline result<std::string> written(decltype(sentinel_describe) *write, const sen
 }
 
 inline result<void> changed(decltype(sentinel_subscription_add) *with, sentinel_subscription_t *of,
-                            std::string_view channel, std::int32_t kind) {
+                            const given_text &channel, std::int32_t kind) {
+    const result<std::string_view> bytes = some(channel, "channel");
+    if (!bytes)
+        return bytes.error();
     output<void> to;
-    return to.done(with(of, kind, channel.data(), channel.size(), &to.error));
+    return to.done(with(of, kind, bytes->data(), bytes->size(), &to.error));
 }
 
 } // namespace detail
@@ -63,7 +81,7 @@ SENTINEL_HPP_INLINE result<deployment> deployment::try_open(const options &with)
     return to.made(sentinel_open(with.get(), &to.object, &to.error));
 }
 
-SENTINEL_HPP_INLINE result<deployment> deployment::try_open(std::string_view url) {
+SENTINEL_HPP_INLINE result<deployment> deployment::try_open(const given_text &url) {
     options with;
     const result<void> read = with.try_url(url);
     if (!read)
@@ -88,7 +106,7 @@ SENTINEL_HPP_INLINE client deployment::primary_for(const service_name &service, 
 }
 SENTINEL_HPP_INLINE result<client> deployment::try_primary_for(const service_name &service,
                                                                const options &overrides) const {
-    return detail::client_by(sentinel_primary_for, get(), service, overrides.get());
+    return detail::overridden(sentinel_primary_for, get(), service, overrides);
 }
 SENTINEL_HPP_INLINE client deployment::replica_for(const service_name &service) const {
     return try_replica_for(service).value();
@@ -101,7 +119,7 @@ SENTINEL_HPP_INLINE client deployment::replica_for(const service_name &service, 
 }
 SENTINEL_HPP_INLINE result<client> deployment::try_replica_for(const service_name &service,
                                                                const options &overrides) const {
-    return detail::client_by(sentinel_replica_for, get(), service, overrides.get());
+    return detail::overridden(sentinel_replica_for, get(), service, overrides);
 }
 
 SENTINEL_HPP_INLINE nodes deployment::discover_primary(const service_name &service,
@@ -129,19 +147,19 @@ SENTINEL_HPP_INLINE result<nodes> deployment::try_discover_sentinels(const servi
     return detail::discovered(sentinel_discover_sentinels, get(), service, timeout);
 }
 
-SENTINEL_HPP_INLINE void deployment::update_credentials(const user_name &user, std::string_view password) const {
+SENTINEL_HPP_INLINE void deployment::update_credentials(const user_name &user, const given_text &password) const {
     try_update_credentials(user, password).value();
 }
 SENTINEL_HPP_INLINE result<void> deployment::try_update_credentials(const user_name &user,
-                                                                    std::string_view password) const {
+                                                                    const given_text &password) const {
     return detail::updated(sentinel_update_credentials, get(), user, password);
 }
 SENTINEL_HPP_INLINE void deployment::update_sentinel_credentials(const user_name &user,
-                                                                 std::string_view password) const {
+                                                                 const given_text &password) const {
     try_update_sentinel_credentials(user, password).value();
 }
 SENTINEL_HPP_INLINE result<void> deployment::try_update_sentinel_credentials(const user_name &user,
-                                                                             std::string_view password) const {
+                                                                             const given_text &password) const {
     return detail::updated(sentinel_update_sentinel_credentials, get(), user, password);
 }
 
@@ -162,9 +180,9 @@ SENTINEL_HPP_INLINE result<void> deployment::try_watch_events(std::uint32_t mask
     return watched.done(sentinel_watch_events(get(), mask, to.get(), tag, &watched.error));
 }
 
-SENTINEL_HPP_INLINE std::int64_t deployment::metric(std::string_view name) const { return try_metric(name).value(); }
-SENTINEL_HPP_INLINE result<std::int64_t> deployment::try_metric(std::string_view name) const {
-    const result<std::string> text = detail::terminated(name);
+SENTINEL_HPP_INLINE std::int64_t deployment::metric(const given_text &name) const { return try_metric(name).value(); }
+SENTINEL_HPP_INLINE result<std::int64_t> deployment::try_metric(const given_text &name) const {
+    const result<std::string> text = detail::terminated(name, "name");
     if (!text)
         return text.error();
     std::int64_t value = 0;
@@ -192,18 +210,18 @@ SENTINEL_HPP_INLINE result<subscription> subscription::try_make(const client &of
     return made.made(sentinel_subscription_new(of.get(), to.get(), tag, &made.object, &made.error));
 }
 
-SENTINEL_HPP_INLINE void subscription::add(std::string_view channel, channel_kind kind, bool confirm) const {
+SENTINEL_HPP_INLINE void subscription::add(const given_text &channel, channel_kind kind, bool confirm) const {
     try_add(channel, kind, confirm).value();
 }
-SENTINEL_HPP_INLINE result<void> subscription::try_add(std::string_view channel, channel_kind kind,
+SENTINEL_HPP_INLINE result<void> subscription::try_add(const given_text &channel, channel_kind kind,
                                                        bool confirm) const {
     const std::int32_t flags = confirm ? SENTINEL_SUBSCRIBE_CONFIRM : 0;
     return detail::changed(sentinel_subscription_add, get(), channel, static_cast<std::int32_t>(kind) | flags);
 }
-SENTINEL_HPP_INLINE void subscription::remove(std::string_view channel, channel_kind kind) const {
+SENTINEL_HPP_INLINE void subscription::remove(const given_text &channel, channel_kind kind) const {
     try_remove(channel, kind).value();
 }
-SENTINEL_HPP_INLINE result<void> subscription::try_remove(std::string_view channel, channel_kind kind) const {
+SENTINEL_HPP_INLINE result<void> subscription::try_remove(const given_text &channel, channel_kind kind) const {
     return detail::changed(sentinel_subscription_remove, get(), channel, static_cast<std::int32_t>(kind));
 }
 

@@ -6,6 +6,8 @@
 
 #include <sentinel/command.hpp>
 
+#include <limits>
+
 namespace sentinel {
 
 /** What an option takes, as `SENTINEL_OPTION_*`. A later library may know more of them. */
@@ -49,38 +51,55 @@ public:
     static std::vector<option_key> keys();
 
     /** Adds a Sentinel to ask: a host name or address, and its port. */
-    options &add_sentinel(std::string_view host, std::uint16_t port = 26379) & {
+    options &add_sentinel(const given_text &host, std::uint16_t port = 26379) & {
         return after(try_add_sentinel(host, port));
     }
-    options add_sentinel(std::string_view host, std::uint16_t port = 26379) && {
+    options add_sentinel(const given_text &host, std::uint16_t port = 26379) && {
         return std::move(add_sentinel(host, port));
     }
-    result<void> try_add_sentinel(std::string_view host, std::uint16_t port = 26379);
+    result<void> try_add_sentinel(const given_text &host, std::uint16_t port = 26379);
 
     /** Sets everything that a URL says: `redis+sentinel://[user[:password]@]host[:port][,...]/service[/database]`. */
-    options &url(std::string_view from) & { return after(try_url(from)); }
-    options url(std::string_view from) && { return std::move(url(from)); }
-    result<void> try_url(std::string_view from);
+    options &url(const given_text &from) & { return after(try_url(from)); }
+    options url(const given_text &from) && { return std::move(url(from)); }
+    result<void> try_url(const given_text &from);
 
     /** Sets an option by text. */
-    options &set(std::string_view key, std::string_view value) & { return after(try_set(key, value)); }
-    options set(std::string_view key, std::string_view value) && { return std::move(set(key, value)); }
-    result<void> try_set(std::string_view key, std::string_view value);
+    options &set(const given_text &key, const given_text &value) & { return after(try_set(key, value)); }
+    options set(const given_text &key, const given_text &value) && { return std::move(set(key, value)); }
+    result<void> try_set(const given_text &key, const given_text &value);
 
     /** Sets an option that is a number: a count, bytes, milliseconds or a flag. */
-    options &set(std::string_view key, std::int64_t value) & { return after(try_set(key, value)); }
-    options set(std::string_view key, std::int64_t value) && { return std::move(set(key, value)); }
-    result<void> try_set(std::string_view key, std::int64_t value);
+    template <class T, std::enable_if_t<detail::is_integer<T>, int> = 0>
+    options &set(const given_text &key, T value) & {
+        return after(try_set(key, value));
+    }
+    template <class T, std::enable_if_t<detail::is_integer<T>, int> = 0>
+    options set(const given_text &key, T value) && {
+        return std::move(set(key, value));
+    }
+    template <class T, std::enable_if_t<detail::is_integer<T>, int> = 0>
+    result<void> try_set(const given_text &key, T value) {
+        // One that has no place in 64 bits with a sign is over every limit; as a text its message shows it.
+        if constexpr (std::is_unsigned_v<T> && sizeof(T) >= sizeof(std::int64_t))
+            if (value > static_cast<T>(std::numeric_limits<std::int64_t>::max()))
+                return try_set(key, std::to_string(value));
+        return set_number(key, static_cast<std::int64_t>(value));
+    }
 
-    /** Sets an option that is a time; its name ends with `_ms`. */
-    options &set(std::string_view key, std::chrono::milliseconds value) & { return after(try_set(key, value)); }
-    options set(std::string_view key, std::chrono::milliseconds value) && { return std::move(set(key, value)); }
-    result<void> try_set(std::string_view key, std::chrono::milliseconds value);
+    /** Sets an option that is a time, in the unit that it counts: its name ends with `_ms` or `_s`. */
+    options &set(const given_text &key, std::chrono::milliseconds value) & { return after(try_set(key, value)); }
+    options set(const given_text &key, std::chrono::milliseconds value) && { return std::move(set(key, value)); }
+    result<void> try_set(const given_text &key, std::chrono::milliseconds value);
 
     /** Sets a password (or a user name) from any bytes; none of them: no password. Wiping `secret` is the caller's. */
-    options &set_secret(std::string_view key, std::string_view secret) & { return after(try_set_secret(key, secret)); }
-    options set_secret(std::string_view key, std::string_view secret) && { return std::move(set_secret(key, secret)); }
-    result<void> try_set_secret(std::string_view key, std::string_view secret);
+    options &set_secret(const given_text &key, const given_text &secret) & {
+        return after(try_set_secret(key, secret));
+    }
+    options set_secret(const given_text &key, const given_text &secret) && {
+        return std::move(set_secret(key, secret));
+    }
+    result<void> try_set_secret(const given_text &key, const given_text &secret);
 
     /** The log up to `max_level` (`SENTINEL_LOG_*`) goes to a function; see sentinel_options_set_log for its duties. */
     options &log(std::int32_t max_level, sentinel_log_fn to, void *user_data) & {
@@ -93,6 +112,7 @@ public:
 
 private:
     options &after(const result<void> &done);
+    result<void> set_number(const given_text &key, std::int64_t value);
 };
 
 /** A name, or nothing or a null pointer where there is one to be taken by default. */

@@ -30,49 +30,66 @@ SENTINEL_HPP_INLINE std::vector<option_key> options::keys() {
     return all;
 }
 
-SENTINEL_HPP_INLINE result<void> options::try_add_sentinel(std::string_view host, std::uint16_t port) {
-    const result<std::string> name = detail::terminated(host);
+SENTINEL_HPP_INLINE result<void> options::try_add_sentinel(const given_text &host, std::uint16_t port) {
+    const result<std::string> name = detail::terminated(host, "host");
     if (!name)
         return name.error();
     detail::output<void> to;
     return to.done(sentinel_options_add_sentinel(get(), name->c_str(), port, &to.error));
 }
 
-SENTINEL_HPP_INLINE result<void> options::try_url(std::string_view from) {
-    const result<std::string> text = detail::terminated(from);
+SENTINEL_HPP_INLINE result<void> options::try_url(const given_text &from) {
+    const result<std::string> text = detail::terminated(from, "url");
     if (!text)
         return text.error();
     detail::output<void> to;
     return to.done(sentinel_options_parse_url(get(), text->c_str(), &to.error));
 }
 
-SENTINEL_HPP_INLINE result<void> options::try_set(std::string_view key, std::string_view value) {
-    const result<std::string> name = detail::terminated(key), text = detail::terminated(value);
-    if (!name || !text)
-        return name ? text.error() : name.error();
+SENTINEL_HPP_INLINE result<void> options::try_set(const given_text &key, const given_text &value) {
+    const result<std::string> name = detail::terminated(key, "key");
+    if (!name)
+        return name.error();
+    const result<std::string> text = detail::terminated(value, *name);
+    if (!text)
+        return text.error();
     detail::output<void> to;
     return to.done(sentinel_options_set(get(), name->c_str(), text->c_str(), &to.error));
 }
 
-SENTINEL_HPP_INLINE result<void> options::try_set(std::string_view key, std::int64_t value) {
-    const result<std::string> name = detail::terminated(key);
+SENTINEL_HPP_INLINE result<void> options::set_number(const given_text &key, std::int64_t value) {
+    const result<std::string> name = detail::terminated(key, "key");
     if (!name)
         return name.error();
     detail::output<void> to;
     return to.done(sentinel_options_set_int(get(), name->c_str(), value, &to.error));
 }
 
-SENTINEL_HPP_INLINE result<void> options::try_set(std::string_view key, std::chrono::milliseconds value) {
-    const std::int64_t count = value.count();
-    return try_set(key, count);
+SENTINEL_HPP_INLINE result<void> options::try_set(const given_text &key, std::chrono::milliseconds value) {
+    std::int64_t count = value.count();
+    for (std::size_t i = 0; const sentinel_options_key_t *known = sentinel_options_key(i); i++) {
+        const std::string_view unit = known->unit;
+        if (key.view() != known->name || unit == "ms")
+            continue;
+        if (unit != "s" || count % 1000 != 0) {
+            const char *why = unit == "s" ? " ms are no whole number of seconds" : " ms are a time, and it takes none";
+            return failure(status::invalid_argument, std::string(key.view()) + ": " + std::to_string(count) + why,
+                           outcome::not_sent);
+        }
+        count /= 1000;
+    }
+    return set_number(key, count);
 }
 
-SENTINEL_HPP_INLINE result<void> options::try_set_secret(std::string_view key, std::string_view secret) {
-    const result<std::string> name = detail::terminated(key);
+SENTINEL_HPP_INLINE result<void> options::try_set_secret(const given_text &key, const given_text &secret) {
+    const result<std::string> name = detail::terminated(key, "key");
     if (!name)
         return name.error();
+    const result<std::string_view> bytes = detail::some(secret, *name);
+    if (!bytes)
+        return bytes.error();
     detail::output<void> to;
-    return to.done(sentinel_options_set_secret(get(), name->c_str(), secret.data(), secret.size(), &to.error));
+    return to.done(sentinel_options_set_secret(get(), name->c_str(), bytes->data(), bytes->size(), &to.error));
 }
 
 SENTINEL_HPP_INLINE result<void> options::try_log(std::int32_t max_level, sentinel_log_fn to, void *user_data) {
@@ -82,7 +99,7 @@ SENTINEL_HPP_INLINE result<void> options::try_log(std::int32_t max_level, sentin
 SENTINEL_HPP_INLINE void name_or_default::set(std::string_view name) {
     text_.emplace(name);
     if (name.find('\0') != std::string_view::npos)
-        refused_ = "a name has a NUL inside";
+        refused_ = "there is a NUL inside";
 }
 
 } // namespace sentinel

@@ -6,6 +6,7 @@
 
 #include <sentinel/error.hpp>
 
+#include <array>
 #include <type_traits>
 #include <utility>
 
@@ -25,14 +26,16 @@ template <class T> struct is_result<result<T>> : std::true_type {};
 
 template <class T> using bare = std::remove_cv_t<std::remove_reference_t<T>>;
 
-/* What is borrowed from an owner, or a result of it. */
+/* What is borrowed from an owner. */
 template <class T> struct is_borrowed : std::false_type {};
 template <> struct is_borrowed<std::string_view> : std::true_type {};
 template <> struct is_borrowed<value> : std::true_type {};
 template <> struct is_borrowed<pair_range> : std::true_type {};
 template <> struct is_borrowed<node> : std::true_type {};
-template <class T> struct is_borrowed<std::optional<T>> : is_borrowed<T> {};
-template <class T> struct is_borrowed<result<T>> : is_borrowed<T> {};
+/* And what has some: an optional, a pair, a vector, a result, an iterator. */
+template <template <class...> class Of, class... T>
+struct is_borrowed<Of<T...>> : std::disjunction<is_borrowed<bare<T>>...> {};
+template <class T, std::size_t N> struct is_borrowed<std::array<T, N>> : is_borrowed<bare<T>> {};
 
 /* Whether a To out of a From that is a temporary has what it is borrowed from. */
 template <class From, class To>
@@ -283,8 +286,44 @@ template <> struct output<std::uint64_t> {
     result<std::uint64_t> made(sentinel_status_t status) const;
 };
 
-/* Text for a parameter that ends with NUL; one inside would cut it short unseen. */
-result<std::string> terminated(std::string_view text);
+} // namespace detail
+
+/**
+ * A text that is given: what converts to std::string_view, borrowed for the call.
+ *
+ * A null pointer, as std::getenv gives one, is none: the call fails with null_argument.
+ */
+class given_text {
+public:
+    /** An empty one. */
+    given_text() = default;
+    template <class T, std::enable_if_t<std::is_convertible_v<const T &, std::string_view>, int> = 0>
+    given_text(const T &text) {
+        if constexpr (std::is_convertible_v<const T &, const char *>) {
+            const char *begin = text;
+            is_null_ = begin == nullptr;
+            if (is_null_)
+                return;
+        }
+        text_ = text;
+    }
+    given_text(std::nullptr_t) = delete;
+
+    std::string_view view() const noexcept { return text_; }
+    bool is_null() const noexcept { return is_null_; }
+
+private:
+    std::string_view text_;
+    bool is_null_ = false;
+};
+
+namespace detail {
+
+/* Whether there is a text at all; `name` is that of the parameter. */
+result<std::string_view> some(const given_text &text, std::string_view name);
+
+/* The same for a parameter that ends with NUL; one inside would cut it short unseen. */
+result<std::string> terminated(const given_text &text, std::string_view name);
 
 } // namespace detail
 

@@ -30,10 +30,19 @@ SENTINEL_HPP_INLINE result<std::uint64_t> output<std::uint64_t>::made(sentinel_s
     return number;
 }
 
-SENTINEL_HPP_INLINE result<std::string> terminated(std::string_view text) {
-    if (text.find('\0') != std::string_view::npos)
-        return not_sent("a name or option has a NUL inside");
-    return std::string(text);
+SENTINEL_HPP_INLINE result<std::string_view> some(const given_text &text, std::string_view name) {
+    if (text.is_null())
+        return failure(status::null_argument, std::string(name) + " is NULL", outcome::not_sent);
+    return text.view();
+}
+
+SENTINEL_HPP_INLINE result<std::string> terminated(const given_text &text, std::string_view name) {
+    const result<std::string_view> there = some(text, name);
+    if (!there)
+        return there.error();
+    if (there->find('\0') != std::string_view::npos)
+        return failure(status::invalid_argument, std::string(name) + ": there is a NUL inside", outcome::not_sent);
+    return std::string(*there);
 }
 
 } // namespace detail

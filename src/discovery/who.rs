@@ -27,6 +27,9 @@ pub use peer::Change;
 use peer::Peer;
 pub use plan::Plan;
 
+/// Two run ids in one order.
+type Pair = (RunId, RunId);
+
 /// Nobody is known for longer whom no live Sentinel has listed since, and who is down.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -156,7 +159,7 @@ pub struct Who {
     /// Where ours have been, the last ones first: a link to there may be another one by now.
     places: VecDeque<Endpoint>,
     /// Those that have listed each other.
-    friends: HashSet<clans::Pair>,
+    friends: HashSet<Pair>,
     /// When one of ours was heard last, and when one that could tell of a service.
     heard: Option<Instant>,
     heard_of: HashMap<Rc<str>, Instant>,

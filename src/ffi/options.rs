@@ -199,7 +199,8 @@ pub unsafe extern "C" fn sentinel_options_set(
     // SAFETY: `options` is live or NULL, the texts end with NUL or are NULL, `error` may be written or is NULL.
     unsafe {
         guard::exclusive(options, error, |options| {
-            let (key, value) = (bytes::text(key, "key")?, bytes::text(value, "value")?);
+            let key = bytes::text(key, "key")?;
+            let value = bytes::text(value, &format!("{key}: value"))?;
             Ok(options.core.set(key, value)?)
         })
     }
@@ -247,7 +248,7 @@ pub unsafe extern "C" fn sentinel_options_set_secret(
     unsafe {
         guard::exclusive(options, error, |options| {
             let key = bytes::text(key, "key")?;
-            let data = bytes::bytes(data, len, || "data".to_owned())?;
+            let data = bytes::bytes(data, len, || format!("{key}: data"))?;
             Ok(options.core.set_secret(key, data)?)
         })
     }

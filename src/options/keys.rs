@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::AddressMap;
 
-use super::Value;
+use super::value::Value;
 use crate::net::Secret;
 
 /// The longest time an option takes, ms: what `poll` and the socket options take.

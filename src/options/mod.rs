@@ -9,6 +9,7 @@ mod tests;
 mod url;
 #[cfg(test)]
 mod url_tests;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 pub use keys::{KEYS, Key, Kind, Scope, keys};
 pub use settings::{ClientSettings, DeploymentSettings, Foresee, Select};
+pub use value::Shown;
+use value::Value;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::endpoint::check_host;
@@ -26,39 +29,6 @@ pub type LogHook = Arc<dyn Fn(i32, &str) + Send + Sync>;
 
 /// The most detailed log level.
 const MAX_LOG_LEVEL: i32 = 5;
-
-/// A value as its key takes it.
-#[derive(Debug, Clone, PartialEq)]
-enum Value {
-    Int(i64),
-    Text(String),
-    Secret(Secret),
-}
-
-/// A value as anybody may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
-    /// No value.
-    None,
-    /// A number.
-    Int(i64),
-    /// A text.
-    Text(String),
-    /// There is a secret.
-    Secret,
-}
-
-impl Shown {
-    fn of(value: &Value) -> Shown {
-        match value {
-            Value::Int(number) => Shown::Int(*number),
-            Value::Text(text) if text.is_empty() => Shown::None,
-            Value::Text(text) => Shown::Text(text.clone()),
-            Value::Secret(secret) if secret.as_bytes().is_empty() => Shown::None,
-            Value::Secret(_) => Shown::Secret,
-        }
-    }
-}
 
 /// What `sentinel_open` and the overrides of a client are given. One thread at a time.
 ///
@@ -93,20 +63,6 @@ impl Options {
         if !self.sentinels.contains(&sentinel) {
             self.sentinels.push(sentinel);
         }
-    }
-
-    /// Adds what a URL says:
-    /// `redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/database][?key=value&...]`, or
-    /// `rediss+sentinel://` for TLS to the nodes and the Sentinels.
-    ///
-    /// The default port is 26379. All parts but the ports are percent-decoded, and the zone of an IPv6 address is written
-    /// `%25eth0`; user and password are those of the data nodes. Without `/service` the options get no default service. A key in the query stands above what
-    /// the scheme says. The error never repeats the URL.
-    pub fn parse_url(&mut self, text: &str) -> Result<()> {
-        let mut changed = self.clone();
-        url::apply(&mut changed, text)?;
-        *self = changed;
-        Ok(())
     }
 
     /// Sets a key from text, whatever it takes.
@@ -169,16 +125,6 @@ impl Options {
             Some(hook) => (self.log_level, Some(hook)),
             None => (0, None),
         }
-    }
-
-    /// What a deployment needs, checked as a whole; without a Sentinel an error.
-    pub fn deployment(&self) -> Result<DeploymentSettings> {
-        DeploymentSettings::from_options(self)
-    }
-
-    /// What a client needs, checked as a whole.
-    pub fn client(&self) -> Result<ClientSettings> {
-        ClientSettings::from_options(self)
     }
 
     /// These options with those that `overrides` sets in their place. What belongs to the deployment alone (its keys,

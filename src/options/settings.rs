@@ -123,8 +123,20 @@ pub struct ClientSettings {
     pub limits: Limits,
 }
 
+impl Options {
+    /// What a deployment needs, checked as a whole; without a Sentinel an error.
+    pub fn deployment(&self) -> Result<DeploymentSettings> {
+        DeploymentSettings::from_options(self)
+    }
+
+    /// What a client needs, checked as a whole.
+    pub fn client(&self) -> Result<ClientSettings> {
+        ClientSettings::from_options(self)
+    }
+}
+
 impl DeploymentSettings {
-    pub(super) fn from_options(options: &Options) -> Result<DeploymentSettings> {
+    fn from_options(options: &Options) -> Result<DeploymentSettings> {
         let sentinels = options.given_sentinels()?;
         let (backoff_min, backoff_max) = backoff(options)?;
         Ok(DeploymentSettings {
@@ -153,7 +165,7 @@ impl DeploymentSettings {
 }
 
 impl ClientSettings {
-    pub(super) fn from_options(options: &Options) -> Result<ClientSettings> {
+    fn from_options(options: &Options) -> Result<ClientSettings> {
         let (backoff_min, backoff_max) = backoff(options)?;
         Ok(ClientSettings {
             credentials: credentials(options, "username", "password")?,

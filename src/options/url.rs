@@ -18,8 +18,24 @@ use crate::net::{Endpoint, Secret};
 /// Where Sentinels listen unless told otherwise.
 const DEFAULT_PORT: u16 = 26379;
 
+impl Options {
+    /// Adds what a URL says:
+    /// `redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/database][?key=value&...]`, or
+    /// `rediss+sentinel://` for TLS to the nodes and the Sentinels.
+    ///
+    /// The default port is 26379. All parts but the ports are percent-decoded, and the zone of an IPv6 address is written
+    /// `%25eth0`; user and password are those of the data nodes. Without `/service` the options get no default service. A
+    /// key in the query stands above what the scheme says. The error never repeats the URL.
+    pub fn parse_url(&mut self, text: &str) -> Result<()> {
+        let mut changed = self.clone();
+        apply(&mut changed, text)?;
+        *self = changed;
+        Ok(())
+    }
+}
+
 /// Writes what the URL says into `options`, which are to be thrown away when it fails.
-pub(super) fn apply(options: &mut Options, url: &str) -> Result<()> {
+fn apply(options: &mut Options, url: &str) -> Result<()> {
     if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(bad("it contains a space or control character"));
     }

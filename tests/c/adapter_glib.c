@@ -17,6 +17,7 @@ typedef sentinel_glib_t adapter_t;
 #define NULL_IS_A_LOOP
 #define FREE_LOOP_FIRST 1
 #define RUN_IN_CHILD 1
+#define COPIES 1
 
 typedef struct {
     GSource *source;
@@ -140,8 +141,68 @@ static void the_function_runs_the_loop(int argc, char **argv)
     sentinel_free(sentinel);
 }
 
+struct nested_end {
+    struct ending ending;
+    sentinel_t *deployment;
+};
+
+/* Closes the deployment, and runs the loop until the end is told. */
+static void on_closing(void *user_data, sentinel_completion_t *completion)
+{
+    struct nested_end *nested = user_data;
+
+    if (completion->status == SENTINEL_OK) {
+        CHECK_STATUS(SENTINEL_OK, sentinel_close(nested->deployment, 30000));
+        while (!nested->ending.told) {
+            g_main_context_iteration(nested->ending.loop->context, TRUE);
+        }
+    }
+    sentinel_reply_free(completion->reply);
+    sentinel_error_free(completion->error);
+}
+
+static void on_the_nested_end(void *user_data, sentinel_status_t status)
+{
+    struct nested_end *nested = user_data;
+
+    nested->ending.told++;
+    nested->ending.why = status;
+}
+
+/* The turn inside tells the end; the one outside goes on, and says nothing more. */
+static void the_end_is_told_once(int argc, char **argv)
+{
+    struct nested_end nested;
+    sentinel_client_t *primary;
+    sentinel_queue_t *queue = NULL;
+    const size_t lens[] = {5, 4, 1}, echo[] = {4, 1};
+    ticker_t *ticker;
+
+    memset(&nested, 0, sizeof nested);
+    nested.deployment = live_open(argc, argv);
+    primary = live_primary(nested.deployment, argv[1]);
+    nested.ending.loop = loop_new();
+    CHECK_STATUS(SENTINEL_OK, sentinel_queue_new(nested.deployment, 2, &queue, NULL));
+    nested.ending.adapter = attached(nested.ending.loop, queue, on_closing, &nested);
+    g_source_set_can_recurse(sentinel_glib_source_of(nested.ending.adapter), TRUE);
+    on_end(nested.ending.adapter, on_the_nested_end);
+    CHECK_STATUS(SENTINEL_OK, sentinel_submit_queued(primary, 3, lens, "BLPOPnone0", 10, NULL, queue, 0, NULL, NULL));
+    CHECK_STATUS(SENTINEL_OK, sentinel_submit_queued(primary, 2, echo, "ECHOx", 5, NULL, queue, 1, NULL, NULL));
+    ticker = ticker_new(nested.ending.loop, 1, on_end_tick, &nested.ending);
+    loop_run(nested.ending.loop);
+    CHECK_EQUAL(1, nested.ending.told);
+    CHECK_EQUAL(SENTINEL_ERR_CLOSED, nested.ending.why);
+    ticker_free(ticker);
+    detach(nested.ending.adapter);
+    loop_free(nested.ending.loop);
+    sentinel_queue_free(queue);
+    sentinel_client_free(primary);
+    sentinel_free(nested.deployment);
+}
+
 int main(int argc, char **argv)
 {
     the_function_runs_the_loop(argc, argv);
+    the_end_is_told_once(argc, argv);
     return every_adapter(argc, argv);
 }

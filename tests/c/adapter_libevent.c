@@ -14,6 +14,7 @@ typedef sentinel_libevent_t adapter_t;
 #define loop_free event_base_free
 #define FREE_LOOP_FIRST 0
 #define RUN_IN_CHILD 1
+#define COPIES 0
 
 typedef struct {
     struct event *event;
@@ -77,4 +78,57 @@ static void ticker_free(ticker_t *ticker)
 
 #include "adapters.h"
 
+#define main every_adapter
 #include "adapters_misuse.h"
+#undef main
+
+static void on_foreign(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    (void)data;
+    CHECK(!"a pipe that nobody has written to is readable");
+}
+
+/*
+ * A loop that tells the kernel only in its next turn what it watches no longer. What is opened between has the first
+ * number that is free, and hears nothing of a queue that was detached.
+ */
+static void a_loop_that_gathers_its_changes(int argc, char **argv)
+{
+    struct event_config *config = event_config_new();
+    struct leaving leaving = {NULL, NULL, NULL, seen_new(2), 1, 0};
+    struct timeval half_a_second = {0, 500000};
+    struct event *foreign;
+    int ends[2];
+
+    sentinel = live_open(argc, argv);
+    client = live_primary(sentinel, argv[1]);
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    leaving.loop = event_base_new_with_config(config);
+    event_config_free(config);
+    leaving.queue = new_queue(2);
+    leaving.adapter = attached(leaving.loop, leaving.queue, on_leaving, &leaving);
+    submit(leaving.queue, 0);
+    loop_run(leaving.loop);
+    CHECK(leaving.adapter == NULL && pipe(ends) == 0);
+    foreign = event_new(leaving.loop, ends[0], EV_READ | EV_PERSIST, on_foreign, NULL);
+    event_add(foreign, NULL);
+    submit(leaving.queue, 1);
+    CHECK(readable(leaving.queue, 60000));
+    event_base_loopexit(leaving.loop, &half_a_second);
+    loop_run(leaving.loop);
+    event_free(foreign);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    see_rest(&leaving.seen, leaving.queue);
+    sentinel_queue_free(leaving.queue);
+    loop_free(leaving.loop);
+    sentinel_client_free(client);
+    sentinel_free(sentinel);
+}
+
+int main(int argc, char **argv)
+{
+    a_loop_that_gathers_its_changes(argc, argv);
+    return every_adapter(argc, argv);
+}

@@ -13,6 +13,7 @@ typedef sentinel_libuv_t adapter_t;
 #define inner sentinel_libuv_handle
 #define FREE_LOOP_FIRST 0
 #define RUN_IN_CHILD 1
+#define COPIES 1
 
 typedef struct {
     uv_timer_t timer;

@@ -15,6 +15,7 @@ typedef sentinel_sd_event_t adapter_t;
 #define inner sentinel_sd_event_source
 #define FREE_LOOP_FIRST 1
 #define RUN_IN_CHILD 0
+#define COPIES 1
 
 typedef struct {
     sd_event_source *source;

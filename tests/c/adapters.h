@@ -9,6 +9,7 @@
  *   attach, detach, on_end              the adapter's own
  *   FREE_LOOP_FIRST                     1: a loop may be freed before its adapter is detached
  *   RUN_IN_CHILD                        1: a child can run the loop that it has inherited
+ *   COPIES                              1: an attachment takes a descriptor of its own
  */
 #ifndef ADAPTERS_H
 #define ADAPTERS_H

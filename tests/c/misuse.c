@@ -153,8 +153,11 @@ static void options_are_checked(void)
     CHECK_FAILS(INVALID, "timeout_ms", sentinel_options_set_int(options, "timeout_ms", -7, &error), &error);
     CHECK_FAILS(INVALID, "protocol", sentinel_options_set_int(options, "protocol", 4, &error), &error);
     CHECK_FAILS(INVALID, "replica.select", sentinel_options_set(options, "replica.select", "nearest", &error), &error);
-    CHECK_FAILS(SENTINEL_ERR_INVALID_UTF8, "value", sentinel_options_set(options, "username", "\xc3(", &error), &error);
-    CHECK_FAILS(NULL_ARGUMENT, "data", sentinel_options_set_secret(options, "password", NULL, 3, &error), &error);
+    CHECK_FAILS(SENTINEL_ERR_INVALID_UTF8, "username: value",
+                sentinel_options_set(options, "username", "\xc3(", &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "username: value", sentinel_options_set(options, "username", NULL, &error), &error);
+    CHECK_FAILS(NULL_ARGUMENT, "password: data",
+                sentinel_options_set_secret(options, "password", NULL, 3, &error), &error);
     CHECK_OK(sentinel_options_set_secret(options, "password", NULL, 0, &error), &error);
     CHECK_OK(sentinel_options_set_secret(options, "password", "hunter2\0x", 9, &error), &error);
     CHECK_OK(sentinel_options_set_int(options, "timeout_ms", 250, &error), &error);

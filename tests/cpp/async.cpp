@@ -6,6 +6,7 @@
 
 #include <sentinel/future.hpp>
 
+#include <limits>
 #include <poll.h>
 #include <thread>
 
@@ -35,7 +36,7 @@ static void futures_give_the_reply_or_throw(const sentinel::client &client) {
 }
 
 static void queues_hold_completions(const sentinel::deployment &deployment, const sentinel::client &client) {
-    const sentinel::queue queue(deployment, 64);
+    const sentinel::queue queue(deployment, 64), many(deployment, 200);
     CHECK(queue.poll(8, 0ms).empty());
     queue.wake();
     CHECK(queue.poll(8, sentinel::no_limit).empty());
@@ -63,6 +64,25 @@ static void queues_hold_completions(const sentinel::deployment &deployment, cons
     CHECK_EQUAL(1u, taken.size());
     CHECK(!taken[0].answer && taken[0].answer.error().status() == sentinel::status::cancelled);
     CHECK_THROWS(sentinel::cancelled, taken[0].answer.value());
+    for (std::uint64_t tag = 0; tag < 200; tag++)
+        client.submit(many, {"ECHO", tag}, tag);
+    std::vector<bool> seen(200);
+    for (std::size_t left = seen.size(); left > 0;) {
+        for (const sentinel::completion &one : many.poll(std::numeric_limits<std::size_t>::max(), 60s)) {
+            CHECK_EQUAL(one.tag, one.answer.value().as<std::uint64_t>());
+            CHECK(!seen[one.tag]);
+            seen[one.tag] = true;
+            left--;
+        }
+    }
+    for (std::uint64_t tag = 0; tag < 200; tag++)
+        client.submit(many, {"PING"}, tag);
+    for (std::size_t left = 200; left > 0;) {
+        taken = many.poll(left > 70 ? 70 : left, 60s);
+        CHECK(!taken.empty() && taken.size() <= 70);
+        left -= taken.size();
+    }
+    CHECK(many.poll(0, 0ms).empty() && many.poll(1, 0ms).empty());
     client.submit(queue, {"PING"}, 11); // left in the queue: freed with it
 }
 

@@ -36,7 +36,8 @@ refused() {
 refused tests/cpp/must-not-compile/borrowed.cpp \
     'error: .*deleted'
 refused tests/cpp/must-not-compile/handles.cpp 'error: .*deleted'
-refused tests/cpp/must-not-compile/arguments.cpp '(required from here|note: in instantiation of)'
+refused tests/cpp/must-not-compile/arguments.cpp \
+    '(required from here|note: in instantiation of|error: (no matching|.*deleted|.*ambiguous))'
 for message in \
     'an argument of a command is a text .what converts to std::string_view., a number, a bool, or' \
     'as<T>..: T is a std::string, a bool, an integer, a floating point type, or a std::optional' \

@@ -8,21 +8,34 @@ function wrong(what) {
     failed = 1
 }
 
-# What a file has to be named for, noted under its path: tests, functions and texts.
-function read_file(path,    line, name, is_test, is_ignored, rest) {
+# What a file has to be named for, noted under its path: tests, functions and texts; and how often each word is there.
+function read_file(path,    line, name, is_test, is_ignored, is_left_out, comment, rest) {
     if (path in readable) return readable[path]
     readable[path] = 0
     while ((getline line <path) > 0) {
         readable[path] = 1
         if (line ~ /^[ \t]*\/\//) continue
+        if (path !~ /\.rb$/) {
+            # Comments that go on over lines begin one, but for quotes in which there is what looks like it.
+            if (comment) {
+                if (line !~ /\*\//) continue
+                sub(/^.*\*\//, "", line)
+                comment = 0
+            }
+            if (line ~ /^[ \t]*\/\*/ && line !~ /\*\//) { comment = 1; continue }
+        }
         if (line ~ /#\[test\]/) { is_test = 1; is_ignored = 0 }
         if (line ~ /#\[ignore/) is_ignored = 1
+        # What no build has.
+        if (line ~ /#!?\[cfg\((any\(\)|false|not\(test\))/) is_left_out = 1
         if (match(line, /fn [a-z_0-9]+/)) {
             name = substr(line, RSTART + 3, RLENGTH - 3)
-            if (is_test) has[path, "test", name] = is_ignored ? "ignored" : "run"
+            if (is_test && !is_left_out) has[path, "test", name] = is_ignored ? "ignored" : "run"
             has[path, "function", name] = 1
-            is_test = 0
+            is_test = is_left_out = 0
         }
+        for (rest = line; match(rest, /[A-Za-z_][A-Za-z_0-9]*/); rest = substr(rest, RSTART + RLENGTH))
+            words[path, substr(rest, RSTART, RLENGTH)]++
         if (match(line, /^func (Test|Fuzz)[A-Za-z_0-9]+/)) has[path, "function", substr(line, 6, RLENGTH - 5)] = 1
         if (match(line, /^[ \t]*def test_[a-z_0-9?!]+/)) {
             name = substr(line, RSTART, RLENGTH)
@@ -44,18 +57,33 @@ function read_file(path,    line, name, is_test, is_ignored, rest) {
     return readable[path]
 }
 
-# A file of the suite that main.rs does not name is compiled by nobody.
-function is_compiled(path,    parts, count, main, module) {
-    count = split(path, parts, "/")
-    if (parts[1] != "tests" || count < 4 || parts[2] == "lab") return 1
-    main = parts[1] "/" parts[2] "/main.rs"
-    module = parts[count]
-    sub(/\.rs$/, "", module)
-    if (!(main in modules)) {
-        while ((getline line <main) > 0) modules[main] = modules[main] line "\n"
-        close(main)
+function text_of(path,    line) {
+    if (!(path in texts)) {
+        texts[path] = ""
+        while ((getline line <path) > 0) if (line !~ /^[ \t]*\/\//) texts[path] = texts[path] line "\n"
+        close(path)
     }
-    return parts[2] != "suite" || index(modules[main], "mod " module ";")
+    return texts[path]
+}
+
+# A file that no other names as its module is compiled by nobody. In tests the main.rs above names it; in src mod.rs or
+# the file whose folder it is in, or one beside it, which gives its name as a path.
+function is_compiled(path,    folder, module, file, beside, n, sibling, parts) {
+    if (path !~ /^(src|tests)\/.*\.rs$/ || path ~ /(^|\/)(main|lib)\.rs$/ || path ~ /^tests\/lab\//) return 1
+    folder = file = path
+    sub(/\/[^\/]*$/, "", folder)
+    sub(/^.*\//, "", file)
+    module = file == "mod.rs" ? folder : file
+    sub(/^.*\//, "", module)
+    sub(/\.rs$/, "", module)
+    if (file == "mod.rs") sub(/\/[^\/]*$/, "", folder)
+    split(path, parts, "/")
+    n = split(folder "/mod.rs " folder "/lib.rs " folder ".rs " parts[1] "/" parts[2] "/main.rs", beside, " ")
+    for (; n > 0; n--)
+        if (text_of(beside[n]) ~ ("(^|[^a-z_0-9])mod " module ";")) return 1
+    for (sibling in is_source)
+        if (index(sibling, folder "/") == 1 && index(text_of(sibling), "path = \"" file "\"")) return 1
+    return 0
 }
 
 function is_unit_test(name,    path) {
@@ -64,7 +92,8 @@ function is_unit_test(name,    path) {
         for (n = 1; n <= units_known; n++) read_file(units[n])
         for (n = 1; n <= units_known; n++) is_source[units[n]] = 1
     }
-    for (path in is_source) if ((path, "test", name) in has && has[path, "test", name] == "run") return 1
+    for (path in is_source)
+        if ((path, "test", name) in has && has[path, "test", name] == "run" && is_compiled(path)) return 1
     return 0
 }
 
@@ -87,7 +116,7 @@ function evidence(line,    path, name) {
         if (path !~ /^tests\/(c|cpp)\/[^\/]*\.c(pp)?$|^fuzz\/fuzz_targets\//) wrong(path " is no program: name a test in it")
         return
     }
-    if (!is_compiled(path)) return wrong("tests/suite/main.rs does not name the file " path)
+    if (!is_compiled(path)) return wrong("no file names " path " as its module")
     # What is neither run by cargo test nor ignored: the lines of the limits, the invariants of the simulation.
     if (path ~ /^tests\/(sim|limits|soak|crowd)\//) {
         if (!((path, "text", name) in has) && !((path, "function", name) in has)) wrong(path " has no " name)
@@ -99,6 +128,7 @@ function evidence(line,    path, name) {
         return
     }
     if (!((path, "function", name) in has)) wrong(path " has no " name)
+    else if (path ~ /\.(c|h|cpp|hpp)$/ && name != "main" && words[path, name] < 2) wrong(name " in " path " is called by nobody")
 }
 
 function end_clause() {

@@ -15,9 +15,6 @@ shared=${TMPDIR:-/tmp}
 run=$(mktemp -d "$shared/sentinel.XXXXXX") || exit 1
 export SENTINEL_TEST_RUN="${run##*/}.$$" TMPDIR="$run/tmp"
 mkdir "$TMPDIR" "$run/tallies" "$run/told"
-# Where the lab locks its ports is shared with other runs on this machine.
-ports=sentinel-lab-ports-$(id -u)
-mkdir -p "$shared/$ports" && ln -s "$shared/$ports" "$TMPDIR/$ports"
 jobs=''
 # What gives a command the time that others leave. In the foreground nothing is put before one.
 idle='nice -n 19'

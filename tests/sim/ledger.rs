@@ -194,7 +194,7 @@ impl Ledger {
             );
         }
         // The rest of a batch goes where its beginning went.
-        if fresh && terms.writes && !terms.among.is_some() && self.holds() {
+        if fresh && terms.writes && terms.among.is_none() && self.holds() {
             broken("P13", &format!("write {id} is handed over while writes are held"));
         }
         // What a lane has begun to write goes out, unknown or not.
@@ -214,7 +214,7 @@ impl Ledger {
         let under_way = |entry: &Entry| {
             let terms = entry.terms;
             // A batch has not ended while some of it may still go to the next primary.
-            let ends_alone = !terms.repeats && !terms.own && !terms.among.is_some();
+            let ends_alone = !terms.repeats && !terms.own && terms.among.is_none();
             entry.node == node && entry.end.is_none() && ends_alone && entry.refused == 0
         };
         let all = (1..).zip(entries.iter());

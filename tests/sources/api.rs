@@ -25,6 +25,19 @@ fn the_page_has_each_function_of_the_header() {
     crate::compare("docs/api.md", &crate::spliced("docs/api.md", &list));
 }
 
+#[test]
+fn the_page_has_each_macro_of_the_header() {
+    let (page, header) = (crate::read("docs/api.md"), crate::read("include/sentinel.h"));
+    let names = header.lines().filter_map(|line| line.strip_prefix("#define "));
+    for name in names.map(|line| line.split([' ', '(']).next().unwrap_or_default()) {
+        // Versions are named by what they have in common; SENTINEL_H says that the header was read.
+        let shown = name
+            .strip_prefix("SENTINEL_VERSION_")
+            .map_or(name, |_| "SENTINEL_VERSION_");
+        assert!(name == "SENTINEL_H" || page.contains(shown), "docs/api.md lacks {name}");
+    }
+}
+
 /// What the page says of absence, as far as it can be read here: it names nothing of the library that the header does
 /// not have, and no signature has a type but those that every language can call with.
 #[test]

@@ -69,13 +69,11 @@ struct sentinel_adapter {
     sentinel_done_fn done;
     sentinel_adapter_end_fn end;
     void *user_data;
-    /*
-     * A copy of the queue's descriptor. Loops know a descriptor by its number: a queue that is attached twice to one
-     * needs two, and a number must not be another file's while a loop still has it.
-     */
     int fd;
+    int copied;  /* `fd` is the adapter's own, as sentinel_adapter_open says */
     int turning; /* more than once where the function runs the loop, and that allows it */
     int detached;
+    int ended; /* nothing more comes, and who asked was told */
     /* The loop watches the descriptor no longer. More than once is no harm. */
     void (*stop)(struct sentinel_adapter *adapter);
     /* Frees it all. After stop, and never inside of a turn. */
@@ -121,9 +119,15 @@ static inline int sentinel_adapter_goes_on(int fd, int left)
 /*
  * Memory of `size` bytes that begins with a `struct sentinel_adapter`, in `*out`. Without a loop yet, it is given
  * back by sentinel_adapter_drop.
+ *
+ * `copied`: the loop gets a copy of the queue's descriptor. Most know a descriptor by its number: a queue that is
+ * attached twice to one needs two, and a number must not be another file's while a loop still has it. A loop that
+ * takes one twice, and tells the kernel later what it watches no longer, must have the queue's own: closed before
+ * that, a copy stays watched for ever, for its file is still open.
  */
-static inline sentinel_status_t sentinel_adapter_open(size_t size, sentinel_queue_t *queue, sentinel_done_fn done,
-                                                      void *user_data, struct sentinel_adapter **out)
+static inline sentinel_status_t sentinel_adapter_open(size_t size, sentinel_queue_t *queue, int copied,
+                                                      sentinel_done_fn done, void *user_data,
+                                                      struct sentinel_adapter **out)
 {
     struct sentinel_adapter *adapter;
     sentinel_status_t status;
@@ -145,7 +149,8 @@ static inline sentinel_status_t sentinel_adapter_open(size_t size, sentinel_queu
     if (fd < 0) {
         errno = EMFILE; /* the only cause that is left */
     }
-    adapter->fd = fd < 0 ? -1 : sentinel_adapter_copy_of(fd);
+    adapter->copied = copied;
+    adapter->fd = fd >= 0 && copied ? sentinel_adapter_copy_of(fd) : fd;
     if (adapter->fd < 0) {
         int cause = errno;
 
@@ -160,10 +165,17 @@ static inline sentinel_status_t sentinel_adapter_open(size_t size, sentinel_queu
     return SENTINEL_OK;
 }
 
+static inline void sentinel_adapter_close(struct sentinel_adapter *adapter)
+{
+    if (adapter->copied) {
+        close(adapter->fd);
+    }
+}
+
 /* What was opened and has no loop, for `cause`. */
 static inline sentinel_status_t sentinel_adapter_drop(struct sentinel_adapter *adapter, int cause)
 {
-    close(adapter->fd);
+    sentinel_adapter_close(adapter);
     free(adapter);
     errno = cause;
     return SENTINEL_ERR_INTERNAL;
@@ -176,7 +188,7 @@ static inline void sentinel_adapter_detach(struct sentinel_adapter *adapter)
     }
     adapter->detached = 1;
     adapter->stop(adapter);
-    close(adapter->fd);
+    sentinel_adapter_close(adapter);
     if (!adapter->turning) {
         adapter->release(adapter);
     }
@@ -185,6 +197,7 @@ static inline void sentinel_adapter_detach(struct sentinel_adapter *adapter)
 /* The loop cannot, or the queue cannot be polled any more. */
 static inline void sentinel_adapter_end(struct sentinel_adapter *adapter, sentinel_status_t status)
 {
+    adapter->ended = 1;
     adapter->stop(adapter);
     if (adapter->end != NULL) {
         adapter->end(adapter->user_data, status);
@@ -201,7 +214,8 @@ static inline void sentinel_adapter_turn(struct sentinel_adapter *adapter)
     int left;
 
     adapter->turning++;
-    for (left = SENTINEL_ADAPTER_TURN; !adapter->detached && sentinel_adapter_goes_on(adapter->fd, left); left--) {
+    for (left = SENTINEL_ADAPTER_TURN;
+         !adapter->detached && !adapter->ended && sentinel_adapter_goes_on(adapter->fd, left); left--) {
         sentinel_completion_t entry;
         sentinel_status_t status = sentinel_queue_poll(adapter->queue, &entry, sizeof entry, 1, 0, NULL);
 

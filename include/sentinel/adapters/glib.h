@@ -74,7 +74,7 @@ static inline sentinel_status_t sentinel_glib_attach(GMainContext *context, sent
     if (out == NULL) {
         return SENTINEL_ERR_NULL_ARGUMENT;
     }
-    status = sentinel_adapter_open(sizeof *adapter, queue, done, user_data, &common);
+    status = sentinel_adapter_open(sizeof *adapter, queue, 1, done, user_data, &common);
     if (status != SENTINEL_OK) {
         return status;
     }

@@ -62,7 +62,7 @@ static inline sentinel_status_t sentinel_libevent_attach(struct event_base *base
     if (base == NULL || out == NULL) {
         return SENTINEL_ERR_NULL_ARGUMENT;
     }
-    status = sentinel_adapter_open(sizeof *adapter, queue, done, user_data, &common);
+    status = sentinel_adapter_open(sizeof *adapter, queue, 0, done, user_data, &common);
     if (status != SENTINEL_OK) {
         return status;
     }

@@ -70,7 +70,7 @@ static inline sentinel_status_t sentinel_libuv_attach(uv_loop_t *loop, sentinel_
     if (loop == NULL || out == NULL) {
         return SENTINEL_ERR_NULL_ARGUMENT;
     }
-    status = sentinel_adapter_open(sizeof *adapter, queue, done, user_data, &common);
+    status = sentinel_adapter_open(sizeof *adapter, queue, 1, done, user_data, &common);
     if (status != SENTINEL_OK) {
         return status;
     }

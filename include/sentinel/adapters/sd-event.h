@@ -69,7 +69,7 @@ static inline sentinel_status_t sentinel_sd_event_attach(sd_event *event, sentin
     if (event == NULL || out == NULL) {
         return SENTINEL_ERR_NULL_ARGUMENT;
     }
-    status = sentinel_adapter_open(sizeof *adapter, queue, done, user_data, &common);
+    status = sentinel_adapter_open(sizeof *adapter, queue, 1, done, user_data, &common);
     if (status != SENTINEL_OK) {
         return status;
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
-use super::{LinkId, RunId, Standing, Way, Who};
+use super::{LinkId, Pair, RunId, Standing, Way, Who};
 
 /// For so long after a beginning whoever answers late can still be one of more than those who answered first, unless most
 /// of the addresses that were given have led to those already: twice the longest wait before somebody is dialled again.
@@ -12,9 +12,7 @@ const MAY_BE_LATE: Duration = Duration::from_secs(60);
 
 type Clan = BTreeSet<LinkId>;
 
-/// Two run ids in one order.
-pub(super) type Pair = (RunId, RunId);
-
+/// Two run ids in their order.
 fn pair(one: &RunId, other: &RunId) -> Pair {
     let (first, second) = if one < other { (one, other) } else { (other, one) };
     (RunId::clone(first), RunId::clone(second))

@@ -4,6 +4,7 @@
  */
 #include <sentinel.hpp>
 
+#include <array>
 #include <map>
 
 #if defined(WITH_WRONG)
@@ -60,7 +61,23 @@ void steps(const sentinel::client &client) {
     WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply[0]; }));
     WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply.text_if(); }));
     WRONG(client.try_command({"GET", "key"}).and_then([](const reply &reply) { return borrowing(reply); }));
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply.begin(); }));
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply.pairs()[0]; }));
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return std::pair(1, reply[0]); }));
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return std::vector{reply.text()}; }));
+    WRONG(client.try_command({"GET", "key"}).transform([](const reply &reply) { return std::array{reply[0]}; }));
     const auto copy = client.try_command({"GET", "key"}).transform([](const reply &reply) { return reply.str(); });
     const auto size = text.transform([](std::string_view text) { return text.substr(1); }).value_or("").size();
-    static_cast<void>(size + copy.value_or("").size());
+    const auto all = client.try_command({"GET", "key"}).transform([](const reply &reply) {
+        return std::pair(reply.as<std::vector<std::string>>(), std::optional(reply.integer()));
+    });
+    static_cast<void>(size + copy.value_or("").size() + all.value().first.size());
+}
+
+void options(sentinel::options options) {
+    options.set("timeout_ms", 5).set("tls", true).set("max_pending", std::size_t{5});
+    WRONG(options.set("timeout_ms", 1.5));
+    WRONG(options.set("timeout_ms", '5'));
+    WRONG(options.set("password", nullptr));
+    WRONG(options.url(nullptr));
 }

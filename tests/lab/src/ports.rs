@@ -2,12 +2,15 @@
 //!
 //! A port the kernel picks (`bind` to 0) lies in the range it also takes for outgoing connections: while a killed server
 //! is down, its port can become some client's own, and a client that connects to it can even meet itself (TCP's
-//! simultaneous open). So ports come from outside that range, and a file lock keeps each for its owner.
+//! simultaneous open). So ports come from outside that range, and a name keeps each for its owner: that of a socket, which
+//! all users of the machine's loopback share, whatever their TMPDIR, and which ends with its process and leaves nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixDatagram};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,10 +21,16 @@ const LINUX_DEFAULT: (u16, u16) = (32_768, 60_999);
 #[derive(Debug)]
 pub struct Port {
     number: u16,
-    _lock: File,
+    _name: UnixDatagram,
 }
 
 impl Port {
+    /// This port, unless it is another's, or something listens there.
+    pub fn take(number: u16) -> Option<Port> {
+        let name = name(number)?;
+        can_bind(number).then_some(Port { number, _name: name })
+    }
+
     /// The number.
     pub fn number(&self) -> u16 {
         self.number
@@ -34,20 +43,15 @@ fn outgoing_range() -> (u16, u16) {
     numbers.next().zip(numbers.next()).unwrap_or(LINUX_DEFAULT)
 }
 
-fn lock_folder() -> PathBuf {
-    // SAFETY: geteuid has no preconditions.
-    let user = unsafe { libc::geteuid() };
-    std::env::temp_dir().join(format!("sentinel-lab-ports-{user}"))
-}
-
-fn lock(number: u16) -> Option<File> {
-    let path = lock_folder().join(number.to_string());
-    let file = OpenOptions::new().create(true).append(true).open(&path);
-    // It would be the same with every other port.
-    let file = file.unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()));
-    // SAFETY: the descriptor is open, it belongs to `file`.
-    let taken = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
-    taken.then_some(file)
+/// The name of a port, unless somebody has it.
+fn name(number: u16) -> Option<UnixDatagram> {
+    let address = unix::SocketAddr::from_abstract_name(format!("libsentinel-lab/port/{number}"));
+    match address.and_then(|address| UnixDatagram::bind_addr(&address)) {
+        Ok(socket) => Some(socket),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
+        // It would be the same with every other port.
+        Err(error) => panic!("cannot name the port {number}: {error}"),
+    }
 }
 
 fn can_bind(number: u16) -> bool {
@@ -68,8 +72,6 @@ fn starting_point() -> u32 {
 
 /// Reserves a free port on loopback.
 pub fn free_port() -> Port {
-    let locks = lock_folder();
-    fs::create_dir_all(&locks).unwrap_or_else(|error| panic!("cannot make {}: {error}", locks.display()));
     let (low, high) = outgoing_range();
     let pool: Vec<u16> = (LOWEST..=u16::MAX).filter(|port| *port < low || *port > high).collect();
     assert!(
@@ -78,8 +80,8 @@ pub fn free_port() -> Port {
     );
     let start = starting_point() as usize % pool.len();
     for number in pool[start..].iter().chain(&pool[..start]).copied() {
-        if let Some(lock) = lock(number).filter(|_| can_bind(number)) {
-            return Port { number, _lock: lock };
+        if let Some(port) = Port::take(number) {
+            return port;
         }
     }
     panic!("no free port on loopback: stop what listens there, or remove stale processes of earlier tests");

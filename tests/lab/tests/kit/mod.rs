@@ -16,7 +16,7 @@ pub const LONG: Duration = Duration::from_secs(20);
 /// A topology that is up in a moment.
 pub const SMALL: [&str; 4] = ["--replicas", "0", "--sentinels", "1"];
 
-/// A TMPDIR of its own, in which only the locks of ports may be left: they are those of all tests.
+/// A TMPDIR of its own, in which nothing may be left.
 pub struct Place {
     pub folder: TempDir,
 }
@@ -24,12 +24,7 @@ pub struct Place {
 impl Place {
     pub fn new() -> Place {
         let folder = tempfile::tempdir().expect("a folder");
-        // SAFETY: geteuid has no preconditions.
-        let locks = format!("sentinel-lab-ports-{}", unsafe { libc::geteuid() });
-        let shared = std::env::temp_dir().join(&locks);
-        fs::create_dir_all(&shared).expect("the folder of locks");
         fs::create_dir(folder.path().join("tmp")).expect("a folder");
-        std::os::unix::fs::symlink(shared, folder.path().join("tmp").join(locks)).expect("a link");
         Place { folder }
     }
 
@@ -69,10 +64,7 @@ impl Place {
     }
 
     pub fn is_clean(&self) -> bool {
-        let left = fs::read_dir(self.temporary()).expect("read the folder").flatten();
-        left.filter(|entry| entry.file_name().to_string_lossy().starts_with("lab-"))
-            .count()
-            == 0
+        fs::read_dir(self.temporary()).expect("read the folder").count() == 0
     }
 
     #[track_caller]
