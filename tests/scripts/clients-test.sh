@@ -58,6 +58,7 @@ out_of() {
 # begin OPTION...: sentinel-proxy on $socket and on $port of loopback.
 begin() {
     socket=$scratch/primary.sock
+    : >"$scratch/proxy.log"
     "$prefix/bin/sentinel-proxy" --url "$SENTINEL_URL" --listen "$socket $SERVICE primary $*" \
         --listen "127.0.0.1:0 $SERVICE primary $*" --metrics "$scratch/metrics.sock" 2>"$scratch/proxy.log" &
     proxy=$!
