@@ -55,7 +55,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	integration-computing integration-measured other-servers check-servers sim promises bench bench-failover \
 	bench-foresee bench-bindings bench-socket bench-clients setup-bench prefix \
 	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq clients-hiredis clients-redis-rb \
-	docs-tests check-valgrind check-asan \
+	clients-redis-client docs-tests check-valgrind check-asan \
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
@@ -243,14 +243,17 @@ go-tests: lib lab prefix ## bindings/go: tests, with the race detector too, and 
 ruby-tests: lib lab prefix ## bindings/ruby: tests and examples
 	@tests/scripts/binding-tests.sh ruby
 
-ruby-sidekiq: lib lab prefix ## Sidekiq through failovers, beside redis-client's own support (KILLS=10 PLANNED=10 RUBY_PEERS=-I...)
-	@tests/scripts/binding-tests.sh ruby sidekiq
+ruby-sidekiq: lib lab prefix ## Sidekiq through failovers, beside redis-client's own support: table (KILLS=10 PLANNED=10 RUBY_PEERS=-I...)
+	@benches/sidekiq.sh
 
 clients-hiredis: lib lab prefix ## hiredis' own tests through sentinel-proxy, with failovers under them (HIREDIS=FOLDER; 1 minute)
 	@$(STEP) "hiredis' own tests" tests/scripts/clients-test.sh hiredis
 
 clients-redis-rb: lib lab prefix ## redis-rb's own tests through sentinel-proxy and its driver (REDIS_RB=FOLDER RUBY_PEERS=-I...; 3 minutes)
 	@$(STEP) "redis-rb's own tests" tests/scripts/clients-test.sh redis-rb
+
+clients-redis-client: lib lab prefix ## redis-client's own tests by its driver (REDIS_CLIENT=FOLDER RUBY_PEERS=-I...; 1 minute)
+	@$(STEP) "redis-client's own tests" tests/scripts/clients-test.sh redis-client
 
 docs-tests: lib lab prefix ## the code in docs/, compiled and run
 	@tests/scripts/docs-test.sh

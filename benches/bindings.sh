@@ -1,7 +1,7 @@
 #!/bin/sh
 # bindings.sh: `make bench-bindings`. The Go and Ruby bindings beside what their languages have, each in turn in a topology of
-# its own, ROUNDS times (5) for SECONDS_EACH (2) seconds; medians as a table, and in OUT (benches) as bindings.txt. Fails when
-# a program does, never because of a figure. With CPU=1 everything runs on that processor.
+# its own, ROUNDS times (5) for SECONDS_EACH (2) seconds; medians as a table, and in OUT (benches) as the first section of
+# bindings.txt. Fails when a program does, never because of a figure. With CPU=1 everything runs on that processor.
 #
 # Go: a bare net.Conn for each call, and go-redis as the distribution has it (golang-gopkg-redis.v5-dev). Ruby: with the
 # extension (ext) and by ffi; redis-client and redis-rb where they are installed (RUBY_PEERS=-I... tells where from).
@@ -111,4 +111,5 @@ awk '
             printf " %8s\n", (order[j], 8) in all ? median(all[order[j], 8]) : "-"
         }
     }
-' "$build/figures" | tee "$OUT/bindings.txt"
+' "$build/figures" | tee "$build/table"
+benches/section.sh language "$build/table" "$OUT/bindings.txt"

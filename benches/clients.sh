@@ -103,13 +103,24 @@ rm -rf "$BUILD"
 mkdir -p "$BUILD"
 export LIBSENTINEL="$prefix/lib/libsentinel.so"
 set --
-if "$PYTHON" -c 'import redis' 2>/dev/null; then set -- "$@" redis-py; else echo "redis-py is not installed" >&2; fi
-if "$NODE" -e 'require("ioredis")' 2>/dev/null; then set -- "$@" ioredis; else echo "ioredis is not installed" >&2; fi
+versions=
+# has NAME COMMAND...: whether it is there, by what says its version.
+has() {
+    name=$1
+    shift
+    version=$("$@" 2>/dev/null) && versions="$versions${versions:+, }$name $version" && return
+    echo "$name is not installed" >&2
+    return 1
+}
+has redis-py "$PYTHON" -c 'import redis; print(redis.__version__)' && set -- "$@" redis-py
+has ioredis "$NODE" -e 'console.log(require("ioredis/package.json").version)' && set -- "$@" ioredis
 # shellcheck disable=SC2086
-if ruby $RUBY_PEERS -e 'require "redis"; exit Redis::VERSION.to_i >= 5' 2>/dev/null; then
+has redis-rb ruby $RUBY_PEERS -e 'require "redis"; abort if Redis::VERSION.to_i < 5; puts Redis::VERSION' &&
     set -- "$@" redis-rb redis-rb/driver
-else
-    echo "redis-rb 5 is not installed" >&2
-fi
-"$LAB" run -- "$0" inside "$@" >"$BUILD/table" || { cat "$BUILD/table"; exit 1; }
+[ $# -gt 0 ] || exit 1
+{
+    echo "$versions: medians of $ROUNDS times $SECONDS_EACH s of GETs a second, and $EACH failovers of each kind."
+    echo
+} >"$BUILD/table"
+"$LAB" run -- "$0" inside "$@" >>"$BUILD/table" || { cat "$BUILD/table"; exit 1; }
 tee "$OUT/clients.txt" <"$BUILD/table"

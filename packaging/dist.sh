@@ -115,7 +115,7 @@ extensions() {
         mkdir -p "$2/$series.0"
         "$compiler" -shared -fPIC -O3 -s "-ffile-prefix-map=$tree=/libsentinel" -Iinclude \
             -I"$headers/usr/include/ruby-$series.0" -I"$headers/usr/include/$gnu/ruby-$series.0" \
-            bindings/ruby/ext/sentinel_redis/fast_ext.c -o "$2/$series.0/fast_ext.so"
+            bindings/ruby/ext/sentinel_redis/fast_*.c -o "$2/$series.0/fast_ext.so"
     done
 }
 

@@ -8,7 +8,7 @@ Gem::Specification.new do |gem|
   gem.summary = "Redis and Valkey through Sentinel, with failover"
   gem.authors = ["The libsentinel authors"]
   gem.license = "MIT"
-  gem.files = Dir["lib/**/*.rb", "ext/**/*.{rb,c}", "README.md", base: __dir__]
+  gem.files = Dir["lib/**/*.rb", "ext/**/*.{rb,c,h}", "README.md", base: __dir__]
   gem.required_ruby_version = ">= 3.0"
   if (platform = ENV.fetch("SENTINEL_GEM_PLATFORM", nil))
     # The gem of a platform (make dist) brings the library along, and the extension for the Rubies that it was made for.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{Queue, Target};
 use sentinel::{Client, Deadline, ErrorKind};
-use sentinel_lab::FakeNode;
+use sentinel_lab::{FakeNode, SetOnDrop};
 
 use crate::probe::beside;
 use crate::support::{BESIDE, Figure, LOADED, PATIENCE, World, server, take, within};
@@ -73,6 +73,7 @@ pub(crate) fn one_poll() -> Figure {
     let done = AtomicBool::new(false);
     beside(&world.deployment, &world.ready(BESIDE), || {
         std::thread::scope(|scope| {
+            let guard = SetOnDrop(&done);
             (0..CALLS).for_each(|_| submit(&client, 300));
             std::thread::sleep(Duration::from_secs(2));
             scope.spawn(|| {
@@ -86,7 +87,7 @@ pub(crate) fn one_poll() -> Figure {
             let polled = queue.poll(usize::MAX, Deadline::NEVER, |entry| {
                 said.push(entry.result.unwrap_err().to_string());
             });
-            done.store(true, Ordering::Relaxed);
+            drop(guard);
             assert!(
                 matches!(polled, Ok(Polled::Some(count)) if count >= CALLS),
                 "{polled:?}"

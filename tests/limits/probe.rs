@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sentinel::completion::Target;
 use sentinel::completion::queue::Polled;
 use sentinel::{CallOptions, Client, Deadline, Deployment};
+use sentinel_lab::SetOnDrop;
 
 use crate::noise::Noise;
 use crate::support::{Figure, Late};
@@ -14,27 +15,17 @@ use crate::support::{Figure, Late};
 const STEP: Duration = Duration::from_millis(1);
 const GET: [&[u8]; 2] = [b"GET", b"probe"];
 
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Runs `load` with the probe beside it: the latest of its calls.
 pub(crate) fn beside(deployment: &Deployment, client: &Client, load: impl FnOnce()) -> Figure {
     client.connect(10_000).unwrap();
     let ended = AtomicBool::new(false);
     let noise = Noise::measure();
     let late = std::thread::scope(|scope| {
+        let guard = SetOnDrop(&ended);
         let calls = scope.spawn(|| call(client, &ended));
         let submissions = scope.spawn(|| submit(deployment, client, &ended));
-        {
-            // A load that panics ends the probe too.
-            let _end = End(&ended);
-            load();
-        }
+        load();
+        drop(guard);
         let mut late = calls.join().unwrap();
         late.append(submissions.join().unwrap());
         late

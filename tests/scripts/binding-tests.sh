@@ -41,10 +41,11 @@ example() {
     in_lab 120 sh -c 'exec "$@" "$SERVICE" $(echo "$SENTINELS" | tr , " ")' sh "$@"
 }
 
-# through_all LOG COMMAND...: a program that counts for itself what was lost or twice, with what loses most: the replicas stand
-# still when the primary is killed, and one of them is the next; then an ordered failover. It ends when asked.
-through_all() {
+# counted LOG SCENE COMMAND...: a program that counts for itself what was lost or twice, under a scene; it ends when asked.
+counted() {
     : >"$1"
+    log=$1 scene=$2
+    shift 2
     # shellcheck disable=SC2016
     in_lab 180 sh -c '
         log=$1
@@ -60,11 +61,30 @@ through_all() {
                 sleep 0.1
             done
         }
+        # tell NODE WORD...: by redis-cli.
+        tell() {
+            node=$1
+            shift
+            redis-cli -h "${node%:*}" -p "${node##*:}" "$@"
+        }
         goes_on "^held\|^executed"
+        '"$scene"'
+        kill -TERM "$program"
+        wait "$program"
+    ' sh "$log" "$@"
+}
+
+# through_all LOG COMMAND...: through what loses most: the replicas stand still when the primary is killed, and one of them is
+# the next; then an ordered failover.
+through_all() {
+    log=$1
+    shift
+    # shellcheck disable=SC2016
+    counted "$log" '
         # What is sent to one that stands still waits for it in the kernel: so their connections end.
         "$LAB" ctl freeze replica-0 && "$LAB" ctl freeze replica-1
         old=$("$LAB" ctl primary)
-        redis-cli -h "${old%:*}" -p "${old##*:}" CLIENT KILL TYPE replica
+        tell "$old" CLIENT KILL TYPE replica
         # Nothing is acknowledged from now on, or it is lost.
         goes_on "^not \|^held\|^executed"
         "$LAB" ctl kill-primary
@@ -76,10 +96,29 @@ through_all() {
         "$LAB" ctl fail-over
         "$LAB" ctl wait-settled
         goes_on "^held\|^executed"
-        kill -TERM "$program"
-        wait "$program"
-    ' sh "$@" || { cat "$1"; return 1; }
-    tail -n 1 "$1"
+    ' "$@" || { cat "$log"; return 1; }
+    tail -n 1 "$log"
+}
+
+# sees_theft LOG COMMAND...: a lock that is taken away from its holder is had twice, and the program says so: else its count of
+# nothing would say nothing.
+sees_theft() {
+    log=$1
+    shift
+    # shellcheck disable=SC2016
+    if counted "$log" '
+        primary=$("$LAB" ctl primary)
+        # Once in a while the holder looks before anybody else has it.
+        tries=0
+        until grep -q "^HELD TWICE" "$log" || [ $tries -ge 60 ]; do
+            [ $((tries % 10)) -ne 0 ] || tell "$primary" DEL example:lock
+            tries=$((tries + 1))
+            sleep 0.1
+        done
+    ' "$@" || ! grep "^summary .*twice=[1-9]" "$log"; then
+        cat "$log"
+        return 1
+    fi
 }
 
 go_step() {
@@ -94,6 +133,10 @@ go_step() {
         race) in_lab 300 go test -count=1 -race ./... ;;
         storm) in_lab $((STORM + 300)) env SECONDS="$STORM" \
             go test -count=1 -race -tags storm -timeout "$((STORM + 240))s" -run '^TestStorm$' -v . ;;
+        lock-stolen)
+            go build -o "$out/go-lock" ./examples/lock
+            sees_theft "$out/$1-$$.log" "$out/go-lock"
+            ;;
         *)
             go build -o "$out/go-$1" "./examples/$1"
             run_example "$1" "$out/go-$1"
@@ -193,7 +236,7 @@ one() {
 
 case ${1:-} in
     --one) one "$2" "$3" ;;
-    go) steps="vet tests race storm quickstart failover pipeline pubsub lock queue" ;;
+    go) steps="vet tests race storm quickstart failover pipeline pubsub lock lock-stolen queue" ;;
     ruby) steps="tests extension storm storm-extension quickstart failover pipeline pubsub" ;;
     *)
         echo "usage: binding-tests.sh go|ruby [STEP]" >&2

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{CallOptions, Deployment, Options};
-use sentinel_lab::{count_fds, count_threads};
+use sentinel_lab::{SetOnDrop, count_fds, count_threads};
 
 use crate::callers::{Account, Habit, World, habit, live};
 use crate::hearers::{self, Heard};
@@ -104,6 +104,8 @@ pub(crate) fn run() {
 fn call_until_told(world: &World, deployment: &Deployment) -> (Vec<Account>, Submitted, Heard) {
     let seed = from_env("SOAK_SEED", 0);
     std::thread::scope(|scope| {
+        let punctual = SetOnDrop(&world.punctual.ended);
+        let stopped = SetOnDrop(&world.stopped);
         scope.spawn(|| world.punctual.listen());
         let callers: Vec<_> = (0..CALLERS)
             .map(|number| scope.spawn(move || live(world, number, seed.wrapping_add(number as u64))))
@@ -114,12 +116,12 @@ fn call_until_told(world: &World, deployment: &Deployment) -> (Vec<Account>, Sub
         scope.spawn(|| tell(world));
         // The parent's end of the pipe closes also when the parent dies.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        world.stopped.store(true, Ordering::Relaxed);
+        drop(stopped);
         let accounts = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
         let mut heard = hearing.join().unwrap();
         heard.lines.push(flooded.join().unwrap());
         let ended = (accounts, submitting.join().unwrap(), heard);
-        world.punctual.ended.store(true, Ordering::Relaxed);
+        drop(punctual);
         ended
     })
 }

@@ -6,11 +6,11 @@ require_relative "sentinel_redis/errors"
 require_relative "sentinel_redis/reply"
 require_relative "sentinel_redis/ticket"
 require_relative "sentinel_redis/switchboard"
-require_relative "sentinel_redis/fast"
 require_relative "sentinel_redis/connection"
 require_relative "sentinel_redis/script"
 require_relative "sentinel_redis/scan"
 require_relative "sentinel_redis/client"
+require_relative "sentinel_redis/fast"
 require_relative "sentinel_redis/inbox"
 require_relative "sentinel_redis/subscription"
 require_relative "sentinel_redis/watch"
@@ -134,6 +134,7 @@ class SentinelRedis
     @updates = {}
     @opening = Mutex.new
     @tickets = []
+    @slots = []
     @endings = {}.compare_by_identity
     handle
   end
@@ -229,6 +230,9 @@ class SentinelRedis
   # Refers to no inbox.
   def self.forgetting(endings, ending) = proc { endings.delete(ending) }
 
+  # For the library: what the extension has for calls that are not under way.
+  attr_reader :slots
+
   # For the library: a Ticket that nobody else has until it is given back, or what all fibers share.
   def take_ticket
     return @tickets.pop || Ticket.new(handle) unless Fiber.scheduler
@@ -283,6 +287,7 @@ class SentinelRedis
     @handle = opened
     # After the handle, by which the tickets that other threads give back are known to be old.
     @tickets = []
+    @slots = []
     @pid = Process.pid
   end
 

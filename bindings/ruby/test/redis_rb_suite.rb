@@ -6,6 +6,7 @@
 WAY, FOLDER = ARGV.shift(2)
 require "sentinel_redis/redis_client" if WAY == "driver"
 require "helper"
+require "suite_comparison"
 
 # What redis-rb itself does not keep with Sentinels, whoever reaches them: what is raised for a reply of a pipeline or of a
 # transaction is redis-client's error and not its own; and the address is what a Sentinel says.
@@ -74,41 +75,7 @@ unless WAY == "proxy"
   end
 end
 
-# Says what is not as it is told above, and how many there were.
-class Comparison < Minitest::AbstractReporter
-  def start
-    @run = @skipped = 0
-    @failed = []
-    @wrong = []
-    @known = KNOWN.flat_map { |each| each.flat_map { |test, names| names.map { |name| "#{test}#test_#{name}" } } }
-  end
-
-  def record(result)
-    @run += 1
-    name = "#{result.klass}##{result.name}"
-    return @skipped += 1 if result.skipped?
-
-    @failed << name unless result.passed?
-    return if result.passed? != @known.include?(name) || BY_CHANCE.include?(name)
-
-    @wrong << (result.passed? ? "#{name} holds by now" : "#{name}: #{result.failure.message.lines.first(4).join}")
-  end
-
-  def report
-    puts @wrong
-    puts "redis-rb, #{FOLDER}, #{WAY}: #{@run - @skipped - @failed.size} passed, #{@skipped} skipped by themselves, " \
-         "#{(@failed & @known).size} cannot hold, #{@wrong.size} wrong"
-  end
-
-  def passed? = @wrong.empty? && @run > 200
-end
-
-module Minitest
-  def self.plugin_comparison_init(_)
-    reporter.reporters.replace([Comparison.new])
-  end
-  extensions << "comparison"
-end
+SuiteComparison.report("redis-rb, #{FOLDER}, #{WAY}", KNOWN, by_chance: BY_CHANCE, least: 200)
 
 Dir["#{FOLDER}/*_test.rb"].sort.each { |file| require File.expand_path(file) }
 LEFT_OUT.each do |test, names|

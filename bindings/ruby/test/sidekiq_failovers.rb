@@ -139,6 +139,7 @@ def through(kind, times, ledger, first)
   done = executed.call
   failed = pushers.failed
   told = { way: WAY, kind: kind, times: times, pushed: pushers.count, failed: failed.size,
+           unknown: failed.each_value.count { |text| text.include?("UNKNOWN") },
            failed_but_executed: (failed.keys & done.keys).size, lost: (pushers.pushed - done.keys).size,
            twice: done.count { |_, count| count > 1 }, slowest_push_ms: (pushers.slowest * 1000).round }
   puts told.map { |name, value| "#{name}=#{value}" }.join(" ")

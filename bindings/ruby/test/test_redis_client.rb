@@ -179,12 +179,13 @@ class TestRedisClient < Minitest::Test
   def test_a_timeout_may_be_changed
     redis = client
     redis.call("PING")
-    redis.timeout = 0.1
-    assert_equal [0.1] * 3, [redis.connect_timeout, redis.read_timeout, redis.write_timeout]
-    error = assert_raises(RedisClient::ReadTimeoutError) { redis.call("EVAL", busy(0.25), 0) }
+    # Time enough for its new connection on a busy machine, and too little for Sentinels to think the server dead.
+    redis.timeout = 0.25
+    assert_equal [0.25] * 3, [redis.connect_timeout, redis.read_timeout, redis.write_timeout]
+    error = assert_raises(RedisClient::ReadTimeoutError) { redis.call("EVAL", busy(0.4), 0) }
     assert_match(/\ATIMEOUT .* \(redis:/, error.message)
     redis.read_timeout = 10
-    assert_equal 1, redis.call("EVAL", busy(0.15), 0)
+    assert_equal 1, redis.call("EVAL", busy(0.3), 0)
   end
 
   # Nobody waits for the next answer of a connection whose last one did not come.

@@ -45,5 +45,5 @@ pub use server::Server;
 pub use session::Session;
 pub use stats::{count_fds, count_threads, cpu_time, process_exists};
 pub use topology::Topology;
-pub use wait::{wait_for, wait_until};
+pub use wait::{SetOnDrop, wait_for, wait_until};
 pub use wire::Value;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sentinel::{Client, Deployment, ErrorKind, Outcome};
-use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, wait_until};
+use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, SetOnDrop, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, open, overrides, run, text, words};
 
@@ -231,6 +231,7 @@ fn crowd_is_cut(keys: &[(&str, &str)]) {
     let client = world.client(keys);
     let (done, seen) = (AtomicBool::new(false), Seen::default());
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         let threads: Vec<_> = (0..6)
             .map(|thread| {
                 let (client, done, seen) = (&client, &done, &seen);
@@ -247,7 +248,6 @@ fn crowd_is_cut(keys: &[(&str, &str)]) {
             cut(&world, side, marked, bytes, how);
             wait_until("the cut", PATIENCE, || !world.proxy.is_cut_due() || ended());
         }
-        done.store(true, Ordering::Relaxed);
     });
     let count: usize = text(&client, "GET crowd").parse().unwrap();
     let (acknowledged, unknown) = (seen.acknowledged.into_inner(), seen.unknown.into_inner());

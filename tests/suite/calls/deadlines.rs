@@ -8,7 +8,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::completion::{ChannelKind, Target};
 use sentinel::resp::Reply;
 use sentinel::{BatchKind, CallOptions, Client, Deadline, Deployment, Error, ErrorKind, Outcome, Result};
-use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, wait_until};
+use sentinel_lab::{BlackHole, FakeNode, FakeSentinel, Proxy, SetOnDrop, wait_until};
 
 use crate::observability::observe::metric;
 use crate::support::{
@@ -300,6 +300,7 @@ fn a_request_that_was_answered_before_it_was_read_ends_its_connection_and_nothin
 #[test]
 fn deadlines_are_kept_while_a_node_pours_messages_into_a_subscription() {
     let over = Arc::new(AtomicBool::new(false));
+    let _guard = SetOnDrop(&over);
     let node = FakeNode::builder()
         .on({
             let over = Arc::clone(&over);
@@ -332,7 +333,6 @@ fn deadlines_are_kept_while_a_node_pours_messages_into_a_subscription() {
             submitted(&client, &queue, "ECHO unanswered", &within(limit))
         });
     }
-    over.store(true, Ordering::SeqCst);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sentinel::{Batch, BatchKind, CallOptions, Client, ErrorKind, Outcome};
-use sentinel_lab::{FakeNode, FakeSentinel, Session, wait_until};
+use sentinel_lab::{FakeNode, FakeSentinel, Session, SetOnDrop, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, batch, open, open_on, overrides, run, shared, text, within, words};
 
@@ -177,6 +177,7 @@ fn a_reply_beyond_the_limit_costs_those_who_read_on_its_lane_nothing() {
     text(&client, "SET faults:small v");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let readers: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
@@ -193,7 +194,7 @@ fn a_reply_beyond_the_limit_costs_those_who_read_on_its_lane_nothing() {
             let error = run(&client, "GET faults:large").unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Protocol { .. }), "{error}");
         }
-        done.store(true, Ordering::Relaxed);
+        drop(guard);
         for reader in readers {
             assert!(reader.join().unwrap() > 0);
         }

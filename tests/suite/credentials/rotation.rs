@@ -8,7 +8,7 @@ use sentinel::completion::Target;
 use sentinel::completion::queue::Polled;
 use sentinel::net::Credentials;
 use sentinel::{Client, Deadline, Deployment, ErrorKind, Reason};
-use sentinel_lab::{Config, FakeNode, FakeSentinel, Server, Topology, skipped_before, wait_until};
+use sentinel_lab::{Config, FakeNode, FakeSentinel, Server, SetOnDrop, Topology, skipped_before, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, named_connections, open_on, options, overrides, run, run_within, sentinel_ports, tell, text,
@@ -70,6 +70,7 @@ fn a_rotation_fails_no_call_and_moves_all_connections_to_the_new_login() {
     let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
     let lease = client.acquire(5000).unwrap();
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let callers: Vec<_> = (0..6)
             .map(|caller| {
                 let (client, done, calls) = (&client, &done, &calls);
@@ -95,7 +96,7 @@ fn a_rotation_fails_no_call_and_moves_all_connections_to_the_new_login() {
             });
             progress(100);
         }
-        done.store(true, Ordering::Relaxed);
+        drop(guard);
         callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
     assert_eq!(denied(node), 0, "nothing was tried with what is not in force");
@@ -158,6 +159,7 @@ fn a_client_that_was_refused_is_served_right_after_the_right_credentials_came() 
 #[test]
 fn a_login_refused_while_it_is_replaced_is_repeated_once_with_the_newest() {
     let let_go = Arc::new(AtomicBool::new(false));
+    let guard = SetOnDrop(&let_go);
     let waits = Arc::clone(&let_go);
     let node = FakeNode::builder()
         .on(move |session, args| {
@@ -179,7 +181,7 @@ fn a_login_refused_while_it_is_replaced_is_repeated_once_with_the_newest() {
         let call = scope.spawn(|| run(&client, "SET k v").map(|reply| reply.text().into_owned()));
         node.wait_for_command("HELLO", PATIENCE);
         deployment.update_credentials(Credentials::default()).unwrap();
-        let_go.store(true, Ordering::SeqCst);
+        drop(guard);
         assert_eq!(call.join().unwrap().unwrap(), "OK");
     });
 }
@@ -322,6 +324,7 @@ fn submissions_keep_their_order_while_the_login_is_replaced() {
         submitted
     };
     let submitted = std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let submitter = scope.spawn(submit);
         let progress = |more: usize| {
             let now = ended.load(Ordering::Relaxed);
@@ -336,7 +339,7 @@ fn submissions_keep_their_order_while_the_login_is_replaced() {
             progress(2 * WINDOW);
             assert!(newest_id(node, "ordered") > before, "the connection is the same");
         }
-        done.store(true, Ordering::Relaxed);
+        drop(guard);
         submitter.join().unwrap()
     });
     let list = node.ask(&["LRANGE", "order", "0", "-1"]);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{Client, Deployment, ErrorKind, Outcome};
-use sentinel_lab::{FakeNode, FakeSentinel, Proxy, wait_until};
+use sentinel_lab::{FakeNode, FakeSentinel, Proxy, SetOnDrop, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, open, options, run, run_within, text, timed, with};
 
@@ -60,6 +60,7 @@ fn nothing_is_written_to_the_old_primary_after_the_event() {
     // Where what is waited for does not come, the writers end all the same.
     let end = Instant::now() + 3 * PATIENCE;
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         for _ in 0..8 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) && Instant::now() < end {
@@ -74,7 +75,6 @@ fn nothing_is_written_to_the_old_primary_after_the_event() {
         // The event of one is enough, whatever the others still say.
         scene.sentinels[1].switch_master("127.0.0.1", scene.new.port());
         wait_until("writes at the new primary", PATIENCE, || scene.new.count("SET") > 100);
-        done.store(true, Ordering::Relaxed);
     });
     // Promised are 20 ms; the scripted node's own thread has to be scheduled before it can stamp a command.
     let limit = published + SLACK;

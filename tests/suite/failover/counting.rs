@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sentinel::{CallOptions, Client, Error, Outcome};
-use sentinel_lab::{Config, Topology, wait_until};
+use sentinel_lab::{Config, SetOnDrop, Topology, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, open_on, run, serving_port, tell, text, words};
 
@@ -214,6 +214,7 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
     let confirmed = Mutex::new(Vec::new());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         let (client, done) = (&client, &done);
         for _ in 0..8 {
             scope.spawn(|| {
@@ -245,16 +246,8 @@ fn no_write_is_done_more_often_than_it_was_called_for_through_kills_of_the_prima
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        // The writers end also when the scene panics.
-        let scene = std::panic::AssertUnwindSafe(|| {
-            wait_until("confirmed entries", PATIENCE, || confirmed.lock().unwrap().len() > 100);
-            kill_under(&topology, client, &increments, &ledger);
-        });
-        let ended = std::panic::catch_unwind(scene);
-        done.store(true, Ordering::Relaxed);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
-        }
+        wait_until("confirmed entries", PATIENCE, || confirmed.lock().unwrap().len() > 100);
+        kill_under(&topology, client, &increments, &ledger);
     });
     for tally in [&increments, &entries, &insisted] {
         let others = tally.others.lock().unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{CallOptions, Client, Deployment, Outcome};
-use sentinel_lab::{Config, Topology, Value, wait_until};
+use sentinel_lab::{Config, SetOnDrop, Topology, Value, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, options, sentinel_ports, tell, with, within, words};
 
@@ -116,6 +116,7 @@ impl Scene {
     fn writes_through(&self, fault: impl FnOnce(&Pushes)) -> Kept {
         let (pushes, done) = (Pushes::default(), AtomicBool::new(false));
         std::thread::scope(|scope| {
+            let _guard = SetOnDrop(&done);
             for _ in 0..4 {
                 scope.spawn(|| pushes.go_on(&self.client, &done));
             }
@@ -129,7 +130,6 @@ impl Scene {
             wait_until("writes to be served", PATIENCE * 2, || {
                 pushes.successes_begun_after(after) > 50
             });
-            done.store(true, Ordering::Relaxed);
         });
         let there = self
             .client

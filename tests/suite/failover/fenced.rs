@@ -10,7 +10,7 @@ use sentinel::resp::Reply;
 use sentinel::{
     BatchKind, CallOptions, Client, Connection, Deadline, Deployment, Error, ErrorKind, Outcome, Reason, Result, Script,
 };
-use sentinel_lab::{Config, Topology, servers_since, wait_until};
+use sentinel_lab::{Config, SetOnDrop, Topology, servers_since, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, WAYS, batch, completions, options, run, run_within, sentinel_ports, submitted_batch, text,
@@ -264,6 +264,7 @@ fn without_a_fence_and_with_a_majority_nothing_waits() {
     topology.stop_sentinel(2);
     let (over, slowest) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&over);
         for client in &clients {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -277,7 +278,6 @@ fn without_a_fence_and_with_a_majority_nothing_waits() {
         }
         // It says each second, at the latest, that it lives.
         std::thread::sleep(Duration::from_secs(3));
-        over.store(true, Ordering::Relaxed);
     });
     assert_eq!(fenced.metric("writes_held").unwrap(), 0);
     let slowest = slowest.into_inner();

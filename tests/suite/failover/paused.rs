@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::completion::Target;
-use sentinel_lab::{Config, Topology, skipped_before, wait_until};
+use sentinel_lab::{Config, SetOnDrop, Topology, skipped_before, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, completions, open_on, run_within, tell, text, within, words};
 
@@ -52,6 +52,7 @@ fn writes_that_the_server_holds_back_are_waited_for() {
     text(&client, "SET count 0");
     let (done, acknowledged, longest) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         // More than have a connection of their own: the others share lanes.
         for _ in 0..6 {
             scope.spawn(|| {
@@ -70,7 +71,6 @@ fn writes_that_the_server_holds_back_are_waited_for() {
         wait_until("writes to go on", PATIENCE, || {
             acknowledged.load(Ordering::Relaxed) > before + 1000
         });
-        done.store(true, Ordering::Relaxed);
     });
     assert_eq!(
         text(&client, "GET count"),
@@ -95,6 +95,7 @@ fn submitted_writes_too() {
     let queue = deployment.queue(8192).unwrap();
     let (submitted, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let tag = submitted.fetch_add(1, Ordering::Relaxed) as u64;
@@ -104,7 +105,6 @@ fn submitted_writes_too() {
             }
         });
         pause_writes(&topology);
-        done.store(true, Ordering::Relaxed);
     });
     let submitted = submitted.into_inner();
     for (tag, ended) in completions(&queue, submitted) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{CallOptions, Client, Deployment, Error, ErrorKind, Outcome, Reason};
-use sentinel_lab::{Config, Topology, wait_until};
+use sentinel_lab::{Config, SetOnDrop, Topology, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, SLACK, open, open_on, run, run_within, sentinel_ports, serving_port, text, timed, words,
@@ -107,16 +107,10 @@ impl Diary {
 fn while_writing(client: &Client, diary: &Diary, scene: impl FnOnce()) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         scope.spawn(|| diary.keep(client, &done));
-        // The writer ends also when the scene panics.
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            diary.wait_for_successes(5);
-            scene();
-        }));
-        done.store(true, Ordering::Relaxed);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
-        }
+        diary.wait_for_successes(5);
+        scene();
     });
 }
 

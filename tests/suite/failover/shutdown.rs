@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sentinel::Outcome;
-use sentinel_lab::{Config, FakeSentinel, Topology, skipped_before, wait_until};
+use sentinel_lab::{Config, FakeSentinel, SetOnDrop, Topology, skipped_before, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, open, open_on, overrides, run_within, serving_port, text, timed};
 
@@ -18,6 +18,7 @@ fn shut_down_under(writers: usize, timeout_ms: i64) -> (usize, usize) {
     let (done, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (unknown, not_sent) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         for _ in 0..writers {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -31,26 +32,19 @@ fn shut_down_under(writers: usize, timeout_ms: i64) -> (usize, usize) {
                 }
             });
         }
-        let scene = std::panic::AssertUnwindSafe(|| {
-            wait_until("writes", PATIENCE, || acknowledged.load(Ordering::Relaxed) > 1000);
-            let (old, deaf) = (topology.primary(), topology.replicas()[0]);
-            topology.stop(deaf);
-            topology.terminate(old);
-            let ((), took) = timed(|| topology.node(old).wait_exit(PATIENCE));
-            println!("the primary took {took:?} to shut down");
-            topology.cont(deaf);
-            let new = topology.wait_for_primary_change(old, PATIENCE);
-            let before = acknowledged.load(Ordering::Relaxed);
-            wait_until("writes at the new primary", PATIENCE, || {
-                acknowledged.load(Ordering::Relaxed) > before + 1000
-            });
-            assert_eq!(serving_port(&client), topology.node(new).port());
+        wait_until("writes", PATIENCE, || acknowledged.load(Ordering::Relaxed) > 1000);
+        let (old, deaf) = (topology.primary(), topology.replicas()[0]);
+        topology.stop(deaf);
+        topology.terminate(old);
+        let ((), took) = timed(|| topology.node(old).wait_exit(PATIENCE));
+        println!("the primary took {took:?} to shut down");
+        topology.cont(deaf);
+        let new = topology.wait_for_primary_change(old, PATIENCE);
+        let before = acknowledged.load(Ordering::Relaxed);
+        wait_until("writes at the new primary", PATIENCE, || {
+            acknowledged.load(Ordering::Relaxed) > before + 1000
         });
-        let ended = std::panic::catch_unwind(scene);
-        done.store(true, Ordering::Relaxed);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
-        }
+        assert_eq!(serving_port(&client), topology.node(new).port());
     });
     let (unknown, not_sent) = (unknown.into_inner(), not_sent.into_inner());
     let there: usize = text(&client, "GET shutdown:count").parse().unwrap();
@@ -87,6 +81,7 @@ fn a_slow_command_holds_the_calls_of_its_lane_no_longer_than_it_takes() {
     let slow = Duration::from_millis(200);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let readers: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
@@ -101,7 +96,7 @@ fn a_slow_command_holds_the_calls_of_its_lane_no_longer_than_it_takes() {
         for _ in 0..5 {
             text(&client, "DEBUG SLEEP 0.2");
         }
-        done.store(true, Ordering::Relaxed);
+        drop(guard);
         for reader in readers {
             // A lane that did not go on at the first reply would hold them for all five, and for ever.
             let longest = reader.join().unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{ChannelKind, Entry, EntryKind, Queue, Target};
 use sentinel::{BatchKind, Client, Connection, Deadline, Deployment, ErrorKind, Result, Subscription};
-use sentinel_lab::{FakeNode, FakeSentinel, count_fds, count_threads, wait_until};
+use sentinel_lab::{FakeNode, FakeSentinel, SetOnDrop, count_fds, count_threads, wait_until};
 
 use crate::handles::lifecycle::alone;
 use crate::support::{PATIENCE, SERVICE, batch, open, run_within, within, words};
@@ -282,6 +282,7 @@ fn everything_is_let_go_of_in_any_order_while_calls_and_failovers_run() {
             let ended = AtomicBool::new(false);
             let turns = AtomicUsize::new(0);
             std::thread::scope(|scope| {
+                let _guard = SetOnDrop(&ended);
                 for thread in 0..THREADS {
                     let (shelf, ended) = (&shelf, &ended);
                     let mut random = fastrand::Rng::with_seed(seed.wrapping_add(thread as u64));
@@ -304,7 +305,6 @@ fn everything_is_let_go_of_in_any_order_while_calls_and_failovers_run() {
                     }
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                ended.store(true, Ordering::Relaxed);
             });
             let calls = shelf.calls.load(Ordering::Relaxed);
             let (completed, heard) = (

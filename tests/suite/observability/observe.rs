@@ -8,7 +8,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::completion::{EntryKind, Queue};
 use sentinel::resp::{Reply, Value};
 use sentinel::{Client, Deadline, Deployment, Error, Options};
-use sentinel_lab::{Config, FakeNode, FakeSentinel, Role, Topology, wait_until};
+use sentinel_lab::{Config, FakeNode, FakeSentinel, Role, SetOnDrop, Topology, wait_until};
 use serde_json::Value as Json;
 
 use crate::support::{
@@ -116,15 +116,14 @@ fn description(deployment: &Deployment) -> Json {
 fn keep_writing<T>(client: &Client, scene: impl FnOnce() -> T) -> T {
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         scope.spawn(|| {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 let _ = run(client, "SET observe:key value");
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scene));
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        scene()
     })
 }
 

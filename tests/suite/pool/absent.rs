@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sentinel::{BatchKind, Client, Deployment, Error, ErrorKind, Options, Outcome, Reason};
-use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, wait_until};
+use sentinel_lab::{Cut, FakeNode, FakeSentinel, Proxy, SetOnDrop, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, WAYS, batch, options, overrides, run, run_within, text, timed, with, within};
 
@@ -146,6 +146,7 @@ fn of_eight_threads_none_waits_and_the_node_is_dialled_no_more_often() {
     let waits = patient.open("-1").primary_for(Some(SERVICE), None).unwrap();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&over);
         for _ in 0..8 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -187,7 +188,7 @@ fn of_eight_threads_none_waits_and_the_node_is_dialled_no_more_often() {
         println!("dials in {:?}: {dials}, where calls wait {there}", begun.elapsed());
         // The same pace: calls that do not wait keep it up.
         assert!(2 * dials + 2 >= there && dials <= there + 5, "{dials} and {there}");
-        over.store(true, Ordering::Relaxed);
+        drop(guard);
         patient.proxy.pass();
     });
     // The first verified connection ends it, for all.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{CallOptions, Deployment, ErrorKind, Outcome};
-use sentinel_lab::{Cut, FakeNode, FakeReplica, FakeSentinel, Proxy, wait_until};
+use sentinel_lab::{Cut, FakeNode, FakeReplica, FakeSentinel, Proxy, SetOnDrop, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, open, options, run, run_within, text, timed, with, within, words};
 
@@ -78,6 +78,7 @@ fn writers_make_progress_on_a_node_that_cuts_every_fifth_reply() {
     client.connect(5000).unwrap();
     let (written, before, began) = (AtomicUsize::new(0), node.connections().len(), Instant::now());
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         for _ in 0..8 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -91,7 +92,6 @@ fn writers_make_progress_on_a_node_that_cuts_every_fifth_reply() {
             });
         }
         std::thread::sleep(Duration::from_secs(4));
-        done.store(true, Ordering::Relaxed);
     });
     let seconds = began.elapsed().as_secs_f64();
     let (written, dials) = (written.into_inner(), node.connections().len() - before);
@@ -229,6 +229,7 @@ fn calls_that_give_up_on_a_node_dial_it_no_oftener_than_the_budget_allows() {
     clients.iter().for_each(|client| drop(text(client, "SET warm up")));
     let (done, before, began) = (AtomicBool::new(false), node.connections().len(), Instant::now());
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         for client in &clients {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -237,7 +238,6 @@ fn calls_that_give_up_on_a_node_dial_it_no_oftener_than_the_budget_allows() {
             });
         }
         std::thread::sleep(Duration::from_secs(3));
-        done.store(true, Ordering::Relaxed);
     });
     let (dials, seconds) = (node.connections().len() - before, began.elapsed().as_secs_f64());
     println!("{dials} dials in {seconds:.1} s");

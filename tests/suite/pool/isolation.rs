@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Connection, Deployment, ErrorKind, Outcome, Result};
-use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, Topology, skipped_before, wait_until};
+use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, SetOnDrop, Topology, skipped_before, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, SLACK, named_connections, open, open_on, options, overrides, run, run_within, sentinel_ports,
@@ -48,6 +48,7 @@ fn commands_from_64_threads_through_a_manual_failover_give_each_thread_its_own_r
     let (done, written, cut) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let started = Barrier::new(THREADS + 1);
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let (client, done, written, cut, started) = (&client, &done, &written, &cut, &started);
@@ -92,7 +93,6 @@ fn commands_from_64_threads_through_a_manual_failover_give_each_thread_its_own_r
         wait_until("writes at the new primary", PATIENCE, || {
             written.load(Ordering::Relaxed) > before + 4 * THREADS || threads.iter().any(|thread| thread.is_finished())
         });
-        done.store(true, Ordering::Relaxed);
     });
     let cut = cut.into_inner();
     assert!(
@@ -112,6 +112,7 @@ fn outcomes_are_never_wrong_on_a_line_that_is_cut_all_the_time() {
     text(&client, "SET cut:count 0");
     let (done, acknowledged, unknown) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         for _ in 0..4 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -130,7 +131,6 @@ fn outcomes_are_never_wrong_on_a_line_that_is_cut_all_the_time() {
             });
             proxy.cut_all(if cut % 2 == 0 { Cut::Close } else { Cut::Reset });
         }
-        done.store(true, Ordering::Relaxed);
     });
     let count: usize = text(&client, "GET cut:count").parse().unwrap();
     let (acknowledged, unknown) = (acknowledged.into_inner(), unknown.into_inner());

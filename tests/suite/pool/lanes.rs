@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sentinel::completion::Target;
 use sentinel::{BatchKind, CallOptions, Client, Deployment, ErrorKind, Outcome};
-use sentinel_lab::{Cut, FakeNode, FakeSentinel, wait_until};
+use sentinel_lab::{Cut, FakeNode, FakeSentinel, SetOnDrop, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, SLACK, batch, completions, named_connections, open, open_on, overrides, run, run_within,
@@ -84,9 +84,10 @@ fn crowd(client: &Client, callers: usize, done: &AtomicBool) -> usize {
 fn with_crowd(client: &Client, while_busy: impl FnOnce()) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let calling = scope.spawn(|| crowd(client, 8, &done));
         while_busy();
-        done.store(true, Ordering::Relaxed);
+        drop(guard);
         assert!(calling.join().unwrap() > 0);
     });
 }
@@ -103,6 +104,7 @@ fn a_crowd_takes_the_direct_connections_and_one_lane() {
     let client = deployment.primary_for(Some(SERVICE), Some(&named)).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let calling = scope.spawn(|| crowd(&client, 32, &done));
         let port = serving_port(&client);
         let node = (0..3)
@@ -113,7 +115,7 @@ fn a_crowd_takes_the_direct_connections_and_one_lane() {
         let open = || named_connections(node, "crowd-of-32");
         wait_until("the lanes", PATIENCE, || open() >= 5);
         assert!(open() <= 6, "{} connections", open());
-        done.store(true, Ordering::Relaxed);
+        drop(guard);
         assert!(calling.join().unwrap() > 0);
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sentinel::completion::Target;
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Connection, Deployment, ErrorKind, Result};
-use sentinel_lab::{Cut, FakeNode, FakeSentinel, wait_until};
+use sentinel_lab::{Cut, FakeNode, FakeSentinel, SetOnDrop, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, completions, open, options, run_within, timed, with, within, words};
 
@@ -87,6 +87,7 @@ fn every_place_is_free_after_thousands_of_failures() {
     sentinel.wait_for_subscribers(1, PATIENCE);
     let (done, failures) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         for thread in 0..8 {
             let (client, done, failures) = (&client, &done, &failures);
             scope.spawn(move || {
@@ -104,7 +105,7 @@ fn every_place_is_free_after_thousands_of_failures() {
             let before = failures.load(Ordering::SeqCst);
             wait_until("failures", PATIENCE, || failures.load(Ordering::SeqCst) >= before + 25);
         }
-        done.store(true, Ordering::Relaxed);
+        drop(guard);
         println!("{} failures, {turn} disturbances", failures.load(Ordering::SeqCst));
     });
     let count = |command| nodes.iter().map(|node| node.count(command)).sum::<usize>();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sentinel::completion::Target;
 use sentinel::completion::queue::Polled;
 use sentinel::{CallOptions, Deadline, Deployment, ErrorKind, Outcome};
-use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, Topology, wait_until};
+use sentinel_lab::{Config, Cut, FakeNode, FakeSentinel, Proxy, SetOnDrop, Topology, wait_until};
 
 use crate::handles::lifecycle::alone;
 use crate::support::{PATIENCE, SERVICE, SLACK, open, open_on, options, run_within, text, timed, with, within, words};
@@ -45,6 +45,7 @@ fn a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe() {
             let other = FakeNode::start();
             let ended = AtomicBool::new(false);
             std::thread::scope(|scope| {
+                let _guard = SetOnDrop(&ended);
                 for _ in 0..2 {
                     scope.spawn(|| {
                         while !ended.load(Ordering::Relaxed) {
@@ -60,7 +61,6 @@ fn a_peer_that_goes_while_it_is_written_to_raises_no_sigpipe() {
                         serving == Some(if port == node.port() { proxy.port() } else { port })
                     });
                 }
-                ended.store(true, Ordering::Relaxed);
             });
             // The links to the Sentinels are written to by sentinel-io.
             for _ in 0..20 {
@@ -232,6 +232,7 @@ fn signals_without_sa_restart_neither_end_nor_shorten_a_call() {
                     let ended = AtomicBool::new(false);
                     let ids = Mutex::new(Vec::new());
                     std::thread::scope(|scope| {
+                        let guard = SetOnDrop(&ended);
                         let work = || {
                             // SAFETY: gettid has no preconditions.
                             ids.lock().unwrap().push(unsafe { libc::gettid() });
@@ -245,7 +246,7 @@ fn signals_without_sa_restart_neither_end_nor_shorten_a_call() {
                             }
                         });
                         wait_until(name, PATIENCE, || threads.iter().all(|thread| thread.is_finished()));
-                        ended.store(true, Ordering::Relaxed);
+                        drop(guard);
                         threads.into_iter().for_each(|thread| thread.join().unwrap());
                     });
                     assert!(SIGNALS.load(Ordering::Relaxed) > before, "{name}: no signal came");

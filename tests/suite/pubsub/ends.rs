@@ -7,7 +7,7 @@ use sentinel::completion::ChannelKind::Channel;
 use sentinel::completion::Entry;
 use sentinel::completion::queue::Polled;
 use sentinel::{Deadline, ErrorKind, Subscription};
-use sentinel_lab::{Config, FakeNode, Server, Topology, Value, wait_until};
+use sentinel_lab::{Config, FakeNode, Server, SetOnDrop, Topology, Value, wait_until};
 
 use crate::handles::lifecycle::alone;
 use crate::process::forks::{forked, in_child};
@@ -160,6 +160,7 @@ fn ten_thousand_messages_a_second_arrive_in_order_and_none_is_lost() {
     hearer.add("fast");
     let done = AtomicBool::new(false);
     let (sent, took, heard) = std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let consumer = scope.spawn(|| {
             let mut heard = 0;
             loop {
@@ -175,7 +176,7 @@ fn ten_thousand_messages_a_second_arrive_in_order_and_none_is_lost() {
             }
         });
         let (sent, took) = publish_at_rate(topology.node(0), "fast", RATE, Duration::from_secs(4));
-        done.store(true, Ordering::SeqCst);
+        drop(guard);
         (sent, took, consumer.join().unwrap())
     });
     println!(

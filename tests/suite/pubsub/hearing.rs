@@ -8,7 +8,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::completion::{ChannelKind::Channel, Entry, EntryKind, Queue};
 use sentinel::resp::{Kind, Reply};
 use sentinel::{Client, Deployment, ErrorKind, Result, Subscription};
-use sentinel_lab::{FakeNode, FakeSentinel, Server};
+use sentinel_lab::{FakeNode, FakeSentinel, Server, SetOnDrop};
 
 use crate::support::{PATIENCE, SERVICE, open};
 
@@ -165,12 +165,10 @@ pub(crate) fn publish_numbers(client: &Client, channel: &str, done: &AtomicBool,
 pub(crate) fn while_publishing(client: &Client, channel: &str, pause: Duration, scene: impl FnOnce()) -> u64 {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&done);
         let publisher = scope.spawn(|| publish_numbers(client, channel, &done, pause));
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scene));
-        done.store(true, Ordering::Relaxed);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
-        }
+        scene();
+        drop(guard);
         publisher.join().unwrap()
     })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{Client, Error, ErrorKind, Reason};
-use sentinel_lab::{Config, FakeNode, FakeReplica, FakeSentinel, Role, Topology, wait_until};
+use sentinel_lab::{Config, FakeNode, FakeReplica, FakeSentinel, Role, SetOnDrop, Topology, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, options, run, run_within, sentinel_ports, serving_port, text, timed, with};
 
@@ -19,6 +19,7 @@ fn seconds(otherwise: u64) -> u64 {
 fn reading(client: &Client, meanwhile: impl FnOnce()) -> (usize, Vec<(Duration, Error)>) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let guard = SetOnDrop(&over);
         let reader = scope.spawn(|| {
             let (began, mut answered, mut failed) = (Instant::now(), 0, Vec::new());
             while !over.load(Ordering::Relaxed) {
@@ -35,7 +36,7 @@ fn reading(client: &Client, meanwhile: impl FnOnce()) -> (usize, Vec<(Duration, 
             (answered, failed)
         });
         meanwhile();
-        over.store(true, Ordering::Relaxed);
+        drop(guard);
         reader.join().unwrap()
     })
 }

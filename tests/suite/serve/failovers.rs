@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel::{Client, Deployment};
-use sentinel_lab::{Config, FakeNode, Topology, wait_until};
+use sentinel_lab::{Config, FakeNode, SetOnDrop, Topology, wait_until};
 
 use crate::pubsub::hearing::scripted;
 use crate::serve::peer::Peer;
@@ -41,6 +41,7 @@ fn through(change: impl FnOnce(&Topology)) {
     let client = open_on(&topology).primary_for(Some(SERVICE), Some(&keys)).unwrap();
     let stop = AtomicBool::new(false);
     let all: Vec<Seen> = std::thread::scope(|scope| {
+        let guard = SetOnDrop(&stop);
         let (client, stop) = (&client, &stop);
         let write = |number| scope.spawn(move || write(client, &format!("count:{number}"), stop));
         let writers: Vec<_> = (0..WRITERS).map(write).collect();
@@ -51,7 +52,7 @@ fn through(change: impl FnOnce(&Topology)) {
         for _ in 0..100 {
             assert_eq!(peer.ask("SET count:after 1"), "+OK\\r\\n");
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(guard);
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
     for (number, seen) in all.iter().enumerate() {

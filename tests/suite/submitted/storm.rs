@@ -9,7 +9,7 @@ use std::time::Duration;
 use sentinel::completion::queue::Polled;
 use sentinel::completion::{CallId, Queue, Target};
 use sentinel::{BatchKind, Client, Deadline, ErrorKind, Outcome};
-use sentinel_lab::{Config, Topology, wait_until};
+use sentinel_lab::{Config, SetOnDrop, Topology, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, batch, open_on, overrides, text, within, words};
 
@@ -126,6 +126,7 @@ fn every_submission_completes_once_through_cancels_deadlines_and_failovers() {
     let (ends, progress, over) = (Ends::default(), AtomicUsize::new(0), AtomicBool::new(false));
     let each = submissions / SUBMITTERS;
     let failovers = std::thread::scope(|scope| {
+        let guard = SetOnDrop(&over);
         let submitters: Vec<_> = (0..SUBMITTERS)
             .map(|number| {
                 let queue = deployment.queue(3000).unwrap();
@@ -162,7 +163,7 @@ fn every_submission_completes_once_through_cancels_deadlines_and_failovers() {
         for submitter in submitters {
             submitter.join().unwrap();
         }
-        over.store(true, Ordering::Relaxed);
+        drop(guard);
         faults.join().unwrap()
     });
     let by_kind = ends.by_kind.into_inner().unwrap();

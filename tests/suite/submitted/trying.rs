@@ -8,7 +8,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::completion::{CallId, Queue};
 use sentinel::resp::Reply;
 use sentinel::{CallOptions, Client, Deadline, Deployment, ErrorKind, Outcome, Result, Tried};
-use sentinel_lab::{Config, Topology, wait_until};
+use sentinel_lab::{Config, SetOnDrop, Topology, wait_until};
 
 use crate::support::{
     PATIENCE, SERVICE, SLACK, completions, open_on, overrides, run, shared, tell, text, timed, words,
@@ -239,6 +239,7 @@ fn what_waits_in_the_server_or_is_confirmed_or_has_no_connection_is_submitted_at
     // The only connection of that kind is in use.
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&over);
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 run(&client, "GET trying:r").unwrap();
@@ -250,7 +251,6 @@ fn what_waits_in_the_server_or_is_confirmed_or_has_no_connection_is_submitted_at
                 Tried::GoesOn(_) => completions(&queue, 1).remove(&4).unwrap().unwrap().text() == "y",
             }
         });
-        over.store(true, Ordering::Relaxed);
     });
     let queue = deployment.queue(1).unwrap();
     goes_on(try_now(&client, &queue, 5, "BLPOP trying:none 1"));

@@ -11,7 +11,7 @@ use sentinel::completion::queue::Polled;
 use sentinel::completion::{Queue, Target};
 use sentinel::resp::Reply;
 use sentinel::{Client, Deadline, ErrorKind, Outcome, Result};
-use sentinel_lab::{Config, Topology, cpu_time};
+use sentinel_lab::{Config, SetOnDrop, Topology, cpu_time};
 
 use crate::support::{PATIENCE, SERVICE, within};
 use crate::tls::world::World;
@@ -233,6 +233,7 @@ fn watch(weather: &Weather) -> (Duration, Duration) {
 
 fn storm(parts: (&Client, &Arc<Queue>, &Weather), appends: u64) -> Tally {
     let weather = parts.2;
+    let _guard = SetOnDrop(&weather.ended);
     let mut tally = Tally::default();
     let bursts = usize::try_from(appends).unwrap().div_ceil(BURST);
     let (mut number, mut rounds) = (0, 0);
@@ -250,7 +251,6 @@ fn storm(parts: (&Client, &Arc<Queue>, &Weather), appends: u64) -> Tally {
         judge(&values, first, &ends, calm, &mut tally);
         rounds += 1;
     }
-    weather.ended.store(true, Ordering::Relaxed);
     tally
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sentinel::{BatchKind, CallOptions, Outcome};
-use sentinel_lab::{Cut, Proxy, wait_until};
+use sentinel_lab::{Cut, Proxy, SetOnDrop, wait_until};
 
 use crate::support::{PATIENCE, SERVICE, SLACK, batch, overrides, run, run_within, text, timed, within};
 use crate::tls::world::World;
@@ -89,6 +89,7 @@ fn counts_through_cuts(callers: usize, seed: u64) {
     let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _guard = SetOnDrop(&done);
         for _ in 0..callers {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -111,7 +112,6 @@ fn counts_through_cuts(callers: usize, seed: u64) {
             wait_until("a cut", PATIENCE, || proxy.connections().len() > before);
             proxy.pass();
         }
-        done.store(true, Ordering::Relaxed);
     });
     let (answered, unknown) = (answered.into_inner(), unknown.into_inner());
     let counted: u64 = text(&client, "GET n").parse().unwrap();

@@ -11,8 +11,8 @@ class SentinelRedis
     RETRY_UNKNOWN = Native::CALL_RETRY_UNKNOWN
     NO_RETRY = Native::CALL_NO_RETRY
     WAIT_AOF = Native::CALL_WAIT_AOF
+    # For the library: a call without options.
     DEFAULT_CALL = [Native::CALL_SIZE, 0, 0, 0, 0].pack(Native::CALL).freeze
-    private_constant :DEFAULT_CALL
 
     def initialize(deployment, maker, service, overrides)
       @deployment = deployment
@@ -191,10 +191,6 @@ class SentinelRedis
       run { |ticket, client| ticket.batch(client, batch.handle, call) }
     end
 
-    # So many calls at a time have a connection and a thread to themselves.
-    FEW = 2
-    private_constant :FEW
-
     # Yields a ticket, the client's handle, and whether few others are under way. The library itself knows those from before
     # a fork.
     def run
@@ -202,7 +198,7 @@ class SentinelRedis
       ticket = @deployment.take_ticket
       @calls += 1
       begin
-        yield ticket, client, @calls <= FEW
+        yield ticket, client, @calls <= Ticket::FEW
       ensure
         @calls -= 1
         @deployment.give_ticket(ticket)

@@ -4,7 +4,7 @@ class SentinelRedis
   # The extension in C, where it was built: calls without ffi, values in one pass. SENTINEL_REDIS_FFI=1 leaves it out.
   module Fast
     # What these lines and the extension have agreed upon: one of another installation is left out.
-    WANTED = 2
+    WANTED = 3
 
     # The functions that it calls, in its order.
     FUNCTIONS = %w[try_command queue_poll queue_wake cancel reply_nodes reply_free error_free].freeze
@@ -17,10 +17,19 @@ class SentinelRedis
         require_extension
         return false unless const_defined?(:INTERFACE) && const_get(:INTERFACE) == WANTED
 
-        bind(FUNCTIONS.map { |name| address("sentinel_#{name}") })
+        addresses = FUNCTIONS.map { |name| address("sentinel_#{name}") }
+        bind(addresses, Client::DEFAULT_CALL, Ticket::FEW, Ticket::SHORT)
         true
       rescue LoadError
         false
+      end
+
+      # A queue for the calls of a deployment, of one at a time; nil in a child of fork, which has to open anew.
+      def new_slot(deployment)
+        queue = Native.make(:queue_free, :queue_new, deployment, Ticket::CAPACITY)
+        slot(queue, queue.address)
+      rescue ForkedError
+        nil
       end
 
       # The exception for a failed call, whose error is freed once, whenever another thread interrupts this one.
@@ -48,12 +57,22 @@ class SentinelRedis
   FAST = Fast.load
 
   if FAST
-    Ticket.prepend(Module.new do
-      # Runs one command and gives its value; the wait ends with whatever another thread raises here.
-      def command(client, arguments, call, few)
-        Fast.command(client.address, @queue_address, arguments, call, few ? Ticket::SHORT : 0, @tag += 1)
+    # Client#call is that of the extension.
+    module Fast::Calls
+      private
+
+      # What it needs of a client, once in each process.
+      def new_line
+        client = handle
+        @line = Fast.line(client, client.address, @made_in, @deployment.slots)
       end
-    end)
+
+      def call_options(timeout: nil, replicas: 0, wait_aof: false, retry_unknown: false, no_retry: false)
+        options(timeout, replicas, wait_aof, retry_unknown, no_retry)
+      end
+    end
+
+    Client.prepend(Fast::Calls)
     Reply.singleton_class.prepend(Module.new { def take(...) = Fast.take(...) })
   end
 end

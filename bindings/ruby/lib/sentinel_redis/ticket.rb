@@ -17,6 +17,8 @@ class SentinelRedis
     ENTRIES = 8
     # Milliseconds that Timeout and Thread#kill may be late.
     SHORT = 20
+    # So many calls of a client at a time have a connection and a thread to themselves.
+    FEW = 2
 
     # The handle of the deployment that it is for.
     attr_reader :deployment
