@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::life::Shape;
-use super::meaning::of_server;
+use super::meaning::{Remedy, of_server};
 use super::terms::CallOptions;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -56,10 +56,15 @@ pub(super) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
     }
 }
 
-/// Reads what WAIT or WAITAOF said: an error unless the write, which was done, is where `call` asks for.
+/// Reads what WAIT or WAITAOF said: an error unless the write, which was done, is where `call` asks for. A node that is a
+/// replica by now has nothing confirmed.
 pub(super) fn read_confirmation(wait: Option<Reply>, call: &CallOptions) -> Result<()> {
-    if let Some(refused) = wait.as_ref().filter(|reply| reply.kind() == Kind::Error) {
-        return Err(of_server(&[b"WAIT"], &refused.text()).0);
+    let mut wait = wait;
+    if let Some(refused) = wait.take_if(|reply| reply.kind() == Kind::Error) {
+        match of_server(&[b"WAIT"], &refused.text()) {
+            (_, Remedy::AnotherNode) => {}
+            (error, _) => return Err(error),
+        }
     }
     let (wanted, count) = (call.replicas, |number: i64| u32::try_from(number).unwrap_or(0));
     let kind = if call.wait_aof {

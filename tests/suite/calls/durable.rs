@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use sentinel::completion::{Queue, Target};
 use sentinel::{BatchKind, CallOptions, Client, ErrorKind, Outcome};
-use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology};
+use sentinel_lab::{Config, FakeNode, FakeSentinel, Session, Topology, wait_until};
 
-use crate::support::{SERVICE, SLACK, WAYS, batch, completions, open, open_on, overrides, run, text, timed, words};
+use crate::support::{
+    PATIENCE, SERVICE, SLACK, WAYS, batch, completions, open, open_on, overrides, run, text, timed, words,
+};
 
 fn on_disk(replicas: u32, timeout_ms: i64) -> CallOptions {
     CallOptions {
@@ -68,7 +70,7 @@ fn a_write_waits_for_the_disks_on_its_own_connection() {
 
 #[test]
 fn durability_that_was_not_confirmed_is_never_claimed() {
-    let rows: [(Answer, u32, ErrorKind); 3] = [
+    let rows: [(Answer, u32, ErrorKind); 4] = [
         (
             |session, written| {
                 session.send(if written {
@@ -99,6 +101,19 @@ fn durability_that_was_not_confirmed_is_never_claimed() {
             ErrorKind::NotOnDisk {
                 primary: false,
                 wanted: 0,
+                have: 0,
+            },
+        ),
+        // It became a replica meanwhile.
+        (
+            |session, written| match written {
+                true => session.error("UNBLOCKED force unblock from blocking operation, instance state changed"),
+                false => session.send("*2\r\n:1\r\n:1\r\n"),
+            },
+            1,
+            ErrorKind::NotOnDisk {
+                primary: false,
+                wanted: 1,
                 have: 0,
             },
         ),
@@ -291,4 +306,40 @@ fn a_real_server_confirms_or_says_that_it_cannot() {
         assert_eq!(error.outcome(), Outcome::NotSent, "{way}: {error}");
     }
     assert_eq!(text(&client, "GET k"), "three");
+}
+
+/// A real primary that is demoted while its replicas are waited for.
+#[test]
+fn what_a_node_that_is_demoted_has_not_confirmed_is_not_replicated() {
+    let topology = Topology::start(Config::default().nodes(1).sentinels(0));
+    let node = topology.node(0);
+    let sentinel = FakeSentinel::start(SERVICE, node.port());
+    let deployment = open(&[sentinel.port()]);
+    let (client, queue) = (
+        deployment.primary_for(Some(SERVICE), None).unwrap(),
+        deployment.queue(8).unwrap(),
+    );
+    for (way, ask) in WAYS {
+        let call = CallOptions {
+            replicas: 1,
+            timeout_ms: 20_000,
+            ..CallOptions::default()
+        };
+        let error = std::thread::scope(|scope| {
+            let write = scope.spawn(|| ask(&client, &queue, "SET k v", &call));
+            wait_until("the write to wait", PATIENCE, || {
+                let info = node.ask(&["INFO", "clients"]);
+                info.as_text().contains("blocked_clients:1")
+            });
+            node.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+            write.join().unwrap().unwrap_err()
+        });
+        let kind = ErrorKind::NotReplicated { wanted: 1, have: 0 };
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (&kind, Outcome::Unknown),
+            "{way}: {error}"
+        );
+        node.ask(&["REPLICAOF", "NO", "ONE"]);
+    }
 }
