@@ -61,7 +61,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
-	dist check-dist check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
+	dist check-dist check-recipes check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -388,6 +388,9 @@ check-deb: lib lab
 
 dist: ## for users without Rust: tarballs, gems, a Go module, bill of materials, in build/dist/result (DIST=TARGETS; 8 minutes)
 	@packaging/dist.sh build/dist/result $(DIST)
+
+check-recipes: lab ## vcpkg, Conan and Homebrew with what dist made, through a kill -9 of the primary (RECIPE=conan; 2 minutes)
+	@tests/scripts/recipes.sh $(RECIPE)
 
 check-dist: lab ## what dist made, in empty Debians and beside musl alone (SUITE=trixie; as root; 10 minutes)
 	@tests/scripts/dist-test.sh $(SUITE)
