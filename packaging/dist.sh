@@ -155,7 +155,9 @@ module() {
 
 # recipes TARGET...: for vcpkg, Conan and Homebrew, which get the tarballs for glibc, once both are made.
 recipes() {
-    case " $* " in *" x86_64-linux-gnu "*" aarch64-linux-gnu "* | *" aarch64-linux-gnu "*" x86_64-linux-gnu "*) ;; *) return 0 ;; esac
+    for processor in x86_64 aarch64; do
+        case " $* " in *" $processor-linux-gnu "*) ;; *) return 0 ;; esac
+    done
     name=libsentinel-$VERSION-recipes
     packaging/recipes.sh "$result" "$work/recipes/$name"
     pack "$result/$name.tar.gz" "$work/recipes" "$name"
