@@ -61,7 +61,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
-	dist check-dist check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
+	dist check-dist check-recipes check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
 	@echo "$(SO)"
@@ -389,6 +389,9 @@ check-deb: lib lab
 dist: ## for users without Rust: tarballs, gems, a Go module, bill of materials, in build/dist/result (DIST=TARGETS; 8 minutes)
 	@packaging/dist.sh build/dist/result $(DIST)
 
+check-recipes: lab ## vcpkg, Conan and Homebrew with what dist made, through a kill -9 of the primary (RECIPE=conan; 1 minute)
+	@tests/scripts/recipes.sh $(RECIPE)
+
 check-dist: lab ## what dist made, in empty Debians and beside musl alone (SUITE=trixie; as root; 10 minutes)
 	@tests/scripts/dist-test.sh $(SUITE)
 
@@ -400,10 +403,10 @@ check-targets: # other targets than this machine's, as far as their standard lib
 check-musl: lab ## the library for musl: symbols, C programs with musl's loader and its small stacks (3 minutes)
 	@tests/scripts/musl.sh
 
-check-arm64: lab ## the library for arm64: C programs and the suite, run by qemu (TEST=name)
+check-arm64: lab ## the library for arm64: C programs and the suite, run by qemu: table (TEST=name; 22 minutes)
 	@tests/scripts/arm64.sh $(TEST)
 
-check-distros: ## demonstration, C programs and packages in a whole Debian 12 and 13 (SUITE=trixie; as root)
+check-distros: ## demonstration, C, Go, Ruby, benchmark and packages in a whole Debian 12 and 13: table (SUITE=trixie; as root; 28 minutes)
 	@tests/scripts/distros.sh $(SUITE)
 
 clean: ## remove everything built
@@ -411,4 +414,4 @@ clean: ## remove everything built
 	@rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile

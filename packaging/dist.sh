@@ -1,7 +1,7 @@
 #!/bin/sh
 # dist.sh FOLDER [TARGET...]: what users get who have no Rust compiler, in FOLDER: for each target a tarball with the library,
-# and a gem that has it inside; a module for Go with the archives of all; a bill of materials, the notices of the libraries
-# that are linked, and checksums.
+# and a gem that has it inside; a module for Go with the archives of all; recipes for vcpkg, Conan and Homebrew, which get
+# the tarballs; a bill of materials, the notices of the libraries that are linked, and checksums.
 #
 # Two runs on one commit give the same bytes, in whatever folder: paths are left out, times are the commit's
 # (SOURCE_DATE_EPOCH, where it is set), and what is packed is in order.
@@ -153,6 +153,16 @@ module() {
     (cd "$stage" && find "$path" -type f | sort | zip -q -X -9 "$result/sentinel-go-$VERSION.zip" -@)
 }
 
+# recipes TARGET...: for vcpkg, Conan and Homebrew, which get the tarballs for glibc, once both are made.
+recipes() {
+    for processor in x86_64 aarch64; do
+        case " $* " in *" $processor-linux-gnu "*) ;; *) return 0 ;; esac
+    done
+    name=libsentinel-$VERSION-recipes
+    packaging/recipes.sh "$result" "$work/recipes/$name"
+    pack "$result/$name.tar.gz" "$work/recipes" "$name"
+}
+
 # tool NAME VERSION: one of cargo's, below build/tools.
 tool() {
     [ -x "build/tools/bin/$1" ] ||
@@ -190,6 +200,7 @@ for target; do
     gem "$target"
 done
 module "$@"
+recipes "$@"
 cd "$result"
 rm -f SHA256SUMS
 sha256sum -- * >"$work/SHA256SUMS"

@@ -1,7 +1,7 @@
 //! What is known of a service: written by discovery, read by everybody else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::base::sync::Mutex;
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::base::deadline::Deadline;
 use crate::base::error::{Attempt, ErrorKind, Reason, Stage};
+use crate::base::flag::Turns;
 use crate::base::handoff::{Giver, handoff};
 use crate::net::Endpoint;
 pub use crate::net::Role;
@@ -96,21 +97,11 @@ pub struct Awaited {
     pub epoch: u64,
 }
 
-/// How often writes were held, and let go again: odd while they are held. Read before each write.
-#[derive(Debug, Default)]
-struct Turns(AtomicU64);
-
-impl Turns {
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Only one thread writes.
-    fn follow(&self, writes: Writes) {
-        let (turns, held) = (self.now(), writes != Writes::Flow);
-        if is_held(turns) != held {
-            self.0.store(turns + 1, Ordering::Release);
-        }
+/// Turns to holding writes or to letting them go, where it was the other. Read before each write.
+fn follow(writes: Writes, turns: &Turns) {
+    let (now, held) = (turns.now(), writes != Writes::Flow);
+    if is_held(now) != held {
+        turns.set(now + 1);
     }
 }
 
@@ -145,7 +136,7 @@ impl Publisher {
         self.to.send_if_modified(|current| {
             let before = current.writes;
             let is_told = modify(current);
-            self.turns.follow(current.writes);
+            follow(current.writes, &self.turns);
             is_told || current.writes != before
         })
     }

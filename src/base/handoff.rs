@@ -48,7 +48,8 @@ impl<T> Clone for Giver<T> {
 /// A waiter whose last giver is gone would wait in vain.
 impl<T> Drop for Giver<T> {
     fn drop(&mut self) {
-        if self.0.givers.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // Whatever another giver gave before it went lies behind the lock, which this one takes after it.
+        if self.0.givers.fetch_sub(1, Ordering::Relaxed) == 1 {
             let mut slot = self.0.slot.lock();
             if matches!(*slot, Slot::Empty) {
                 *slot = Slot::Done;

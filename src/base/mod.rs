@@ -4,6 +4,7 @@ pub mod clock;
 pub mod deadline;
 pub mod elsewhere;
 pub mod error;
+pub mod flag;
 pub mod futex;
 pub(crate) mod handoff;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub mod io_thread;
 #[cfg_attr(any(not(target_os = "linux"), feature = "portable"), path = "portable.rs")]
 mod kernel;
 mod lock;
+mod once;
 pub mod process;
 pub mod sync;
 pub(crate) mod tasks;

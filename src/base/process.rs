@@ -5,6 +5,8 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use super::once::{self, Made};
+
 /// 0 until the handler is registered, then one more than the forks since.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
@@ -33,11 +35,6 @@ fn register() -> u64 {
     first.map_or_else(|forks| forks, |_| 1)
 }
 
-struct Made<T> {
-    forks: u64,
-    value: T,
-}
-
 /// A value that each process makes for itself when it first asks: what its parent's threads held when it was forked, a
 /// lock in the middle of a change, is not what it gets. Nor does it wait for a thread that makes it: of two the first
 /// counts.
@@ -59,35 +56,8 @@ impl<T> PerProcess<T> {
 impl<T: Send + Sync + 'static> PerProcess<T> {
     /// The value of this process.
     pub fn get(&'static self) -> &'static T {
-        let made = self.made.load(Ordering::Acquire);
-        // SAFETY: null, or what `renew` has put there, which is never freed.
-        match unsafe { made.as_ref() } {
-            Some(made) if made.forks == fork_count() => &made.value,
-            _ => self.renew(made),
-        }
-    }
-
-    #[cold]
-    fn renew(&'static self, mut seen: *mut Made<T>) -> &'static T {
-        let forks = fork_count();
-        let value = (self.make)();
-        let new = Box::into_raw(Box::new(Made { forks, value }));
-        loop {
-            let put = self
-                .made
-                .compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire);
-            let Err(other) = put else {
-                // SAFETY: made above, and never freed from here on. The parent's value stays where it is.
-                return unsafe { &(*new).value };
-            };
-            // SAFETY: another thread has put it there, and it is never freed.
-            if let Some(made) = unsafe { other.as_ref() }.filter(|made| made.forks == forks) {
-                // SAFETY: made above, and nobody else has seen it.
-                drop(unsafe { Box::from_raw(new) });
-                return &made.value;
-            }
-            seen = other;
-        }
+        // SAFETY: `new` has made it null, and nobody else reaches it.
+        unsafe { once::get(&self.made, fork_count(), self.make) }
     }
 }
 

@@ -1,7 +1,7 @@
-//! What the library synchronises with: `tests/model` compiles `handoff`, `pool::seat` and what the locks themselves are
-//! made of with loom's parts in their place, to run every order in which their threads can meet.
+//! What the library synchronises with: `tests/model` compiles what uses it with loom's parts in their place, to run
+//! every order in which the threads can meet.
 
-pub use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 pub use crate::base::lock::{Condvar, Mutex, MutexGuard};
 

@@ -268,7 +268,8 @@ impl Queue {
 
     /// Whether nothing waits and nothing can come any more.
     fn is_at_its_end(&self, state: &State) -> bool {
-        state.freed || self.taken.load(Ordering::Acquire) == CLOSED
+        // What is behind the number lies behind the lock, which is held.
+        state.freed || self.taken.load(Ordering::Relaxed) == CLOSED
     }
 
     /// Hands out what is there, up to `most`, and waits for nothing. How many were handed out.

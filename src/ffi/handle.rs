@@ -1,9 +1,9 @@
 //! Ownership of the objects behind the opaque pointers, fixed per type.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::flag::Flag;
 
 /// A Rust object that C holds by an opaque pointer.
 pub trait Handle: Sized {
@@ -64,17 +64,17 @@ impl<T> Owner<T> for InArc {
 
 /// Set by a panic inside a call on the handle.
 #[derive(Debug, Default)]
-pub struct Poison(AtomicBool);
+pub struct Poison(Flag);
 
 impl Poison {
     /// Marks the handle unusable.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.raise();
     }
 
     /// `Closed` once the handle is unusable.
     pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Acquire) {
+        if self.0.is_up() {
             Err(Error::new(ErrorKind::Closed))
         } else {
             Ok(())

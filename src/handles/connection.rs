@@ -1,11 +1,11 @@
 //! A connection in one caller's hands: WATCH, MULTI by hand, anything with state.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::parts::Parts;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Outcome, Result};
+use crate::base::flag::Flag;
 use crate::base::process::ForkBound;
 use crate::base::sync::Mutex;
 use crate::call::Learnt;
@@ -35,13 +35,13 @@ struct Shared {
 /// How another thread ends it.
 #[derive(Debug)]
 struct Ending {
-    cancelled: AtomicBool,
+    cancelled: Flag,
     breaker: Option<Breaker>,
 }
 
 impl Ending {
     fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
+        self.cancelled.is_up()
     }
 }
 
@@ -62,7 +62,7 @@ impl Connection {
     pub(super) fn new(lent: Lent<'_>, parts: Arc<Parts>) -> Connection {
         let mut lent = lent.kept();
         let ending = Arc::new(Ending {
-            cancelled: AtomicBool::new(false),
+            cancelled: Flag::default(),
             breaker: lent.direct().map(|direct| direct.breaker()),
         });
         let inner = Mutex::new(Inner {
@@ -82,7 +82,7 @@ impl Connection {
     pub fn cancel(&self) {
         // The descriptor that a child has is its parent's connection.
         let ending = &self.shared.ending;
-        if self.shared.is_forked() || ending.cancelled.swap(true, Ordering::AcqRel) {
+        if self.shared.is_forked() || !ending.cancelled.raise_first() {
             return;
         }
         if let Some(breaker) = &ending.breaker {

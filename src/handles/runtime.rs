@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crate::base::sync::Mutex;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::metrics::Sources;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::flag::Flag;
 use crate::base::io_thread::IoThread;
 use crate::base::tasks;
 use crate::base::thread::may_wait;
@@ -36,7 +37,7 @@ struct Core {
 /// The thread `sentinel-io` and the ways to reach it. Kept alive by every handle that needs it.
 pub struct Runtime {
     io: IoThread<Core>,
-    closed: AtomicBool,
+    closed: Flag,
     services: Arc<Mutex<Services>>,
     pools: Mutex<Vec<Weak<Pool>>>,
     queues: Mutex<Vec<Weak<Queue>>>,
@@ -106,7 +107,7 @@ impl Runtime {
         let io = IoThread::start(move || make(outfit)).map_err(failed)?;
         Ok(Arc::new(Runtime {
             io,
-            closed: AtomicBool::new(false),
+            closed: Flag::default(),
             services,
             pools: Mutex::default(),
             queues: Mutex::default(),
@@ -127,7 +128,7 @@ impl Runtime {
         if self.is_forked() {
             return Err(Error::new(ErrorKind::Forked));
         }
-        if self.closed.load(Ordering::Acquire) {
+        if self.closed.is_up() {
             return Err(Error::new(ErrorKind::Closed));
         }
         Ok(())
@@ -227,7 +228,7 @@ impl Runtime {
         queues.retain(|queue| queue.strong_count() > 0);
         queues.push(Arc::downgrade(&queue));
         // Behind the look of who closes: nobody else would close this one.
-        if self.closed.load(Ordering::Acquire) {
+        if self.closed.is_up() {
             queue.close();
         }
         queue
@@ -269,7 +270,7 @@ impl Runtime {
 
     /// Ends every call; true when the thread is gone by the deadline.
     pub(crate) fn close(&self, deadline: Deadline) -> bool {
-        if !self.closed.swap(true, Ordering::AcqRel) {
+        if self.closed.raise_first() {
             self.observer.log.line(Level::Info, format_args!("closed"));
         }
         // Before the calls end: who takes the last completion finds the queue closed.

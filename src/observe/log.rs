@@ -1,7 +1,8 @@
 //! The log: one line a decision, for the function that the host gave. Silent without one, and then nothing is formatted.
 
 use std::fmt::Arguments;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::flag::Flag;
 
 /// How much a line matters; the numbers are those of the C surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +30,7 @@ pub struct Log {
     max: i32,
     scribe: Option<Box<dyn Scribe>>,
     /// The last handle is gone, and with it the right to call the host's function.
-    ended: AtomicBool,
+    ended: Flag,
 }
 
 impl std::fmt::Debug for Log {
@@ -44,7 +45,7 @@ impl Log {
         Log {
             max: if scribe.is_some() { max } else { 0 },
             scribe,
-            ended: AtomicBool::new(false),
+            ended: Flag::default(),
         }
     }
 
@@ -60,7 +61,7 @@ impl Log {
 
     /// Writes a line. What servers said may be in it: it stays one line, whatever that is.
     pub fn line(&self, level: Level, text: Arguments<'_>) {
-        if !self.takes(level) || self.ended.load(Ordering::Acquire) {
+        if !self.takes(level) || self.ended.is_up() {
             return;
         }
         if let Some(scribe) = &self.scribe {
@@ -74,7 +75,7 @@ impl Log {
 
     /// Nothing is written any more.
     pub fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.ended.raise();
     }
 }
 

@@ -49,33 +49,42 @@ impl Alarm {
 
     /// Something came or went.
     pub(super) fn goes_on(&self, now: Moment) {
-        self.since.store(now.number(), Ordering::Release);
+        self.since.store(now.number(), Ordering::Relaxed);
     }
 
     /// Takes that back: whether it was too late. When that is before the time has come, the connection was silent.
     pub(super) fn unset(&self) -> bool {
-        self.due.swap(NONE, Ordering::AcqRel) == RUNG
+        self.due.swap(NONE, Ordering::Relaxed) == RUNG
     }
 
     /// Rings when it is due; otherwise when it will be. `answered`: when its node last answered elsewhere.
     pub(super) fn look(&self, now: Moment, answered: impl FnOnce(&Endpoint) -> Option<Moment>) -> Option<Moment> {
-        let due = self.due.load(Ordering::Acquire);
+        let due = self.due.load(Ordering::Relaxed);
         if matches!(due, NONE | RUNG) {
             return None;
         }
-        let since = self.since.load(Ordering::Acquire);
-        let patience = Patience::of(self.patience.load(Ordering::Relaxed));
+        // Perhaps not those of the call that is due then: looked at once more below.
+        let terms = || {
+            (
+                self.since.load(Ordering::Relaxed),
+                self.patience.load(Ordering::Relaxed),
+            )
+        };
+        let (since, patience) = terms();
         let is_due = due <= now.number();
-        if !is_due && !patience.is_over(Moment::of(since), now, || answered(&self.endpoint)) {
+        if !is_due && !Patience::of(patience).is_over(Moment::of(since), now, || answered(&self.endpoint)) {
             return Some(Moment::of(due));
         }
         // The caller may have its reply meanwhile, and the connection may carry another call.
-        let exchange = |from, to| self.due.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        let exchange = |from, to| {
+            self.due
+                .compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed)
+        };
         if exchange(due, RUNG).is_err() {
             return None;
         }
-        // Another call may be due at the same moment, that is never, and have begun in between.
-        if !is_due && self.since.load(Ordering::Acquire) != since && exchange(RUNG, due).is_ok() {
+        // Another call may be due at the same moment, that is never, and have begun in between. Its terms are seen by now.
+        if !is_due && terms() != (since, patience) && exchange(RUNG, due).is_ok() {
             return Some(Moment::of(due));
         }
         self.socket.cut();

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::base::clock;
+use crate::base::flag::Flag;
 use crate::base::sync::Mutex;
 
 use crate::net::{Endpoint, Socket};
@@ -37,7 +38,7 @@ pub struct Generation {
     pub role: Role,
     /// The config epoch under which it was named.
     pub epoch: u64,
-    retired: AtomicBool,
+    retired: Flag,
     /// When the node said that it is not what it was taken for.
     refuted: OnceLock<Instant>,
     /// Connections open for shared use.
@@ -61,7 +62,7 @@ impl Generation {
             endpoint,
             role,
             epoch,
-            retired: AtomicBool::new(false),
+            retired: Flag::default(),
             refuted: OnceLock::new(),
             shared: AtomicUsize::new(0),
             login: AtomicU64::new(0),
@@ -95,7 +96,7 @@ impl Generation {
 
     /// Whether nothing may be sent to it any more, and no answer of it is good any more.
     pub fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
+        self.retired.is_up()
     }
 
     /// The node said that it is not what it was taken for: nothing new goes there. What is under way is answered still.
@@ -120,7 +121,7 @@ impl Generation {
 
     /// Ends it: every connection is shut down under whoever uses it.
     pub fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.retired.raise();
         for socket in self.sockets.lock().values() {
             // The close that follows drops what the kernel has not delivered: a write that was reported as unknown must
             // not reach a cut-off node when the network heals.

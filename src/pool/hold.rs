@@ -67,7 +67,7 @@ impl Pool {
     #[inline]
     pub(super) fn writes_wait(&self) -> bool {
         let turns = self.service.turns();
-        is_held(turns) || self.turns.load(Ordering::Acquire) != turns
+        is_held(turns) || self.turns.now() != turns
     }
 
     /// Whether no write is to be handed over to this node now; none: to the one that the client wants.
@@ -204,11 +204,11 @@ impl Driver {
 impl Keeper {
     /// Holds writes, or lets them go, as the service has it.
     pub(super) fn hold_or_let_go(&mut self) {
-        if self.pool.turns.load(Ordering::Relaxed) == self.turns {
+        if self.pool.turns.now() == self.turns {
             return;
         }
         let mut state = self.pool.state.lock();
-        self.pool.turns.store(self.turns, Ordering::Release);
+        self.pool.turns.set(self.turns);
         match is_held(self.turns) {
             true => state.hold_lanes(),
             false => state.let_go(),

@@ -10,6 +10,7 @@ use super::generation::{ConnectionId, Generation};
 use super::outbox::{Outbox, Parcel};
 use super::seat::{End, Failure};
 use crate::base::error::{Error, ErrorKind, Outcome};
+use crate::base::flag::Flag;
 use crate::base::sync::Mutex;
 use crate::net::Socket;
 
@@ -32,7 +33,7 @@ pub struct Lane {
     /// It carries one submitted call at a time, which may wait in the server.
     pub(super) own: bool,
     /// It stays with whom it carried a call of, whatever becomes of the calls.
-    held: AtomicBool,
+    held: Flag,
     /// It was a connection of a thread's own, and is none of the pool's.
     pub(super) begun: bool,
     /// That call, while there is one. Written under the pool's lock.
@@ -40,11 +41,11 @@ pub struct Lane {
     /// The number of the credentials it logged in with.
     login: u64,
     /// It takes no more calls.
-    gone: AtomicBool,
+    gone: Flag,
     /// The kernel takes no more of what its driver has.
     blocked: AtomicBool,
     /// Its driver is to give back what it has not begun to write.
-    gives_back: AtomicBool,
+    gives_back: Flag,
     pub(super) outbox: Mutex<Outbox>,
     /// Wakes its driver, from the driver's first turn on.
     driver: OnceLock<Waker>,
@@ -63,13 +64,13 @@ impl Lane {
             generation,
             socket: Arc::downgrade(socket),
             own,
-            held: AtomicBool::new(false),
+            held: Flag::default(),
             begun: false,
             carried: AtomicU64::new(0),
             login,
-            gone: AtomicBool::new(false),
+            gone: Flag::default(),
             blocked: AtomicBool::new(false),
-            gives_back: AtomicBool::new(false),
+            gives_back: Flag::default(),
             outbox: Mutex::default(),
             driver: OnceLock::new(),
         }
@@ -107,12 +108,12 @@ impl Lane {
 
     /// Keeps it for the calls to come: it is not idle once this one has ended. Or ends that.
     pub(crate) fn hold(&self, held: bool) {
-        self.held.store(held, Ordering::Release);
+        self.held.set(held);
     }
 
     /// Whether somebody keeps it.
     pub(super) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
+        self.held.is_up()
     }
 
     /// The node and epoch it belongs to.
@@ -191,12 +192,12 @@ impl Lane {
 
     /// Whoever knows it looks for another one from here on.
     pub(super) fn give_up(&self) {
-        self.gone.store(true, Ordering::Release);
+        self.gone.raise();
     }
 
     /// Whether somebody did.
     pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.gone.is_up()
     }
 
     /// Lets it end once the calls under way have. Those that were not taken by its driver, in their order.
@@ -228,13 +229,13 @@ impl Lane {
 
     /// Has the driver of a lane that was left give back what it has not begun to write.
     pub(super) fn hold_back(&self) {
-        self.gives_back.store(true, Ordering::Release);
+        self.gives_back.raise();
         self.wake();
     }
 
     /// Whether that is to be done, once.
     pub(super) fn gives_back(&self) -> bool {
-        self.is_gone() && self.gives_back.swap(false, Ordering::AcqRel)
+        self.is_gone() && self.gives_back.take()
     }
 
     /// The error of a call that this lane cannot carry to its end.

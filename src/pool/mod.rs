@@ -48,7 +48,7 @@ pub mod watchdog;
 mod watchers;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -84,6 +84,7 @@ use crate::base::clock;
 use crate::base::clock::Moment;
 use crate::base::deadline::Deadline;
 use crate::base::error::{Attempt, Error, ErrorKind, Reason, Stage};
+use crate::base::flag::Turns;
 use crate::base::handoff::{Giver, handoff};
 use crate::net::{DialError, Endpoint, Part, Vault};
 use crate::observe::{CallStats, Observer};
@@ -145,7 +146,7 @@ pub struct Pool {
     /// Submitted writes are held, or were and have not all gone out yet.
     behind: AtomicBool,
     /// The turn of holding writes that its keeper has carried out last.
-    turns: AtomicU64,
+    turns: Turns,
     sleepers: Mutex<Queue<Giver<()>>>,
 }
 
@@ -182,7 +183,7 @@ impl Pool {
             submitted: AtomicUsize::new(0),
             untaken: Arc::default(),
             submissions: OnceLock::new(),
-            turns: AtomicU64::new(0),
+            turns: Turns::default(),
             behind: AtomicBool::new(false),
             sleepers: Mutex::default(),
         }

@@ -46,7 +46,8 @@ struct Slot {
 #[repr(align(64))]
 struct Place {
     slot: Mutex<Slot>,
-    /// 1 once the call has its end. Written with the slot locked; read without, before the thread goes to sleep.
+    /// 1 once the call has its end. Written with the slot locked; read without, before the thread goes to sleep. It orders
+    /// nothing: who has seen it locks the slot.
     ended: AtomicU32,
 }
 
@@ -160,7 +161,7 @@ impl Seat {
     /// without: until the watchdog looks, and who holds the ticket has the waiter look at the time.
     pub fn wait(&self, deadline: Deadline, take: impl FnMut(Reply)) -> Option<End> {
         let place = self.row.place(self.place)?;
-        let has_ended = || place.ended.load(Ordering::Acquire) != 0;
+        let has_ended = || place.ended.load(Ordering::Relaxed) != 0;
         let mut until = (!deadline.is_far(Moment::next_tick())).then(|| deadline.at());
         loop {
             // Who ends a call says so first, then changes the word, then wakes: a change is never slept over.
@@ -227,7 +228,7 @@ impl Ticket {
         self.with_slot(|place, slot| {
             slot.last = last;
             slot.failure = end.err().map(Box::new);
-            place.ended.store(1, Ordering::Release);
+            place.ended.store(1, Ordering::Relaxed);
         });
         wakes.add(self);
     }

@@ -12,10 +12,12 @@
 
 #[path = "../../src/pool/alarm.rs"]
 mod alarm;
+mod orderings;
 #[path = "../../src/pool/seat.rs"]
 mod seat;
 #[path = "../../src/pool/silence.rs"]
 mod silence;
+mod told;
 
 /// The room `base` over loom's parts.
 mod base {
@@ -23,13 +25,17 @@ mod base {
     pub(crate) mod clock;
     #[path = "../../../src/base/deadline.rs"]
     pub(crate) mod deadline;
+    #[path = "../../../src/base/flag.rs"]
+    pub(crate) mod flag;
     pub(crate) mod futex;
     #[path = "../../../src/base/handoff.rs"]
     pub(crate) mod handoff;
     #[path = "../../../src/base/linux.rs"]
     mod kernel;
     pub(crate) mod lock;
-    #[path = "../../../src/base/process.rs"]
+    #[path = "../../../src/base/once.rs"]
+    pub(crate) mod once;
+    pub(crate) mod ordering;
     pub(crate) mod process;
     pub(crate) mod sync;
     #[path = "../../../src/base/ticks.rs"]
@@ -79,6 +85,7 @@ use base::deadline::Deadline;
 use base::handoff::{Latch, handoff};
 use net::{Endpoint, Socket};
 use seat::{Seat, Wakes};
+use silence::Patience;
 
 /// A deadline that is over at whatever moment the model comes to it.
 fn any_time() -> Deadline {
@@ -230,19 +237,21 @@ fn a_nudge_ends_no_call_and_loses_none() {
     });
 }
 
-/// Two calls on one connection, each until and since then, while the watchdog looks once at `now`. The node has answered
-/// elsewhere at `answered`. Only the first call may be rung.
-fn two_calls([first, second]: [(Moment, Moment); 2], now: Moment, answered: Option<Moment>) {
+/// Two calls on one connection, each until and since then, and in need of so much patience, while the watchdog looks once
+/// at `now`. The node has answered elsewhere at `answered`. Only the first call may be rung.
+fn two_calls([first, second]: [(Moment, Moment, Patience); 2], now: Moment, answered: Option<Moment>) {
     loom::model(move || {
         let socket = std::sync::Arc::new(Socket::new());
         let alarm = std::sync::Arc::new(Alarm::new(&socket, &Endpoint::new("n", 1)));
         let own = std::sync::Arc::clone(&alarm);
+        alarm.be(first.2);
         alarm.set(first.0, first.1);
         let looking = spawn(move || own.look(now, |_| answered));
         let first_rang = alarm.unset();
         let mut rang = first_rang;
         if !first_rang {
             assert!(!socket.is_cut(), "nobody was told");
+            alarm.be(second.2);
             alarm.set(second.0, second.1);
             assert!(!socket.is_cut(), "under the second call");
             rang = alarm.unset();
@@ -255,14 +264,26 @@ fn two_calls([first, second]: [(Moment, Moment); 2], now: Moment, answered: Opti
 #[test]
 fn an_alarm_rings_for_its_call_and_for_no_later_one() {
     let at = |ms| Moment::of(1).plus_ms(ms);
-    two_calls([(at(700), at(0)), (at(1500), at(800))], at(700), None);
-    two_calls([(at(700), at(0)), (Moment::NEVER, at(800))], at(700), None);
+    let first = (at(700), at(0), Patience::Usual);
+    two_calls([first, (at(1500), at(800), Patience::Usual)], at(700), None);
+    two_calls([first, (Moment::NEVER, at(800), Patience::Usual)], at(700), None);
 }
 
 #[test]
 fn silence_is_that_of_its_call_and_of_no_later_one() {
     let at = |ms| Moment::of(1).plus_ms(ms);
+    let later = (Moment::NEVER, at(1900), Patience::Usual);
+    for until in [Moment::NEVER, at(9000)] {
+        two_calls([(until, at(0), Patience::Usual), later], at(2000), Some(at(900)));
+    }
+}
+
+#[test]
+fn patience_is_that_of_its_call_and_of_no_earlier_one() {
+    let at = |ms| Moment::of(1).plus_ms(ms);
     let never = Moment::NEVER;
-    two_calls([(never, at(0)), (never, at(1900))], at(2000), Some(at(900)));
-    two_calls([(at(9000), at(0)), (never, at(1900))], at(2000), Some(at(900)));
+    let first = (never, at(0), Patience::Usual);
+    for patience in [Patience::Long, Patience::Endless] {
+        two_calls([first, (never, at(100), patience)], at(2000), Some(at(1900)));
+    }
 }

@@ -8,7 +8,7 @@
 # skipped without.
 #
 # A storm of everything at once in each language, for STORM seconds (20), with SEED if it is set; in Ruby without and with the
-# extension, which the step `extension` builds as `gem install` does.
+# extension, which the step `extension` builds as `gem install` does. BINDINGS_OUT is the folder of what is built and said.
 #
 # Exit status 77 of a step: skipped, for the language is not installed.
 set -eu
@@ -19,7 +19,7 @@ export LAB
 step=tests/scripts/step.sh
 survives=$(pwd)/tests/scripts/survives.sh
 prefix=$(pwd)/build/prefix
-out=$(pwd)/build/bindings
+out=$(pwd)/${BINDINGS_OUT:-build/bindings}
 : "${STORM:=20}"
 
 # For the programs of both languages.
@@ -226,7 +226,9 @@ one() {
     environment
     log=$out/$1-$2.log
     status=0
-    ("$1_step" "$2") >"$log" 2>&1 || status=$?
+    # In a process of its own: before `||` no command of it would end it.
+    "$1_step" "$2" >"$log" 2>&1 &
+    wait $! || status=$?
     [ "$status" -eq 0 ] || cat "$log"
     [ "$status" -ne 0 ] || grep '^storm: .* calls' "$log" || true
     [ "$status" -ne 0 ] || grep -A20 '^way=\|^summary .*twice=' "$log" || true

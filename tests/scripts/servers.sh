@@ -12,6 +12,9 @@ set -eu
 : "${CARGO:=cargo}" "${LAB:=target/debug/lab}" "${TALLY:=}"
 export LAB
 scripts=$(dirname "$0")
+TEST="$CARGO test" C_TESTS=$scripts/c-tests.sh
+# shellcheck source=tests/scripts/tally.sh
+. "$scripts/tally.sh"
 known='redis-6.0 redis-7.0 redis-8.0 valkey-8.0 valkey-8.1'
 out=$(pwd)/build/servers
 common='libatomic1 libcap2 libgcc-s1 libjemalloc2 liblzf1 libstdc++6 libsystemd0 libzstd1'
@@ -99,37 +102,6 @@ short() {
     RUST_TEST_THREADS=6 "$CARGO" test --quiet --test suite -- $essential
 }
 
-# rust LOG TEST THREADS: counts what the tests of a program did, in `passed`, `failed`, `again` and `skipped`. What
-# fails beside others, or does not end, is run once more by itself: only then it says something of the server.
-rust() {
-    RUST_TEST_THREADS=$3 timeout -k 10 1800 "$CARGO" test --test "$2" -- --show-output >"$1" 2>&1 || true
-    left_out=$(grep -c '^skipped[ :]' "$1" || true)
-    passed=$((passed + $(grep -c '^test .* ok$' "$1" || true) - left_out))
-    skipped=$((skipped + left_out))
-    : >"$1.failed"
-    : >"$1.why"
-    sed -n 's/^test \(.*\) \.\.\. \(ok\|ignored.*\)$/\1/p' "$1" | sort >"$1.over"
-    for name in $("$CARGO" test --quiet --test "$2" -- --list | sed -n 's/: test$//p' | sort | comm -23 - "$1.over"); do
-        if timeout -k 10 300 "$CARGO" test --test "$2" -- --exact "$name" >"$1.again" 2>&1; then
-            again=$((again + 1))
-            passed=$((passed + 1))
-            echo "    again $name" >>"$1.failed"
-        else
-            failed=$((failed + 1))
-            echo "    FAILED $name" >>"$1.failed"
-            cat "$1.again" >>"$1.why"
-        fi
-    done
-}
-
-programs() {
-    : >"$1"
-    TALLY=$1 "$scripts/c-tests.sh" shared >"$1.log" 2>&1 || true
-    passed=$((passed + $(grep -c '^ok ' "$1" || true)))
-    failed=$((failed + $(grep -c '^FAILED ' "$1" || true)))
-    skipped=$((skipped + $(grep -c '^skipped ' "$1" || true)))
-}
-
 row() {
     printf '%-8s %-8s %6s %6s %6s %7s %7s\n' "$@"
 }
@@ -145,12 +117,10 @@ one() {
     passed=0 failed=0 again=0 skipped=0 start=$(date +%s)
     rust "$log/suite" suite 6
     rust "$log/promises" promises 4
-    programs "$log/programs"
+    programs "$log/programs" shared
     version=$(sed -n 's/.* v=\([^ ]*\).*/\1/p' "$out/$1/version")
     row "${1%-*}" "$version" "$passed" "$failed" "$again" "$skipped" "$(($(date +%s) - start))"
-    cat "$log/suite.failed" "$log/promises.failed"
-    sed -n 's/^FAILED /    FAILED /p' "$log/programs"
-    sed -n 's/^skipped[ :]/    &/p' "$log/suite" "$log/promises" "$log/programs.log" | sort | uniq -c
+    told "$log/suite" "$log/promises" "$log/programs"
     [ "$failed" -eq 0 ]
 }
 

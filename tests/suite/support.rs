@@ -98,9 +98,24 @@ pub(crate) fn within(timeout_ms: i64) -> CallOptions {
     }
 }
 
-/// The words that start this test binary once more. TEST_RUNNER starts it where it is of another processor.
+/// What starts this test binary where it is of another processor.
+fn runner() -> Option<OsString> {
+    std::env::var_os("TEST_RUNNER").filter(|runner| !runner.is_empty())
+}
+
+/// Whether another processor is played by a program, which takes several times as long as a processor.
+pub(crate) fn is_emulated() -> bool {
+    runner().is_some()
+}
+
+/// How much longer something may take there.
+pub(crate) fn slowness() -> u32 {
+    if is_emulated() { 6 } else { 1 }
+}
+
+/// The words that start this test binary once more.
 pub(crate) fn own_program() -> Vec<OsString> {
-    let runner = std::env::var_os("TEST_RUNNER").filter(|runner| !runner.is_empty());
+    let runner = runner();
     let own = std::env::current_exe().unwrap().into_os_string();
     runner.into_iter().chain([own]).collect()
 }
@@ -270,7 +285,7 @@ pub(crate) fn fail_each(deployment: &Deployment, timeout_ms: i64, skip: &[&str])
             Box::new(|| run_within(&replica, "GET k", timeout_ms).map(drop)),
         ),
     ];
-    let limit = Duration::from_millis(timeout_ms.unsigned_abs()) + SLACK;
+    let limit = Duration::from_millis(timeout_ms.unsigned_abs()) + SLACK * slowness();
     let chosen = calls.into_iter().filter(|(name, ..)| !skip.contains(name));
     let failures: Vec<Failure> = std::thread::scope(|scope| {
         let threads: Vec<_> = chosen

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::base::clock::Moment;
 
-pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use crate::base::ordering::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Each look is one more step to try out.
 pub(crate) const SPINS: u32 = 1;

@@ -6,11 +6,15 @@ pub mod deadline;
 pub mod elsewhere;
 #[path = "../../../src/base/error.rs"]
 pub mod error;
+#[path = "../../../src/base/flag.rs"]
+pub mod flag;
 pub mod futex;
 #[path = "../../../src/base/handoff.rs"]
 pub mod handoff;
 #[path = "../../../src/base/heavy.rs"]
 pub mod heavy;
+#[path = "../../../src/base/once.rs"]
+mod once;
 #[path = "../../../src/base/process.rs"]
 pub mod process;
 pub mod sync;

@@ -13,7 +13,7 @@ use sentinel::{BatchKind, Client, Connection, Deadline, Deployment, ErrorKind, R
 use sentinel_lab::{FakeNode, FakeSentinel, SetOnDrop, count_fds, count_threads, wait_until};
 
 use crate::handles::lifecycle::alone;
-use crate::support::{PATIENCE, SERVICE, batch, open, run_within, within, words};
+use crate::support::{PATIENCE, SERVICE, batch, open, run_within, slowness, within, words};
 
 const THREADS: usize = 8;
 
@@ -303,7 +303,7 @@ fn everything_is_let_go_of_in_any_order_while_calls_and_failovers_run() {
                         node.forget_commands();
                         node.emit("a", "message");
                     }
-                    std::thread::sleep(Duration::from_millis(20));
+                    std::thread::sleep(Duration::from_millis(20) * slowness());
                 }
             });
             let calls = shelf.calls.load(Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sentinel_lab::{Config, Topology, servers_since, skipped_before, skipped_where, wait_until};
 
 use crate::pubsub::hearing::publish;
-use crate::serve::peer::{Peer, served};
+use crate::serve::peer::{Peer, refuses_to_unsubscribe, served};
 use crate::support::{PATIENCE, SERVICE, open_on, shared, tell};
 
 #[test]
@@ -44,20 +44,22 @@ fn confirmations_and_messages_are_those_of_a_server() {
         } else {
             both(&["GET served:none", "ECHO a"], 2);
         }
-        both(
-            &["UNSUBSCRIBE", "PUNSUBSCRIBE", "UNSUBSCRIBE", "PING", "GET served:none"],
-            5,
-        );
-        both(&["SUBSCRIBE served:x", "RESET", "PING", "UNSUBSCRIBE"], 4);
+        both(&["UNSUBSCRIBE", "PUNSUBSCRIBE", "PING", "GET served:none"], 4);
+        both(&["SUBSCRIBE served:x", "RESET", "PING"], 3);
+        if !refuses_to_unsubscribe() {
+            both(&["UNSUBSCRIBE", "GET served:none"], 2);
+        }
     }
 }
 
 #[test]
 fn who_hears_itself_is_told_in_the_order_of_a_server() {
-    if skipped_where(
-        servers_since((7, 2)),
-        "from 7.2 on the reply comes before what it publishes to its own peer",
-    ) {
+    if skipped_before((7, 0), "SSUBSCRIBE")
+        || skipped_where(
+            servers_since((7, 2)),
+            "from 7.2 on the reply comes before what it publishes to its own peer",
+        )
+    {
         return;
     }
     let topology = shared();

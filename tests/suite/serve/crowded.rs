@@ -10,7 +10,7 @@ use sentinel::serve;
 use sentinel_lab::{Config, FakeSentinel, Topology, count_fds, count_threads, wait_until};
 
 use crate::serve::peer::{Peer, encoded_text};
-use crate::support::{PATIENCE, SERVICE, open};
+use crate::support::{PATIENCE, SERVICE, open, own_program};
 
 const MARK: &str = "SERVE_CROWDED";
 /// Descriptors that are no peer's.
@@ -56,7 +56,9 @@ impl Drop for Program {
 impl Program {
     fn start(name: &str, port: u16) -> Program {
         let own = std::process::id().to_string();
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let program = own_program();
+        let mut child = Command::new(&program[0])
+            .args(&program[1..])
             .args([name, "--exact", "--nocapture"])
             .env(MARK, format!("{port} {own}"))
             .stdin(Stdio::piped())

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use sentinel::{Client, serve};
-use sentinel_lab::Server;
+use sentinel_lab::{Server, servers_are_valkey, servers_since};
 
 use crate::support::PATIENCE;
 
@@ -18,6 +18,11 @@ impl Stream for TcpStream {}
 pub(crate) struct Peer {
     reader: BufReader<Box<dyn Stream>>,
     writer: Box<dyn Stream>,
+}
+
+/// Whether the servers refuse UNSUBSCRIBE from who has subscribed to nothing: Valkey 8.0 does, and none before or after it.
+pub(crate) fn refuses_to_unsubscribe() -> bool {
+    servers_are_valkey() && !servers_since((8, 1))
 }
 
 /// An end of a socket that is served.

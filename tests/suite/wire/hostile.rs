@@ -10,11 +10,17 @@ use sentinel_lab::{FakeNode, FakeSentinel, Mode, Session, wait_until};
 
 use crate::handles::lifecycle::alone;
 use crate::support::{
-    PATIENCE, SERVICE, assert_attempts, assert_not_found, fail_each, open, options, run, run_within, text, timed, with,
+    PATIENCE, SERVICE, assert_attempts, assert_not_found, fail_each, open, options, run, run_within, slowness, text,
+    timed, with,
 };
 
 /// What a TLS server says to plain words: that is no protocol error but a mistake in the options.
 const TLS_ALERT: &str = "a TLS alert";
+
+/// Milliseconds in which a peer has been heard, for a call that will fail.
+fn short() -> i64 {
+    300 * i64::from(slowness())
+}
 
 /// What no server sends, by name.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
@@ -140,7 +146,7 @@ fn a_node_that_greets_with_nonsense_is_told_in_the_attempts() {
     for (name, bytes) in hostile() {
         let node = FakeNode::builder().on(answering("HELLO", Arc::new(bytes))).start();
         let world = world(node, &[("retry.backoff_min_ms", "50")]);
-        let error = run_within(&world.client, "SET k v", 300).expect_err(name);
+        let error = run_within(&world.client, "SET k v", short()).expect_err(name);
         let kind = ErrorKind::PrimaryNotFound {
             service: SERVICE.into(),
             reason: Reason::NodeUnreachable,
@@ -173,7 +179,7 @@ fn a_node_that_answers_hello_with_another_protocol_is_told_in_the_attempts() {
             .on(answering("HELLO", Arc::new(reply.to_vec())))
             .start();
         let world = world(node, &[("retry.backoff_min_ms", "50")]);
-        let error = run_within(&world.client, "SET k v", 300).expect_err(name);
+        let error = run_within(&world.client, "SET k v", short()).expect_err(name);
         assert_attempts(name, &error, &[(world.node.port(), Stage::Connect, "protocol error")]);
         wait_until("the connections to end", PATIENCE, || {
             world.node.open_connections() == 0
@@ -196,7 +202,7 @@ fn a_sentinel_that_greets_or_answers_with_nonsense_is_told_in_the_attempts() {
         ];
         let ports = [sentinels[0].port(), sentinels[1].port()];
         let deployment = open(&ports);
-        let failures = fail_each(&deployment, 300, &[]);
+        let failures = fail_each(&deployment, short(), &[]);
         let greeting = match name == TLS_ALERT {
             true => (ports[0], Stage::Tls, "the server speaks TLS there"),
             false => (ports[0], Stage::Connect, "protocol error"),
