@@ -16,6 +16,11 @@ public:
     reply &operator*() & noexcept SENTINEL_HPP_BORROWED { return optional::operator*(); }
     const reply &operator*() const & noexcept SENTINEL_HPP_BORROWED { return optional::operator*(); }
     reply operator*() && { return std::move(*this).optional::operator*(); }
+    void operator*() const && = delete;
+    reply &value() & SENTINEL_HPP_BORROWED { return optional::value(); }
+    const reply &value() const & SENTINEL_HPP_BORROWED { return optional::value(); }
+    reply value() && { return std::move(*this).optional::value(); }
+    void value() const && = delete;
     reply *operator->() & noexcept SENTINEL_HPP_BORROWED { return optional::operator->(); }
     const reply *operator->() const & noexcept SENTINEL_HPP_BORROWED { return optional::operator->(); }
     const reply *operator->() const && = delete;

@@ -65,6 +65,8 @@ template <class T> constexpr bool pairable<T, std::void_t<decltype(std::declval<
 
 static_assert(indexable<sentinel::reply &> && indexable<const sentinel::reply &> && !indexable<sentinel::reply>);
 static_assert(pairable<sentinel::reply &> && !pairable<sentinel::reply>);
+static_assert(std::is_same_v<decltype(std::declval<sentinel::page>().value()), sentinel::reply>,
+              "a loop over it keeps the page");
 static_assert(pairable<sentinel::scan &> && !pairable<sentinel::scan>, "its pairs walk on in the scan");
 static_assert(std::is_convertible_v<sentinel::reply &, sentinel::value>);
 static_assert(!std::is_convertible_v<sentinel::reply, sentinel::value>);
