@@ -10,15 +10,41 @@ namespace sentinel {
 
 /** What scan::next gives: a std::optional<reply> of which nothing is borrowed that would not outlive the line. */
 class page : public std::optional<reply> {
+    /* Whether nothing that `Next` makes of a reply is borrowed from it. */
+    template <class Next>
+    static constexpr bool copies = !detail::is_borrowed<detail::bare<std::invoke_result_t<Next, reply>>>::value;
+
 public:
     using optional::optional;
 
     reply &operator*() & noexcept SENTINEL_HPP_BORROWED { return optional::operator*(); }
     const reply &operator*() const & noexcept SENTINEL_HPP_BORROWED { return optional::operator*(); }
     reply operator*() && { return std::move(*this).optional::operator*(); }
+    void operator*() const && = delete;
+    reply &value() & SENTINEL_HPP_BORROWED { return optional::value(); }
+    const reply &value() const & SENTINEL_HPP_BORROWED { return optional::value(); }
+    reply value() && { return std::move(*this).optional::value(); }
+    void value() const && = delete;
     reply *operator->() & noexcept SENTINEL_HPP_BORROWED { return optional::operator->(); }
     const reply *operator->() const & noexcept SENTINEL_HPP_BORROWED { return optional::operator->(); }
     const reply *operator->() const && = delete;
+
+#if defined(__cpp_lib_optional) && __cpp_lib_optional >= 202110L
+    template <class Next> auto transform(Next &&next) & { return optional::transform(std::forward<Next>(next)); }
+    template <class Next> auto transform(Next &&next) const & { return optional::transform(std::forward<Next>(next)); }
+    template <class Next, std::enable_if_t<copies<Next>, int> = 0> auto transform(Next &&next) && {
+        return std::move(*this).optional::transform(std::forward<Next>(next));
+    }
+    template <class Next, std::enable_if_t<!copies<Next>, int> = 0> void transform(Next &&next) && = delete;
+    template <class Next> void transform(Next &&next) const && = delete;
+    template <class Next> auto and_then(Next &&next) & { return optional::and_then(std::forward<Next>(next)); }
+    template <class Next> auto and_then(Next &&next) const & { return optional::and_then(std::forward<Next>(next)); }
+    template <class Next, std::enable_if_t<copies<Next>, int> = 0> auto and_then(Next &&next) && {
+        return std::move(*this).optional::and_then(std::forward<Next>(next));
+    }
+    template <class Next, std::enable_if_t<!copies<Next>, int> = 0> void and_then(Next &&next) && = delete;
+    template <class Next> void and_then(Next &&next) const && = delete;
+#endif
 };
 
 /**

@@ -68,6 +68,14 @@ static void scans_are_ranges(const sentinel::client &client) {
     CHECK(pages > 1);
     CHECK_EQUAL(600u, sum);
     CHECK(scan.try_next().ok() && !scan.try_next().value());
+    CHECK_THROWS(std::bad_optional_access, scan.next().value());
+
+    // A page that nobody keeps lives as long as the loop over it.
+    scan.restart();
+    std::size_t first = 0;
+    for (const auto field : scan.next().value())
+        first += field.str().empty() ? 0 : 1;
+    CHECK(first > 0);
 
     // A loop that was left goes on where it was, also in another owner.
     scan.restart();

@@ -65,6 +65,32 @@ template <class T> constexpr bool pairable<T, std::void_t<decltype(std::declval<
 
 static_assert(indexable<sentinel::reply &> && indexable<const sentinel::reply &> && !indexable<sentinel::reply>);
 static_assert(pairable<sentinel::reply &> && !pairable<sentinel::reply>);
+static_assert(std::is_same_v<decltype(std::declval<sentinel::page>().value()), sentinel::reply>,
+              "a loop over it keeps the page");
+
+#if defined(__cpp_lib_optional) && __cpp_lib_optional >= 202110L
+// What goes on with a page that nobody keeps takes nothing of it along that is borrowed.
+constexpr auto text_of = [](const sentinel::reply &of) { return of.text(); };
+constexpr auto copy_of = [](const sentinel::reply &of) { return of.str(); };
+template <class Page, class Next, class = void> constexpr bool transforms = false;
+template <class Page, class Next>
+constexpr bool transforms<Page, Next, std::void_t<decltype(std::declval<Page>().transform(std::declval<Next>()))>> =
+    true;
+template <class Page, class Next, class = void> constexpr bool continues = false;
+template <class Page, class Next>
+constexpr bool continues<Page, Next, std::void_t<decltype(std::declval<Page>().and_then(std::declval<Next>()))>> =
+    true;
+constexpr auto perhaps_text_of = [](const sentinel::reply &of) { return of.text_if(); };
+constexpr auto perhaps_copy_of = [](const sentinel::reply &of) { return std::optional<std::string>(of.str()); };
+
+static_assert(transforms<sentinel::page, decltype(copy_of)> && transforms<sentinel::page &, decltype(text_of)>);
+static_assert(transforms<const sentinel::page &, decltype(text_of)> && !transforms<sentinel::page, decltype(text_of)>);
+static_assert(continues<sentinel::page, decltype(perhaps_copy_of)>);
+static_assert(continues<sentinel::page &, decltype(perhaps_text_of)>);
+static_assert(continues<const sentinel::page &, decltype(perhaps_text_of)>);
+static_assert(!continues<sentinel::page, decltype(perhaps_text_of)>);
+#endif
+
 static_assert(pairable<sentinel::scan &> && !pairable<sentinel::scan>, "its pairs walk on in the scan");
 static_assert(std::is_convertible_v<sentinel::reply &, sentinel::value>);
 static_assert(!std::is_convertible_v<sentinel::reply, sentinel::value>);

@@ -38,8 +38,8 @@ build() {
                 $(pkg-config --cflags --libs sentinel) -Wl,-rpath,"$prefix/lib"
             ;;
         go)
-            printf 'module orders\n\ngo 1.19\n\nrequire libsentinel/sentinel v0.0.0\n\nreplace libsentinel/sentinel => %s\n' \
-                "$root/bindings/go" >"$2/go.mod"
+            sed -n "s#/path/to/libsentinel#$root#; /^go mod /p" "$root/$guide" >"$2/module.sh"
+            (cd "$2" && sh -eu module.sh)
             (cd "$2" && go test -c -o orders.test .)
             ;;
         ruby) ruby -wc "$2/orders.rb" "$2/test_orders.rb" >/dev/null ;;

@@ -25,7 +25,8 @@
  * Failures. A status; with SENTINEL_ERR_INTERNAL `errno` says why. When the queue cannot be polled any more, the
  * adapter does not watch it any longer, and says so to who asked by sentinel_libevent_on_end: SENTINEL_ERR_FORKED in
  * a forked child, SENTINEL_ERR_PANIC, or SENTINEL_ERR_CLOSED after the last call of a deployment that was closed with
- * calls under way; a queue that is idle then stays silent. The adapter is still to be detached.
+ * calls under way; a queue that is idle then stays silent. Of several adapters on one queue it is told to whoever polls
+ * it then, perhaps one of them. The adapter is still to be detached.
  *
  * In a forked child the loop comes first (event_reinit, uv_loop_fork), then the adapters on it are detached: before
  * that, a loop shares its descriptors with the parent's, and detaching would end the parent's watch.

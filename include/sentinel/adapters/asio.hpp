@@ -253,7 +253,7 @@ public:
 
     /**
      * `end` is called once when the queue cannot be polled any more, with the status: forked in a forked child, panic,
-     * closed. Empty: nobody is told.
+     * closed, of several adapters on one queue perhaps on one alone. Empty: nobody is told.
      */
     void on_end(std::function<void(status)> end) {
         if (const auto of = of_.lock())

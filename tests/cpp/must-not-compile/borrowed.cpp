@@ -79,6 +79,10 @@ void owners(const sentinel::deployment &deployment, const sentinel::client &clie
     const std::size_t pairs = page ? page->pairs().size() : 0;
     WRONG(scan.next()->pairs());
     WRONG((*scan.next())[0]);
+    for (const sentinel::value key : scan.next().value()) // lives as long as the loop
+        static_cast<void>(key);
+    WRONG(*std::move(page));
+    WRONG(std::move(page).value());
     static_cast<void>(host.size() + sha1.size() + pairs + (at == scan.end()));
 }
 
