@@ -69,6 +69,14 @@ struct Foreseen {
     unconfirmed: Option<Instant>,
 }
 
+/// A primary that was foreseen under a newer epoch than that under which the Sentinels name it: it stays what it was.
+#[derive(Debug)]
+struct Kept {
+    primary: Endpoint,
+    foreseen: u64,
+    named: u64,
+}
+
 /// What is foreseen of one service.
 #[derive(Debug)]
 pub struct Foresight {
@@ -83,6 +91,7 @@ pub struct Foresight {
     in_vain: BTreeMap<LinkId, (Duration, Instant)>,
     armed: Option<Armed>,
     foreseen: Option<Foreseen>,
+    kept: Option<Kept>,
     turns: Vec<Turn>,
 }
 
@@ -98,6 +107,7 @@ impl Foresight {
             in_vain: BTreeMap::new(),
             armed: None,
             foreseen: None,
+            kept: None,
             turns: Vec::new(),
         }
     }
@@ -105,7 +115,7 @@ impl Foresight {
     /// Others are believed from now on: what these told counts no more.
     pub fn begin_anew(&mut self, now: Instant) {
         self.disarm("other Sentinels are believed", now);
-        self.foreseen = None;
+        (self.foreseen, self.kept) = (None, None);
         self.announced.clear();
         self.tries.clear();
         self.spent = None;
@@ -150,8 +160,16 @@ impl Foresight {
                 given_up: adopted.map_or(0, |adopted| adopted.given_up),
                 since: foreseen.since,
             }),
-            None => adopted.cloned(),
+            None => adopted.map(|adopted| Adopted {
+                epoch: self.kept_epoch(adopted).unwrap_or(adopted.epoch),
+                ..adopted.clone()
+            }),
         }
+    }
+
+    fn kept_epoch(&self, adopted: &Adopted) -> Option<u64> {
+        let kept = self.kept.as_ref()?;
+        (kept.named == adopted.epoch && kept.primary == adopted.primary).then_some(kept.foreseen)
     }
 
     /// A Sentinel that has a say publishes a step of a failover. `is_replica`: whether a node is one of the service, by
@@ -185,10 +203,13 @@ impl Foresight {
             }
             Step::Selects(replica) => {
                 let Some(in_force) = self.in_force(adopted) else { return };
-                let epoch = self.epoch_of(link).or_else(|| self.epoch_above(in_force.epoch, now));
+                let foreseen = self.foreseen.as_ref().map(|foreseen| foreseen.epoch);
+                let named = adopted.map_or(0, |adopted| adopted.epoch);
+                let before = foreseen.unwrap_or(named);
+                let epoch = self.epoch_of(link).or_else(|| self.epoch_above(before, now));
                 let Some(epoch) = epoch else { return };
                 let armed = self.armed.as_ref().map_or(0, |armed| armed.epoch);
-                let is_new = epoch > in_force.epoch.max(armed) && self.spent != Some((link, epoch));
+                let is_new = epoch > before.max(armed) && self.spent != Some((link, epoch));
                 let is_believed = self.in_vain(link, now) < IN_VAIN;
                 if is_new && is_believed && in_force.primary != *replica && is_replica(replica) {
                     self.spent = Some((link, epoch));
@@ -285,7 +306,14 @@ impl Foresight {
         // Another Sentinel's failover has come to its end meanwhile: that of the leader was given up without a word.
         let is_overtaken = adopted.since > foreseen.since && adopted.primary != foreseen.replica;
         let in_doubt = foreseen.unconfirmed.or(is_overtaken.then_some(foreseen.since));
-        let turn = if adopted.epoch >= foreseen.epoch && adopted.primary == foreseen.replica {
+        // Named since, it was promoted by whoever names it, be the epoch under which it was foreseen somebody else's.
+        let is_named = adopted.primary == foreseen.replica && adopted.since > foreseen.since;
+        let turn = if is_named || (adopted.epoch >= foreseen.epoch && adopted.primary == foreseen.replica) {
+            self.kept = (adopted.epoch < foreseen.epoch).then(|| Kept {
+                primary: adopted.primary.clone(),
+                foreseen: foreseen.epoch,
+                named: adopted.epoch,
+            });
             Turn::Confirmed {
                 replica: foreseen.replica.clone(),
                 after: now.saturating_duration_since(foreseen.since),

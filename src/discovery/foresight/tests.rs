@@ -296,6 +296,23 @@ const ROWS: &[(&str, &str, &str)] = &[
         "armed b, foreseen b",
         "b@7",
     ),
+    // Somebody repeats the leader's selection under a newer epoch of its own: what is named since is confirmed, and stays what
+    // it was; the next failover is foreseen again.
+    (
+        "1>epoch=6 1>selects=b 2>epoch=9 2>selects=b master=b@9 +10 named=b@6 +9000",
+        "armed b, armed b, foreseen b, confirmed b",
+        "b@9",
+    ),
+    (
+        "1>epoch=6 2>epoch=9 2>selects=b master=b@9 +10 named=b@6 1>epoch=7 1>selects=c master=c@7 named=c@7",
+        "armed b, foreseen b, confirmed b, armed c, foreseen c, confirmed c",
+        "c@7",
+    ),
+    (
+        "1>epoch=6 2>epoch=9 2>selects=b master=b@9 +10 named=b@6 named=c@7",
+        "armed b, foreseen b, confirmed b",
+        "c@7",
+    ),
     // But where most Sentinels say so since, another one's failover has come to its end.
     (
         "1>epoch=7 1>selects=b master=b@7 +10 named=c@6 agreed",
