@@ -17,7 +17,7 @@ versions=$(ruby $RUBY_PEERS -e 'require "sidekiq"; require "redis_client"
 awk -v versions="$versions" '
     BEGIN {
         print versions ": a job pushed by each of " (ENVIRON["PUSHERS"] ? ENVIRON["PUSHERS"] : 4) \
-            " threads every 10 ms, executed by another process."
+            " threads every 10 ms; executed: of the pushes that failed."
         format = "%-13s %9s %-8s %7s %7s %8s %9s %6s %6s %12s\n"
         printf format, "by", "failovers", "", "pushes", "failed", "unknown", "executed", "lost", "twice", "slowest ms"
     }
