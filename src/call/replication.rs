@@ -58,8 +58,7 @@ pub(super) fn wait_command(call: &CallOptions, deadline: Deadline) -> Vec<u8> {
 
 /// Reads what WAIT or WAITAOF said: an error unless the write, which was done, is where `call` asks for. A node that is a
 /// replica by now has nothing confirmed.
-pub(super) fn read_confirmation(wait: Option<Reply>, call: &CallOptions) -> Result<()> {
-    let mut wait = wait;
+pub(super) fn read_confirmation(mut wait: Option<Reply>, call: &CallOptions) -> Result<()> {
     if let Some(refused) = wait.take_if(|reply| reply.kind() == Kind::Error) {
         match of_server(&[b"WAIT"], &refused.text()) {
             (_, Remedy::AnotherNode) => {}
