@@ -55,7 +55,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	integration-computing integration-measured other-servers check-servers sim promises bench bench-failover \
 	bench-foresee bench-bindings bench-socket bench-clients setup-bench prefix \
 	c-tests cpp-tests cpp-headers cpp-compile cpp-programs go-tests ruby-tests ruby-sidekiq clients-hiredis clients-redis-rb \
-	clients-redis-client docs-tests check-valgrind check-asan \
+	clients-redis-client clients-sidekiq docs-tests check-valgrind check-asan \
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
@@ -245,6 +245,9 @@ ruby-tests: lib lab prefix ## bindings/ruby: tests and examples
 
 ruby-sidekiq: lib lab prefix ## Sidekiq through failovers, beside redis-client's own support: table (KILLS=10 PLANNED=10 RUBY_PEERS=-I...)
 	@benches/sidekiq.sh
+
+clients-sidekiq: lib lab prefix ## Sidekiq's own tests through sentinel-proxy and by the driver, with failovers under them (SIDEKIQ=FOLDER RUBY_PEERS=-I...; 1 minute)
+	@$(STEP) "Sidekiq's own tests" tests/scripts/clients-test.sh sidekiq
 
 clients-hiredis: lib lab prefix ## hiredis' own tests through sentinel-proxy, with failovers under them (HIREDIS=FOLDER; 1 minute)
 	@$(STEP) "hiredis' own tests" tests/scripts/clients-test.sh hiredis

@@ -1,10 +1,11 @@
 #!/bin/sh
-# clients-test.sh hiredis|redis-rb|redis-client: the test programs of a client library that nobody here wrote, through sentinel-proxy
-# and, in Ruby, the driver too; of the first two then the same while one failover after the other is ordered.
+# clients-test.sh hiredis|redis-rb|redis-client|sidekiq: the test programs of a library that nobody here wrote, through sentinel-proxy
+# and, in Ruby, the driver too; but for redis-client then the same while one failover after the other is ordered.
 #
-# HIREDIS=FOLDER (1.1 or newer), REDIS_RB=FOLDER (5 or newer), REDIS_CLIENT=FOLDER (0.22): its sources, which are copied. Otherwise they are those of Debian 13, where apt has a mirror of
-# Debian. What is taken out of them, and why, is all in this file. RUBY_PEERS=-I... says where redis-client, connection_pool and mocha
-# are, where they are not installed. WAYS="proxy driver itself": of redis-rb. Exit status 77: not to be had, or its own needs are not.
+# HIREDIS=FOLDER (1.1 or newer), REDIS_RB=FOLDER (5 or newer), REDIS_CLIENT=FOLDER (0.22), SIDEKIQ=FOLDER (7.3): its sources, which
+# are copied. Otherwise they are those of Debian 13, where apt has a mirror of Debian. What is taken out of them, and why, is all in
+# this file. RUBY_PEERS=-I... says where the libraries of Ruby are that they need, where these are not installed; without it those of
+# Debian 13 are unpacked below build. WAYS="proxy driver itself": of redis-rb. Exit status 77: not to be had, or its own needs are not.
 set -eu
 : "${LAB:=target/debug/lab}" "${CC:=cc}" "${MAKE_COMMAND:=make}"
 unset MAKEFLAGS MFLAGS
@@ -36,9 +37,9 @@ debian() {
     [ -n "$(find "$apt/lists" -name '*Sources*' -mmin -720)" ] || apt-get -q "$@" update >"$apt/log" 2>&1 || true
     # A mirror that lacks the changes of Debian has what they are to.
     (cd "$apt" && apt-get -q "$@" source --download-only "$package" >>"$apt/log" 2>&1) || true
-    archive=$(find "$apt" -maxdepth 1 -name "${package}_*.orig.tar.gz" | head -n 1)
+    archive=$(find "$apt" -maxdepth 1 -name "${package}_*.orig.tar.[gx]z" | head -n 1)
     [ -n "$archive" ] || { tail -n 3 "$apt/log" >&2; skip "$package: its sources are not to be had"; }
-    tar -xzf "$archive" -C "$folder" --strip-components=1
+    tar -xf "$archive" -C "$folder" --strip-components=1
 }
 
 # sources NAME PACKAGE FOLDER: into build/clients/NAME, anew.
@@ -53,6 +54,37 @@ sources() {
 out_of() {
     grep -q -- "$2" "$1" || { echo "$1 has no line with '$2' any more" >&2; exit 1; }
     sed -i -e "$3" "$1"
+}
+
+# peers LIBRARY...: what is asked for is in Ruby, or skips; its flags are RUBY_PEERS. Of Debian 13 all is plain Ruby, but Rails asks
+# for two libraries that are not: these are of the machine's own Debian.
+peers() {
+    command -v ruby >/dev/null 2>&1 || skip "ruby is not installed"
+    if [ -z "${RUBY_PEERS:-}" ] && ! has "$@"; then
+        own=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+        names='redis-client redis connection-pool mocha minitest rack rack-session rack-test base64 concurrent globalid i18n tzinfo
+            railties actionpack actionview actionmailer activerecord activejob activemodel activesupport thor zeitwerk mail mini-mime
+            builder erubi rails-dom-testing rails-html-sanitizer loofah crass rackup marcel csv'
+        # shellcheck disable=SC2046
+        reason=$("$root/tests/scripts/debian.sh" unpack "$out/ruby" trixie $(printf 'ruby-%s:all ' $names)) || skip "$reason"
+        reason=$("$root/tests/scripts/debian.sh" unpack "$out/ruby-own" "$own" ruby-nokogiri ruby-sqlite3) || skip "$reason"
+        for folder in "$out"/ruby/usr/share/rubygems-integration/all/gems/*/lib "$out"/ruby/usr/lib/ruby/vendor_ruby \
+            $(find "$out/ruby-own/usr" -path '*/nokogiri-*/lib' -o -path '*/extensions/*/nokogiri-*' -prune -o -name vendor_ruby) \
+            "$out"/ruby-own/usr/lib/*/ruby/vendor_ruby/*; do
+            [ ! -d "$folder/concurrent-ruby" ] || folder=$folder/concurrent-ruby
+            RUBY_PEERS="${RUBY_PEERS:-} -I$folder"
+        done
+        export RUBY_PEERS
+    fi
+    has "$@" || skip "$missing is not installed for Ruby"
+}
+
+has() {
+    for missing; do
+        # shellcheck disable=SC2086
+        ruby ${RUBY_PEERS:-} -e 'def gem(*) = true; require "logger"; require "minitest" if ARGV[0] == "mocha"; require ARGV[0]' \
+            "$missing" 2>/dev/null || return 1
+    done
 }
 
 # begin OPTION...: sentinel-proxy on $socket and on $port of loopback.
@@ -163,12 +195,7 @@ hiredis_test() {
 # redis-rb: all that its suite says of a server and of itself, in its own words. What of it cannot hold, and why, is told in
 # bindings/ruby/test/redis_rb_suite.rb. Each of its tests empties two databases, and a socket of the library is for one.
 redis_rb() {
-    command -v ruby >/dev/null 2>&1 || skip "ruby is not installed"
-    for library in ffi minitest mocha redis_client; do
-        # shellcheck disable=SC2086
-        ruby ${RUBY_PEERS:-} -e 'require "minitest" if ARGV[0] == "mocha"; require ARGV[0]' "$library" 2>/dev/null ||
-            skip "$library is not installed for Ruby"
-    done
+    peers ffi minitest mocha redis_client
     sources redis-rb ruby-redis "${REDIS_RB:-}"
     out_of "$out/redis-rb/test/helper.rb" 'redis.select 14' '/redis.select 14/,+1d'
     set -- --down-after 10000
@@ -203,11 +230,7 @@ suite() {
 # redis-client: its own tests by the driver, as far as they ask a server or what it says. What of it cannot hold, and why, is told in
 # bindings/ruby/test/redis_client_suite.rb. Its own helper builds and starts servers; here they are.
 redis_client() {
-    command -v ruby >/dev/null 2>&1 || skip "ruby is not installed"
-    for library in ffi minitest connection_pool; do
-        # shellcheck disable=SC2086
-        ruby ${RUBY_PEERS:-} -e 'require ARGV[0]' "$library" 2>/dev/null || skip "$library is not installed for Ruby"
-    done
+    peers ffi minitest connection_pool
     sources redis-client ruby-redis-client "${REDIS_CLIENT:-}"
     grep -q Minitest "$out/redis-client/test/redis_client_test.rb" || skip "these tests of redis-client are not those of minitest"
     : >"$out/redis-client/test/test_helper.rb"
@@ -226,15 +249,42 @@ redis_client_inside() {
     done
 }
 
+# Sidekiq: all of its tests, with Rails. What of them cannot hold, and why, is told in bindings/ruby/test/sidekiq_suite.rb.
+sidekiq() {
+    peers ffi minitest redis_client connection_pool rack/session rack/test rails action_mailer active_record sqlite3
+    sources sidekiq ruby-sidekiq "${SIDEKIQ:-}"
+    [ -f "$out/sidekiq/test/helper.rb" ] || skip "these sources of Sidekiq have no tests"
+    timeout --foreground -k 10 600 "$LAB" run --down-after 10000 -- "$self" --inside sidekiq
+}
+
+sidekiq_inside() {
+    begin timeout_ms=30000
+    for way in ${WAYS:-proxy driver}; do
+        sidekiq_suite "$way"
+        moving sidekiq_suite "$way"
+        echo "that with $(cat "$scratch/moves") failovers"
+    done
+}
+
+# sidekiq_suite WAY. What it pushes waits for a failover longer than Sidekiq itself would.
+sidekiq_suite() {
+    log=$out/sidekiq-$1.log
+    # shellcheck disable=SC2086
+    (cd "$out/sidekiq" && REDIS_URL="redis://127.0.0.1:$port/0" LIBSENTINEL=$prefix/lib/libsentinel.so timeout -k 5 300 \
+        ruby -Ilib -Itest ${RUBY_PEERS:-} -I"$root/bindings/ruby/lib" -I"$root/bindings/ruby/test" \
+        "$root/bindings/ruby/test/sidekiq_suite.rb" "$1" "$out/sidekiq") >"$log" 2>&1 || { grep -v ' warning: ' "$log"; return 1; }
+    tail -n 1 "$log"
+}
+
 case ${1:-} in
     --inside) inside "$2" ;;
-    hiredis | redis-rb | redis-client)
+    hiredis | redis-rb | redis-client | sidekiq)
         command -v redis-server >/dev/null 2>&1 || skip "redis-server is not installed"
         mkdir -p "$out"
         "$(echo "$1" | tr - _)"
         ;;
     *)
-        echo "usage: clients-test.sh hiredis|redis-rb|redis-client" >&2
+        echo "usage: clients-test.sh hiredis|redis-rb|redis-client|sidekiq" >&2
         exit 2
         ;;
 esac
