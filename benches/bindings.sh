@@ -4,7 +4,7 @@
 # bindings.txt. Fails when a program does, never because of a figure. With CPU=1 everything runs on that processor.
 #
 # Go: a bare net.Conn for each call, and go-redis as the distribution has it (golang-gopkg-redis.v5-dev). Ruby: with the
-# extension (ext) and by ffi; redis-client and redis-rb where they are installed (RUBY_PEERS=-I... tells where from).
+# extension (ext) and by ffi; redis-client and redis-rb as ruby-peers.sh finds them.
 set -eu
 : "${ROUNDS:=5}" "${SECONDS_EACH:=2}" "${BUILD:=build/bench-bindings}" "${OUT:=benches}"
 : "${LAB:=target/debug/lab}" "${MAKE_COMMAND:=make}"
@@ -45,24 +45,14 @@ if (cd "$build/ext" && ruby "$root/bindings/ruby/ext/sentinel_redis/extconf.rb" 
 else
     echo "the extension could not be built (ruby-dev)" >&2
 fi
-: "${RUBY_PEERS:=}"
-# shellcheck disable=SC2086
-if ruby $RUBY_PEERS -e 'require "redis_client"' 2>/dev/null; then
-    ways="$ways client"
-else
-    echo "redis-client is not installed (ruby-redis-client)" >&2
-fi
+peers=tests/scripts/ruby-peers.sh
+! client=$("$peers" redis_client connection_pool) || ways="$ways client"
 for work in 1 16 1:lrange 1:hgetall; do
     for way in $ways; do
         jobs="$jobs ruby:$way:$work"
     done
 done
-# shellcheck disable=SC2086
-if ruby $RUBY_PEERS -e 'require "redis"' 2>/dev/null; then
-    jobs="$jobs ruby:each:16 ruby:shared:16"
-else
-    echo "redis-rb is not installed (ruby-redis)" >&2
-fi
+! redis=$("$peers" redis_client connection_pool redis) || jobs="$jobs ruby:each:16 ruby:shared:16"
 pin=
 [ -z "${CPU:-}" ] || pin="taskset -c $CPU"
 
@@ -77,7 +67,8 @@ while [ "$round" -lt "$ROUNDS" ]; do
             go.*) program="$build/bench_$library" ;;
             ruby.ext) program="ruby -I$build/ext -Ibindings/ruby/lib benches/bench_ruby.rb sentinel" ;;
             ruby.ffi) program="ruby -Ibindings/ruby/lib benches/bench_ruby.rb sentinel" ;;
-            ruby.*) program="ruby $RUBY_PEERS benches/bench_ruby.rb $library" ;;
+            ruby.client) program="ruby $client benches/bench_ruby.rb $library" ;;
+            ruby.*) program="ruby $redis benches/bench_ruby.rb $library" ;;
         esac
         # go-redis says on standard error which node it follows.
         # shellcheck disable=SC2086

@@ -5,10 +5,11 @@
 # failed, how many of these as UNKNOWN, how many keys were counted twice, the longest call. As a table, and in OUT (benches) as
 # clients.txt. Fails when a program does or something is counted twice.
 #
-# PYTHON and NODE name the programs, RUBY_PEERS=-I... says where redis-rb is; what is not installed is left out by name.
+# PYTHON and NODE name the programs, redis-rb is as ruby-peers.sh finds it; what is not installed is left out by name.
 set -eu
 : "${ROUNDS:=5}" "${SECONDS_EACH:=1}" "${EACH:=10}" "${OUT:=benches}" "${BUILD:=build/bench-clients}" "${PYTHON:=python3}"
-: "${NODE:=node}" "${LAB:=target/debug/lab}" "${RUBY_PEERS:=}"
+: "${NODE:=node}" "${LAB:=target/debug/lab}"
+peers=$(tests/scripts/ruby-peers.sh redis_client connection_pool redis) || peers=
 prefix=$(pwd)/build/prefix
 
 # client NAME ARGUMENT...: the program of it.
@@ -19,7 +20,7 @@ client() {
     case $name in
         redis-py) exec "$PYTHON" benches/clients.py "$@" ;;
         ioredis) exec "$NODE" benches/clients.js "$@" ;;
-        redis-rb*) exec ruby $RUBY_PEERS -Ibindings/ruby/lib benches/clients.rb "$@" ;;
+        redis-rb*) exec ruby $peers -Ibindings/ruby/lib benches/clients.rb "$@" ;;
     esac
 }
 
@@ -115,7 +116,7 @@ has() {
 has redis-py "$PYTHON" -c 'import redis; print(redis.__version__)' && set -- "$@" redis-py
 has ioredis "$NODE" -e 'console.log(require("ioredis/package.json").version)' && set -- "$@" ioredis
 # shellcheck disable=SC2086
-has redis-rb ruby $RUBY_PEERS -e 'require "redis"; abort if Redis::VERSION.to_i < 5; puts Redis::VERSION' &&
+has redis-rb ruby $peers -e 'require "redis"; abort if Redis::VERSION.to_i < 5; puts Redis::VERSION' &&
     set -- "$@" redis-rb redis-rb/driver
 [ $# -gt 0 ] || exit 1
 {

@@ -3,16 +3,17 @@
 # Sentinel, as binding-tests.sh runs it: as a table, and in OUT (benches) as the last section of bindings.txt, whose other lines
 # stay. KILLS (10), PLANNED (10). Fails when a job is lost or done twice by the driver, or a push fails that no kill excuses.
 #
-# RUBY_PEERS=-I... says where redis-client, connection_pool, rack and Sidekiq are; without them it says so, and writes nothing.
+# The libraries are as ruby-peers.sh finds them; without them it says so, and writes nothing.
 set -eu
-: "${OUT:=benches}" "${BUILD:=build/bench-bindings}" "${RUBY_PEERS:=}"
+: "${OUT:=benches}" "${BUILD:=build/bench-bindings}"
 log=build/bindings/ruby-sidekiq.log
 mkdir -p "$BUILD"
 rm -f "$log"
 tests/scripts/binding-tests.sh ruby sidekiq
 grep -q '^way=' "$log" 2>/dev/null || exit 0
+peers=$(tests/scripts/ruby-peers.sh redis_client sidekiq)
 # shellcheck disable=SC2086
-versions=$(ruby $RUBY_PEERS -e 'require "sidekiq"; require "redis_client"
+versions=$(ruby $peers -e 'require "sidekiq"; require "redis_client"
     puts "Sidekiq #{Sidekiq::VERSION} with redis-client #{RedisClient::VERSION}"')
 awk -v versions="$versions" '
     BEGIN {

@@ -4,8 +4,7 @@
 # Go: vet and gofmt, the tests with the checks of cgo, again with the race detector; both against the library as
 # `make install` puts it below build/prefix. Ruby: with warnings, against the same.
 #
-# RUBY_PEERS=-I... says where redis-client is, where it is not installed, and for the step `sidekiq` Sidekiq: what needs them is
-# skipped without.
+# The libraries of others, in Ruby, are as ruby-peers.sh finds them: what needs them is skipped without.
 #
 # A storm of everything at once in each language, for STORM seconds (20), with SEED if it is set; in Ruby without and with the
 # extension, which the step `extension` builds as `gem install` does. BINDINGS_OUT is the folder of what is built and said.
@@ -28,11 +27,11 @@ environment() {
     export GOFLAGS=-mod=mod GOPROXY=off GODEBUG=cgocheck=1 CGO_CFLAGS="-O2 -g -Wall -Werror"
 }
 
-# in_lab LIMIT COMMAND...: inside a topology.
+# in_lab LIMIT COMMAND...: inside a topology. DOWN_AFTER: for how many milliseconds a node may be busy.
 in_lab() {
     limit=$1
     shift
-    timeout --foreground -k 10 "$limit" "$LAB" run -- "$@"
+    timeout --foreground -k 10 "$limit" "$LAB" run --down-after "${DOWN_AFTER:-500}" -- "$@"
 }
 
 # example LOG COMMAND...: with SERVICE and the Sentinels as arguments.
@@ -153,8 +152,10 @@ extension() {
 # ruby_tests OPTION...: with or without the extension, as FAST says.
 ruby_tests() {
     export FAST
+    peers=$(tests/scripts/ruby-peers.sh redis_client connection_pool redis) || peers=${RUBY_PEERS:-}
+    # Some keep the primary busy with scripts, which nobody may take for its end.
     # shellcheck disable=SC2086
-    in_lab 300 ruby -w "$@" ${RUBY_PEERS:-} -Ibindings/ruby/lib -Ibindings/ruby/test \
+    DOWN_AFTER=2000 in_lab 300 ruby -w "$@" $peers -Ibindings/ruby/lib -Ibindings/ruby/test \
         -e 'Dir["./bindings/ruby/test/test_*.rb"].each { |file| require file }'
 }
 
@@ -181,11 +182,10 @@ ruby_step() {
             bindings/ruby/test/test_forks.rb ;;
         # Sidekiq through failovers, beside redis-client's own support of Sentinel.
         sidekiq)
-            # shellcheck disable=SC2086
-            ruby ${RUBY_PEERS:-} -e 'require "sidekiq"' || exit 77
+            peers=$(tests/scripts/ruby-peers.sh redis_client connection_pool sidekiq) || exit
             for way in libsentinel redis-client; do
                 # shellcheck disable=SC2086
-                in_lab 900 ruby ${RUBY_PEERS:-} -Ibindings/ruby/lib bindings/ruby/test/sidekiq_failovers.rb $way
+                in_lab 900 ruby $peers -Ibindings/ruby/lib bindings/ruby/test/sidekiq_failovers.rb $way
             done
             ;;
         storm) SENTINEL_REDIS_FFI=1 ruby_storm ;;

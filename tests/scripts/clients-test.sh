@@ -4,8 +4,8 @@
 #
 # HIREDIS=FOLDER (1.1 or newer), REDIS_RB=FOLDER (5 or newer), REDIS_CLIENT=FOLDER (0.22), SIDEKIQ=FOLDER (7.3): its sources, which
 # are copied. Otherwise they are those of Debian 13, where apt has a mirror of Debian. What is taken out of them, and why, is all in
-# this file. RUBY_PEERS=-I... says where the libraries of Ruby are that they need, where these are not installed; without it those of
-# Debian 13 are unpacked below build. WAYS="proxy driver itself": of redis-rb. Exit status 77: not to be had, or its own needs are not.
+# this file. Ruby's libraries that they need are as ruby-peers.sh finds them. WAYS="proxy driver itself": of redis-rb. Exit status 77:
+# not to be had, or its own needs are not.
 set -eu
 : "${LAB:=target/debug/lab}" "${CC:=cc}" "${MAKE_COMMAND:=make}"
 unset MAKEFLAGS MFLAGS
@@ -56,35 +56,10 @@ out_of() {
     sed -i -e "$3" "$1"
 }
 
-# peers LIBRARY...: what is asked for is in Ruby, or skips; its flags are RUBY_PEERS. Of Debian 13 all is plain Ruby, but Rails asks
-# for two libraries that are not: these are of the machine's own Debian.
+# peers LIBRARY...: of Ruby; their flags are RUBY_PEERS.
 peers() {
-    command -v ruby >/dev/null 2>&1 || skip "ruby is not installed"
-    if [ -z "${RUBY_PEERS:-}" ] && ! has "$@"; then
-        own=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-        names='redis-client redis connection-pool mocha minitest rack rack-session rack-test base64 concurrent globalid i18n tzinfo
-            railties actionpack actionview actionmailer activerecord activejob activemodel activesupport thor zeitwerk mail mini-mime
-            builder erubi rails-dom-testing rails-html-sanitizer loofah crass rackup marcel csv'
-        # shellcheck disable=SC2046
-        reason=$("$root/tests/scripts/debian.sh" unpack "$out/ruby" trixie $(printf 'ruby-%s:all ' $names)) || skip "$reason"
-        reason=$("$root/tests/scripts/debian.sh" unpack "$out/ruby-own" "$own" ruby-nokogiri ruby-sqlite3) || skip "$reason"
-        for folder in "$out"/ruby/usr/share/rubygems-integration/all/gems/*/lib "$out"/ruby/usr/lib/ruby/vendor_ruby \
-            $(find "$out/ruby-own/usr" -path '*/nokogiri-*/lib' -o -path '*/extensions/*/nokogiri-*' -prune -o -name vendor_ruby) \
-            "$out"/ruby-own/usr/lib/*/ruby/vendor_ruby/*; do
-            [ ! -d "$folder/concurrent-ruby" ] || folder=$folder/concurrent-ruby
-            RUBY_PEERS="${RUBY_PEERS:-} -I$folder"
-        done
-        export RUBY_PEERS
-    fi
-    has "$@" || skip "$missing is not installed for Ruby"
-}
-
-has() {
-    for missing; do
-        # shellcheck disable=SC2086
-        ruby ${RUBY_PEERS:-} -e 'def gem(*) = true; require "logger"; require "minitest" if ARGV[0] == "mocha"; require ARGV[0]' \
-            "$missing" 2>/dev/null || return 1
-    done
+    RUBY_PEERS=$("$root/tests/scripts/ruby-peers.sh" "$@") || exit
+    export RUBY_PEERS
 }
 
 # begin OPTION...: sentinel-proxy on $socket and on $port of loopback.
@@ -221,7 +196,7 @@ suite() {
     log=$out/redis-rb-$1-$2.log
     # shellcheck disable=SC2086
     (cd "$out/redis-rb/test" && REDIS_SOCKET_PATH=$socket LIBSENTINEL=$prefix/lib/libsentinel.so timeout -k 5 300 \
-        ruby ${RUBY_PEERS:-} -I. -I../lib -I"$root/bindings/ruby/lib" -I"$root/bindings/ruby/test" \
+        ruby -I. -I../lib $RUBY_PEERS -I"$root/bindings/ruby/lib" -I"$root/bindings/ruby/test" \
         "$root/bindings/ruby/test/redis_rb_suite.rb" "$1" "$2") \
         >"$log" 2>&1 || { grep -v ' warning: ' "$log"; return 1; }
     tail -n 1 "$log"
@@ -242,7 +217,7 @@ redis_client_inside() {
         log=$out/redis-client-$way.log
         # shellcheck disable=SC2086
         LIBSENTINEL=$prefix/lib/libsentinel.so timeout -k 5 300 ruby -I"$out/redis-client/test" -I"$out/redis-client/lib" \
-            ${RUBY_PEERS:-} -I"$root/bindings/ruby/lib" -I"$root/bindings/ruby/test" \
+            $RUBY_PEERS -I"$root/bindings/ruby/lib" -I"$root/bindings/ruby/test" \
             "$root/bindings/ruby/test/redis_client_suite.rb" "$way" "$out/redis-client/test" >"$log" 2>&1 ||
             { cat "$log"; return 1; }
         tail -n 1 "$log"
@@ -271,7 +246,7 @@ sidekiq_suite() {
     log=$out/sidekiq-$1.log
     # shellcheck disable=SC2086
     (cd "$out/sidekiq" && REDIS_URL="redis://127.0.0.1:$port/0" LIBSENTINEL=$prefix/lib/libsentinel.so timeout -k 5 300 \
-        ruby -Ilib -Itest ${RUBY_PEERS:-} -I"$root/bindings/ruby/lib" -I"$root/bindings/ruby/test" \
+        ruby -Ilib -Itest $RUBY_PEERS -I"$root/bindings/ruby/lib" -I"$root/bindings/ruby/test" \
         "$root/bindings/ruby/test/sidekiq_suite.rb" "$1" "$out/sidekiq") >"$log" 2>&1 || { grep -v ' warning: ' "$log"; return 1; }
     tail -n 1 "$log"
 }

@@ -7,7 +7,7 @@
 #   ```go           the same with ctx, db, primary, replica, service; may return an error
 #   ```ruby         the same with redis, primary, replica, service
 #   ```c main       a whole program, run with the URL of the topology as its argument; cpp, go and ruby too. In ruby
-#                   SENTINELS are their URLs for other libraries, which are where RUBY_PEERS=-I... says, or installed
+#                   SENTINELS are their URLs for other libraries, which are as ruby-peers.sh finds them
 #   ```c compile    compiled only; cpp and go too
 #   ```c before     of another library: neither
 #   ```c file NAME  a file of an example with several: kit-test.sh has them
@@ -230,9 +230,7 @@ build() {
             # Libraries of others.
             for library in $(sed -n 's/^require "\(redis\|sidekiq\|active_support\|sentinel_redis\/redis_client\)"$/\1/p' "$2"); do
                 [ "$library" != sentinel_redis/redis_client ] || library=redis_client
-                # shellcheck disable=SC2086
-                ruby ${RUBY_PEERS:-} -e 'require "logger"; require ARGV[0]; exit !defined?(Redis) || Redis::VERSION.to_i >= 5' "$library" 2>/dev/null ||
-                    { echo "$library is not installed for Ruby" >&2; exit 77; }
+                tests/scripts/ruby-peers.sh "$library" >/dev/null || exit
             done
             ;;
     esac
@@ -246,13 +244,14 @@ need() {
 if [ "${1:-}" = --run ]; then
     skipped=0
     export LD_LIBRARY_PATH="$prefix/lib" LIBSENTINEL="$prefix/lib/libsentinel.so"
+    peers=$(tests/scripts/ruby-peers.sh redis_client redis sidekiq active_support 2>/dev/null) || peers=${RUBY_PEERS:-}
     for program in "$2"/*.exe; do
         [ -e "$program" ] || continue
         set -- "$2" "$program" "redis+sentinel://$SENTINELS/$SERVICE" "$SERVICE"
         status=0
         # shellcheck disable=SC2086
         case $program in
-            *.rb.exe) timeout -k 5 60 ruby -w ${RUBY_PEERS:-} -Ibindings/ruby/lib "$2" "$3" "$4" || status=$? ;;
+            *.rb.exe) timeout -k 5 60 ruby -w $peers -Ibindings/ruby/lib "$2" "$3" "$4" || status=$? ;;
             *) timeout -k 5 60 "$2" "$3" "$4" || status=$? ;;
         esac
         case $status in

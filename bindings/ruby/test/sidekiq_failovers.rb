@@ -2,7 +2,7 @@
 
 # sidekiq_failovers.rb libsentinel|redis-client: Sidekiq through KILLS (10) kill -9 of the primary and PLANNED (10) failovers
 # that are ordered, while PUSHERS (4) threads push a job every EVERY (0.01) seconds each, and a process of its own executes
-# them. Inside `lab run`, with redis-client, connection_pool and sidekiq where RUBY_PEERS says. One line for each kind of
+# them. Inside `lab run`, with redis-client, connection_pool and sidekiq. One line for each kind of
 # failover, and exit status 1 where libsentinel fails a push that is ordered, or loses or repeats a job.
 require "json"
 require "open3"

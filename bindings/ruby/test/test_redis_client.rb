@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# redis-client, and connection_pool, which it needs: where RUBY_PEERS says, or installed. Without, all of this is skipped.
+# redis-client, and connection_pool, which it needs: as tests/scripts/ruby-peers.sh finds them. Without, all of this is skipped.
 REDIS_CLIENT =
   begin
     require "sentinel_redis/redis_client"
@@ -238,22 +238,28 @@ class TestRedisClient < Minitest::Test
     refute_same same.first, other.following(10_000)
   end
 
+  # In a child, which has no threads of other tests.
   def test_what_no_configuration_holds_is_freed
-    threads = -> { Dir.children("/proc/self/task").size }
-    redis = client
-    # Those of other tests.
-    GC.start
-    redis.call("PING")
-    before = threads.call
-    20.times { |i| config(custom: { libsentinel: { max_pending: 1000 + i } }).new_client.call("PING") }
-    assert_operator threads.call, :>, before + 12
-    eventually("the deployments of configurations that are gone stay") do
-      GC.start
-      # The next one looks what is gone.
-      config.new_client.call("PING")
-      threads.call < before + 10
+    child = fork do
+      threads = -> { Dir.children("/proc/self/task").size }
+      redis = client
+      redis.call("PING")
+      before = threads.call
+      20.times { |i| config(custom: { libsentinel: { max_pending: 1000 + i } }).new_client.call("PING") }
+      assert_operator threads.call, :>, before + 12
+      eventually("the deployments of configurations that are gone stay") do
+        GC.start
+        # The next one looks what is gone.
+        config.new_client.call("PING")
+        threads.call < before + 10
+      end
+      assert_equal "PONG", redis.call("PING")
+      exit!(0)
+    rescue Minitest::Assertion => e
+      warn e.message
+      exit!(1)
     end
-    assert_equal "PONG", redis.call("PING")
+    assert_predicate Process.wait2(child).last, :success?
   end
 
   def test_no_password_is_shown
