@@ -1,6 +1,6 @@
 # libsentinel. `make help` lists the targets.
 #
-# Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
+# Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, AR, NM, OBJCOPY, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
 # BINDIR, SYSCONFDIR, UNITDIR, SYSUSERSDIR, DESTDIR, LIB_RUSTFLAGS.
 
 CARGO ?= cargo
@@ -16,6 +16,8 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 INSTALL ?= install
+NM ?= nm
+OBJCOPY ?= objcopy
 # What libsentinel.a needs besides libc and the compiler's own runtime:
 # `cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs` prints the list.
 LIBS_PRIVATE ?= -lutil -lrt -lpthread -lm -ldl
@@ -47,7 +49,7 @@ STEP := tests/scripts/step.sh
 # For the scripts; a recipe that says $(MAKE) itself would run under `make -n`.
 MAKE_COMMAND := $(MAKE)
 
-export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB LIB_RUSTFLAGS
+export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX AR NM OBJCOPY CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB LIB_RUSTFLAGS
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
@@ -60,7 +62,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
 	install uninstall install-lab uninstall-lab install-test \
-	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
+	check-install check-symbols check-archive check-cmake check-meson check-man check-abi abi-baseline \
 	dist check-dist check-recipes check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
@@ -311,7 +313,8 @@ install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -m 755 "$(SO)" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)"
 	@ln -sf libsentinel.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)"
 	@ln -sf libsentinel.so.$(SOVERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so"
-	@$(INSTALL) -m 644 "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"
+	@packaging/archive.sh "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"
+	@chmod 644 "$(DESTDIR)$(LIBDIR)/libsentinel.a"
 	@$(FILL_IN) sentinel.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
 	@for file in $(CMAKE_FILES); do \
 		$(FILL_IN) "packaging/$$file.in" >"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$$file" || exit 1; \
@@ -359,7 +362,7 @@ uninstall-lab: ## remove what install-lab put there
 	@rm -f "$(DESTDIR)$(BINDIR)/libsentinel-lab" "$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
 	@echo "removed libsentinel-lab $(VERSION) from $(DESTDIR)$(PREFIX)"
 
-install-test: lib check-install check-symbols check-abi check-cmake check-meson check-man check-deb check-targets \
+install-test: lib check-install check-symbols check-archive check-abi check-cmake check-meson check-man check-deb check-targets \
 	## install, build against it, run; symbols, ABI, packages
 
 check-install:
@@ -367,6 +370,9 @@ check-install:
 
 check-symbols: lib
 	@$(STEP) "exported symbols" tests/scripts/install-test.sh symbols
+
+check-archive:
+	@$(STEP) "the archive beside others" tests/scripts/install-test.sh archive
 
 check-cmake:
 	@$(STEP) "find_package in CMake" tests/scripts/install-test.sh cmake

@@ -66,9 +66,16 @@ library() {
         $LIB_RUSTFLAGS
     mkdir -p "$work/$target/lib"
     built=target/dist/$triple/release
-    strip=$(dirname "$compiler")/strip
-    "$strip" --strip-unneeded -o "$work/$target/lib/libsentinel.so" "$built/libsentinel.so"
-    "$strip" --strip-debug --enable-deterministic-archives -o "$work/$target/lib/libsentinel.a" "$built/libsentinel.a"
+    tools=$(dirname "$compiler")
+    "$tools/strip" --strip-unneeded -o "$work/$target/lib/libsentinel.so" "$built/libsentinel.so"
+    # The unwinder that a compiler has for musl may be glibc's, which asks for what musl lacks: the archive brings its own.
+    case $target in
+        *-musl) unwinder=$tools/../lib/libunwind.a ;;
+        *) unwinder= ;;
+    esac
+    CC=$compiler AR=$tools/ar NM=$tools/nm OBJCOPY=$tools/objcopy packaging/archive.sh "$built/libsentinel.a" \
+        "$work/$target/lib/libsentinel.a" ${unwinder:+"$unwinder"}
+    "$tools/strip" --strip-debug --enable-deterministic-archives "$work/$target/lib/libsentinel.a"
     ln -sf libsentinel.so "$work/$target/lib/libsentinel.so.$SOVERSION"
 }
 
@@ -87,7 +94,7 @@ tarball() {
     # shellcheck disable=SC2016
     "$MAKE_COMMAND" --no-print-directory install DESTDIR="$stage/$name" PREFIX=/usr LIBDIR=/usr/lib INCLUDEDIR=/usr/include \
         SO="$work/$target/lib/libsentinel.so" A="$work/$target/lib/libsentinel.a" RELEASE="$work/$target/lib" \
-        CC="$compiler" CFLAGS="-O2 -ffile-prefix-map=$tree=/libsentinel" \
+        CC="$compiler" AR="$tools/ar" NM="$tools/nm" OBJCOPY="$tools/objcopy" CFLAGS="-O2 -ffile-prefix-map=$tree=/libsentinel" \
         LDFLAGS="$flags" PROXY_RPATH='-Wl,-rpath,\$$ORIGIN/../lib' SOURCES= >/dev/null
     mv "$stage/$name/usr"/* "$stage/$name"
     rmdir "$stage/$name/usr"

@@ -1,14 +1,16 @@
 #!/bin/sh
-# install-test.sh files|symbols|cmake|meson: `make install` and `make uninstall`, looked at from outside.
+# install-test.sh files|symbols|archive|cmake|meson: `make install` and `make uninstall`, looked at from outside.
 #
 # files: the files installed are exactly those promised; a program found through pkg-config compiles, links dynamically,
 # with the archive, and wholly statically, and runs each way; the SONAME is right; uninstall leaves nothing.
 # symbols: the .so exports what tests/symbols.txt lists.
+# archive: so does the .a, which is linked into one program with another library of Rust's, in either order, and by a linker
+# that optimizes bitcode.
 # cmake, meson: the programs of tests/cmake, through find_package and through Meson's dependency().
 #
 # Exit status 77: skipped, for the tool is not installed.
 set -eu
-: "${CC:=cc}" "${MAKE_COMMAND:=make}"
+: "${CC:=cc}" "${MAKE_COMMAND:=make}" "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
 unset MAKEFLAGS MFLAGS # nothing but the folders given below
 : "${RELEASE:=target/release}"
 scratch=$(mktemp -d)
@@ -50,6 +52,50 @@ symbols() {
     [ -z "$foreign" ] || fail "symbols that are not the library's are exported:" "$foreign"
     [ -z "$missing" ] || fail "symbols are no longer exported, and programs that use them no longer start:" "$missing"
     [ -z "$new" ] || fail "new symbols; add them to tests/symbols.txt:" "$new"
+}
+
+# Each library of Rust's has the standard library inside.
+archive() {
+    need "${RUSTC:-rustc}"
+    make_with install "$scratch/stage" /usr
+    lib=$scratch/stage/usr/lib/libsentinel.a
+    LC_ALL=C nm -g --defined-only "$lib" | sed -n 's/^[0-9a-f]* . //p' | LC_ALL=C sort | diff tests/symbols.txt - ||
+        fail "the archive has other symbols than the shared object"
+    cat >"$scratch/other.rs" <<'END'
+#[unsafe(no_mangle)]
+pub extern "C" fn caught() -> i32 {
+    i32::from(std::panic::catch_unwind(|| panic!("on purpose")).is_err())
+}
+END
+    run "rustc" "${RUSTC:-rustc}" --edition 2024 --crate-type staticlib "$scratch/other.rs" -o "$scratch/libother.a"
+    cat >"$scratch/both.c" <<'END'
+#include <sentinel.h>
+int caught(void);
+
+int main(void) {
+    sentinel_options_t *options = sentinel_options_new();
+    sentinel_t *sentinel = NULL;
+    int ok = sentinel_options_add_sentinel(options, "127.0.0.1", 1, NULL) == SENTINEL_OK &&
+             sentinel_open(options, &sentinel, NULL) == SENTINEL_OK && caught() == 1;
+
+    sentinel_free(sentinel);
+    sentinel_options_free(options);
+    return !ok;
+}
+END
+    other=$scratch/libother.a
+    # both COMPILER ARGUMENT...
+    both() {
+        # shellcheck disable=SC2086
+        run "$*" "$@" -I"$scratch/stage/usr/include" -o "$scratch/both" $LIBS_PRIVATE
+        run "$*: the program" "$scratch/both"
+    }
+    both "$CC" "$scratch/both.c" "$lib" "$other"
+    both "$CC" "$scratch/both.c" "$other" "$lib"
+    command -v clang >/dev/null 2>&1 || return 0
+    # The other library has bitcode of rustc's LLVM, which clang's need not read.
+    echo 'int caught(void) { return 1; }' >"$scratch/other.c"
+    both clang -flto "$scratch/both.c" "$scratch/other.c" "$lib"
 }
 
 # The installed tree is moved away from where it was made for.
@@ -100,16 +146,17 @@ needed() {
 
 case ${1:-files} in
     files) ;;
-    symbols | cmake | meson)
+    symbols | archive | cmake | meson)
         case $1 in
             symbols) symbols ;;
+            archive) archive ;;
             cmake) with_cmake ;;
             meson) with_meson ;;
         esac
         exit 0
         ;;
     *)
-        echo "usage: install-test.sh files|symbols|cmake|meson" >&2
+        echo "usage: install-test.sh files|symbols|archive|cmake|meson" >&2
         exit 2
         ;;
 esac
