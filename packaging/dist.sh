@@ -126,9 +126,10 @@ extensions() {
     done
 }
 
-# gem TARGET
+# gem TARGET: that for glibc has the name which every RubyGems knows; before 3.3.22 it takes no `-gnu` for its own.
 gem() {
     target=$1
+    platform=${target%-gnu}
     stage=$work/$target/gem
     rm -rf "$stage"
     mkdir -p "$stage"
@@ -138,8 +139,8 @@ gem() {
     cp "$work/$target/lib/libsentinel.so" "$stage/lib/sentinel_redis/bundled/libsentinel.so.$SOVERSION"
     extensions "$target" "$stage/lib/sentinel_redis/bundled"
     find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-    (cd "$stage" && SENTINEL_GEM_PLATFORM=$target command gem build --quiet sentinel_redis.gemspec \
-        -o "$result/sentinel_redis-$VERSION-$target.gem" >/dev/null)
+    (cd "$stage" && SENTINEL_GEM_PLATFORM=$platform command gem build --quiet sentinel_redis.gemspec \
+        -o "$result/sentinel_redis-$VERSION-$platform.gem" >/dev/null)
 }
 
 # module TARGET...: the Go module as its proxy would give it: what is in it lies below MODULE@VERSION.

@@ -41,9 +41,13 @@ root_of() {
 ruby_in() {
     root_of "$1" ruby ruby-ffi
     has_none cc gcc rustc
-    cp "$dist/sentinel_redis-$VERSION-$machine-linux-gnu.gem" "$root/tmp/sentinel_redis-$VERSION.gem"
+    rm -rf "$root/tmp/gems"
+    mkdir "$root/tmp/gems"
+    cp "$dist"/sentinel_redis-*.gem "$root/tmp/gems"
     cp bindings/ruby/examples/*.rb "$root/tmp"
-    $in_root "$root" gem install --local --no-document "/tmp/sentinel_redis-$VERSION.gem"
+    # In the folder where all of them are: an old RubyGems looks at each.
+    # shellcheck disable=SC2016
+    $in_root "$root" sh -ec 'cd /tmp/gems && gem install --local --no-document "$1"' sh "sentinel_redis-$VERSION-$machine-linux.gem"
     # With the extension that was made for this Ruby.
     # shellcheck disable=SC2016
     $in_root "$root" ruby -rsentinel_redis -e 'puts RUBY_DESCRIPTION, $LOADED_FEATURES.grep(/fast_ext/)' | tee "$out/said"
