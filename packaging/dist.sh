@@ -4,13 +4,13 @@
 # the tarballs; a bill of materials, the notices of the libraries that are linked, and checksums.
 #
 # Two runs on one commit give the same bytes, in whatever folder: paths are left out, times are the commit's
-# (SOURCE_DATE_EPOCH, where it is set), and what is packed is in order.
+# (SOURCE_DATE_EPOCH, where it is set), what is packed is in order, and everybody may read it, whoever checked it out.
 #
 # Exit status 77: something cannot be had here; the last line says what.
 set -eu
 : "${CARGO:=cargo}" "${MAKE_COMMAND:=make}" "${LIB_RUSTFLAGS=}" "${SOVERSION:=0}"
 : "${VERSION:=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}"
-unset MAKEFLAGS MFLAGS
+unset MAKEFLAGS MFLAGS TAR_OPTIONS GZIP ZIPOPT
 tree=$(pwd)
 scripts=$tree/tests/scripts
 work=$tree/build/dist
@@ -42,8 +42,14 @@ triple_of() {
 pack() {
     file=$1 folder=$2
     shift 2
-    tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar \
+    tar --sort=name --mode=a+rX,u+w,go-w --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar \
         -C "$folder" -cf - "$@" | gzip -9n >"$file"
+}
+
+# settle FOLDER: modes and times as in a tarball.
+settle() {
+    chmod -R a+rX,u+w,go-w "$1"
+    find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
 # library TARGET: libsentinel.so and libsentinel.a, in build/dist/TARGET/lib. No path of this machine is left in them.
@@ -138,7 +144,7 @@ gem() {
     mkdir "$stage/lib/sentinel_redis/bundled"
     cp "$work/$target/lib/libsentinel.so" "$stage/lib/sentinel_redis/bundled/libsentinel.so.$SOVERSION"
     extensions "$target" "$stage/lib/sentinel_redis/bundled"
-    find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    settle "$stage"
     (cd "$stage" && SENTINEL_GEM_PLATFORM=$platform command gem build --quiet sentinel_redis.gemspec \
         -o "$result/sentinel_redis-$VERSION-$platform.gem" >/dev/null)
 }
@@ -148,15 +154,14 @@ module() {
     stage=$work/go
     path=$(sed -n 's/^module //p' bindings/go/go.mod)@v$VERSION
     rm -rf "$stage"
-    mkdir -p "$stage/$path/bundled/include"
+    mkdir -p "$stage/$path/bundled"
     cp bindings/go/*.go bindings/go/*.h bindings/go/go.mod bindings/go/README.md LICENSE "$work/THIRD-PARTY.txt" "$stage/$path"
     rm -f "$stage/$path"/*_test.go
-    cp include/sentinel.h "$stage/$path/bundled/include"
+    cp bindings/go/bundled/bundled.go include/sentinel.h "$stage/$path/bundled"
     for target; do
-        mkdir "$stage/$path/bundled/$target"
-        cp "$work/$target/lib/libsentinel.a" "$stage/$path/bundled/$target"
+        cp "$work/$target/lib/libsentinel.a" "$stage/$path/bundled/libsentinel-$target.a"
     done
-    find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    settle "$stage"
     rm -f "$result/sentinel-go-$VERSION.zip"
     (cd "$stage" && find "$path" -type f | sort | zip -q -X -9 "$result/sentinel-go-$VERSION.zip" -@)
 }

@@ -80,6 +80,10 @@ require $module v$VERSION
 replace $module => ../$module@v$VERSION
 MODULE
     $in_root "$root" sh -ec 'cd /tmp/go/program && go version && go build -tags sentinel_bundled -o /tmp/failover .'
+    # Vendored it is as whole; where cgo is missing the compiler says so first.
+    $in_root "$root" sh -ec 'cd /tmp/go/program && go mod vendor && go build -mod=vendor -tags sentinel_bundled -o /tmp/vendored . \
+        && rm -r vendor && CGO_ENABLED=0 go build -tags sentinel_bundled -o /tmp/none . 2>&1' >"$out/said" && exit 1
+    grep -v '^#' "$out/said" | head -n 1 | grep 'needs_cgo' || { cat "$out/said"; exit 1; }
     # Nothing of ours is needed where it runs.
     ! $in_root "$root" ldd /tmp/failover | grep sentinel || exit 1
     "$scripts/survives.sh" "$out/go-$1.log" $in_root "$root" /tmp/failover
