@@ -115,10 +115,15 @@ with_cmake() {
     if needed "$scratch/build/static" NEEDED | grep -q libsentinel; then
         fail "static: asks for the .so"
     fi
-    for other in 99 "${VERSION%.*}.99"; do
+    # What is asked for, and with which it is not: versions, ranges, and components, of which there are none.
+    for other in 99 "${VERSION%.*}.99" "0...<$VERSION" "0.0...0.0.9" "${VERSION%.*}.99...99" "$VERSION;COMPONENTS;tls"; do
         if configure "$scratch/other" "$other" >"$scratch/log" 2>&1; then
             fail "find_package takes $VERSION for $other"
         fi
+    done
+    tr -s ' \n' ' ' <"$scratch/log" | grep -q 'no component tls' || fail "cmake does not say what is wrong: $(cat "$scratch/log")"
+    for other in "0.0...$VERSION" "$VERSION...<99" "0.0...99" "$VERSION;OPTIONAL_COMPONENTS;tls"; do
+        run "find_package of $other" configure "$scratch/other" "$other"
     done
     rm "$scratch/moved/include/sentinel.h"
     if configure "$scratch/broken" "$VERSION" >"$scratch/log" 2>&1; then
