@@ -61,7 +61,7 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX AR NM OBJCOPY CFLAGS CXXFLAGS 
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
-	install uninstall install-lab uninstall-lab install-test \
+	places install uninstall install-lab uninstall-lab install-test \
 	check-install check-symbols check-archive check-cmake check-meson check-man check-abi abi-baseline \
 	dist check-dist check-recipes check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
 
@@ -302,7 +302,16 @@ crowd: setup ## many clients, one slow Sentinel (PROCESSES=200 GREETING_US=1000 
 # Where the loader does not look by itself, the program says where its library is.
 PROXY_RPATH = $(if $(filter /lib /usr/lib /usr/lib/%,$(LIBDIR)),,-Wl,-rpath,$(LIBDIR))
 
-install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
+# What is written into files, and named to the linker, as it is.
+PLACES := PREFIX LIBDIR INCLUDEDIR MANDIR BINDIR SYSCONFDIR UNITDIR SYSUSERSDIR
+MARKS := | & ' " ` \ $$
+MISPLACED = $(firstword $(foreach place,$(PLACES),$(if $(filter /%,$(firstword $($(place)))),,$(place)) \
+	$(if $(strip $(word 2,$($(place)))$(foreach mark,$(MARKS),$(findstring $(mark),$($(place))))),$(place))))
+
+places:
+	@$(if $(strip $(MISPLACED)),$(error $(MISPLACED) is "$($(MISPLACED))": it takes an absolute path without spaces, quotes, and any of | & \ $$))
+
+install: places $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters" "$(DESTDIR)$(LIBDIR)/pkgconfig" \
 		"$(DESTDIR)$(LIBDIR)/cmake/sentinel" "$(DESTDIR)$(MANDIR)/man3" "$(DESTDIR)$(MANDIR)/man1" \
 		"$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(UNITDIR)" "$(DESTDIR)$(SYSUSERSDIR)"
@@ -323,13 +332,14 @@ install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
 	@$(CC) -std=c11 $(or $(CFLAGS),-O2 -g) $(LDFLAGS) -pthread -Iinclude examples-c/proxy.c \
 		-o "$(DESTDIR)$(BINDIR)/sentinel-proxy" -L"$(RELEASE)" $(PROXY_RPATH) -lsentinel
+	@chmod 755 "$(DESTDIR)$(BINDIR)/sentinel-proxy"
 	@$(FILL_IN) packaging/proxy/sentinel-proxy.1 >"$(DESTDIR)$(MANDIR)/man1/sentinel-proxy.1"
 	@$(FILL_IN) packaging/proxy/sentinel-proxy.service.in >"$(DESTDIR)$(UNITDIR)/sentinel-proxy.service"
 	@$(INSTALL) -m 644 packaging/proxy/sentinel-proxy.sysusers "$(DESTDIR)$(SYSUSERSDIR)/sentinel-proxy.conf"
 	@chmod 644 "$(DESTDIR)$(MANDIR)/man1/sentinel-proxy.1" "$(DESTDIR)$(UNITDIR)/sentinel-proxy.service"
 	@echo "installed libsentinel $(VERSION) under $(DESTDIR)$(PREFIX)"
 
-uninstall: $(MAN) ## remove what install put there
+uninstall: places $(MAN) ## remove what install put there
 	@rm -f "$(DESTDIR)$(INCLUDEDIR)/sentinel.h" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)" \
 		"$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)" "$(DESTDIR)$(LIBDIR)/libsentinel.so" \
 		"$(DESTDIR)$(LIBDIR)/libsentinel.a" "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc" \
@@ -351,14 +361,14 @@ $(KIT): Cargo.toml Cargo.lock $(shell find tests/lab -name '*.rs' -o -name Cargo
 
 kit: $(KIT)
 
-install-lab: $(KIT) ## install libsentinel-lab, the kit for the tests of other programs, and its page, in the same places
+install-lab: places $(KIT) ## install libsentinel-lab, the kit for the tests of other programs, and its page, in the same places
 	@$(INSTALL) -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1"
 	@$(INSTALL) -m 755 "$(KIT)" "$(DESTDIR)$(BINDIR)/libsentinel-lab"
 	@$(FILL_IN) "$(KIT_PAGE)" >"$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
 	@chmod 644 "$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
 	@echo "installed libsentinel-lab $(VERSION) under $(DESTDIR)$(PREFIX)"
 
-uninstall-lab: ## remove what install-lab put there
+uninstall-lab: places ## remove what install-lab put there
 	@rm -f "$(DESTDIR)$(BINDIR)/libsentinel-lab" "$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
 	@echo "removed libsentinel-lab $(VERSION) from $(DESTDIR)$(PREFIX)"
 

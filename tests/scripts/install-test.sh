@@ -166,7 +166,21 @@ case ${1:-files} in
         ;;
 esac
 
+# What cannot be written into the files as it is, is refused, and nothing is installed.
+for place in PREFIX=relative "PREFIX=/with space" 'LIBDIR=/a&b' 'INCLUDEDIR=/a|b' "BINDIR=/it's" 'MANDIR=' 'UNITDIR=/a"b'; do
+    if "$MAKE_COMMAND" --no-print-directory install DESTDIR="$scratch/odd/" "$place" >"$scratch/log" 2>&1; then
+        fail "make install takes $place"
+    fi
+    grep -q "${place%%=*} is \".*: it takes an absolute path" "$scratch/log" || fail "$place: $(cat "$scratch/log")"
+    [ ! -e "$scratch/odd" ] || fail "$place: something was installed all the same"
+done
+# Others use it, whoever installs it.
+umask 077
 make_with install "$scratch/stage" /usr
+umask 022
+[ -z "$(find "$scratch/stage/usr" ! -type l ! -perm -444 ! -path "$scratch/stage/usr")" ] || fail "not for others to read: $(find "$scratch/stage/usr" ! -perm -444)"
+[ -x "$scratch/stage/usr/bin/sentinel-proxy" ] && [ -n "$(find "$scratch/stage/usr/bin" -name sentinel-proxy -perm 755)" ] ||
+    fail "not for others to run: $(ls -l "$scratch/stage/usr/bin")"
 cat >"$scratch/wanted" <<END
 ./usr/bin/sentinel-proxy
 ./usr/include/sentinel.h
