@@ -183,20 +183,72 @@ tool() {
         cannot "$1 cannot be had"
 }
 
-# The libraries that are linked, with what each is licensed under: as a list for programs, and as notices for people.
+# rust_source: the sources of the standard library of the Rust that compiles: this machine's, or rustup's in build/rustup.
+rust_source() {
+    sysroot=$("${RUSTC:-rustc}" --print sysroot)
+    host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+    own=$tree/build/rustup/toolchains/$rust_version-$host
+    source=lib/rustlib/src/rust/library
+    [ -f "$sysroot/$source/Cargo.lock" ] || [ -f "$own/$source/Cargo.lock" ] ||
+        RUSTUP_HOME=$tree/build/rustup rustup toolchain install "$rust_version" --profile minimal --no-self-update \
+            --component rust-src >&2 || cannot "rust-src of $rust_version cannot be had"
+    [ -f "$sysroot/$source/Cargo.lock" ] && own=$sysroot
+    rm -rf "$work/rust"
+    mkdir "$work/rust"
+    cp -r "$own/$source" "$work/rust"
+}
+
+# bill FOLDER [OPTION...]: what cargo links for the package there.
+bill() {
+    folder=$1
+    shift
+    "$CARGO" cyclonedx --quiet --format json --spec-version 1.5 --target x86_64-unknown-linux-gnu \
+        --override-filename sentinel.cdx --no-build-deps --manifest-path "$folder/Cargo.toml" "$@"
+}
+
+# notices FOLDER [OPTION...]: and under which licences.
+notices() {
+    folder=$1
+    shift
+    "$CARGO" fetch --quiet --locked --manifest-path "$folder/Cargo.toml"
+    "$CARGO" about generate --offline --locked -m "$folder/Cargo.toml" -c packaging/about.toml "$@" packaging/about.hbs
+}
+
+# The libraries that are linked, Rust's standard library and its own among them, with what each is licensed under: as a list
+# for programs, and as notices for people.
 materials() {
     tool cargo-cyclonedx 0.5.9
     tool cargo-about 0.9.3 cli
     PATH=$tree/build/tools/bin:$PATH
-    "$CARGO" cyclonedx --quiet --format json --spec-version 1.5 --target x86_64-unknown-linux-gnu \
-        --override-filename sentinel.cdx --no-build-deps
+    rust_version=$("${RUSTC:-rustc}" --version | sed 's/^rustc \([0-9.]*\).*/\1/')
+    rust_source
+    std=$work/rust/library/std
+    bill "$tree"
+    (
+        export RUSTC_BOOTSTRAP=1 # its manifests are for no other
+        "$CARGO" fetch --quiet --locked --manifest-path "$std/Cargo.toml"
+        bill "$std" --features backtrace,panic-unwind
+        notices "$std" --features backtrace,panic-unwind >"$work/std.txt"
+    )
     # Without what differs from run to run.
+    sed -i -e "s|file://$work/rust|file:///rust|g" "$std/sentinel.cdx.json"
     sed -e '/"serialNumber"/d' -e "s|\"timestamp\": \".*\"|\"timestamp\": \"$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)\"|" \
-        -e "s|file://$tree|file:///libsentinel|g" sentinel.cdx.json >"$work/sentinel.cdx.json"
+        -e "s|file://$tree|file:///libsentinel|g" sentinel.cdx.json >"$work/own.cdx.json"
     rm -f sentinel.cdx.json tests/lab/sentinel.cdx.json
-    "$CARGO" fetch --quiet --locked
-    "$CARGO" about generate --offline --locked -m Cargo.toml -c packaging/about.toml packaging/about.hbs \
-        >"$work/THIRD-PARTY.txt"
+    ruby packaging/bill.rb "$work/own.cdx.json" "$std/sentinel.cdx.json" "$rust_version" "$work/std.txt" \
+        >"$work/sentinel.cdx.json"
+    {
+        echo "libsentinel contains code of the libraries below, and of the standard library of Rust and its libraries, which"
+        echo "follow them; for musl also of LLVM's libunwind (Apache License 2.0 with LLVM's exception)."
+        echo
+        notices "$tree"
+        echo "=============================================================================="
+        echo "The standard library of Rust $rust_version, https://www.rust-lang.org"
+        echo "Copyright (c) The Rust Project Developers (see https://thanks.rust-lang.org)"
+        echo "MIT or Apache License 2.0; with its libraries:"
+        echo
+        cat "$work/std.txt"
+    } >"$work/THIRD-PARTY.txt"
     cp "$work/sentinel.cdx.json" "$result/libsentinel-$VERSION.cdx.json"
     cp "$work/THIRD-PARTY.txt" "$result"
 }
@@ -205,6 +257,8 @@ for program in zip gem; do
     command -v "$program" >/dev/null 2>&1 || cannot "$program is not installed"
 done
 mkdir -p "$work"
+# All that is there afterwards is of this run.
+rm -f "$result"/libsentinel-* "$result"/sentinel_redis-*.gem "$result"/sentinel-go-*.zip "$result/THIRD-PARTY.txt" "$result/SHA256SUMS"
 "$MAKE_COMMAND" --no-print-directory man >/dev/null
 materials
 for target; do

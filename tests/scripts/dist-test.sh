@@ -124,6 +124,20 @@ musl_root() {
     "$scripts/survives.sh" "$out/musl.log" $in_root "$root" /failover
 }
 
+# What cargo links, and what the library says of itself that it has of Rust's own, is named with its version and licence.
+materials() {
+    tar -xOzf "$dist/libsentinel-$VERSION-$machine-linux-gnu.tar.gz" --wildcards '*/lib/libsentinel.so.*.*' |
+        strings | grep -o 'rust/deps/[a-z0-9_-]*-[0-9.]*[0-9]' | sed 's|.*/||; s|-\([0-9.]*\)$| \1|' | sort -u >"$out/crates"
+    [ "$(wc -l <"$out/crates")" -ge 3 ] || exit 1
+    "${CARGO:-cargo}" tree --quiet --locked --edges normal,no-proc-macro --prefix none --package sentinel |
+        sed -n '2,$s/^\([^ ]*\) v\([^ ]*\).*/\1 \2/p' | sort -u >>"$out/crates"
+    while read -r name version; do
+        grep -q "^  $name $version" "$dist/THIRD-PARTY.txt" || { echo "no notice of $name $version"; exit 1; }
+        grep -q "pkg:cargo/$name@$version\"" "$dist/libsentinel-$VERSION.cdx.json" ||
+            { echo "not in the bill of materials: $name $version"; exit 1; }
+    done <"$out/crates"
+}
+
 case ${1:-} in
     --step)
         shift
@@ -142,6 +156,7 @@ esac
 mkdir -p "$out"
 (cd "$dist" && sha256sum --quiet --check SHA256SUMS)
 failed=0
+"$step" "bill of materials and notices" "$0" --step materials || failed=1
 [ $# -gt 0 ] || set -- bookworm trixie
 for suite; do
     for language in c go ruby; do
