@@ -107,7 +107,14 @@ tarball() {
     # shellcheck disable=SC2016
     sed -i -e 's|^prefix=.*|prefix=${pcfiledir}/../..|' -e 's|^libdir=.*|libdir=${prefix}/lib|' \
         -e 's|^includedir=.*|includedir=${prefix}/include|' "$stage/$name/lib/pkgconfig/sentinel.pc"
-    cp LICENSE "$work/THIRD-PARTY.txt" "$work/sentinel.cdx.json" README.md "$stage/$name"
+    cp -r LICENSE "$work/THIRD-PARTY.txt" "$work/sentinel.cdx.json" docs "$stage/$name"
+    # The oldest C library that has all that it asks for.
+    case $target in
+        *-musl) needs="it asks for musl's libc and nothing else" ;;
+        *) needs="it asks for glibc $(LC_ALL=C readelf --version-info "$stage/$name/lib/libsentinel.so" |
+            grep -o 'GLIBC_2\.[0-9]*' | sort -t . -k 2 -n | tail -n 1 | cut -d _ -f 2) or newer" ;;
+    esac
+    sed -e "s|@VERSION@|$VERSION|g" -e "s|@TARGET@|$target|g" -e "s|@NEEDS@|$needs|" packaging/tarball.md >"$stage/$name/README.md"
     pack "$result/$name.tar.gz" "$stage" "$name"
 }
 
