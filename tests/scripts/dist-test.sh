@@ -117,6 +117,10 @@ musl_root() {
         -L"$library/lib" -lsentinel -Wl,-rpath,"${library#"$root"}/lib" -Wl,-dynamic-linker,"/lib/ld-musl-$machine.so.1"
     $in_root "$root" "${library#"$root"}/bin/sentinel-proxy" --version
     "$scripts/survives.sh" "$out/musl.log" $in_root "$root" /failover
+    # With gcc's own unwinder beside it, which is glibc's: the archive asks for none.
+    "$compiler" -static -std=c11 -D_POSIX_C_SOURCE=200809L examples-c/failover.c -o "$root/failover-static" \
+        -I"$library/include" "$library/lib/libsentinel.a"
+    "$scripts/survives.sh" "$out/musl-static.log" $in_root "$root" /failover-static
 }
 
 # What cargo links, and what the library says of itself that it has of Rust's own, is named with its version and licence.
