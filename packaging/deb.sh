@@ -79,7 +79,9 @@ dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel0.substvars "libsentinel0/usr/lib/$tr
 : >libsentinel-dev.substvars
 dpkg-shlibdeps -Tlibsentinel-lab.substvars libsentinel-lab/usr/bin/libsentinel-lab
 dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel-bin.substvars libsentinel-bin/usr/bin/sentinel-proxy
-install -m 755 debian/libsentinel-bin.postinst libsentinel-bin/DEBIAN/postinst
+for script in postinst prerm postrm; do
+    install -m 755 "debian/libsentinel-bin.$script" "libsentinel-bin/DEBIAN/$script"
+done
 for package in libsentinel0 libsentinel-dev libsentinel-bin libsentinel-lab; do
     docs=$package/usr/share/doc/$package
     mkdir -p "$docs"

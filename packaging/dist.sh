@@ -3,7 +3,7 @@
 # and a gem that has it inside; a module for Go with the archives of all; recipes for vcpkg, Conan and Homebrew, which get
 # the tarballs; a bill of materials, the notices of the libraries that are linked, and checksums.
 #
-# Two runs on one commit give the same bytes, in whatever folder: paths are left out, times are the commit's
+# Two runs on one commit give the same bytes, in whatever folder without a space in its name: paths are left out, times are the commit's
 # (SOURCE_DATE_EPOCH, where it is set), what is packed is in order, and everybody may read it, whoever checked it out.
 #
 # Exit status 77: something cannot be had here; the last line says what.
@@ -25,6 +25,12 @@ cannot() {
     echo "usage: dist.sh FOLDER [TARGET...]" >&2
     exit 2
 }
+case $tree in
+    *[[:space:]]*)
+        echo "dist: $tree has a space in its name, which the options of make and of Rust's compiler have not" >&2
+        exit 2
+        ;;
+esac
 mkdir -p "$1"
 result=$(cd "$1" && pwd)
 shift
