@@ -23,8 +23,13 @@ if [ "$upstream" != "$VERSION" ]; then
     exit 1
 fi
 
+# flags NAME: those that Debian compiles with, of which all that harden.
+flags() {
+    DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --get "$1"
+}
+
 for target in install install-lab; do
-    "$MAKE_COMMAND" --no-print-directory "$target" DESTDIR="$work/stage" PREFIX=/usr LIBDIR="/usr/lib/$triplet" \
+    CFLAGS="$(flags CFLAGS) $(flags CPPFLAGS)" LDFLAGS=$(flags LDFLAGS) "$MAKE_COMMAND" --no-print-directory "$target" DESTDIR="$work/stage" PREFIX=/usr LIBDIR="/usr/lib/$triplet" \
         INCLUDEDIR=/usr/include UNITDIR=/usr/lib/systemd/system SYSUSERSDIR=/usr/lib/sysusers.d >/dev/null
 done
 # Where the tools of Debian look for the source package.

@@ -97,16 +97,17 @@ tarball() {
     name=libsentinel-$VERSION-$target
     stage=$work/$target/stage
     rm -rf "$stage"
+    flags='-s -Wl,-z,relro,-z,now'
     case $target in
         # Where its users have it, and not where it was unpacked.
-        *-musl) flags="-s -Wl,-dynamic-linker,/lib/ld-musl-${target%%-*}.so.1" ;;
-        *) flags=-s ;;
+        *-musl) flags="$flags -Wl,-dynamic-linker,/lib/ld-musl-${target%%-*}.so.1" ;;
+        *) ;;
     esac
     # What pkg-config says follows the folder in which its file is.
     # shellcheck disable=SC2016
     "$MAKE_COMMAND" --no-print-directory install DESTDIR="$stage/$name" PREFIX=/usr LIBDIR=/usr/lib INCLUDEDIR=/usr/include \
         SO="$work/$target/lib/libsentinel.so" A="$work/$target/lib/libsentinel.a" RELEASE="$work/$target/lib" \
-        CC="$compiler" AR="$tools/ar" NM="$tools/nm" OBJCOPY="$tools/objcopy" CFLAGS="-O2 -ffile-prefix-map=$tree=/libsentinel" \
+        CC="$compiler" AR="$tools/ar" NM="$tools/nm" OBJCOPY="$tools/objcopy" CFLAGS="-O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffile-prefix-map=$tree=/libsentinel" \
         LDFLAGS="$flags" PROXY_RPATH='-Wl,-rpath,\$$ORIGIN/../lib' SOURCES= >/dev/null
     mv "$stage/$name/usr"/* "$stage/$name"
     rmdir "$stage/$name/usr"

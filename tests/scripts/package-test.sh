@@ -122,6 +122,7 @@ deb() {
         fail "the kit is $("$kit" --version), and this is $VERSION: see the version in tests/lab/Cargo.toml"
     proxy=$scratch/root/usr/bin/sentinel-proxy
     [ "$(LD_LIBRARY_PATH=$lib "$proxy" --version)" = "sentinel-proxy $VERSION" ] || fail "the proxy is of another version"
+    LC_ALL=C readelf -d "$proxy" | grep -q 'FLAGS.*NOW' || fail "the proxy is not hardened: its table of functions can be written to"
     gunzip <"$scratch/root/usr/share/man/man1/sentinel-proxy.1.gz" | grep -q "/etc/sentinel.-proxy.conf" ||
         fail "no manual page of the proxy"
     dpkg-deb -f "$4" Depends | grep -q "libsentinel0 (>= $VERSION)" || fail "the proxy does not depend on its library"
