@@ -1,6 +1,6 @@
 # libsentinel. `make help` lists the targets.
 #
-# Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
+# Honoured: CARGO, CARGO_TARGET_DIR, CC, CFLAGS, LDFLAGS, CXX, CXXFLAGS, AR, NM, OBJCOPY, PREFIX, LIBDIR, INCLUDEDIR, MANDIR,
 # BINDIR, SYSCONFDIR, UNITDIR, SYSUSERSDIR, DESTDIR, LIB_RUSTFLAGS.
 
 CARGO ?= cargo
@@ -16,6 +16,8 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 INSTALL ?= install
+NM ?= nm
+OBJCOPY ?= objcopy
 # What libsentinel.a needs besides libc and the compiler's own runtime:
 # `cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs` prints the list.
 LIBS_PRIVATE ?= -lutil -lrt -lpthread -lm -ldl
@@ -47,7 +49,7 @@ STEP := tests/scripts/step.sh
 # For the scripts; a recipe that says $(MAKE) itself would run under `make -n`.
 MAKE_COMMAND := $(MAKE)
 
-export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB LIB_RUSTFLAGS
+export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX AR NM OBJCOPY CFLAGS CXXFLAGS LDFLAGS LIBS_PRIVATE VERSION SOVERSION RELEASE LAB LIB_RUSTFLAGS
 
 .NOTPARALLEL:
 .PHONY: all lib lab kit setup setup-demo demo test check check-drift check-format check-clippy check-header check-rooms \
@@ -59,8 +61,8 @@ export MAKE_COMMAND CARGO CARGO_TARGET_DIR CC CXX CFLAGS CXXFLAGS LDFLAGS LIBS_P
 	check-tsan \
 	check-leaks check-forks check-limits check-tls-storm check-deps \
 	fuzz soak crowd \
-	install uninstall install-lab uninstall-lab install-test \
-	check-install check-symbols check-cmake check-meson check-man check-abi abi-baseline \
+	places install uninstall install-lab uninstall-lab install-test \
+	check-install check-symbols check-archive check-cmake check-meson check-man check-abi abi-baseline \
 	dist check-dist check-recipes check-targets check-musl check-arm64 check-distros deb check-deb man html clean help
 
 all: lib man ## build the library: libsentinel.so, libsentinel.a, include/sentinel.h
@@ -300,7 +302,16 @@ crowd: setup ## many clients, one slow Sentinel (PROCESSES=200 GREETING_US=1000 
 # Where the loader does not look by itself, the program says where its library is.
 PROXY_RPATH = $(if $(filter /lib /usr/lib /usr/lib/%,$(LIBDIR)),,-Wl,-rpath,$(LIBDIR))
 
-install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
+# What is written into files, and named to the linker, as it is.
+PLACES := PREFIX LIBDIR INCLUDEDIR MANDIR BINDIR SYSCONFDIR UNITDIR SYSUSERSDIR
+MARKS := | & ' " ` \ $$
+MISPLACED = $(firstword $(foreach place,$(PLACES),$(if $(filter /%,$(firstword $($(place)))),,$(place)) \
+	$(if $(strip $(word 2,$($(place)))$(foreach mark,$(MARKS),$(findstring $(mark),$($(place))))),$(place))))
+
+places:
+	@$(if $(strip $(MISPLACED)),$(error $(MISPLACED) is "$($(MISPLACED))": it takes an absolute path without spaces, quotes, and any of | & \ $$))
+
+install: places $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/sentinel/adapters" "$(DESTDIR)$(LIBDIR)/pkgconfig" \
 		"$(DESTDIR)$(LIBDIR)/cmake/sentinel" "$(DESTDIR)$(MANDIR)/man3" "$(DESTDIR)$(MANDIR)/man1" \
 		"$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(UNITDIR)" "$(DESTDIR)$(SYSUSERSDIR)"
@@ -311,7 +322,8 @@ install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -m 755 "$(SO)" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)"
 	@ln -sf libsentinel.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)"
 	@ln -sf libsentinel.so.$(SOVERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so"
-	@$(INSTALL) -m 644 "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"
+	@packaging/archive.sh "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"
+	@chmod 644 "$(DESTDIR)$(LIBDIR)/libsentinel.a"
 	@$(FILL_IN) sentinel.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
 	@for file in $(CMAKE_FILES); do \
 		$(FILL_IN) "packaging/$$file.in" >"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$$file" || exit 1; \
@@ -320,13 +332,14 @@ install: $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 		$(foreach file,$(CMAKE_FILES),"$(DESTDIR)$(LIBDIR)/cmake/sentinel/$(file)")
 	@$(CC) -std=c11 $(or $(CFLAGS),-O2 -g) $(LDFLAGS) -pthread -Iinclude examples-c/proxy.c \
 		-o "$(DESTDIR)$(BINDIR)/sentinel-proxy" -L"$(RELEASE)" $(PROXY_RPATH) -lsentinel
+	@chmod 755 "$(DESTDIR)$(BINDIR)/sentinel-proxy"
 	@$(FILL_IN) packaging/proxy/sentinel-proxy.1 >"$(DESTDIR)$(MANDIR)/man1/sentinel-proxy.1"
 	@$(FILL_IN) packaging/proxy/sentinel-proxy.service.in >"$(DESTDIR)$(UNITDIR)/sentinel-proxy.service"
 	@$(INSTALL) -m 644 packaging/proxy/sentinel-proxy.sysusers "$(DESTDIR)$(SYSUSERSDIR)/sentinel-proxy.conf"
 	@chmod 644 "$(DESTDIR)$(MANDIR)/man1/sentinel-proxy.1" "$(DESTDIR)$(UNITDIR)/sentinel-proxy.service"
 	@echo "installed libsentinel $(VERSION) under $(DESTDIR)$(PREFIX)"
 
-uninstall: $(MAN) ## remove what install put there
+uninstall: places $(MAN) ## remove what install put there
 	@rm -f "$(DESTDIR)$(INCLUDEDIR)/sentinel.h" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)" \
 		"$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)" "$(DESTDIR)$(LIBDIR)/libsentinel.so" \
 		"$(DESTDIR)$(LIBDIR)/libsentinel.a" "$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc" \
@@ -348,18 +361,18 @@ $(KIT): Cargo.toml Cargo.lock $(shell find tests/lab -name '*.rs' -o -name Cargo
 
 kit: $(KIT)
 
-install-lab: $(KIT) ## install libsentinel-lab, the kit for the tests of other programs, and its page, in the same places
+install-lab: places $(KIT) ## install libsentinel-lab, the kit for the tests of other programs, and its page, in the same places
 	@$(INSTALL) -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1"
 	@$(INSTALL) -m 755 "$(KIT)" "$(DESTDIR)$(BINDIR)/libsentinel-lab"
 	@$(FILL_IN) "$(KIT_PAGE)" >"$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
 	@chmod 644 "$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
 	@echo "installed libsentinel-lab $(VERSION) under $(DESTDIR)$(PREFIX)"
 
-uninstall-lab: ## remove what install-lab put there
+uninstall-lab: places ## remove what install-lab put there
 	@rm -f "$(DESTDIR)$(BINDIR)/libsentinel-lab" "$(DESTDIR)$(MANDIR)/man1/libsentinel-lab.1"
 	@echo "removed libsentinel-lab $(VERSION) from $(DESTDIR)$(PREFIX)"
 
-install-test: lib check-install check-symbols check-abi check-cmake check-meson check-man check-deb check-targets \
+install-test: lib check-install check-symbols check-archive check-abi check-cmake check-meson check-man check-deb check-targets \
 	## install, build against it, run; symbols, ABI, packages
 
 check-install:
@@ -367,6 +380,9 @@ check-install:
 
 check-symbols: lib
 	@$(STEP) "exported symbols" tests/scripts/install-test.sh symbols
+
+check-archive:
+	@$(STEP) "the archive beside others" tests/scripts/install-test.sh archive
 
 check-cmake:
 	@$(STEP) "find_package in CMake" tests/scripts/install-test.sh cmake

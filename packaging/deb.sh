@@ -23,8 +23,13 @@ if [ "$upstream" != "$VERSION" ]; then
     exit 1
 fi
 
+# flags NAME: those that Debian compiles with, of which all that harden.
+flags() {
+    DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --get "$1"
+}
+
 for target in install install-lab; do
-    "$MAKE_COMMAND" --no-print-directory "$target" DESTDIR="$work/stage" PREFIX=/usr LIBDIR="/usr/lib/$triplet" \
+    CFLAGS="$(flags CFLAGS) $(flags CPPFLAGS)" LDFLAGS=$(flags LDFLAGS) "$MAKE_COMMAND" --no-print-directory "$target" DESTDIR="$work/stage" PREFIX=/usr LIBDIR="/usr/lib/$triplet" \
         INCLUDEDIR=/usr/include UNITDIR=/usr/lib/systemd/system SYSUSERSDIR=/usr/lib/sysusers.d >/dev/null
 done
 # Where the tools of Debian look for the source package.
@@ -79,7 +84,9 @@ dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel0.substvars "libsentinel0/usr/lib/$tr
 : >libsentinel-dev.substvars
 dpkg-shlibdeps -Tlibsentinel-lab.substvars libsentinel-lab/usr/bin/libsentinel-lab
 dpkg-shlibdeps -Slibsentinel0 -Tlibsentinel-bin.substvars libsentinel-bin/usr/bin/sentinel-proxy
-install -m 755 debian/libsentinel-bin.postinst libsentinel-bin/DEBIAN/postinst
+for script in postinst prerm postrm; do
+    install -m 755 "debian/libsentinel-bin.$script" "libsentinel-bin/DEBIAN/$script"
+done
 for package in libsentinel0 libsentinel-dev libsentinel-bin libsentinel-lab; do
     docs=$package/usr/share/doc/$package
     mkdir -p "$docs"

@@ -13,6 +13,8 @@ Gem::Specification.new do |gem|
   if (platform = ENV.fetch("SENTINEL_GEM_PLATFORM", nil))
     # The gem of a platform (make dist) brings the library along, and the extension for the Rubies that it was made for.
     gem.platform = platform
+    # Before it RubyGems takes what is for musl for its own everywhere.
+    gem.required_rubygems_version = ">= 3.3.22" if platform.end_with?("-musl")
     gem.files = Dir["lib/**/*", "README.md", "LICENSE", "THIRD-PARTY.txt", base: __dir__]
   else
     # libsentinel.so.0 is loaded. What is compiled, where there is a compiler, makes calls faster and is missed by nothing.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# compiler.sh TARGET: prints a C compiler for a target of Rust's. Beside it are `ar` and `strip` for the same; where it is of
+# compiler.sh TARGET: prints a C compiler for a target of Rust's. Beside it are `ar`, `nm`, `objcopy` and `strip` for the same; where it is of
 # musl, ../lib has the unwinder that Rust asks for there, and ../libc.so is the C library with its loader.
 #
 # What this machine has not is Debian's, unpacked below build/compilers (debian.sh).
@@ -84,5 +84,5 @@ mkdir -p "$out/bin"
 if [ "$processor" = "$(uname -m)" ]; then own; else cross; fi
 case $1 in *-musl) musl "$1" ;; esac
 program cc "$libraries" "exec $gcc \"\$@\""
-for tool in ar strip; do program $tool "$libraries" "exec '${tools}$tool' \"\$@\""; done
+for tool in ar nm objcopy strip; do program $tool "$libraries" "exec '${tools}$tool' \"\$@\""; done
 echo "$out/bin/cc"

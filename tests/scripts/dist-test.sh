@@ -41,9 +41,13 @@ root_of() {
 ruby_in() {
     root_of "$1" ruby ruby-ffi
     has_none cc gcc rustc
-    cp "$dist/sentinel_redis-$VERSION-$machine-linux-gnu.gem" "$root/tmp/sentinel_redis-$VERSION.gem"
+    rm -rf "$root/tmp/gems"
+    mkdir "$root/tmp/gems"
+    cp "$dist"/sentinel_redis-*.gem "$root/tmp/gems"
     cp bindings/ruby/examples/*.rb "$root/tmp"
-    $in_root "$root" gem install --local --no-document "/tmp/sentinel_redis-$VERSION.gem"
+    # In the folder where all of them are: an old RubyGems looks at each.
+    # shellcheck disable=SC2016
+    $in_root "$root" sh -ec 'cd /tmp/gems && gem install --local --no-document "$1"' sh "sentinel_redis-$VERSION-$machine-linux.gem"
     # With the extension that was made for this Ruby.
     # shellcheck disable=SC2016
     $in_root "$root" ruby -rsentinel_redis -e 'puts RUBY_DESCRIPTION, $LOADED_FEATURES.grep(/fast_ext/)' | tee "$out/said"
@@ -76,6 +80,10 @@ require $module v$VERSION
 replace $module => ../$module@v$VERSION
 MODULE
     $in_root "$root" sh -ec 'cd /tmp/go/program && go version && go build -tags sentinel_bundled -o /tmp/failover .'
+    # Vendored it is as whole; where cgo is missing the compiler says so first.
+    $in_root "$root" sh -ec 'cd /tmp/go/program && go mod vendor && go build -mod=vendor -tags sentinel_bundled -o /tmp/vendored . \
+        && rm -r vendor && CGO_ENABLED=0 go build -tags sentinel_bundled -o /tmp/none . 2>&1' >"$out/said" && exit 1
+    grep -v '^#' "$out/said" | head -n 1 | grep 'needs_cgo' || { cat "$out/said"; exit 1; }
     # Nothing of ours is needed where it runs.
     ! $in_root "$root" ldd /tmp/failover | grep sentinel || exit 1
     "$scripts/survives.sh" "$out/go-$1.log" $in_root "$root" /tmp/failover
@@ -83,20 +91,15 @@ MODULE
 
 c_in() {
     root_of "$1" gcc libc6-dev pkg-config
-    rm -rf "$root"/opt/libsentinel*
+    rm -rf "$root"/opt/libsentinel* "$root"/tmp/failover-*
     tar -xzf "$dist/libsentinel-$VERSION-$machine-linux-gnu.tar.gz" -C "$root/opt"
-    cp examples-c/failover.c "$root/tmp"
-    # As README.md of the tarball says.
+    cp examples-c/failover.c "$root/tmp/app.c"
+    # By the very lines of the tarball's README.md.
+    sed -n -e '/^here=/p' -e '/^export /p' -e '/^cc /s/  *#.*//p' -e '/^$here.*--help/p' "$root"/opt/libsentinel-*/README.md |
+        sed -e '3s/$/ \&\& mv app failover-so/' -e '4s/$/ \&\& mv app failover-a/' >"$root/tmp/lines.sh"
+    [ "$(wc -l <"$root/tmp/lines.sh")" -eq 5 ] || exit 1
     # shellcheck disable=SC2016
-    $in_root "$root" sh -ec '
-        export PKG_CONFIG_PATH="$(echo /opt/libsentinel-*)/lib/pkgconfig"
-        cd /tmp
-        gcc -std=c11 -Wall -Werror failover.c -o failover-so $(pkg-config --cflags --libs sentinel) \
-            -Wl,-rpath,"$(pkg-config --variable=libdir sentinel)"
-        gcc -std=c11 -Wall -Werror failover.c -o failover-a $(pkg-config --cflags sentinel) \
-            "$(pkg-config --variable=libdir sentinel)/libsentinel.a" -lm -lpthread -ldl
-        ! ldd failover-a | grep sentinel
-        /opt/libsentinel-*/bin/sentinel-proxy --version'
+    $in_root "$root" sh -ec 'cd /tmp && . ./lines.sh && ! ldd failover-a | grep sentinel'
     "$scripts/survives.sh" "$out/c-so-$1.log" $in_root "$root" /tmp/failover-so
     "$scripts/survives.sh" "$out/c-a-$1.log" $in_root "$root" /tmp/failover-a
 }
@@ -114,6 +117,24 @@ musl_root() {
         -L"$library/lib" -lsentinel -Wl,-rpath,"${library#"$root"}/lib" -Wl,-dynamic-linker,"/lib/ld-musl-$machine.so.1"
     $in_root "$root" "${library#"$root"}/bin/sentinel-proxy" --version
     "$scripts/survives.sh" "$out/musl.log" $in_root "$root" /failover
+    # With gcc's own unwinder beside it, which is glibc's: the archive asks for none.
+    "$compiler" -static -std=c11 -D_POSIX_C_SOURCE=200809L examples-c/failover.c -o "$root/failover-static" \
+        -I"$library/include" "$library/lib/libsentinel.a"
+    "$scripts/survives.sh" "$out/musl-static.log" $in_root "$root" /failover-static
+}
+
+# What cargo links, and what the library says of itself that it has of Rust's own, is named with its version and licence.
+materials() {
+    tar -xOzf "$dist/libsentinel-$VERSION-$machine-linux-gnu.tar.gz" --wildcards '*/lib/libsentinel.so.*.*' |
+        strings | grep -o 'rust/deps/[a-z0-9_-]*-[0-9.]*[0-9]' | sed 's|.*/||; s|-\([0-9.]*\)$| \1|' | sort -u >"$out/crates"
+    [ "$(wc -l <"$out/crates")" -ge 3 ] || exit 1
+    "${CARGO:-cargo}" tree --quiet --locked --edges normal,no-proc-macro --prefix none --package sentinel |
+        sed -n '2,$s/^\([^ ]*\) v\([^ ]*\).*/\1 \2/p' | sort -u >>"$out/crates"
+    while read -r name version; do
+        grep -q "^  $name $version" "$dist/THIRD-PARTY.txt" || { echo "no notice of $name $version"; exit 1; }
+        grep -q "pkg:cargo/$name@$version\"" "$dist/libsentinel-$VERSION.cdx.json" ||
+            { echo "not in the bill of materials: $name $version"; exit 1; }
+    done <"$out/crates"
 }
 
 case ${1:-} in
@@ -134,6 +155,7 @@ esac
 mkdir -p "$out"
 (cd "$dist" && sha256sum --quiet --check SHA256SUMS)
 failed=0
+"$step" "bill of materials and notices" "$0" --step materials || failed=1
 [ $# -gt 0 ] || set -- bookworm trixie
 for suite; do
     for language in c go ruby; do

@@ -1,14 +1,16 @@
 #!/bin/sh
-# install-test.sh files|symbols|cmake|meson: `make install` and `make uninstall`, looked at from outside.
+# install-test.sh files|symbols|archive|cmake|meson: `make install` and `make uninstall`, looked at from outside.
 #
 # files: the files installed are exactly those promised; a program found through pkg-config compiles, links dynamically,
 # with the archive, and wholly statically, and runs each way; the SONAME is right; uninstall leaves nothing.
 # symbols: the .so exports what tests/symbols.txt lists.
+# archive: so does the .a, which is linked into one program with another library of Rust's, in either order, and by a linker
+# that optimizes bitcode.
 # cmake, meson: the programs of tests/cmake, through find_package and through Meson's dependency().
 #
 # Exit status 77: skipped, for the tool is not installed.
 set -eu
-: "${CC:=cc}" "${MAKE_COMMAND:=make}"
+: "${CC:=cc}" "${MAKE_COMMAND:=make}" "${LIBS_PRIVATE:=-lutil -lrt -lpthread -lm -ldl}"
 unset MAKEFLAGS MFLAGS # nothing but the folders given below
 : "${RELEASE:=target/release}"
 scratch=$(mktemp -d)
@@ -52,6 +54,50 @@ symbols() {
     [ -z "$new" ] || fail "new symbols; add them to tests/symbols.txt:" "$new"
 }
 
+# Each library of Rust's has the standard library inside.
+archive() {
+    need "${RUSTC:-rustc}"
+    make_with install "$scratch/stage" /usr
+    lib=$scratch/stage/usr/lib/libsentinel.a
+    LC_ALL=C nm -g --defined-only "$lib" | sed -n 's/^[0-9a-f]* . //p' | LC_ALL=C sort | diff tests/symbols.txt - ||
+        fail "the archive has other symbols than the shared object"
+    cat >"$scratch/other.rs" <<'END'
+#[unsafe(no_mangle)]
+pub extern "C" fn caught() -> i32 {
+    i32::from(std::panic::catch_unwind(|| panic!("on purpose")).is_err())
+}
+END
+    run "rustc" "${RUSTC:-rustc}" --edition 2024 --crate-type staticlib "$scratch/other.rs" -o "$scratch/libother.a"
+    cat >"$scratch/both.c" <<'END'
+#include <sentinel.h>
+int caught(void);
+
+int main(void) {
+    sentinel_options_t *options = sentinel_options_new();
+    sentinel_t *sentinel = NULL;
+    int ok = sentinel_options_add_sentinel(options, "127.0.0.1", 1, NULL) == SENTINEL_OK &&
+             sentinel_open(options, &sentinel, NULL) == SENTINEL_OK && caught() == 1;
+
+    sentinel_free(sentinel);
+    sentinel_options_free(options);
+    return !ok;
+}
+END
+    other=$scratch/libother.a
+    # both COMPILER ARGUMENT...
+    both() {
+        # shellcheck disable=SC2086
+        run "$*" "$@" -I"$scratch/stage/usr/include" -o "$scratch/both" $LIBS_PRIVATE
+        run "$*: the program" "$scratch/both"
+    }
+    both "$CC" "$scratch/both.c" "$lib" "$other"
+    both "$CC" "$scratch/both.c" "$other" "$lib"
+    command -v clang >/dev/null 2>&1 || return 0
+    # The other library has bitcode of rustc's LLVM, which clang's need not read.
+    echo 'int caught(void) { return 1; }' >"$scratch/other.c"
+    both clang -flto "$scratch/both.c" "$scratch/other.c" "$lib"
+}
+
 # The installed tree is moved away from where it was made for.
 with_cmake() {
     need cmake
@@ -69,10 +115,15 @@ with_cmake() {
     if needed "$scratch/build/static" NEEDED | grep -q libsentinel; then
         fail "static: asks for the .so"
     fi
-    for other in 99 "${VERSION%.*}.99"; do
+    # What is asked for, and with which it is not: versions, ranges, and components, of which there are none.
+    for other in 99 "${VERSION%.*}.99" "0...<$VERSION" "0.0...0.0.9" "${VERSION%.*}.99...99" "$VERSION;COMPONENTS;tls"; do
         if configure "$scratch/other" "$other" >"$scratch/log" 2>&1; then
             fail "find_package takes $VERSION for $other"
         fi
+    done
+    tr -s ' \n' ' ' <"$scratch/log" | grep -q 'no component tls' || fail "cmake does not say what is wrong: $(cat "$scratch/log")"
+    for other in "0.0...$VERSION" "$VERSION...<99" "0.0...99" "$VERSION;OPTIONAL_COMPONENTS;tls"; do
+        run "find_package of $other" configure "$scratch/other" "$other"
     done
     rm "$scratch/moved/include/sentinel.h"
     if configure "$scratch/broken" "$VERSION" >"$scratch/log" 2>&1; then
@@ -100,21 +151,36 @@ needed() {
 
 case ${1:-files} in
     files) ;;
-    symbols | cmake | meson)
+    symbols | archive | cmake | meson)
         case $1 in
             symbols) symbols ;;
+            archive) archive ;;
             cmake) with_cmake ;;
             meson) with_meson ;;
         esac
         exit 0
         ;;
     *)
-        echo "usage: install-test.sh files|symbols|cmake|meson" >&2
+        echo "usage: install-test.sh files|symbols|archive|cmake|meson" >&2
         exit 2
         ;;
 esac
 
+# What cannot be written into the files as it is, is refused, and nothing is installed.
+for place in PREFIX=relative "PREFIX=/with space" 'LIBDIR=/a&b' 'INCLUDEDIR=/a|b' "BINDIR=/it's" 'MANDIR=' 'UNITDIR=/a"b'; do
+    if "$MAKE_COMMAND" --no-print-directory install DESTDIR="$scratch/odd/" "$place" >"$scratch/log" 2>&1; then
+        fail "make install takes $place"
+    fi
+    grep -q "${place%%=*} is \".*: it takes an absolute path" "$scratch/log" || fail "$place: $(cat "$scratch/log")"
+    [ ! -e "$scratch/odd" ] || fail "$place: something was installed all the same"
+done
+# Others use it, whoever installs it.
+umask 077
 make_with install "$scratch/stage" /usr
+umask 022
+[ -z "$(find "$scratch/stage/usr" ! -type l ! -perm -444 ! -path "$scratch/stage/usr")" ] || fail "not for others to read: $(find "$scratch/stage/usr" ! -perm -444)"
+[ -x "$scratch/stage/usr/bin/sentinel-proxy" ] && [ -n "$(find "$scratch/stage/usr/bin" -name sentinel-proxy -perm 755)" ] ||
+    fail "not for others to run: $(ls -l "$scratch/stage/usr/bin")"
 cat >"$scratch/wanted" <<END
 ./usr/bin/sentinel-proxy
 ./usr/include/sentinel.h

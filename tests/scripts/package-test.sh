@@ -61,6 +61,41 @@ unit() {
     ! grep -q 'sentinel-proxy.service' "$scratch/log" || fail "the unit: $(cat "$scratch/log")"
 }
 
+# What the package of the proxy tells systemd, which is played by programs of its names: "program arguments".
+service() {
+    dpkg-deb -e "$1" "$scratch/control"
+    mkdir "$scratch/fakes"
+    for program in systemctl deb-systemd-invoke systemd-sysusers; do
+        printf '#!/bin/sh\necho "${0##*/} $*" >>"%s"\n' "$scratch/told" >"$scratch/fakes/$program"
+        chmod 755 "$scratch/fakes/$program"
+    done
+    # shellcheck disable=SC2016
+    run "the scripts of libsentinel-bin" unshare --mount sh -ec '
+        mount -t tmpfs tmpfs /run
+        mkdir -p /run/systemd/system
+        unset DPKG_ROOT
+        PATH=$1/fakes:$PATH
+        "$1/control/postinst" configure
+        "$1/control/postinst" configure 0.0.9
+        "$1/control/prerm" upgrade 9
+        "$1/control/postrm" upgrade 9
+        "$1/control/prerm" remove
+        "$1/control/postrm" remove' sh "$scratch"
+    printf '%s\n' "systemd-sysusers sentinel-proxy.conf" "systemctl --system daemon-reload" \
+        "systemd-sysusers sentinel-proxy.conf" "systemctl --system daemon-reload" \
+        "deb-systemd-invoke try-restart sentinel-proxy.service" \
+        "deb-systemd-invoke stop sentinel-proxy.service" "systemctl --system daemon-reload" |
+        diff - "$scratch/told" || fail "the scripts of libsentinel-bin tell systemd something else"
+    [ ! -d /etc/systemd/system ] && return 0
+    # shellcheck disable=SC2016
+    run "purge" unshare --mount sh -ec '
+        mount -t tmpfs tmpfs /etc/systemd/system
+        mkdir /etc/systemd/system/multi-user.target.wants
+        ln -s /usr/lib/systemd/system/sentinel-proxy.service /etc/systemd/system/multi-user.target.wants
+        "$1/control/postrm" purge
+        [ -z "$(ls /etc/systemd/system/multi-user.target.wants)" ]' sh "$scratch"
+}
+
 deb() {
     need dpkg-gensymbols
     run "make deb" "$MAKE_COMMAND" --no-print-directory deb
@@ -87,6 +122,7 @@ deb() {
         fail "the kit is $("$kit" --version), and this is $VERSION: see the version in tests/lab/Cargo.toml"
     proxy=$scratch/root/usr/bin/sentinel-proxy
     [ "$(LD_LIBRARY_PATH=$lib "$proxy" --version)" = "sentinel-proxy $VERSION" ] || fail "the proxy is of another version"
+    LC_ALL=C readelf -d "$proxy" | grep -q 'FLAGS.*NOW' || fail "the proxy is not hardened: its table of functions can be written to"
     gunzip <"$scratch/root/usr/share/man/man1/sentinel-proxy.1.gz" | grep -q "/etc/sentinel.-proxy.conf" ||
         fail "no manual page of the proxy"
     dpkg-deb -f "$4" Depends | grep -q "libsentinel0 (>= $VERSION)" || fail "the proxy does not depend on its library"
@@ -107,6 +143,7 @@ deb() {
             kill $! && wait $!' sh "$proxy" "$scratch"
     grep -qx PONG "$scratch/log" || fail "the proxy printed: $(cat "$scratch/log")"
     [ "$(id -u)" -eq 0 ] || return 0
+    service "$4"
     run "dpkg --purge" packages --purge libsentinel-bin libsentinel-lab libsentinel-dev libsentinel0
     left=$(find "$scratch/root/usr" ! -type d 2>/dev/null || true)
     [ -z "$left" ] || fail "purged, and left behind: $left"

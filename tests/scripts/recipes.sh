@@ -88,7 +88,8 @@ conan_step() {
     }
     export CONAN_HOME="$out/conan-home"
     rm -rf "$CONAN_HOME"
-    "$conan" profile detect 2>/dev/null
+    # By the names of the compilers: one that is called cc, as make has it, it does not know.
+    env -u CC -u CXX "$conan" profile detect 2>/dev/null
     for shared in True False; do
         # Nothing is asked of any other place than that of the tarballs.
         "$conan" create "$out/recipes/conan" --no-remote -o "libsentinel/*:shared=$shared"

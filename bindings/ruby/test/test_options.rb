@@ -94,4 +94,20 @@ class TestOptions < Minitest::Test
     assert_equal native::COMPLETION_SIZE, [1, 2, 3, 4, 5].pack(native::COMPLETION).bytesize
     assert_equal native::REPLY_NODE_SIZE, [1, 2, 3, 4, 5, 6.0].pack(native::REPLY_NODE).bytesize
   end
+
+  # What LIBSENTINEL says of the library in a process of its own.
+  def with_library(path)
+    Open3.capture2e({ "LIBSENTINEL" => path }, RbConfig.ruby, "-I#{File.expand_path("../lib", __dir__)}", "-rsentinel_redis",
+                    "-e", "print SentinelRedis::Native.version")
+  end
+
+  # The loader finds the library by itself as well; that is not what was asked for.
+  def test_a_library_that_is_named_is_the_one_or_none
+    said, status = with_library("/nowhere/libsentinel.so")
+    refute_predicate status, :success?
+    assert_match %r{LIBSENTINEL: .*/nowhere/libsentinel.so.*\(LoadError\)}, said
+    said, status = with_library("")
+    assert_predicate status, :success?, said
+    assert_equal SentinelRedis::Native.version, said
+  end
 end

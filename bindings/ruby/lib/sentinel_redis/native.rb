@@ -12,7 +12,15 @@ class SentinelRedis
     BUNDLED = File.join(__dir__, "bundled", "libsentinel.so.0")
     private_constant :BUNDLED
 
-    ffi_lib [ENV["LIBSENTINEL"], (BUNDLED if File.exist?(BUNDLED)), "libsentinel.so.0", "libsentinel.so"].compact
+    # One that is named is taken or none: another in its place would go unnoticed.
+    named = ENV["LIBSENTINEL"].to_s
+    begin
+      ffi_lib(named.empty? ? [(BUNDLED if File.exist?(BUNDLED)), "libsentinel.so.0", "libsentinel.so"].compact : named)
+    rescue LoadError => e
+      raise e if named.empty?
+
+      raise LoadError, "LIBSENTINEL: #{e.message}"
+    end
 
     # The constants whose names begin so, by their numbers: { 1 => :primary, 2 => :replica, ... }.
     def self.names(prefix)
