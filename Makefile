@@ -322,7 +322,9 @@ install: places $(SO) $(MAN) ## install under PREFIX (/usr/local), below DESTDIR
 	@$(INSTALL) -m 755 "$(SO)" "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(VERSION)"
 	@ln -sf libsentinel.so.$(VERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so.$(SOVERSION)"
 	@ln -sf libsentinel.so.$(SOVERSION) "$(DESTDIR)$(LIBDIR)/libsentinel.so"
-	@packaging/archive.sh "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"
+	@packaging/archive.sh "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a" || { \
+		echo "libsentinel.a is installed as rustc has made it: two of Rust's archives in one program may clash" >&2; \
+		$(INSTALL) -m 644 "$(A)" "$(DESTDIR)$(LIBDIR)/libsentinel.a"; }
 	@chmod 644 "$(DESTDIR)$(LIBDIR)/libsentinel.a"
 	@$(FILL_IN) sentinel.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/sentinel.pc"
 	@for file in $(CMAKE_FILES); do \
