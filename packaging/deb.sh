@@ -76,7 +76,7 @@ fi
 
 mkdir -p libsentinel0/DEBIAN libsentinel-dev/DEBIAN libsentinel-bin/DEBIAN libsentinel-lab/DEBIAN
 dpkg-gensymbols -plibsentinel0 -v"$VERSION" -Plibsentinel0 -Idebian/libsentinel0.symbols \
-    -Olibsentinel0/DEBIAN/symbols -c1
+    -Olibsentinel0/DEBIAN/symbols -c2
 # For tools that read no symbols files.
 echo "libsentinel $SOVERSION libsentinel0 (>= $VERSION)" >libsentinel0/DEBIAN/shlibs
 echo "activate-noawait ldconfig" >libsentinel0/DEBIAN/triggers
