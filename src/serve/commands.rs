@@ -225,6 +225,7 @@ impl Core {
         match self.watch {
             _ if is("HELLO") || is("RESET") || listening::kind_of(name).is_some() => !gathers || is("RESET"),
             _ if is("WATCH") => !gathers,
+            _ if is("EXEC") && self.multi.as_ref().is_some_and(Gathered::has_own) => true,
             Some(_) if is("EXEC") || is("DISCARD") || is("UNWATCH") => true,
             _ => !gathers && (self.hears(args) || look_up(args) == Some(Class::Blocking)),
         }

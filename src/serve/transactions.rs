@@ -87,7 +87,7 @@ impl Core {
                 }
                 self.let_go(false);
             }
-            let (bytes, alone) = (gathered.bytes(), self.watch.is_some());
+            let (bytes, alone) = (gathered.bytes(), self.watch.is_some() || gathered.has_own());
             return self.submitted(call, Due::Transaction(gathered.into_parts()), bytes, alone);
         }
         Taken::Yes

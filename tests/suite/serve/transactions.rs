@@ -109,6 +109,54 @@ fn transactions_are_those_of_a_server() {
 }
 
 #[test]
+fn what_a_socket_says_of_itself_in_a_transaction_is_said_behind_what_came_before_and_before_what_comes_after() {
+    if skipped_before((7, 0), "HELLO inside of a transaction") {
+        return;
+    }
+    compare(&[
+        "MULTI",
+        "CLIENT GETNAME",
+        "GET none",
+        "EXEC",
+        "CLIENT SETNAME later",
+        "MULTI",
+        "CLIENT SETNAME within",
+        "GET none",
+        "EXEC",
+        "CLIENT GETNAME",
+    ]);
+    // The replies to what came before are still of the protocol of then.
+    let topology = shared();
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    let commands = [
+        "GET none",
+        "MULTI",
+        "HELLO 3",
+        "EXEC",
+        "GET none",
+        "MULTI",
+        "HELLO 2",
+        "GET none",
+        "EXEC",
+        "CLIENT GETNAME",
+    ];
+    let mut both = [Peer::of(&client), Peer::at(topology.node(topology.primary()))];
+    let [own, direct] = both.each_mut().map(|peer| {
+        peer.pipeline(&commands);
+        let replies = commands.map(|_| peer.told());
+        // The greeting has a number of its own.
+        replies.map(|reply| {
+            if reply.contains("proto") {
+                reply[..6].to_owned()
+            } else {
+                reply
+            }
+        })
+    });
+    assert_eq!(own, direct);
+}
+
+#[test]
 fn watched_keys_are_watched_until_the_end_of_the_transaction() {
     compare(&[
         "SET k 1",
