@@ -215,10 +215,22 @@ fn what_frames_a_transaction_and_has_too_many_words_spoils_it_as_on_a_server() {
         return;
     }
     let mut asked = vec!["SET k 1"];
-    for misfit in ["EXEC x", "DISCARD x", "MULTI x", "WATCH", "MULTI", "WATCH k"] {
+    for misfit in ["EXEC x", "DISCARD x", "MULTI x", "WATCH", "MULTI", "WATCH k", "RESET x"] {
         asked.extend(["MULTI", "INCR k", misfit, "EXEC", "GET k"]);
     }
     asked.extend(["EXEC x", "MULTI", "EXEC x", "DISCARD", "MULTI", "INCR k", "EXEC"]);
+    // EXEC that is refused ends what is watched, also where there is no transaction.
+    asked.extend(["WATCH k", "EXEC x", "INCR k", "MULTI", "INCR k", "EXEC"]);
+    asked.extend([
+        "WATCH k",
+        "SUBSCRIBE c",
+        "EXEC",
+        "UNSUBSCRIBE c",
+        "INCR k",
+        "MULTI",
+        "INCR k",
+        "EXEC",
+    ]);
     compare(&asked);
 }
 
