@@ -7,8 +7,9 @@ use super::out::Out;
 use super::shape::{Protocol, Writer};
 use crate::topology::Role;
 
-/// Numbers of sockets, as a server has them of its clients.
-static SERVED: AtomicI64 = AtomicI64::new(0);
+/// Numbers of sockets, as a server has them of its clients; where no server's own begin, so that `CLIENT KILL ID` and
+/// `CLIENT UNBLOCK` by such a number meet nobody else's connection.
+static SERVED: AtomicI64 = AtomicI64::new(1 << 48);
 
 /// What is said to be the server. Clients decide by it what they may use; each command is the node's to know.
 const VERSION: &str = "7.0.0";

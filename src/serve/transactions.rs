@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::commands::{Core, Taken, refused};
+use super::failure;
 use super::form::Form;
 use super::gathered::Gathered;
 use super::out::Out;
@@ -55,7 +56,8 @@ impl Core {
             self.abort_exec(&arity("exec"));
             return Taken::Yes;
         }
-        if self.multi.is_some() {
+        // One that is not executed waits for nothing.
+        if self.multi.as_ref().is_some_and(|gathered| !gathered.is_spoilt()) {
             if let Some(taken) = self.held_back() {
                 if taken == Taken::Yes {
                     self.multi = None;
@@ -90,6 +92,8 @@ impl Core {
                     return Taken::Later;
                 }
                 self.let_go(false);
+                self.refuse(failure::text(error));
+                return Taken::Yes;
             }
             let (bytes, alone) = (gathered.bytes(), self.watch.is_some() || gathered.has_own());
             return self.submitted(call, Due::Transaction(gathered.into_parts()), bytes, alone);
