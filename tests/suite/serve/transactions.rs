@@ -273,6 +273,22 @@ fn a_refused_command_spoils_the_transaction() {
 }
 
 #[test]
+fn a_transaction_that_a_replica_refuses_was_discarded() {
+    let topology = shared();
+    let client = open_on(&topology).replica_for(Some(SERVICE), None).unwrap();
+    let mut peer = Peer::of(&client);
+    for before in ["PING", "WATCH transactions:none"] {
+        peer.pipeline(&[before, "MULTI", "SET transactions:none 1", "EXEC", "PING"]);
+        let told = peer.replies(5);
+        assert!(
+            told[3].starts_with("-EXECABORT Transaction discarded because of: READONLY "),
+            "{told:?}"
+        );
+        assert_eq!(told[4], "+PONG\\r\\n");
+    }
+}
+
+#[test]
 fn a_connection_that_was_watched_is_given_back_clean_and_closed_with_its_peer() {
     let topology = shared();
     let keys = overrides(&[
