@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use super::out::Out;
+use super::request::canonical;
 use super::shape::{Protocol, Writer};
 use crate::topology::Role;
 
@@ -111,10 +112,7 @@ impl Session {
     }
 
     fn select(&self, number: &[u8], to: &mut Writer<'_>) {
-        let number = std::str::from_utf8(number)
-            .ok()
-            .and_then(|text| text.parse::<i64>().ok());
-        match number {
+        match canonical(number) {
             None => to.error("ERR value is not an integer or out of range"),
             Some(number) if number == i64::from(self.database) => to.status("OK"),
             Some(_) => to.error(format!(
@@ -128,10 +126,7 @@ impl Session {
         let mut refuse = |text: &str| _ = Writer::new(out, self.protocol).error(text);
         let mut protocol = self.protocol;
         if let Some(version) = rest.first() {
-            match std::str::from_utf8(version)
-                .ok()
-                .and_then(|text| text.parse::<i64>().ok())
-            {
+            match canonical(version) {
                 Some(2) => protocol = Protocol::Resp2,
                 Some(3) if self.knows_resp3 => protocol = Protocol::Resp3,
                 Some(_) => return refuse("NOPROTO unsupported protocol version"),
