@@ -203,10 +203,12 @@ static int start_listening(struct listener *listener) {
         watch(fd, (struct entry){LISTENER, listener, NULL}) < 0)
         return say(listener->where, "%s: %s", listener->address, strerror(errno));
     getsockname(fd, (struct sockaddr *)&to, &len);
+    /* Without the options, for one may be a password. */
     if (is_path)
-        say("", "%s is %s", listener->address, listener->what);
+        say("", "%s is %.*s", listener->address, listener->named, listener->what);
     else /* the port stands at the same place in sockaddr_in6 */
-        say("", "%s, port %d, is %s", listener->address, ntohs(((struct sockaddr_in *)&to)->sin_port), listener->what);
+        say("", "%s, port %d, is %.*s", listener->address, ntohs(((struct sockaddr_in *)&to)->sin_port),
+            listener->named, listener->what);
     return 0;
 }
 

@@ -39,7 +39,7 @@ struct listener {
     sentinel_options_t *overrides;
     struct client *client; /* NULL: it serves the metrics */
     struct stat file;
-    int fd, mode, is_metrics;
+    int fd, mode, is_metrics, named; /* named: bytes of what that are service and role */
     long most;
     long long open, accepted, refused;
 };
@@ -91,6 +91,7 @@ __attribute__((format(printf, 1, 2))) static char *text_of(const char *format, .
 static int parse_address(const char *address, struct sockaddr_storage *to, socklen_t *len) {
     char host[64];
     const char *colon = strrchr(address, ':'), *from = address + (*address == '[');
+    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
     memset(to, 0, sizeof *to);
     if (*address == '/') {
         struct sockaddr_un *path = (struct sockaddr_un *)to;
@@ -99,7 +100,9 @@ static int parse_address(const char *address, struct sockaddr_storage *to, sockl
         memcpy(path->sun_path, address, strnlen(address, sizeof path->sun_path - 1));
         return strlen(address) < sizeof path->sun_path && strpbrk(address, "\"\\") == NULL ? 0 : -1;
     }
-    if (colon == NULL || (*address == '[' && colon[-1] != ']') || strtol(colon + 1, NULL, 10) > 65535)
+    /* getaddrinfo takes nothing at all, and '*', for any port and any address. */
+    if (digits == 0 || colon[1 + digits] != '\0' || strtol(colon + 1, NULL, 10) > 65535 || *address == '*' ||
+        (*address == '[' && colon[-1] != ']'))
         return -1;
     struct addrinfo wanted = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found = NULL;
     wanted.ai_family = *address == '[' ? AF_INET6 : AF_INET;
@@ -171,8 +174,13 @@ static int add_listener(struct settings *to, const char *where, char *value, int
     char *service = is_metrics ? "" : strtok_r(NULL, " \t", &left);
     char *role = is_metrics ? "metrics" : strtok_r(NULL, " \t", &left);
     int remote = 0;
+    if (address == NULL && is_metrics)
+        return say(where, "takes ADDRESS");
     if (role == NULL || (!is_metrics && strcmp(role, "primary") != 0 && strcmp(role, "replica") != 0))
         return say(where, "takes ADDRESS SERVICE ROLE, and a role is primary or replica");
+    if (parse_address(address, &parsed, &len) < 0 && *address == '/')
+        return say(where, "the path of a Unix socket has %zu bytes at most, and neither \" nor \\, not '%s'",
+                   sizeof ((struct sockaddr_un *)NULL)->sun_path - 1, address);
     if (parse_address(address, &parsed, &len) < 0)
         return say(where, "takes the path of a Unix socket, IP:PORT or [IP]:PORT, not '%s'", address);
     if (find_listener(to->listeners, address) != NULL)
@@ -185,6 +193,7 @@ static int add_listener(struct settings *to, const char *where, char *value, int
     listener->address = must(strdup(address));
     listener->where = must(strdup(where));
     listener->what = is_metrics ? must(strdup(role)) : text_of("%s %s", service, role);
+    listener->named = (int)strlen(listener->what);
     listener->overrides = sentinel_options_new();
     for (char *word = strtok_r(NULL, " \t", &left); word != NULL; word = strtok_r(NULL, " \t", &left))
         if (set_word(listener, word, &remote) < 0)

@@ -62,7 +62,7 @@ impl Core {
             (Due::Transaction(_), Err(error)) => {
                 match failure::is_watched_key(&error) {
                     true => to.nil_array(),
-                    false => to.error(failure::text(&error)),
+                    false => to.error(failure::text_of_exec(&error)),
                 };
                 self.let_go(is_told(&error));
             }

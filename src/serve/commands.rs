@@ -180,6 +180,8 @@ impl Core {
             self.end = End::Now;
         } else if self.multi.is_some() && !frames && !is("QUIT") && !is("RESET") {
             self.gather(args);
+        } else if self.multi.is_some() && is("RESET") && args.len() > 1 {
+            self.misfits("reset");
         } else if self.told() != [0; 3] && !listening::is_allowed(self.session.protocol, name) {
             self.refuse_while_subscribed(args);
         } else if let Some((kind, begins)) = listening::kind_of(name) {
@@ -212,7 +214,7 @@ impl Core {
             )
         });
         match name.as_str() {
-            "exec" => self.refuse(exec_aborted(&text)),
+            "exec" => self.abort_exec(&text),
             _ => self.refuse(text),
         }
     }
@@ -225,6 +227,7 @@ impl Core {
         match self.watch {
             _ if is("HELLO") || is("RESET") || listening::kind_of(name).is_some() => !gathers || is("RESET"),
             _ if is("WATCH") => !gathers,
+            _ if is("EXEC") && self.multi.as_ref().is_some_and(Gathered::has_own) => true,
             Some(_) if is("EXEC") || is("DISCARD") || is("UNWATCH") => true,
             _ => !gathers && (self.hears(args) || look_up(args) == Some(Class::Blocking)),
         }
@@ -367,12 +370,6 @@ impl Core {
                 .for_each(|name| listening::unsubscribed(kind, Some(name), [0; 3], &mut to));
         }
     }
-}
-
-/// What EXEC says that was refused with this text itself.
-pub(super) fn exec_aborted(text: &str) -> String {
-    let why = text.strip_prefix("ERR ").unwrap_or(text);
-    format!("EXECABORT Transaction discarded because of: {why}")
 }
 
 /// A command as a server calls it, with its subcommand where it has some.

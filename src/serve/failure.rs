@@ -32,6 +32,19 @@ pub(super) fn text(error: &Error) -> Cow<'_, [u8]> {
     }
 }
 
+/// The same as the answer to EXEC: whatever a server had against the transaction, it says that it was discarded.
+pub(super) fn text_of_exec(error: &Error) -> Cow<'_, [u8]> {
+    let own = text(error);
+    match error.kind() {
+        ErrorKind::Server { .. } | ErrorKind::Readonly { .. } | ErrorKind::Loading { .. }
+            if !own.starts_with(b"EXECABORT ") =>
+        {
+            [DISCARDED.as_bytes(), &own].concat().into()
+        }
+        _ => own,
+    }
+}
+
 fn said(word: &str, error: &Error) -> Cow<'static, [u8]> {
     format!("{word} {error}").into_bytes().into()
 }

@@ -63,8 +63,8 @@ const FLAT: [&[u8]; 11] = [
     b"HRANDFIELD",
 ];
 
-/// Commands that answer nothing at all by the nil of an array.
-const ROOT: [&[u8]; 10] = [
+/// Commands that answer nothing at all by the nil of an array. XRANGE is asked for nothing by `COUNT 0`.
+const ROOT: [&[u8]; 12] = [
     b"BLPOP",
     b"BRPOP",
     b"BZPOPMIN",
@@ -75,6 +75,8 @@ const ROOT: [&[u8]; 10] = [
     b"ZMPOP",
     b"BLMOVE",
     b"BRPOPLPUSH",
+    b"XRANGE",
+    b"XREVRANGE",
 ];
 
 /// The same within a transaction, where nothing waits: these two answer then as LMOVE does.

@@ -90,6 +90,11 @@ impl Gathered {
         self.bytes
     }
 
+    /// Whether some of it is answered here: with what was said before it, and not with what is said behind it.
+    pub(super) fn has_own(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Local(_)))
+    }
+
     pub(super) fn is_spoilt(&self) -> bool {
         self.spoilt
     }

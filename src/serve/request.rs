@@ -312,7 +312,8 @@ fn find(bytes: &[u8], from: usize, wanted: u8) -> Option<usize> {
     Some(from + rest.iter().position(|byte| *byte == wanted)?)
 }
 
-fn canonical(text: &[u8]) -> Option<i64> {
+/// A number as servers write it, and take it.
+pub(super) fn canonical(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let first = *digits.first()?;
     let leads = first == b'0' && (digits.len() > 1 || text.len() > 1);

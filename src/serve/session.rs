@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use super::out::Out;
+use super::request::canonical;
 use super::shape::{Protocol, Writer};
 use crate::topology::Role;
 
-/// Numbers of sockets, as a server has them of its clients.
-static SERVED: AtomicI64 = AtomicI64::new(0);
+/// Numbers of sockets, as a server has them of its clients; where no server's own begin, so that `CLIENT KILL ID` and
+/// `CLIENT UNBLOCK` by such a number meet nobody else's connection.
+static SERVED: AtomicI64 = AtomicI64::new(1 << 48);
 
 /// What is said to be the server. Clients decide by it what they may use; each command is the node's to know.
 const VERSION: &str = "7.0.0";
@@ -110,10 +112,7 @@ impl Session {
     }
 
     fn select(&self, number: &[u8], to: &mut Writer<'_>) {
-        let number = std::str::from_utf8(number)
-            .ok()
-            .and_then(|text| text.parse::<i64>().ok());
-        match number {
+        match canonical(number) {
             None => to.error("ERR value is not an integer or out of range"),
             Some(number) if number == i64::from(self.database) => to.status("OK"),
             Some(_) => to.error(format!(
@@ -127,10 +126,7 @@ impl Session {
         let mut refuse = |text: &str| _ = Writer::new(out, self.protocol).error(text);
         let mut protocol = self.protocol;
         if let Some(version) = rest.first() {
-            match std::str::from_utf8(version)
-                .ok()
-                .and_then(|text| text.parse::<i64>().ok())
-            {
+            match canonical(version) {
                 Some(2) => protocol = Protocol::Resp2,
                 Some(3) if self.knows_resp3 => protocol = Protocol::Resp3,
                 Some(_) => return refuse("NOPROTO unsupported protocol version"),

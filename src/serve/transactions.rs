@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::commands::{Core, Taken, exec_aborted, refused};
+use super::commands::{Core, Taken, refused};
+use super::failure;
 use super::form::Form;
 use super::gathered::Gathered;
 use super::out::Out;
@@ -26,11 +27,19 @@ impl Core {
     }
 
     /// One of those that frame a transaction has too many words or too few: within one, none of it is executed.
-    fn misfits(&mut self, name: &str) {
+    pub(super) fn misfits(&mut self, name: &str) {
         if let Some(gathered) = &mut self.multi {
             gathered.spoil();
         }
         self.refuse(arity(name));
+    }
+
+    /// EXEC itself is refused: a server ends the transaction with it, and watches nothing more, also where there is none.
+    pub(super) fn abort_exec(&mut self, text: &str) {
+        self.multi = None;
+        self.let_go(false);
+        let why = text.strip_prefix("ERR ").unwrap_or(text);
+        self.refuse(format!("EXECABORT Transaction discarded because of: {why}"));
     }
 
     /// Keeps a command until EXEC.
@@ -44,14 +53,11 @@ impl Core {
 
     pub(super) fn exec(&mut self, args: &[&[u8]], now: Instant) -> Taken {
         if args.len() > 1 {
-            // A server ends the transaction with it, where there is one.
-            if self.multi.take().is_some() {
-                self.let_go(false);
-            }
-            self.refuse(exec_aborted(&arity("exec")));
+            self.abort_exec(&arity("exec"));
             return Taken::Yes;
         }
-        if self.multi.is_some() {
+        // One that is not executed waits for nothing.
+        if self.multi.as_ref().is_some_and(|gathered| !gathered.is_spoilt()) {
             if let Some(taken) = self.held_back() {
                 if taken == Taken::Yes {
                     self.multi = None;
@@ -86,8 +92,10 @@ impl Core {
                     return Taken::Later;
                 }
                 self.let_go(false);
+                self.refuse(failure::text(error));
+                return Taken::Yes;
             }
-            let (bytes, alone) = (gathered.bytes(), self.watch.is_some());
+            let (bytes, alone) = (gathered.bytes(), self.watch.is_some() || gathered.has_own());
             return self.submitted(call, Due::Transaction(gathered.into_parts()), bytes, alone);
         }
         Taken::Yes

@@ -142,6 +142,14 @@ what_is_wrong_is_said_with_its_line_and_key() {
     refused "url: is missing" --listen "$listen"
     refused "--listen: takes the path of a Unix socket" --url "$SENTINEL_URL" --listen "localhost $SERVICE primary"
     refused "--listen: takes the path of a Unix socket" --url "$SENTINEL_URL" --listen "127.0.0.1:65536 $SERVICE primary"
+    # Nothing at all is no port, and no address.
+    for address in 127.0.0.1: '[::1]:' '127.0.0.1:*' '*:0' 127.0.0.1:+5; do
+        refused "--listen: takes the path of a Unix socket" --url "$SENTINEL_URL" --listen "$address $SERVICE primary"
+    done
+    refused "--metrics: takes ADDRESS" --url "$SENTINEL_URL" --listen "$listen" --metrics ""
+    refused "--listen: takes ADDRESS" --url "$SENTINEL_URL" --listen ""
+    long=/$(printf '%0108d' 0)
+    refused "--listen: the path of a Unix socket has 107 bytes at most" --url "$SENTINEL_URL" --listen "$long $SERVICE primary"
     refused "mode takes 0600, 0660 or 0666" --url "$SENTINEL_URL" --listen "$listen mode=0777"
     refused "nonsense: takes --KEY VALUE" --url "$SENTINEL_URL" nonsense
 }
@@ -329,6 +337,16 @@ each_write_is_done_once_through_a_kill() {
     "$LAB" ctl wait-settled >/dev/null
 }
 
+no_password_is_shown() {
+    conf "listen = $here $SERVICE primary password=not-for-the-log" "listen = 127.0.0.1:0 $SERVICE replica password=not-for-the-log"
+    "$command" --config "$scratch/conf" 2>"$scratch/log" &
+    pid=$!
+    wait_for "the proxy" says "$scratch/log" "$here is $SERVICE primary"
+    wait_for "its port" says "$scratch/log" "is $SERVICE replica"
+    ! says "$scratch/log" not-for-the-log || fail "the password is in the log"
+    ends
+}
+
 commands_under_way_end_before_it_does() {
     conf "listen = $here $SERVICE primary timeout_ms=30000" "listen = 127.0.0.1:0 $SERVICE primary" "drain_ms = 30000"
     start
@@ -406,6 +424,7 @@ clients_work_unchanged
 one_more_than_the_limit_is_told_so
 a_connection_outlives_its_listener
 without_descriptors_it_waits
+no_password_is_shown
 commands_under_way_end_before_it_does
 the_service_manager_is_told
 each_write_is_done_once_through_a_kill

@@ -184,3 +184,29 @@ fn what_finds_too_many_under_way_waits_for_them() {
         }
     }
 }
+
+#[test]
+fn a_transaction_that_found_too_many_under_way_for_too_long_says_that_it_was_not_sent() {
+    let topology = shared();
+    let keys = overrides(&[
+        ("max_pending", "1"),
+        ("timeout_ms", "300"),
+        ("client_name", "served-full"),
+    ]);
+    let client = open_on(&topology).primary_for(Some(SERVICE), Some(&keys)).unwrap();
+    let (mut waiting, mut other) = (Peer::of(&client), Peer::of(&client));
+    waiting.send(&[b"BLPOP", b"order:full", b"0"]);
+    let node = topology.node(topology.primary());
+    sentinel_lab::wait_until("it to wait", PATIENCE, || {
+        let all = tell(node, "CLIENT LIST").as_text().to_owned();
+        all.lines()
+            .any(|line| line.contains("name=served-full") && line.contains("cmd=blpop"))
+    });
+    for begin in ["PING", "RESET"] {
+        other.pipeline(&[begin, "MULTI", "SET order:never 1", "EXEC", "PING"]);
+        let told = other.replies(5);
+        assert!(told[3].starts_with("-NOTSENT "), "{told:?}");
+        assert_eq!(told[4], "+PONG\\r\\n");
+    }
+    assert_eq!(sentinel_lab::Value::Int(0), tell(node, "EXISTS order:never"));
+}

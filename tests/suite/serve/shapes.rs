@@ -94,8 +94,12 @@ fn the_greeting_is_answered_as_a_server_does() {
         "ECHO",
         "SELECT 0",
         "SELECT x",
+        "SELECT 00",
+        "SELECT +0",
         "SELECT",
         "HELLO x",
+        "HELLO 02",
+        "HELLO +3",
         "HELLO 4",
         "HELLO 3 SETNAME",
         "HELLO 3 WHAT",
@@ -128,7 +132,12 @@ fn the_greeting_is_answered_as_a_server_does() {
     assert_eq!(own.ask("AUTH any word"), "+OK\\r\\n");
     assert_eq!(own.ask("CLIENT SETINFO LIB-NAME x"), "+OK\\r\\n");
     assert_eq!(own.ask("CLIENT NO-TOUCH on"), "+OK\\r\\n");
-    assert!(own.ask("CLIENT ID").starts_with(':'));
+    // No connection of a server has such a number: who is told to end this one ends none.
+    let number = own.ask("CLIENT ID");
+    let number = number.strip_prefix(':').unwrap().strip_suffix("\\r\\n").unwrap();
+    assert!(number.parse::<i64>().unwrap() > 1 << 48, "{number}");
+    assert_eq!(own.ask(&format!("CLIENT KILL ID {number}")), ":0\\r\\n");
+    assert_eq!(own.ask(&format!("CLIENT UNBLOCK {number}")), ":0\\r\\n");
     assert!(own.ask("CLIENT INFO").contains("resp=2"));
     let refused = own.ask("SELECT 1");
     assert!(

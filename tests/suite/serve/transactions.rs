@@ -109,6 +109,54 @@ fn transactions_are_those_of_a_server() {
 }
 
 #[test]
+fn what_a_socket_says_of_itself_in_a_transaction_is_said_behind_what_came_before_and_before_what_comes_after() {
+    if skipped_before((7, 0), "HELLO inside of a transaction") {
+        return;
+    }
+    compare(&[
+        "MULTI",
+        "CLIENT GETNAME",
+        "GET none",
+        "EXEC",
+        "CLIENT SETNAME later",
+        "MULTI",
+        "CLIENT SETNAME within",
+        "GET none",
+        "EXEC",
+        "CLIENT GETNAME",
+    ]);
+    // The replies to what came before are still of the protocol of then.
+    let topology = shared();
+    let client = open_on(&topology).primary_for(Some(SERVICE), None).unwrap();
+    let commands = [
+        "GET none",
+        "MULTI",
+        "HELLO 3",
+        "EXEC",
+        "GET none",
+        "MULTI",
+        "HELLO 2",
+        "GET none",
+        "EXEC",
+        "CLIENT GETNAME",
+    ];
+    let mut both = [Peer::of(&client), Peer::at(topology.node(topology.primary()))];
+    let [own, direct] = both.each_mut().map(|peer| {
+        peer.pipeline(&commands);
+        let replies = commands.map(|_| peer.told());
+        // The greeting has a number of its own.
+        replies.map(|reply| {
+            if reply.contains("proto") {
+                reply[..6].to_owned()
+            } else {
+                reply
+            }
+        })
+    });
+    assert_eq!(own, direct);
+}
+
+#[test]
 fn watched_keys_are_watched_until_the_end_of_the_transaction() {
     compare(&[
         "SET k 1",
@@ -167,10 +215,22 @@ fn what_frames_a_transaction_and_has_too_many_words_spoils_it_as_on_a_server() {
         return;
     }
     let mut asked = vec!["SET k 1"];
-    for misfit in ["EXEC x", "DISCARD x", "MULTI x", "WATCH", "MULTI", "WATCH k"] {
+    for misfit in ["EXEC x", "DISCARD x", "MULTI x", "WATCH", "MULTI", "WATCH k", "RESET x"] {
         asked.extend(["MULTI", "INCR k", misfit, "EXEC", "GET k"]);
     }
     asked.extend(["EXEC x", "MULTI", "EXEC x", "DISCARD", "MULTI", "INCR k", "EXEC"]);
+    // EXEC that is refused ends what is watched, also where there is no transaction.
+    asked.extend(["WATCH k", "EXEC x", "INCR k", "MULTI", "INCR k", "EXEC"]);
+    asked.extend([
+        "WATCH k",
+        "SUBSCRIBE c",
+        "EXEC",
+        "UNSUBSCRIBE c",
+        "INCR k",
+        "MULTI",
+        "INCR k",
+        "EXEC",
+    ]);
     compare(&asked);
 }
 
@@ -210,6 +270,22 @@ fn a_refused_command_spoils_the_transaction() {
     );
     assert!(told[3].contains("wrong number of arguments for \\'get\\'"), "{told:?}");
     assert_eq!(told[4], "$-1\\r\\n");
+}
+
+#[test]
+fn a_transaction_that_a_replica_refuses_was_discarded() {
+    let topology = shared();
+    let client = open_on(&topology).replica_for(Some(SERVICE), None).unwrap();
+    let mut peer = Peer::of(&client);
+    for before in ["PING", "WATCH transactions:none"] {
+        peer.pipeline(&[before, "MULTI", "SET transactions:none 1", "EXEC", "PING"]);
+        let told = peer.replies(5);
+        assert!(
+            told[3].starts_with("-EXECABORT Transaction discarded because of: READONLY "),
+            "{told:?}"
+        );
+        assert_eq!(told[4], "+PONG\\r\\n");
+    }
 }
 
 #[test]
