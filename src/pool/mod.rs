@@ -273,9 +273,11 @@ impl Pool {
             return Error::new(ErrorKind::PoolExhausted { limit });
         }
         if state.routes.iter().any(Route::is_serving) {
-            return Error::new(ErrorKind::Timeout {
+            let failed = state.attempts.iter().map(|(_, attempt)| attempt.clone()).collect();
+            let kind = ErrorKind::Timeout {
                 during: "waiting for a free connection".into(),
-            });
+            };
+            return Error::new(kind).with_attempts(failed);
         }
         self.not_found(&state)
     }

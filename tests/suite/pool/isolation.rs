@@ -140,6 +140,29 @@ fn outcomes_are_never_wrong_on_a_line_that_is_cut_all_the_time() {
     );
 }
 
+/// Its shared connections serve, and no other can be had.
+#[test]
+fn who_waits_for_a_connection_of_its_own_is_told_why_there_is_none() {
+    let topology = Topology::start(Config::default());
+    let deployment = open_on(&topology);
+    let client = deployment.primary_for(Some(SERVICE), None).unwrap();
+    text(&client, "SET warm up");
+    tell(topology.node(topology.primary()), "CONFIG SET maxclients 1");
+    let mut held = Vec::new();
+    let error = loop {
+        match client.acquire(300) {
+            Ok(connection) => held.push(connection),
+            Err(error) => break error,
+        }
+        assert!(held.len() < 10, "a server that takes nobody more does");
+    };
+    assert!(matches!(error.kind(), ErrorKind::Timeout { .. }), "{error}");
+    assert!(error.to_string().contains("max number of clients reached"), "{error}");
+    let error = run_within(&client, "BLPOP nothing 5", 300).unwrap_err();
+    assert!(error.to_string().contains("max number of clients reached"), "{error}");
+    assert_eq!(text(&client, "GET warm"), "up");
+}
+
 fn blocked_clients(topology: &Topology, name: &str) -> usize {
     let list = tell(topology.node(topology.primary()), "CLIENT LIST").as_text();
     let named = format!(" name={name} ");
