@@ -413,7 +413,7 @@ dist: ## for users without Rust: tarballs, gems, a Go module, bill of materials,
 check-recipes: lab ## vcpkg, Conan and Homebrew with what dist made, through a kill -9 of the primary (RECIPE=conan; 1 minute)
 	@tests/scripts/recipes.sh $(RECIPE)
 
-check-dist: lab ## what dist made, in empty Debians and beside musl alone (SUITE=trixie; as root; 10 minutes)
+check-dist: lab ## what dist made, in empty Debians and beside musl alone (SUITE=trixie; as root; 4 minutes)
 	@tests/scripts/dist-test.sh $(SUITE)
 
 check-targets: # other targets than this machine's, as far as their standard library is installed
@@ -427,7 +427,7 @@ check-musl: lab ## the library for musl: symbols, C programs with musl's loader 
 check-arm64: lab ## the library for arm64: C programs and the suite, run by qemu: table (TEST=name; 22 minutes)
 	@tests/scripts/arm64.sh $(TEST)
 
-check-distros: ## demonstration, C, Go, Ruby, benchmark and packages in a whole Debian 12 and 13: table (SUITE=trixie; as root; 28 minutes)
+check-distros: ## demonstration, C, Go, Ruby, benchmark and packages in a whole Debian 12 and 13: table (SUITE=trixie; as root; 14 minutes)
 	@tests/scripts/distros.sh $(SUITE)
 
 clean: ## remove everything built
