@@ -4,6 +4,7 @@ use std::env::temp_dir;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -74,6 +75,8 @@ pub struct Topology {
     sentinels: Vec<Server>,
     dir: PathBuf,
     folder: Mutex<Option<TempDir>>,
+    /// A failover was ordered, and not yet a second time.
+    ordered: AtomicBool,
 }
 
 impl Topology {
@@ -144,6 +147,7 @@ impl Topology {
         });
         let (nodes, sentinels) = (nodes.collect(), sentinels.collect());
         Topology {
+            ordered: AtomicBool::new(false),
             config: config.clone(),
             nodes,
             sentinels,
@@ -337,7 +341,7 @@ impl Topology {
             refusals.clear();
             for sentinel in self.responsive_sentinels() {
                 match sentinel.try_ask(ASK_WITHIN, &["SENTINEL", "FAILOVER", self.service()]) {
-                    Ok(Value::Status(_)) => return,
+                    Ok(Value::Status(_)) => return self.ordered.store(true, Ordering::Relaxed),
                     Ok(other) => refusals.push(other.as_text()),
                     Err(error) => refusals.push(error.to_string()),
                 }
@@ -353,13 +357,21 @@ impl Topology {
     }
 
     /// Waits until the sentinels name another node than `old`, and returns its index. Panics with the tails of the logs
-    /// after `timeout`.
+    /// after `timeout`. A sentinel whose disk is slow at the wrong moment gives an order up, and says so in its log alone:
+    /// after half of the time the order is given once more.
     #[track_caller]
     pub fn wait_for_primary_change(&self, old: usize, timeout: Duration) -> usize {
         let started = Instant::now();
         loop {
             match self.try_primary() {
-                Some(primary) if primary != old => return primary,
+                Some(primary) if primary != old => {
+                    self.ordered.store(false, Ordering::Relaxed);
+                    return primary;
+                }
+                Some(_) if started.elapsed() > timeout / 2 && self.ordered.swap(false, Ordering::Relaxed) => {
+                    self.fail_over();
+                    self.ordered.store(false, Ordering::Relaxed);
+                }
                 _ if started.elapsed() < timeout => std::thread::sleep(Duration::from_millis(2)),
                 named => panic!(
                     "another primary than node {old} after {timeout:?}? {named:?}\n{}",
