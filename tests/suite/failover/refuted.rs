@@ -101,8 +101,10 @@ impl Scene {
         std::thread::scope(|scope| {
             let call = scope.spawn(&call);
             self.came.wait();
-            // Over another connection.
-            text(&self.client, "SET k v");
+            // Over another connection: one that shares that of a call under way is lost with it, and asks again.
+            wait_until("another connection serves", PATIENCE, || {
+                run_within(&self.client, "SET k v", 1_000).is_ok()
+            });
             self.node
                 .set_role(Role::Replica("127.0.0.1".into(), 1, "connected".into()));
             self.demotion.happens();
