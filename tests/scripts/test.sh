@@ -123,8 +123,7 @@ join
 section integration-measured
 sections c-tests docs-tests check-valgrind install-test &
 jobs=$!
-# The storms of the languages, beside all that, are late as a busy machine is.
-(export SLACK="${SLACK:-2000}"; sections cpp-programs go-tests ruby-tests other-servers) &
+sections cpp-programs go-tests ruby-tests other-servers &
 jobs="$jobs $!"
 (gently=$idle; sections cpp-headers integration-computing) &
 jobs="$jobs $!"
