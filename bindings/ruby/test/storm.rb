@@ -24,6 +24,7 @@ class Storm
   UNLIMITED = 10.0 # timeout_ms
   PATIENCE = 60 + 10 * SLACK
   MEGABYTES = 50
+  KEPT = 20 # handles that the stack seems to refer to
   WORKERS = 10
   # Ruby 3.1's own compaction reads, once in half an hour of this, what is no longer there.
   COMPACTS = RUBY_VERSION >= "3.2"
@@ -258,12 +259,12 @@ class Storm
       trim
       sleep 0.1
       after = Holdings.now
-      break if after.descriptors <= most && after.threads <= before.threads && after.inner.zero?
+      break if after.descriptors <= most && after.threads <= before.threads && after.inner.zero? && StormLedger::OPEN.size <= KEPT
     end
     what = "#{after.to_a} after, #{before.to_a} before"
     broke("#{what}: descriptors: #{kinds}") if after.descriptors > most
     broke("#{what}: threads: #{Thread.list.map(&:backtrace)}") if after.threads > before.threads
-    broke("what C gave is not given back: #{StormLedger::OPEN.size}") if StormLedger::OPEN.size > 20
+    broke("what C gave is not given back: #{StormLedger::OPEN.size}") if StormLedger::OPEN.size > KEPT
     broke("#{what}: threads of the library") if after.inner.positive?
     broke("#{what}: MB") if after.memory > before.memory + MEGABYTES
   end
