@@ -107,7 +107,8 @@ tarball() {
     # shellcheck disable=SC2016
     "$MAKE_COMMAND" --no-print-directory install DESTDIR="$stage/$name" PREFIX=/usr LIBDIR=/usr/lib INCLUDEDIR=/usr/include \
         SO="$work/$target/lib/libsentinel.so" A="$work/$target/lib/libsentinel.a" RELEASE="$work/$target/lib" \
-        CC="$compiler" AR="$tools/ar" NM="$tools/nm" OBJCOPY="$tools/objcopy" CFLAGS="-O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffile-prefix-map=$tree=/libsentinel" \
+        CC="$compiler" AR="$tools/ar" NM="$tools/nm" OBJCOPY="$tools/objcopy" \
+        CFLAGS="-O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffile-prefix-map=$tree=/libsentinel" \
         LDFLAGS="$flags" PROXY_RPATH='-Wl,-rpath,\$$ORIGIN/../lib' SOURCES= >/dev/null
     mv "$stage/$name/usr"/* "$stage/$name"
     rmdir "$stage/$name/usr"
