@@ -98,6 +98,8 @@ struct Way {
     watched: HashSet<Rc<str>>,
     /// A stranger has been there since.
     doubted: bool,
+    /// And was one while one of ours told of what it told of.
+    disowned: bool,
     /// It was taken for one of ours, and has its words against it.
     expelled: bool,
     /// It names a node that the deployment has, for one of the services.
@@ -130,7 +132,7 @@ impl Way {
         self.spoke = false;
         self.was_ours = false;
         self.watched.clear();
-        self.doubted = false;
+        (self.doubted, self.disowned) = (false, false);
     }
 
     /// Something is known of whoever answers there: of those who do not tell who they are nothing is before they list
@@ -240,6 +242,7 @@ impl Who {
             was_ours: false,
             watched: HashSet::new(),
             doubted: false,
+            disowned: false,
             expelled: false,
             kin: false,
             was_kin: false,

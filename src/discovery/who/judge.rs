@@ -35,8 +35,16 @@ impl Who {
         self.make_friends();
         self.count_the_given();
         self.take_stock(now);
-        for way in self.ways.values_mut() {
+        let disowned = |way: &Way| way.standing == Standing::Stranger && self.is_beside_ours(way);
+        let disowned: Vec<LinkId> = self
+            .ways
+            .iter()
+            .filter(|(_, way)| disowned(way))
+            .map(|(&link, _)| link)
+            .collect();
+        for (link, way) in &mut self.ways {
             way.doubted |= way.standing == Standing::Stranger && way.told.is_some();
+            way.disowned |= disowned.contains(link);
         }
         self.announce_strangers();
     }
@@ -92,12 +100,12 @@ impl Who {
 
     /// Whether it is taken for one of ours for where it is. Somebody who does not say who it is, and comes back, lists others
     /// of ours; where those who have a voice list nobody, there is nothing to tell it by. While all whom we know are silent
-    /// nobody else is believed.
+    /// nobody else is believed, but who comes late.
     fn is_believed(&self, way: &Way) -> bool {
         let somebody_speaks = self.voices().next().is_some();
         match &way.run_id {
             Some(run_id) => {
-                let might_be = somebody_speaks || self.peers.is_empty();
+                let might_be = somebody_speaks || self.peers.is_empty() || self.comes_late(way);
                 way.given && might_be && !self.is_doubtful(way, run_id)
             }
             None => {
@@ -106,9 +114,38 @@ impl Who {
                 let is_apart = |(_, voice): (LinkId, &Way)| !way.tells_of_others_as(voice);
                 let is_alone = lists_nobody(way) && self.voices().all(|(_, voice)| lists_nobody(voice));
                 let is_given_for_others = way.given && !lists_nobody(way) && self.voices().all(is_apart);
-                somebody_speaks && ((self.has_a_place(way) && is_alone) || is_given_for_others)
+                let is_one_more = self.has_a_place(way) && is_alone;
+                match somebody_speaks {
+                    true => is_one_more || is_given_for_others,
+                    false => is_one_more && self.comes_late(way),
+                }
             }
         }
+    }
+
+    /// Whether it is at an address that was given, and at which none of ours has ever been, and was first heard while ours were
+    /// silent: it is heard when one of them tells of what it tells of, too, and until then where it names a primary that they
+    /// named. Where somebody else was before it is not late but another one, and where somebody else is to be; who does not say
+    /// who it is might be, unless ours listed nobody.
+    fn comes_late(&self, way: &Way) -> bool {
+        let was_another = |told| way.was.as_ref().is_some_and(|was| was != told);
+        let is_new = match &way.told {
+            Some(told) => !was_another(told) && !way.was_ours && self.expected_at(way).is_none(),
+            None => self.peers.is_empty(),
+        };
+        let somebody_speaks = self.voices().next().is_some();
+        let may_be_heard = if somebody_speaks {
+            self.is_beside_ours(way)
+        } else {
+            way.kin
+        };
+        way.given && !way.disowned && is_new && may_be_heard
+    }
+
+    /// Whether it and one of ours tell whom they list for the same service, so that it can be told by that.
+    fn is_beside_ours(&self, way: &Way) -> bool {
+        let tells = |voice: &Way| way.lists.keys().any(|service| voice.lists.contains_key(service));
+        self.voices().any(|(_, voice)| tells(voice))
     }
 
     /// Whether somebody of ours is expected at its address.
@@ -142,7 +179,8 @@ impl Who {
     /// those whom it lists are others than those whom ours list, or it lists nobody yet, for a service for which ours do.
     fn is_doubtful(&self, way: &Way, run_id: &RunId) -> bool {
         let was_another = way.was.as_ref().is_some_and(|was| was != run_id);
-        was_another || way.doubted || self.voices().any(|(_, voice)| self.are_foreign(way, voice))
+        let doubted = way.doubted && !self.comes_late(way);
+        was_another || doubted || self.voices().any(|(_, voice)| self.are_foreign(way, voice))
     }
 
     /// Under which run id those who have a voice list the address.
@@ -157,7 +195,7 @@ impl Who {
         way.standing = Standing::Voice;
         way.spoke = true;
         way.was_ours |= way.told.is_none();
-        way.doubted = false;
+        (way.doubted, way.disowned) = (false, false);
         let listed: Vec<RunId> = way.entries().map(|entry| RunId::clone(&entry.run_id)).collect();
         self.met.extend(listed);
     }

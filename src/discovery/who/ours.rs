@@ -28,7 +28,7 @@ impl Who {
     }
 
     /// Who should answer there.
-    fn expected_at<'a>(&'a self, way: &'a Way) -> Option<&'a RunId> {
+    pub(super) fn expected_at<'a>(&'a self, way: &'a Way) -> Option<&'a RunId> {
         let of_way = [&way.was, &way.learnt_as].into_iter().flatten();
         let mut known = of_way.filter(|run_id| self.peers.contains_key(*run_id));
         known.next().or_else(|| {
