@@ -66,9 +66,19 @@ count() {
     lines "$1" | wc -l
 }
 
+# why: the words of what failed among what was told as a whole: they stand far above by then.
+why() {
+    for told in "$run"/told/*; do
+        [ -f "$told" ] || continue
+        grep -q '^FAILED ' "$told" || continue
+        grep -hE -A3 'panicked at|broke after|^ *--- FAIL|^ *[0-9]+\) (Failure|Error):|[Aa]ssertion' "$told" | head -n 40
+    done
+}
+
 # finish: the count, and the exit status that goes with it.
 finish() {
     printf '\n'
+    why
     lines FAILED
     lines skipped
     echo "$(count ok) passed, $(count FAILED) failed"
