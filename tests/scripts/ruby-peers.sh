@@ -9,11 +9,11 @@ folder=$(pwd)/build/ruby-peers
 gems=usr/share/rubygems-integration/all/gems
 missing=
 
-# Whether Ruby finds them so, and redis-rb not older than 5. Libraries that are found by -I are no gems, and some ask for their own.
+# Whether Ruby finds them so, and redis-rb not older than 5.
 has() {
     for missing; do
         # shellcheck disable=SC2086
-        ruby $flags -e 'def gem(*) = true; require "logger"; require "minitest" if ARGV[0] == "mocha"; require ARGV[0]
+        ruby $flags -e 'require "logger"; require "minitest" if ARGV[0] == "mocha"; require ARGV[0]
             exit !defined?(Redis) || Redis::VERSION.to_i >= 5' "$missing" 2>/dev/null || return 1
     done
 }
@@ -39,11 +39,13 @@ command -v ruby >/dev/null 2>&1 || {
     echo "ruby is not installed" >&2
     exit 77
 }
-flags=${RUBY_PEERS:-}
+by_path="-r$(pwd)/tests/scripts/ruby_peers.rb"
+flags=${RUBY_PEERS:+$by_path $RUBY_PEERS}
 if [ -z "$flags" ] && ! has "$@"; then
     names='redis-client redis connection-pool sidekiq rack rack-session rack-test base64 concurrent activejob activemodel
         activesupport globalid i18n tzinfo mocha'
     # shellcheck disable=SC2046
+    flags=$by_path
     unpack plain trixie $(printf 'ruby-%s:all ' $names)
     add "$folder/plain/$gems"/*/lib
     case " $* " in

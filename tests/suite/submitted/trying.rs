@@ -59,6 +59,11 @@ fn assert_nothing_in(queue: &Queue) {
 }
 
 /// A deployment of its own, whose primary can be paused.
+/// Sentinels that do not take a pause for the end of its node, however busy the machine is besides.
+fn patient() -> Config {
+    Config::default().down_after_ms(5000)
+}
+
 struct World {
     topology: Topology,
     deployment: Deployment,
@@ -113,7 +118,7 @@ fn a_call_that_ends_in_time_ends_where_it_was_made_and_takes_no_place_in_the_que
 
 #[test]
 fn a_call_that_takes_longer_goes_on_and_is_executed_once() {
-    let world = World::new(Config::default());
+    let world = World::new(patient());
     let (client, queue) = (&world.client, &world.queue);
     for round in 1..=5u64 {
         world.pause(300);
@@ -130,7 +135,7 @@ fn a_call_that_takes_longer_goes_on_and_is_executed_once() {
 /// Where a node is slow each call that is begun costs a connection: few are, and the others are submitted at once.
 #[test]
 fn a_slow_node_costs_no_more_connections_than_threads_may_have() {
-    let world = World::new(Config::default());
+    let world = World::new(patient());
     let (client, queue) = (&world.client, &world.queue);
     world.pause(800);
     let (start, mut tag, mut waited) = (Instant::now(), 0, 0);
@@ -150,7 +155,7 @@ fn a_slow_node_costs_no_more_connections_than_threads_may_have() {
 
 #[test]
 fn what_goes_on_has_the_deadline_and_the_cancel_of_one_call() {
-    let world = World::new(Config::default());
+    let world = World::new(patient());
     let (client, queue) = (&world.client, &world.queue);
     world.pause(700);
     let call = CallOptions {
@@ -186,7 +191,7 @@ fn what_goes_on_when_its_client_or_deployment_is_closed_ends_closed() {
             deployment,
             client,
             queue,
-        } = World::new(Config::default());
+        } = World::new(patient());
         tell(topology.node(topology.primary()), "CLIENT PAUSE 700");
         goes_on(try_now(&client, &queue, 1, "INCR trying:closed"));
         match whole {
