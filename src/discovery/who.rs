@@ -165,6 +165,8 @@ pub struct Who {
     /// When one of ours was heard last, and when one that could tell of a service.
     heard: Option<Instant>,
     heard_of: HashMap<Rc<str>, Instant>,
+    /// One of ours has listed somebody: then whoever is one of them is listed.
+    list_each_other: bool,
     /// Who was ours before others were believed in their place, and where.
     first: HashMap<RunId, Endpoint>,
     /// How often others were believed than before, for all services and for single ones.
@@ -197,6 +199,7 @@ impl Who {
             friends: HashSet::new(),
             heard: None,
             heard_of: HashMap::new(),
+            list_each_other: false,
             first: HashMap::new(),
             beliefs: 0,
             begun_anew: HashMap::new(),

@@ -175,6 +175,7 @@ impl Who {
         if for_good {
             self.first.clear();
         }
+        self.list_each_other = false;
         self.believe_others();
     }
 

@@ -223,7 +223,11 @@ fn who_comes_late_tells_of_a_primary_that_ours_told_of() {
         ("1=a 1: 2=b 2: 1x 2x 3=c 3:", "stranger"),
         ("1=a 1: 2=b 2: 1x 2x 3=c 3: 3+", "voice"),
         ("1=a 1: 2=b 2: 1x 2x 3=c 3: 3+ 3x 3=c", "voice"),
-        ("1=a 1:b@B 2=b 2:a@A 1x 2x 3=c 3: 3+", "voice"),
+        // Whoever is one of those who list each other is listed: a Sentinel that was given up names what it knew.
+        ("1=a 1:b@B 2=b 2:a@A 1x 2x 3=c 3: 3+", "stranger"),
+        ("1=a 1:b@B 2=b 2: 1x 2x 3=c 3: 3+", "stranger"),
+        ("1=a 1: 2=b 2: 1x 2x 3=c 3:g@G 3+", "stranger"),
+        ("1=a 1: 2=b 2: 1x 2x 3=c 3:a@A 3+", "voice"),
         ("1=a 1: 2=b 2: 3=c 1x 2x 3: 3+", "voice"),
         // Or it was heard before those who were silent for a while tell whom they list.
         ("1=a 3=c 1x 3: 1=a", "stranger"),

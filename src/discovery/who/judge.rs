@@ -31,6 +31,9 @@ impl Who {
         self.begin_services_anew(now);
         self.settle_clans(now);
         self.meet_all(now);
+        let lists_somebody = |(_, voice): (LinkId, &Way)| voice.entries().next().is_some();
+        let list_each_other = self.voices().any(lists_somebody);
+        self.list_each_other |= list_each_other;
         self.name_all(now);
         self.make_friends();
         self.count_the_given();
@@ -124,20 +127,19 @@ impl Who {
     }
 
     /// Whether it is at an address that was given, and at which none of ours has ever been, and was first heard while ours were
-    /// silent: it is heard when one of them tells of what it tells of, too, and until then where it names a primary that they
-    /// named. Where somebody else was before it is not late but another one, and where somebody else is to be; who does not say
-    /// who it is might be, unless ours listed nobody.
+    /// silent: it is heard when one of them tells of what it tells of, too. Until then only where nothing could speak against
+    /// it, since ours never listed anybody and it lists nobody else, and it names a primary that they named. Where somebody
+    /// else was before it is not late but another one, and where somebody else is to be.
     fn comes_late(&self, way: &Way) -> bool {
         let was_another = |told| way.was.as_ref().is_some_and(|was| was != told);
         let is_new = match &way.told {
             Some(told) => !was_another(told) && !way.was_ours && self.expected_at(way).is_none(),
-            None => self.peers.is_empty(),
+            None => true,
         };
-        let somebody_speaks = self.voices().next().is_some();
-        let may_be_heard = if somebody_speaks {
-            self.is_beside_ours(way)
-        } else {
-            way.kin
+        let lists_ours = || way.entries().all(|entry| self.peers.contains_key(&entry.run_id));
+        let may_be_heard = match self.voices().next() {
+            Some(_) => self.is_beside_ours(way),
+            None => way.kin && !self.list_each_other && lists_ours(),
         };
         way.given && !way.disowned && is_new && may_be_heard
     }

@@ -254,7 +254,7 @@ fn client_cut_off_from_the_primary_alone(lab: &Lab, client: &Arc<Client>) {
         );
         result.unwrap();
         let late = noise.between(healed, served) + SLACK;
-        assert!(served <= healed + P5_HALF_OPEN + late, "P5");
+        assert!(served <= healed + P5_HALF_OPEN + late, "P5, noise {late:.3?}");
     });
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
     assert!(took <= CALL + P3_DEADLINE + late + SLACK, "{took:?}");
