@@ -103,12 +103,12 @@ impl Who {
 
     /// Whether it is taken for one of ours for where it is. Somebody who does not say who it is, and comes back, lists others
     /// of ours; where those who have a voice list nobody, there is nothing to tell it by. While all whom we know are silent
-    /// nobody else is believed, but who comes late.
+    /// nobody else is believed.
     fn is_believed(&self, way: &Way) -> bool {
         let somebody_speaks = self.voices().next().is_some();
         match &way.run_id {
             Some(run_id) => {
-                let might_be = somebody_speaks || self.peers.is_empty() || self.comes_late(way);
+                let might_be = somebody_speaks || self.peers.is_empty();
                 way.given && might_be && !self.is_doubtful(way, run_id)
             }
             None => {
@@ -117,31 +117,21 @@ impl Who {
                 let is_apart = |(_, voice): (LinkId, &Way)| !way.tells_of_others_as(voice);
                 let is_alone = lists_nobody(way) && self.voices().all(|(_, voice)| lists_nobody(voice));
                 let is_given_for_others = way.given && !lists_nobody(way) && self.voices().all(is_apart);
-                let is_one_more = self.has_a_place(way) && is_alone;
-                match somebody_speaks {
-                    true => is_one_more || is_given_for_others,
-                    false => is_one_more && self.comes_late(way),
-                }
+                somebody_speaks && ((self.has_a_place(way) && is_alone) || is_given_for_others)
             }
         }
     }
 
     /// Whether it is at an address that was given, and at which none of ours has ever been, and was first heard while ours were
-    /// silent: it is heard when one of them tells of what it tells of, too. Until then only where nothing could speak against
-    /// it, since ours never listed anybody and it lists nobody else, and it names a primary that they named. Where somebody
-    /// else was before it is not late but another one, and where somebody else is to be.
+    /// silent: it is heard when one of them tells of what it tells of, too, and lists somebody if any of ours ever did. Where
+    /// somebody else was before it is not late but another one, and where somebody else is to be.
     fn comes_late(&self, way: &Way) -> bool {
         let was_another = |told| way.was.as_ref().is_some_and(|was| was != told);
-        let is_new = match &way.told {
-            Some(told) => !was_another(told) && !way.was_ours && self.expected_at(way).is_none(),
-            None => true,
-        };
-        let lists_ours = || way.entries().all(|entry| self.peers.contains_key(&entry.run_id));
-        let may_be_heard = match self.voices().next() {
-            Some(_) => self.is_beside_ours(way),
-            None => way.kin && !self.list_each_other && lists_ours(),
-        };
-        way.given && !way.disowned && is_new && may_be_heard
+        let is_new = |told| !was_another(told) && !way.was_ours && self.expected_at(way).is_none();
+        let mut voices = self.voices();
+        let can_tell = !self.list_each_other || voices.any(|(_, voice)| voice.entries().next().is_some());
+        let may_be_heard = can_tell && self.is_beside_ours(way);
+        way.given && !way.disowned && may_be_heard && way.told.as_ref().is_some_and(is_new)
     }
 
     /// Whether it and one of ours tell whom they list for the same service, so that it can be told by that.
