@@ -231,9 +231,22 @@ fn fenced_client_and_primary_cut_off_from_the_rest(lab: &Lab, client: &Arc<Clien
     assert!(first <= near + BACK_WITHIN + late, "{first_after} ms");
 }
 
+/// What follows a partition may still end connections, and a call that finds none is not in flight.
+fn wait_for_a_lasting_connection(client: &Client) {
+    let (mut last, mut since) = (None, Instant::now());
+    wait_until("the same connection for a second", PATIENCE, || {
+        let id = run(client, "CLIENT ID", 0).ok().map(|reply| reply.integer());
+        if id.is_none() || id != last {
+            (last, since) = (id, Instant::now());
+        }
+        since.elapsed() >= Duration::from_secs(1)
+    });
+}
+
 fn client_cut_off_from_the_primary_alone(lab: &Lab, client: &Arc<Client>) {
     const CALL: Duration = Duration::from_millis(1500);
     let (primary, heard) = (lab.settle(), lab.listen());
+    wait_for_a_lasting_connection(client);
     write(client, "SET 3:before v");
     let cut = Instant::now();
     lab.part_client_from(primary, true);
