@@ -44,8 +44,8 @@ flags=${RUBY_PEERS:+$by_path $RUBY_PEERS}
 if [ -z "$flags" ] && ! has "$@"; then
     names='redis-client redis connection-pool sidekiq rack rack-session rack-test base64 concurrent activejob activemodel
         activesupport globalid i18n tzinfo mocha'
-    # shellcheck disable=SC2046
     flags=$by_path
+    # shellcheck disable=SC2046
     unpack plain trixie $(printf 'ruby-%s:all ' $names)
     add "$folder/plain/$gems"/*/lib
     case " $* " in

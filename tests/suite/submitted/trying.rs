@@ -58,12 +58,12 @@ fn assert_nothing_in(queue: &Queue) {
     assert_eq!(polled, Ok(Polled::Empty));
 }
 
-/// A deployment of its own, whose primary can be paused.
 /// Sentinels that do not take a pause for the end of its node, however busy the machine is besides.
 fn patient() -> Config {
     Config::default().down_after_ms(5000)
 }
 
+/// A deployment of its own, whose primary can be paused.
 struct World {
     topology: Topology,
     deployment: Deployment,
