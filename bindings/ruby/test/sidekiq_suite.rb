@@ -9,13 +9,7 @@ HELPER = "#{FOLDER}/test/helper.rb"
 REDIS = { name: ENV.fetch("SERVICE"), sentinels: ENV.fetch("SENTINELS").split(",").map { |address| "redis://#{address}" },
           driver: :libsentinel, timeout: 15 }.freeze
 
-# Libraries that are found by -I are no gems.
-module Kernel
-  private
-
-  def gem(*) = true
-end
-
+require_relative "../../../tests/scripts/ruby_peers"
 require "minitest/autorun"
 require "minitest/mock"
 require "logger"
